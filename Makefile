@@ -1,0 +1,54 @@
+# `make help` lists the targets. Everything lives in .venv; nothing is installed elsewhere.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up test unit integration check format bench lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+install: $(READY) ## make the environment: locked versions, checked by hash
+
+$(READY): constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing locked packages (about a minute the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+demo: $(READY) ## the whole system on this machine, on real servers, in a minute (ARGS="--keep")
+	@$(BIN)/clickstream demo $(ARGS)
+
+up: $(READY) ## a real Kafka and Valkey on this machine, until Ctrl-C
+	@$(BIN)/clickstream up $(ARGS)
+
+test: $(READY) ## all tests; real servers are started and stopped by them
+	$(BIN)/python -m pytest $(ARGS)
+
+unit: $(READY) ## unit and property tests alone
+	$(BIN)/python -m pytest -m "not integration and not chaos" $(ARGS)
+
+check: $(READY) ## lint, types, import rules, stale schemas
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/clickstream schemas --check
+
+format: $(READY) ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY) ## measure throughput, latency and memory on this machine
+	$(BIN)/python bench/engine.py $(ARGS)
+
+lock: $(READY) ## renew constraints.txt from pyproject.toml (needs uv)
+	uv pip compile --universal --generate-hashes --python-version 3.11 --extra dev --no-header --no-annotate \
+	  --quiet --upgrade pyproject.toml -o constraints.txt
+
+clean: ## remove the environment and caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,396 @@
+"""The loop. One step, for the records of one poll:
+
+1. load     the states that the records touch, one round trip a partition
+2. advance  the event-time logic, pure: what closed, what was refused
+3. score    the windows that closed
+4. commit   states, online models, outbox and applied offset to Redis, atomic a partition
+5. publish  scores, dead letters and consumed offsets to Kafka, one transaction
+6. trim     the outbox
+
+A kill between any two of them loses and repeats nothing: recovery.py says why. Every fault has one way
+back: drop all claims, recover all assigned partitions. A step ends before the next poll, so a partition
+that was taken away has no step in flight.
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import orjson
+
+from clickstream.consumer.partition import Refused
+from clickstream.consumer.publisher import Publisher
+from clickstream.consumer.recovery import Claim, Recovery, pack_online
+from clickstream.consumer.score import KEY_CAP, VALUE_CAP, DeadLetter
+from clickstream.consumer.scoring import Scorer, Window
+from clickstream.consumer.store import Changes, OutboxRecord, Store, meta_fields
+from clickstream.features.click import Click, Heartbeat, InvalidRecordError, parse
+from clickstream.features.session import FOLD_VERSION
+from clickstream.infra.errors import ClickstreamError, FencedError
+from clickstream.infra.failpoints import failpoint
+from clickstream.infra.kafka import Admin, Committed, GroupConsumer, Membership, Producer, Record, Topic
+from clickstream.infra.logs import logger
+from clickstream.infra.settings import Settings, fingerprint
+from clickstream.models.bundle import Bundle
+
+log = logger("engine")
+
+_POLL_MS = 100
+_EMPTY_ASSIGNMENT_S = 5.0
+_FIRST_BACKOFF_S, _LAST_BACKOFF_S = 0.1, 2.0
+_EVERYTHING = 1 << 53  # the largest due time that a Redis score holds exactly
+
+
+@dataclass(slots=True)
+class Stats:
+    """Work done since the start, and where the time went (seconds of wall clock by stage)."""
+
+    records: int = 0
+    scores: int = 0
+    dead_letters: int = 0
+    steps: int = 0
+    transactions: int = 0
+    recoveries: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count the time spent inside to `name`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def prepare_topics(settings: Settings) -> Topic:
+    """Create the three topics where they are missing, and describe the clicks topic.
+
+    Clicks of a replay carry times in the past, so their topic keeps records for ever; a record from the
+    future is refused by the broker already.
+    """
+    admin = Admin(settings)
+    try:
+        clicks = admin.describe_topic(settings.clicks_topic)
+        if clicks is None:
+            limits = {"retention.ms": "-1", "message.timestamp.after.max.ms": str(settings.max_ahead)}
+            admin.create_topic(
+                settings.clicks_topic, settings.partitions, limits, settings.replication_factor
+            )
+            clicks = admin.describe_topic(settings.clicks_topic)
+        if clicks is None:
+            raise ClickstreamError(f"topic {settings.clicks_topic} was created and is not there")
+        admin.create_topic(settings.scores_topic, clicks.partitions, {}, settings.replication_factor)
+        admin.create_topic(settings.dead_letter_topic, 1, {}, settings.replication_factor)
+        return clicks
+    finally:
+        admin.close()
+
+
+class Engine:
+    """Scores the sessions of the partitions that the group gives us, until `stop` is called."""
+
+    def __init__(self, settings: Settings, bundle: Bundle) -> None:
+        self.stats = Stats()
+        self._settings = settings
+        self._topic = prepare_topics(settings)
+        self._store = Store(settings, self._topic.id)
+        admin = Admin(settings)
+        scores = admin.describe_topic(settings.scores_topic)
+        admin.close()
+        aligned = scores is not None and scores.partitions == self._topic.partitions
+        self._publisher = Publisher(settings, aligned)
+        rules = fingerprint(settings.rules | {"fold": FOLD_VERSION})
+        self._scorer = Scorer(bundle, settings.clicks_topic, rules)
+        self._consumer = GroupConsumer(settings, settings.clicks_topic)
+        self._recovery = Recovery(settings, self._topic, self._consumer, self._store, self._publisher, bundle)
+        self._claims: dict[int, Claim] = {}
+        self._heartbeats: Producer | None = None
+        self._stopping = threading.Event()
+        self._published_at = time.monotonic()
+        self._assigned_at = time.monotonic()
+
+    def stop(self) -> None:
+        """Finish the step, commit, leave the group. May be called from a signal handler."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Work until stopped.
+
+        Raises:
+            FencedError: another process has this instance's identity; exit, a supervisor restarts.
+            RefusedError, ConfigurationError, BundleError: a person must decide.
+        """
+        log.info(
+            "consuming", topic=self._topic.name, group=self._settings.group, bundle=self._scorer.bundle.id
+        )
+        backoff = _FIRST_BACKOFF_S
+        try:
+            while not self._stopping.is_set():
+                try:
+                    if self._turn():
+                        backoff = _FIRST_BACKOFF_S
+                except ClickstreamError as error:
+                    self._drop_claims()
+                    identity_lost = isinstance(error, FencedError) and self._settings.instance is not None
+                    if not error.retriable or identity_lost:
+                        raise
+                    self.stats.recoveries += 1
+                    log.warning("recovering", error=error.what, again_in_s=backoff)
+                    self._stopping.wait(backoff)
+                    backoff = min(backoff * 2, _LAST_BACKOFF_S)
+            self._finish()
+        finally:
+            self._close()
+
+    def _turn(self) -> bool:
+        """One poll and its step. True when there was something to do and it worked."""
+        with self.stats.stage("poll"):
+            polled = self._consumer.poll(_POLL_MS, self._settings.max_poll_records)
+            # Taken here, before the heartbeat thread can lose it: Kafka checks it in the transaction.
+            membership = self._consumer.membership()
+        if membership is None:
+            self._drop_claims()
+            return False
+        failpoint("after_poll")
+        recovered = self._take_assignment(membership)
+        records = {p: batch for p, batch in polled.items() if p in self._claims and p not in recovered}
+        if records:
+            self._step(records, membership)
+        else:
+            self._keep_time_moving()
+        if time.monotonic() - self._published_at >= self._settings.commit_interval / 1000:
+            self._publish({}, membership)
+        return bool(records or recovered)
+
+    def _take_assignment(self, membership: Membership) -> set[int]:
+        """Make the claims equal to the assignment; the partitions that were claimed anew."""
+        assigned = self._consumer.assignment()
+        now = time.monotonic()
+        if assigned:
+            self._assigned_at = now
+        elif now - self._assigned_at > _EMPTY_ASSIGNMENT_S:
+            self._assigned_at = now
+            self._consumer.rejoin()
+        for partition in self._consumer.newly_assigned() | (self._claims.keys() - assigned):
+            if self._claims.pop(partition, None) is not None:
+                log.info("gave up", partition=partition)
+        missing = assigned - self._claims.keys()
+        for partition in sorted(missing):
+            with self.stats.stage("recover"):
+                self._claims[partition] = self._recovery.claim(partition, membership)
+        return set(missing)
+
+    def _step(self, polled: Mapping[int, Sequence[Record]], membership: Membership) -> None:
+        stage = self.stats.stage
+        for partition, records in polled.items():
+            self._advance(self._claims[partition], records)
+        failpoint("after_load")
+
+        with stage("score"):
+            windows = [
+                Window(
+                    claim.partition,
+                    closed,
+                    claim.online,
+                    publish=closed.offset >= claim.publish_from,
+                    learn=closed.offset >= claim.learn_from,
+                )
+                for claim in map(self._claims.__getitem__, polled)
+                for closed in claim.logic.closed
+            ]
+            scores = self._scorer.score(windows)
+        outboxes: dict[int, list[OutboxRecord]] = {p: [] for p in polled}
+        for window, score in zip(windows, scores, strict=True):
+            if score is not None:
+                outboxes[window.partition].append(
+                    OutboxRecord(
+                        window.closed.offset,
+                        self._settings.scores_topic,
+                        window.closed.session_id.encode(),
+                        score,
+                    )
+                )
+        for partition, records in polled.items():
+            outboxes[partition] += self._dead_letters(self._claims[partition], records)
+            outboxes[partition].sort(key=lambda record: record.offset)
+        failpoint("after_score")
+
+        with stage("commit"):
+            learned = {w.partition for w in windows}
+            for partition, records in polled.items():
+                claim = self._claims[partition]
+                self._commit(claim, records[-1].offset + 1, outboxes[partition], partition in learned)
+        failpoint("after_commit")
+        self.stats.steps += 1
+        self.stats.records += sum(len(records) for records in polled.values())
+        if any(outboxes.values()):
+            self._publish(outboxes, membership)
+
+    def _advance(self, claim: Claim, records: Sequence[Record]) -> None:
+        logic, stage = claim.logic, self.stats.stage
+        logic.clear()
+        with stage("parse"):
+            parsed = [_parsed(record, self._settings.max_record_bytes) for record in records]
+            usable = [record for record in parsed if not isinstance(record, InvalidRecordError)]
+            session_ids = {record.session_id for record in usable if isinstance(record, Click)}
+            # Records from the future are refused only in `advance`; loading too much does no harm.
+            newest = max((record.event_time for record in usable), default=logic.newest)
+            due = max(newest, logic.newest) - self._settings.allowed_lateness
+            if any(isinstance(record, Heartbeat) and record.flush for record in usable):
+                due = _EVERYTHING
+        with stage("load"):
+            crowd = logic.open_sessions + len(session_ids) - self._settings.max_open_sessions
+            first = crowd + len(session_ids) if crowd > 0 else 0
+            logic.load(self._store.load(claim.partition, claim.token, session_ids, due, first))
+        with stage("advance"):
+            for raw, record in zip(records, parsed, strict=True):
+                if isinstance(record, InvalidRecordError):
+                    logic.refuse(raw.offset, record.reason, record.detail)
+                else:
+                    logic.advance(raw.offset, raw.timestamp, record)
+        claim.read_at = time.monotonic()
+
+    def _dead_letters(self, claim: Claim, records: Sequence[Record]) -> list[OutboxRecord]:
+        refused = [r for r in claim.logic.refused if r.offset >= claim.publish_from]
+        if not refused:
+            return []
+        by_offset = {record.offset: record for record in records}
+        return [
+            OutboxRecord(
+                r.offset,
+                self._settings.dead_letter_topic,
+                (by_offset[r.offset].key or b"")[:KEY_CAP],
+                _dead_letter(by_offset[r.offset], r),
+            )
+            for r in refused
+        ]
+
+    def _commit(self, claim: Claim, applied: int, outbox: Sequence[OutboxRecord], learned: bool) -> None:
+        logic = claim.logic
+        sessions, deleted = logic.changes()
+        meta = meta_fields(
+            logic.newest,
+            logic.open_sessions,
+            logic.partial_before,
+            logic.crumbs,
+            self._recovery.description,
+            self._topic.partitions,
+        )
+        online = pack_online(self._scorer.bundle.id, claim.online.state()) if learned else None
+        self._store.commit(
+            claim.partition,
+            claim.token,
+            Changes(claim.stored, applied, meta, sessions, deleted, online, outbox),
+        )
+        claim.applied = claim.stored = applied
+
+    def _publish(self, outboxes: Mapping[int, Sequence[OutboxRecord]], membership: Membership) -> None:
+        """Publish, with the offsets of all partitions that have some to commit, deferred ones included."""
+        self._published_at = time.monotonic()
+        behind = [c for c in self._claims.values() if c.applied > c.committed and not c.replaying]
+        if not behind:
+            return
+        offsets = {c.partition: Committed(c.applied, self._recovery.note(c.logic)) for c in behind}
+        with self.stats.stage("publish"):
+            self._publisher.publish(outboxes, offsets, membership)
+        failpoint("after_publish")
+        with self.stats.stage("trim"):
+            for claim in behind:
+                claim.committed = claim.applied
+                self._store.trim(claim.partition, claim.token, claim.applied)
+        failpoint("after_trim")
+        self.stats.transactions += 1
+        for outbox in outboxes.values():
+            for record in outbox:
+                if record.topic == self._settings.scores_topic:
+                    self.stats.scores += 1
+                else:
+                    self.stats.dead_letters += 1
+
+    def _keep_time_moving(self) -> None:
+        """Write a heartbeat on partitions that wait for clicks which may never come (T6)."""
+        idle_s = self._settings.idle_after / 1000
+        if not idle_s:
+            return
+        now = time.monotonic()
+        sent = False
+        for claim in self._claims.values():
+            silent = now - claim.read_at
+            if silent < idle_s or not claim.logic.open_sessions or self._consumer.lag(claim.partition) != 0:
+                continue
+            event_time = claim.logic.newest + round(silent * 1000)
+            if self._heartbeats is None:
+                self._heartbeats = Producer(self._settings)
+            self._heartbeats.send(
+                self._topic.name,
+                claim.partition,
+                None,
+                orjson.dumps({"type": "heartbeat", "event_time": event_time}),
+                timestamp=event_time,
+            )
+            sent = True
+        if sent and self._heartbeats is not None:
+            self._heartbeats.flush()
+
+    def _drop_claims(self) -> None:
+        self._consumer.hold(list(self._claims))
+        self._claims.clear()
+
+    def _finish(self) -> None:
+        """Commit deferred offsets; not needed for exactness, but the next owner starts clean."""
+        membership = self._consumer.membership()
+        if membership is not None:
+            try:
+                self._publish({}, membership)
+            except ClickstreamError as error:
+                log.warning("the last offsets were not committed; they will be", error=error.what)
+
+    def _close(self) -> None:
+        self._claims.clear()
+        self._consumer.close()
+        self._publisher.discard()
+        if self._heartbeats is not None:
+            self._heartbeats.close()
+        self._store.close()
+        stats = self.stats
+        log.info(
+            "stopped",
+            records=stats.records,
+            scores=stats.scores,
+            dead_letters=stats.dead_letters,
+            steps=stats.steps,
+            transactions=stats.transactions,
+            recoveries=stats.recoveries,
+            seconds={name: round(value, 3) for name, value in stats.seconds.items()},
+        )
+
+
+def _parsed(record: Record, max_bytes: int) -> Click | Heartbeat | InvalidRecordError:
+    try:
+        return parse(record.value, record.key, max_bytes)
+    except InvalidRecordError as error:
+        return error
+
+
+def _dead_letter(record: Record, refused: Refused) -> bytes:
+    letter = DeadLetter(
+        reason=refused.reason,
+        detail=refused.detail,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        key=_base64(record.key, KEY_CAP),
+        value=_base64(record.value, VALUE_CAP),
+        size=len(record.value or b""),
+    )
+    return letter.model_dump_json().encode()
+
+
+def _base64(data: bytes | None, cap: int) -> str | None:
+    return None if data is None else base64.b64encode(data[:cap]).decode()

@@ -1,0 +1,372 @@
+"""One partition's event-time logic: pure, no I/O, no clock but the log.
+
+Feed the records of a partition in offset order to `Partition.advance`. What it decides depends on those
+records alone, never on how they were cut into steps: a session may be handed over in the middle (`load`,
+`changes`) and the next step goes on as if nothing had happened.
+
+The rules T1 to T8 are described, with examples in numbers, in docs/semantics.md.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import insort
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+
+from clickstream.features.click import Click, Heartbeat
+from clickstream.features.session import Session, Step
+
+ClosedBy = Literal["end", "gap", "limit", "flush"]
+Reason = Literal["too-large", "not-json", "invalid", "key-mismatch", "late", "future"]
+
+NOTHING_SEEN = -1
+"""The `newest` of a partition on which no record was read yet."""
+
+_FOREVER = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What decides how a log becomes sessions. Times in milliseconds."""
+
+    gap: int = 1_800_000
+    allowed_lateness: int = 60_000
+    max_ahead: int = 300_000
+    max_clicks: int = 1_000
+    max_pending: int = 1_000
+    max_open_sessions: int = 200_000
+    max_record_bytes: int = 65_536
+
+
+class Pending(Struct, array_like=True):
+    """A click that the watermark has not passed, and how many copies of it came."""
+
+    click: Step
+    offset: int
+    copies: int = 0
+
+
+def _order(pending: Pending) -> tuple[int, int, str, int]:
+    return pending.click.sort_key
+
+
+class Open(Struct, array_like=True):
+    """All that is open of one session id: a window of settled clicks, and clicks that wait, in order."""
+
+    window: Session | None = None
+    pending: list[Pending] = []
+
+    def settle(self, watermark: int, rules: Rules, last_word: ClosedBy = "gap") -> ClosedBy | None:
+        """Settle clicks before `watermark`, up to the first that closes the window; say what closed it.
+
+        `last_word` is the reason given when all is settled and the inactivity gap has passed.
+        """
+        pending = self.pending
+        settled = 0
+        closed: ClosedBy | None = None
+        for waiting in pending:
+            click = waiting.click
+            if click.event_time >= watermark:
+                break
+            window = self.window
+            if window is None:
+                self.window = window = Session.open(click, waiting.offset)
+            elif click.event_time > window.last.event_time + rules.gap:
+                closed = "gap"
+                break
+            elif window.has(click):
+                window.duplicates += 1 + waiting.copies
+                settled += 1
+                continue
+            else:
+                window.add(click, waiting.offset)
+            window.duplicates += waiting.copies
+            settled += 1
+            if click.end:
+                closed = "end"
+                break
+            if window.clicks >= rules.max_clicks:
+                closed = "limit"
+                break
+        if settled:
+            del pending[:settled]
+        if closed is None and (window := self.window) is not None:
+            if window.clicks >= rules.max_clicks:
+                return "limit"
+            if watermark > window.last.event_time + rules.gap:
+                return last_word
+        return closed
+
+    def due(self, rules: Rules) -> int:
+        """The smallest watermark at which a window of this session closes (T3)."""
+        window = self.window
+        last, clicks = -1, 0
+        if window is not None:
+            last, clicks = window.last.event_time, window.clicks
+            if clicks >= rules.max_clicks:
+                return last + 1
+        counted = set()
+        for waiting in self.pending:
+            click = waiting.click
+            identity = click.identity
+            if clicks:
+                if click.event_time > last + rules.gap:
+                    break
+                if identity in counted or (window is not None and window.has(click)):
+                    continue
+            counted.add(identity)
+            last = click.event_time
+            clicks += 1
+            if click.end or clicks >= rules.max_clicks:
+                return last + 1
+        return last + rules.gap + 1
+
+    def copy_of(self, click: Step, rules: Rules) -> Pending | None:
+        """The waiting click of the first window that has this one's identity."""
+        last = self.window.last.event_time if self.window is not None else None
+        identity = click.identity
+        for waiting in self.pending:
+            other = waiting.click
+            if last is not None and other.event_time > last + rules.gap:
+                return None
+            if other.identity == identity:
+                return waiting
+            last = other.event_time
+        return None
+
+
+class Closed(NamedTuple):
+    """A window that closed, and the record that made it close."""
+
+    session_id: str
+    session: Session
+    closed_by: ClosedBy
+    offset: int
+    partial: bool
+
+
+class Refused(NamedTuple):
+    """A record that could not be counted."""
+
+    offset: int
+    reason: Reason
+    detail: str
+
+
+class Crumb(NamedTuple):
+    """A place from which state can be rebuilt: an offset, and the largest event time before it."""
+
+    offset: int
+    newest: int
+
+
+class Partition:
+    """The open sessions of one partition that a step works on, and its event-time clock.
+
+    `newest` is the largest event time seen, `open_sessions` counts all session ids with something open,
+    also those that are not loaded. Windows opened at or before `partial_before` may lack clicks (state was
+    rebuilt from the middle of the log).
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        newest: int = NOTHING_SEEN,
+        open_sessions: int = 0,
+        crumbs: Iterable[Crumb] = (),
+        partial_before: int = -1,
+        crumb_every: int = 300_000,
+        horizon: int = 21_600_000,
+    ) -> None:
+        self.rules = rules
+        self.newest = newest
+        self.open_sessions = open_sessions
+        self.crumbs = list(crumbs)
+        self.partial_before = partial_before
+        self._crumb_every = crumb_every
+        self._horizon = horizon
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the working set of the last step."""
+        self.sessions: dict[str, Open] = {}
+        self.changed: set[str] = set()
+        self.closed: list[Closed] = []
+        self.refused: list[Refused] = []
+        self._due: dict[str, int] = {}
+        self._queue: list[tuple[int, str]] = []
+
+    @property
+    def watermark(self) -> int:
+        """Clicks before this event time are late (T1)."""
+        return self.newest - self.rules.allowed_lateness
+
+    def load(self, sessions: Mapping[str, Open]) -> None:
+        """Take stored sessions into the working set: every one that a record of the step names, every one
+        due at the step's last watermark, and, near the bound on open sessions, those due first."""
+        for session_id, session in sessions.items():
+            self.sessions[session_id] = session
+            self._schedule(session_id, session)
+
+    def advance(self, offset: int, timestamp: int, record: Click | Heartbeat) -> None:
+        """Take the next record; what closes and what is refused is appended to `closed` and `refused`."""
+        event_time = record.event_time
+        if timestamp >= 0 and event_time > timestamp + self.rules.max_ahead:
+            ahead = event_time - timestamp
+            self.refuse(offset, "future", f"event_time is {ahead} ms beyond the record's timestamp")
+            return
+        self._mark(offset)
+        if isinstance(record, Click):
+            self._arrive(offset, record)
+        if event_time > self.newest:
+            self.newest = event_time
+        self._close_due(offset)
+        if isinstance(record, Heartbeat) and record.flush:
+            self._flush(offset)
+        while self.open_sessions > self.rules.max_open_sessions:
+            self._close_all(self._next_due(), offset, "limit")
+
+    def refuse(self, offset: int, reason: Reason, detail: str) -> None:
+        """Note a record that is to become a dead letter."""
+        self.refused.append(Refused(offset, reason, detail))
+
+    def changes(self) -> tuple[dict[str, tuple[Open, int]], list[str]]:
+        """Sessions to store with their due times, and session ids to delete."""
+        kept = {s: (self.sessions[s], self._due[s]) for s in self.changed if s in self.sessions}
+        return kept, [s for s in self.changed if s not in self.sessions]
+
+    def rebuild_from(self) -> Crumb | None:
+        """The place to rebuild from, about the horizon back; None before the first record."""
+        return self.crumbs[0] if self.crumbs else None
+
+    def _mark(self, offset: int) -> None:
+        crumbs = self.crumbs
+        if not crumbs:
+            crumbs.append(Crumb(offset, self.newest))
+        elif self.newest >= crumbs[-1].newest + self._crumb_every:
+            crumbs.append(Crumb(offset, self.newest))
+            while len(crumbs) > 1 and crumbs[1].newest <= self.newest - self._horizon:
+                del crumbs[0]
+
+    def _arrive(self, offset: int, record: Click) -> None:
+        rules, watermark = self.rules, self.watermark
+        click = Step(
+            record.event_time,
+            record.order,
+            record.product,
+            record.category,
+            record.price,
+            record.price_2,
+            record.page,
+            record.end,
+            record.time_source,
+        )
+        session_id = record.session_id
+        session = self.sessions.get(session_id)
+        if session is None:
+            if click.event_time < watermark:
+                self._refuse_late(offset, click)
+                return
+            self.sessions[session_id] = session = Open(None, [])
+            self.open_sessions += 1
+        else:
+            # What the watermark passed closes nothing: all that was due closed with an earlier record.
+            if session.settle(watermark, rules) is not None:
+                raise AssertionError(f"session {session_id} was due and had not closed")
+        self.changed.add(session_id)
+        window = session.window
+        overtaken = window is not None and click.sort_key < window.last.sort_key
+        if click.event_time < watermark or overtaken:
+            self._arrive_late(offset, click, session)
+        else:
+            self._wait(offset, click, session)
+        while len(session.pending) > rules.max_pending:
+            oldest = session.pending[0].click.event_time + 1
+            closed_by = session.settle(oldest, rules)
+            if closed_by is not None:
+                self._close(session_id, session, closed_by, offset)
+        if session_id in self.sessions:
+            self._schedule(session_id, session)
+
+    def _wait(self, offset: int, click: Step, session: Open) -> None:
+        pending = session.pending
+        waiting = Pending(click, offset)
+        if not pending or _order(pending[-1]) < click.sort_key:
+            pending.append(waiting)
+            return
+        for other in pending:
+            if other.click.event_time == click.event_time and other.click.identity == click.identity:
+                other.copies += 1
+                return
+        insort(pending, waiting, key=_order)
+
+    def _arrive_late(self, offset: int, click: Step, session: Open) -> None:
+        window = session.window
+        if window is not None and window.has(click):
+            window.duplicates += 1
+        elif (waiting := session.copy_of(click, self.rules)) is not None:
+            waiting.copies += 1
+        elif window is not None and click.event_time >= window.opened_at:
+            window.add_late(click, offset)
+        else:
+            self._refuse_late(offset, click)
+
+    def _refuse_late(self, offset: int, click: Step) -> None:
+        behind = self.watermark - click.event_time
+        self.refuse(offset, "late", f"event_time is {behind} ms behind the watermark {self.watermark}")
+
+    def _schedule(self, session_id: str, session: Open) -> None:
+        due = session.due(self.rules)
+        if self._due.get(session_id) != due:
+            self._due[session_id] = due
+            heapq.heappush(self._queue, (due, session_id))
+
+    def _next_due(self) -> str:
+        """The loaded session that is due first; removed from the queue."""
+        while True:
+            due, session_id = heapq.heappop(self._queue)
+            if self._due.get(session_id) == due:
+                return session_id
+
+    def _close_due(self, offset: int) -> None:
+        queue, watermark = self._queue, self.watermark
+        while queue and queue[0][0] <= watermark:
+            due, session_id = heapq.heappop(queue)
+            if self._due.get(session_id) != due:
+                continue
+            session = self.sessions[session_id]
+            closed_by = session.settle(watermark, self.rules)
+            if closed_by is None:
+                raise AssertionError(f"session {session_id} was due at {due} and did not close")
+            self._close(session_id, session, closed_by, offset)
+            if session_id in self.sessions:
+                self._schedule(session_id, session)
+
+    def _flush(self, offset: int) -> None:
+        for _, session_id in sorted((due, session_id) for session_id, due in self._due.items()):
+            self._close_all(session_id, offset, "flush")
+
+    def _close_all(self, session_id: str, offset: int, last_word: ClosedBy) -> None:
+        session = self.sessions[session_id]
+        while session_id in self.sessions:
+            closed_by = session.settle(_FOREVER, self.rules, last_word)
+            if closed_by is None:
+                raise AssertionError(f"session {session_id} has nothing to close")
+            self._close(session_id, session, closed_by, offset)
+
+    def _close(self, session_id: str, session: Open, closed_by: ClosedBy, offset: int) -> None:
+        window = session.window
+        if window is None:
+            raise AssertionError(f"session {session_id} has no window to close")
+        partial = window.opened_at <= self.partial_before
+        self.closed.append(Closed(session_id, window, closed_by, offset, partial))
+        session.window = None
+        self.changed.add(session_id)
+        if not session.pending:
+            del self.sessions[session_id]
+            self._due.pop(session_id, None)
+            self.open_sessions -= 1

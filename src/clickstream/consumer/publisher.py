@@ -1,0 +1,72 @@
+"""One Kafka transaction per step: scores, dead letters and the consumed offsets, all or nothing.
+
+After any failure the outcome is unknown; the producer is dropped, the next one with the same transactional
+id settles what was open, and recovery learns from the committed offset which way it went.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+
+from clickstream.consumer.store import OutboxRecord
+from clickstream.infra.errors import ClickstreamError
+from clickstream.infra.failpoints import failpoint
+from clickstream.infra.kafka import Committed, Membership, Outgoing, TransactionalProducer
+from clickstream.infra.settings import Settings
+
+
+class Publisher:
+    """Publishes what steps put into outboxes.
+
+    `aligned`: the scores topic has as many partitions as the clicks topic, so a score goes to the partition
+    of its clicks.
+    """
+
+    def __init__(self, settings: Settings, aligned: bool) -> None:
+        self._settings = settings
+        self._aligned = aligned
+        # Stable with --instance, so that a restart aborts at once what its predecessor left open.
+        slot = settings.instance or uuid.uuid4().hex[:12]
+        self.transactional_id = f"{settings.group}-{slot}"
+        self._producer: TransactionalProducer | None = None
+
+    def publish(
+        self,
+        outboxes: Mapping[int, Sequence[OutboxRecord]],
+        offsets: Mapping[int, Committed],
+        membership: Membership,
+    ) -> None:
+        """Publish the records of each partition's outbox and commit `offsets` with them.
+
+        Raises:
+            FencedError: another process has this consumer's identity.
+            UnavailableError: not known to be published; recover before anything else.
+        """
+        records = [
+            self._route(partition, record) for partition, outbox in outboxes.items() for record in outbox
+        ]
+        producer = self.connect()
+        try:
+            producer.publish(
+                records, self._settings.clicks_topic, offsets, membership, lambda: failpoint("after_produce")
+            )
+        except ClickstreamError:
+            self.discard()
+            raise
+
+    def connect(self) -> TransactionalProducer:
+        """The producer, with transactions initialised: this fences a former one of the same id."""
+        if self._producer is None:
+            self._producer = TransactionalProducer(self._settings, self.transactional_id)
+        return self._producer
+
+    def discard(self) -> None:
+        """Drop the producer; the next publication builds a new one."""
+        if self._producer is not None:
+            self._producer.discard()
+            self._producer = None
+
+    def _route(self, partition: int, record: OutboxRecord) -> Outgoing:
+        aligned = self._aligned and record.topic == self._settings.scores_topic
+        return Outgoing(record.topic, partition if aligned else None, record.key or None, record.value)

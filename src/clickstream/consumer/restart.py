@@ -1,0 +1,47 @@
+"""Starting over on purpose: forget a group's state, and read from the start or the end of the log."""
+
+from __future__ import annotations
+
+from clickstream.consumer.partition import NOTHING_SEEN
+from clickstream.consumer.recovery import describe_settings, note_text
+from clickstream.consumer.store import Store
+from clickstream.infra.errors import RefusedError, UsageError
+from clickstream.infra.kafka import Admin, Committed, Reader, Topic
+from clickstream.infra.logs import logger
+from clickstream.infra.settings import Settings
+
+log = logger("restart")
+
+
+def restart_from(settings: Settings, topic: Topic, where: str) -> None:
+    """Delete the group's state in Redis and set its offsets to the `earliest` or `latest` record.
+
+    Raises:
+        UsageError: `where` is neither.
+        RefusedError: the group has members; they would go on with what they hold.
+    """
+    if where not in ("earliest", "latest"):
+        raise UsageError(f"--restart-from {where!r}", "Say earliest or latest.")
+    admin = Admin(settings)
+    store = Store(settings, topic.id)
+    reader = Reader(settings, settings.clicks_topic)
+    try:
+        members = admin.group_members(settings.group)
+        if members:
+            raise RefusedError(
+                f"group {settings.group} has {members} running consumers",
+                "Stop them first; a killed one leaves after the session timeout.",
+            )
+        offsets = reader.beginning_offsets() if where == "earliest" else reader.end_offsets()
+        note = note_text(describe_settings(settings), topic.partitions, 0, NOTHING_SEEN)
+        # State first: a crash in between leaves an empty Redis, which is rebuilt to the old offsets.
+        for partition in range(topic.partitions):
+            store.delete(partition)
+        admin.set_group_offsets(
+            settings.group, topic.name, {p: Committed(offset, note) for p, offset in offsets.items()}
+        )
+        log.warning("starting over", group=settings.group, where=where)
+    finally:
+        reader.close()
+        store.close()
+        admin.close()

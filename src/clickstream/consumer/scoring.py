@@ -1,0 +1,147 @@
+"""Closed sessions -> scores.
+
+The batch and the reference models see all windows of a step in one call each; their answers are rounded, so
+how a log was cut into steps leaves no trace. The online models see one window after the other, in closing
+order: predict, then learn.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from clickstream.consumer.partition import Closed
+from clickstream.consumer.score import REBUILT_PARTLY, SCHEMA_VERSION
+from clickstream.features.outcome import proxy_outcome
+from clickstream.features.vector import PREFIX, REFERENCE, prefix, reference
+from clickstream.models.bundle import Bundle, Case, Prediction
+from clickstream.models.online import OnlineModels
+
+# What a model raises for values that it cannot take. Anything else is a bug of ours and stops the step.
+_UNSCORABLE = (ValueError, ArithmeticError, LookupError, TypeError)
+
+_NO_PREDICTIONS = {"batch": None, "online": None, "reference": None}
+
+
+class Window(NamedTuple):
+    """A closed window, the partition it comes from, and that partition's online models.
+
+    `publish` False: its score was published before (state is being rebuilt). `learn` False: the online
+    models have learned from it already.
+    """
+
+    partition: int
+    closed: Closed
+    online: OnlineModels
+    publish: bool = True
+    learn: bool = True
+
+
+def case_of(closed: Closed) -> Case:
+    """What the models may look at."""
+    return Case(prefix(closed.session), reference(closed.session))
+
+
+class Scorer:
+    """Scores windows with one bundle. `settings` is the fingerprint that goes into each score."""
+
+    def __init__(self, bundle: Bundle, topic: str, settings: str) -> None:
+        self.bundle = bundle
+        self._topic = topic
+        self._settings = settings
+        self._feature_sets = {s.name: s.hash for s in (PREFIX, REFERENCE)}
+
+    def score(self, windows: Sequence[Window]) -> list[bytes | None]:
+        """One Score as JSON per window, None where it is not to be published; `online` models learn."""
+        cases = [case_of(window.closed) for window in windows]
+        asked = [i for i, window in enumerate(windows) if window.publish and not window.closed.partial]
+        answers = dict(zip(asked, self._predict([cases[i] for i in asked]), strict=True))
+        scored_at = time.time_ns() // 1_000_000
+        scores: list[bytes | None] = []
+        for i, (window, case) in enumerate(zip(windows, cases, strict=True)):
+            lessons = window.online.lessons
+            partial = window.closed.partial
+            predictions, error = answers.get(i) or (None, REBUILT_PARTLY if partial else None)
+            try:
+                if predictions is not None:
+                    predictions["online"] = _as_dict(window.online.predict(case))
+                if window.learn and not partial:
+                    window.online.learn(case, proxy_outcome(window.closed.session.last))
+            except _UNSCORABLE as problem:
+                predictions, error = None, _explain(problem)
+            if window.publish:
+                score = self._score(window, case, predictions or _NO_PREDICTIONS, error, lessons, scored_at)
+                scores.append(orjson.dumps(score))
+            else:
+                scores.append(None)
+        return scores
+
+    def _predict(self, cases: Sequence[Case]) -> list[tuple[dict[str, Any] | None, str | None]]:
+        if not cases:
+            return []
+        try:
+            return [
+                ({name: _as_dict(prediction) for name, prediction in found.items()}, None)
+                for found in self.bundle.predict(cases)
+            ]
+        except _UNSCORABLE as problem:
+            if len(cases) == 1:
+                return [(None, _explain(problem))]
+            # One window must not take the others with it.
+            return [self._predict([case])[0] for case in cases]
+
+    def _score(
+        self,
+        window: Window,
+        case: Case,
+        predictions: dict[str, Any],
+        error: str | None,
+        lessons: int,
+        scored_at: int,
+    ) -> dict[str, Any]:
+        session_id, session, closed_by, offset, _ = window.closed
+        outcome = proxy_outcome(session.last)
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "score_id": f"{session_id}/{session.opened_at}",
+            "session_id": session_id,
+            "opened_at": session.opened_at,
+            "last_click_at": session.last.event_time,
+            "closed_by": closed_by,
+            "clicks": session.clicks,
+            "duplicates": session.duplicates,
+            "late": session.late,
+            "missing": session.missing,
+            "features": case.reference,
+            "predictions": predictions,
+            "evidence": session.evidence,
+            "outcome": {"converted": outcome.converted, "revenue": outcome.revenue, "source": "proxy"},
+            "models": {
+                "bundle": self.bundle.id,
+                "feature_sets": self._feature_sets,
+                "lessons": lessons,
+            },
+            "settings": self._settings,
+            "source": {
+                "topic": self._topic,
+                "partition": window.partition,
+                "first_offset": session.first_offset,
+                "last_offset": session.last_offset,
+                "closing_offset": offset,
+            },
+            "time_source": session.last.time_source,
+            "scored_at": scored_at,
+            "error": error,
+        }
+
+
+def _as_dict(prediction: Prediction) -> dict[str, Any]:
+    asdict: dict[str, Any] = prediction._asdict()
+    return asdict
+
+
+def _explain(problem: Exception) -> str:
+    return f"prediction failed: {type(problem).__name__}: {str(problem)[:200]}"

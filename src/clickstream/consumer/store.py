@@ -1,0 +1,286 @@
+"""Session state in Redis: one partition's keys, read and written by scripts that check who asks.
+
+Every key of a partition carries the same hash tag, so a script works on Redis Cluster as it is. A script
+does its work whole or refuses: `token` says that we own the partition, the applied offset that the state
+is the one we started from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import msgspec
+
+from clickstream.consumer.partition import NOTHING_SEEN, Crumb, Open
+from clickstream.infra.errors import ClickstreamError, RefusedError
+from clickstream.infra.redis import Script, connect, translated
+from clickstream.infra.settings import Settings
+
+STATE_VERSION = 1
+"""Of the encoding below. An unknown one is refused, never guessed at."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Open).decode
+_pairs = msgspec.json.Decoder(list[tuple[int, int]])
+
+
+class LostError(ClickstreamError):
+    """The partition's state is not the one that we worked on: ours no more, or gone."""
+
+    retriable = True
+
+
+class StaleError(LostError):
+    """A later generation of the group owns the partition."""
+
+
+class OutboxRecord(NamedTuple):
+    """A record to publish, and the offset of the record whose processing produced it."""
+
+    offset: int
+    topic: str
+    key: bytes
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What is known of a partition besides its sessions. `applied` None: nothing was ever applied."""
+
+    applied: int | None = None
+    published: int | None = None
+    newest: int = NOTHING_SEEN
+    open_sessions: int = 0
+    partial_before: int = -1
+    crumbs: tuple[Crumb, ...] = ()
+    settings: str = ""
+    partitions: int = 0
+    transactional_id: str = ""
+    version: int = STATE_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a claim found. `whole` False: keys are missing, so what is there must not be trusted."""
+
+    meta: Meta
+    outbox: tuple[OutboxRecord, ...]
+    online: bytes | None
+    whole: bool
+
+
+@dataclass(slots=True)
+class Changes:
+    """One step's writes to one partition."""
+
+    expected: int | None
+    applied: int
+    meta: Mapping[str, str | int]
+    sessions: Mapping[str, tuple[Open, int]] = field(default_factory=dict)
+    deleted: Sequence[str] = ()
+    online: bytes | None = None
+    outbox: Sequence[OutboxRecord] = ()
+
+
+class Store:
+    """The state of a topic's partitions for one consumer group."""
+
+    def __init__(self, settings: Settings, topic_id: str) -> None:
+        self._settings = settings
+        self._client = connect(settings)
+        self._prefix = f"clickstream:{settings.group}:{topic_id}:"
+        package = files("clickstream.consumer")
+        self._claim, self._load, self._commit, self._trim, self._wipe = (
+            Script(self._client, package.joinpath(f"{name}.lua").read_text())
+            for name in ("claim", "load", "commit", "trim", "wipe")
+        )
+
+    def keys(self, partition: int) -> tuple[str, str, str, str, str]:
+        """meta, sessions, due, outbox, online."""
+        base = f"{self._prefix}{{{self._settings.clicks_topic}:{partition}}}:"
+        return (base + "meta", base + "sessions", base + "due", base + "outbox", base + "online")
+
+    def claim(
+        self, partition: int, token: str, generation: int, transactional_id: str, proven: bool = False
+    ) -> Found:
+        """Take the partition over, and read what its last owner left.
+
+        Raises:
+            StaleError: an owner of a later group generation claimed it, and we have not `proven` ourselves.
+        """
+        with translated(f"claiming partition {partition}", self._settings):
+            answer = self._claim(
+                self.keys(partition), [token, generation, transactional_id, "1" if proven else "0"]
+            )
+        if answer[0] == b"STALE":
+            raise StaleError(
+                f"partition {partition} is owned by group generation {answer[1]}; ours is {generation}",
+                "Another consumer has it. Nothing is lost.",
+            )
+        _, flat, entries, sessions, due, online = answer
+        values = {flat[i].decode(): flat[i + 1].decode() for i in range(0, len(flat), 2)}
+        meta = _meta(values)
+        outbox = tuple(
+            OutboxRecord(int(entry_id.split(b"-")[0]), fields[1].decode(), fields[3], fields[5])
+            for entry_id, fields in entries
+        )
+        whole = sessions == due == meta.open_sessions and (bool(online) or values.get("online") != "1")
+        return Found(meta, outbox, online or None, whole)
+
+    def load(
+        self, partition: int, token: str, session_ids: Iterable[str], due: int, first: int = 0
+    ) -> dict[str, Open]:
+        """Sessions named, due at the watermark `due`, and the `first` that are due next.
+
+        Raises:
+            LostError: the partition is not ours any more.
+        """
+        with translated(f"loading sessions of partition {partition}", self._settings):
+            answer = self._load(self.keys(partition)[:3], [token, due, first, *session_ids])
+        if answer[0] != b"OK":
+            raise _lost(partition, answer[0])
+        return {answer[i].decode(): decode(answer[i + 1]) for i in range(1, len(answer), 2)}
+
+    def commit(self, partition: int, token: str, changes: Changes) -> None:
+        """Write a step, all or nothing.
+
+        Raises:
+            LostError: the partition is not ours any more, or its state is not the one we started from.
+        """
+        args: list[Any] = [
+            token,
+            "" if changes.expected is None else changes.expected,
+            changes.applied,
+            changes.online or b"",
+        ]
+        meta = dict(changes.meta)
+        if changes.online:
+            meta["online"] = 1
+        args.append(len(meta))
+        for pair in meta.items():
+            args += pair
+        args.append(len(changes.sessions))
+        for session_id, (session, due) in changes.sessions.items():
+            args += (session_id, encode(session), due)
+        args.append(len(changes.deleted))
+        args += changes.deleted
+        args.append(len(changes.outbox))
+        for record in changes.outbox:
+            args += record
+        with translated(f"writing partition {partition}", self._settings):
+            answer = self._commit(self.keys(partition), args)
+        if answer != b"OK":
+            raise _lost(partition, answer)
+
+    def trim(self, partition: int, token: str, committed: int) -> None:
+        """Forget records of the outbox that a committed transaction published.
+
+        Raises:
+            LostError: the partition is not ours any more.
+        """
+        meta, _, _, outbox, _ = self.keys(partition)
+        with translated(f"trimming partition {partition}", self._settings):
+            answer = self._trim((meta, outbox), [token, committed])
+        if answer != b"OK":
+            raise _lost(partition, answer)
+
+    def wipe(self, partition: int, token: str) -> None:
+        """Delete the partition's state, to build it anew from the log.
+
+        Raises:
+            LostError: the partition is not ours any more.
+        """
+        with translated(f"wiping partition {partition}", self._settings):
+            answer = self._wipe(self.keys(partition), [token])
+        if answer != b"OK":
+            raise _lost(partition, answer)
+
+    def delete(self, partition: int) -> None:
+        """Delete everything of a partition that nobody owns: a start over, on purpose."""
+        with translated(f"deleting partition {partition}", self._settings):
+            self._client.delete(*self.keys(partition))
+
+    def peek(self, partition: int) -> Meta:
+        """The partition's meta, without claiming anything."""
+        with translated(f"looking at partition {partition}", self._settings):
+            found = self._client.hgetall(self.keys(partition)[0])
+        return _meta({name.decode(): value.decode() for name, value in found.items()})
+
+    def close(self) -> None:
+        """Drop the connection."""
+        self._client.close()
+
+
+def encode(session: Open) -> bytes:
+    """The bytes that are kept of an open session."""
+    return bytes((STATE_VERSION,)) + _encode(session)
+
+
+def decode(state: bytes) -> Open:
+    """The open session in `state`.
+
+    Raises:
+        RefusedError: written by another version, or damaged.
+    """
+    if state[:1] != bytes((STATE_VERSION,)):
+        raise RefusedError(
+            f"a session was stored in format {state[:1]!r}; this program reads {STATE_VERSION}",
+            "Run the version that wrote it, `clickstream drain`, then start this one.",
+        )
+    try:
+        return _decode(state[1:])
+    except msgspec.DecodeError as error:
+        raise RefusedError(
+            f"a stored session is damaged ({error})",
+            "Stop the consumers, delete the partition's keys in Redis, start: it is rebuilt from the log.",
+        ) from error
+
+
+def meta_fields(
+    newest: int,
+    open_sessions: int,
+    partial_before: int,
+    crumbs: Iterable[Crumb],
+    settings: str,
+    partitions: int,
+) -> dict[str, str | int]:
+    """The fields of `Meta` that a step writes."""
+    return {
+        "newest": newest,
+        "open": open_sessions,
+        "partial_before": partial_before,
+        "crumbs": msgspec.json.encode(list(crumbs)).decode(),
+        "settings": settings,
+        "partitions": partitions,
+        "version": STATE_VERSION,
+    }
+
+
+def _meta(values: Mapping[str, str]) -> Meta:
+    version = int(values.get("version", STATE_VERSION))
+    if version != STATE_VERSION:
+        raise RefusedError(
+            f"the state in Redis has format {version}; this program reads {STATE_VERSION}",
+            "Run the version that wrote it, `clickstream drain`, then start this one.",
+        )
+    return Meta(
+        applied=int(values["applied"]) if "applied" in values else None,
+        published=int(values["published"]) if "published" in values else None,
+        newest=int(values.get("newest", NOTHING_SEEN)),
+        open_sessions=int(values.get("open", 0)),
+        partial_before=int(values.get("partial_before", -1)),
+        crumbs=tuple(Crumb(*pair) for pair in _pairs.decode(values.get("crumbs", "[]"))),
+        settings=values.get("settings", ""),
+        partitions=int(values.get("partitions", 0)),
+        transactional_id=values.get("transactional_id", ""),
+    )
+
+
+def _lost(partition: int, answer: bytes) -> LostError:
+    why = "another owner claimed it" if answer == b"FENCED" else "its state moved under us"
+    return LostError(
+        f"partition {partition}: {why} ({answer.decode()})", "The step is discarded and recovered."
+    )

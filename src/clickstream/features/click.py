@@ -1,0 +1,111 @@
+"""Click and Heartbeat: the records on the clicks topic, and their parsing.
+
+A record is either parsed whole or refused whole, with a reason that goes into the dead letter.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+# 9999-12-31T23:59:59.999Z: beyond it no calendar library can print the time.
+_LAST_MS = 253_402_300_799_999
+
+EventTime = Annotated[int, Field(ge=0, le=_LAST_MS, description="milliseconds since the epoch, UTC")]
+SessionId = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class _Record(BaseModel):
+    # Strict: a "12" where a number belongs is a bug of the sender that we must not paper over.
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
+
+
+class Click(_Record):
+    """One page view of one visitor. The record's key is the session id."""
+
+    type: Literal["click"] = "click"
+    session_id: SessionId
+    event_time: EventTime
+    product: Annotated[str, Field(min_length=1, max_length=256)]
+    category: Annotated[str, Field(min_length=1, max_length=128)]
+    price: Annotated[float, Field(ge=0, le=1e9, description="US dollars in the 2008 dataset")]
+    price_2: Annotated[Literal[1, 2], Field(description="1: above the mean price of the category, 2: not")]
+    page: Annotated[int, Field(ge=1, le=1_000_000, description="depth of the page in the shop")]
+    order: Annotated[int | None, Field(ge=1, le=1_000_000, description="1-based position in the session")] = (
+        None
+    )
+    country: Annotated[int | None, Field(ge=0, le=1_000_000)] = None
+    colour: Annotated[int | None, Field(ge=0, le=1_000_000)] = None
+    location: Annotated[int | None, Field(ge=0, le=1_000_000)] = None
+    photography: Annotated[int | None, Field(ge=0, le=1_000_000)] = None
+    end: Annotated[bool, Field(description="the shop says that the visit is over")] = False
+    time_source: Annotated[
+        str | None, Field(max_length=64, description='"synthetic" where the times were made up')
+    ] = None
+
+
+class Heartbeat(_Record):
+    """Carries event time forward on a partition without a click."""
+
+    type: Literal["heartbeat"] = "heartbeat"
+    event_time: EventTime
+    flush: Annotated[bool, Field(description="settle and close every open session")] = False
+
+
+Fault = Literal["too-large", "not-json", "invalid", "key-mismatch"]
+
+
+class InvalidRecordError(ValueError):
+    """A record that is no Click and no Heartbeat.
+
+    `detail` names field and value.
+    """
+
+    def __init__(self, reason: Fault, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+ClickRecord: TypeAdapter[Click | Heartbeat] = TypeAdapter(
+    Annotated[Click | Heartbeat, Field(discriminator="type")]
+)
+_validate = ClickRecord.validate_json
+
+
+def parse(value: bytes | None, key: bytes | None, max_bytes: int = 65_536) -> Click | Heartbeat:
+    """The record in `value`, checked against `key`.
+
+    Raises:
+        InvalidRecordError: it cannot be used, and why.
+    """
+    if value is None:
+        raise InvalidRecordError("invalid", "the record has no value")
+    if len(value) > max_bytes:
+        raise InvalidRecordError("too-large", f"{len(value)} bytes; at most {max_bytes} are taken")
+    try:
+        record = _validate(value)
+    except ValidationError as error:
+        raise _explain(error) from None
+    if type(record) is Click and key != record.session_id.encode():
+        raise InvalidRecordError("key-mismatch", f"key {_short(key)}, session_id {record.session_id!r}")
+    return record
+
+
+def _explain(error: ValidationError) -> InvalidRecordError:
+    problems = error.errors(include_url=False, include_context=False)
+    if problems[0]["type"] == "json_invalid":
+        return InvalidRecordError("not-json", problems[0]["msg"])
+    told = []
+    for problem in problems[:5]:
+        # The first part of the location is the tag of the union, which the sender never wrote.
+        where = ".".join(str(part) for part in problem["loc"] if part not in ("click", "heartbeat"))
+        value = "" if problem["type"] == "missing" else f" (got {_short(problem['input'])})"
+        told.append(f"{where or 'record'}: {problem['msg']}{value}")
+    return InvalidRecordError("invalid", "; ".join(told))
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

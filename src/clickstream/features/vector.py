@@ -1,0 +1,113 @@
+"""The named feature sets taken from a Session.
+
+`reference` looks at every click, as in the published work: it contains the click that decides the outcome.
+`prefix` looks at all clicks but the last, and adds the last product seen. Both are the same function of
+another Aggregate. A set's hash covers names, order and definitions: a model is used with its own set only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from math import log2, sqrt
+from typing import Any, NamedTuple
+
+from clickstream.features.session import FOLD_VERSION, Aggregate, Session
+
+Features = dict[str, Any]
+"""Feature name -> int, float or str."""
+
+DEFINITIONS: dict[str, str] = {
+    "session_length": "number of clicks",
+    "n_unique_models": "distinct products",
+    "n_unique_categories": "distinct categories",
+    "category_entropy": "-sum p log2 p over the shares of clicks by category, bits",
+    "mean_price": "mean price, US dollars",
+    "max_price": "highest price, US dollars",
+    "min_price": "lowest price, US dollars",
+    "std_price": "population standard deviation of the price, US dollars",
+    "last_price": "price of the last click, US dollars",
+    "last_price_2": "price_2 of the last click",
+    "num_high_price_views": "clicks with price_2 = 1",
+    "pct_price2_views": "share of clicks with price_2 = 1",
+    "first_page": "page of the first click",
+    "last_page": "page of the last click",
+    "first_category": "category of the first click",
+    "last_category": "category of the last click",
+    "first_eq_last_category": "1 if first and last category are equal, else 0",
+    "models_per_click": "n_unique_models / session_length",
+    "last_order": "order of the last click; its position where clicks carry no order",
+    "navigation_depth": "largest page",
+    "category_transitions": "clicks whose category differs from the one before",
+    "last_product": "product of the last click",
+}
+
+
+class FeatureSet(NamedTuple):
+    """Names in order, over which clicks they are computed, and a hash of the definitions."""
+
+    name: str
+    scope: str
+    features: tuple[str, ...]
+
+    @property
+    def hash(self) -> str:
+        """Sixteen hexadecimal digits."""
+        lines = [f"fold {FOLD_VERSION}", self.name, self.scope]
+        lines += [f"{name}: {DEFINITIONS[name]}" for name in self.features]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+REFERENCE = FeatureSet("reference", "all clicks", tuple(n for n in DEFINITIONS if n != "last_product"))
+PREFIX = FeatureSet("prefix", "all clicks but the last", tuple(DEFINITIONS))
+
+
+def reference(session: Session) -> Features:
+    """The set `reference` of a session."""
+    return _vector(session.whole())
+
+
+def prefix(session: Session) -> Features | None:
+    """The set `prefix` of a session; None when no click came before the deciding one."""
+    body = session.body
+    if body.last is None:
+        return None
+    features = _vector(body)
+    features["last_product"] = body.last.product
+    return features
+
+
+def _vector(clicks: Aggregate) -> Features:
+    first, last = clicks.first, clicks.last
+    if first is None or last is None:
+        raise ValueError("an aggregate without clicks in order has no features")
+    n = clicks.clicks
+    categories = clicks.categories
+    return {
+        "session_length": n,
+        "n_unique_models": len(clicks.products),
+        "n_unique_categories": len(categories),
+        "category_entropy": _entropy(categories, n),
+        "mean_price": clicks.mean_price,
+        "max_price": clicks.max_price,
+        "min_price": clicks.min_price,
+        "std_price": sqrt(clicks.squares / n),
+        "last_price": last.price,
+        "last_price_2": last.price_2,
+        "num_high_price_views": clicks.premium,
+        "pct_price2_views": clicks.premium / n,
+        "first_page": first.page,
+        "last_page": last.page,
+        "first_category": first.category,
+        "last_category": last.category,
+        "first_eq_last_category": int(first.category == last.category),
+        "models_per_click": len(clicks.products) / n,
+        "last_order": last.order or n,
+        "navigation_depth": clicks.depth,
+        "category_transitions": clicks.transitions,
+    }
+
+
+def _entropy(counts: dict[str, int], total: int) -> float:
+    if len(counts) == 1:
+        return 0.0
+    return -sum(count / total * log2(count / total) for count in counts.values())

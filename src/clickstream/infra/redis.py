@@ -1,0 +1,115 @@
+"""Redis (or Valkey), with every wait bounded and every failure one of our errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.cluster import RedisCluster
+from redis.retry import Retry
+
+from clickstream.infra.errors import ConfigurationError, RefusedError, UnavailableError
+from clickstream.infra.settings import Settings
+
+
+def address(settings: Settings) -> str:
+    """The server's host and port, without the password."""
+    if settings.redis_url is None:
+        return "nowhere"
+    parts = urlsplit(settings.redis_url.get_secret_value())
+    return f"{parts.hostname or parts.path}:{parts.port or 6379}"
+
+
+@contextmanager
+def translated(doing: str, settings: Settings) -> Iterator[None]:
+    """Turn the client's errors into ours."""
+    where = f"Redis at {address(settings)}"
+    try:
+        yield
+    except (redis.AuthenticationError, redis.exceptions.NoPermissionError) as error:
+        raise ConfigurationError(
+            f"{doing}: {where} refused the credentials ({error})",
+            "Check the user and the password in CLICKSTREAM_REDIS_URL (redis://user:password@host:port/0).",
+        ) from error
+    except redis.OutOfMemoryError as error:
+        raise UnavailableError(
+            f"{doing}: {where} is out of memory ({error})",
+            "Raise its maxmemory (policy noeviction), or lower the number of open sessions. Nothing is lost.",
+        ) from error
+    except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.ClusterDownError, OSError) as error:
+        raise UnavailableError(
+            f"{doing}: {where} does not answer ({error})",
+            "Check that it runs and that CLICKSTREAM_REDIS_URL names it; consumption goes on by itself.",
+        ) from error
+    except redis.ResponseError as error:
+        text = str(error)
+        if "invalid username-password" in text or "WRONGPASS" in text or "NOAUTH" in text:
+            raise ConfigurationError(
+                f"{doing}: {where} refused the credentials ({error})",
+                "Check the user and the password in CLICKSTREAM_REDIS_URL.",
+            ) from error
+        if text.startswith(("LOADING", "MASTERDOWN", "READONLY", "TRYAGAIN", "BUSY")):
+            raise UnavailableError(
+                f"{doing}: {where} is not ready ({error})", "It usually is soon."
+            ) from error
+        raise RefusedError(f"{doing}: {where} refused the command ({error})") from error
+    except redis.RedisError as error:
+        raise UnavailableError(f"{doing}: {where} failed ({error})") from error
+
+
+def connect(settings: Settings) -> Any:
+    """A client that has been answered once.
+
+    Raises:
+        UnavailableError: nobody answers.
+        ConfigurationError: no URL, a malformed URL, or a wrong password.
+    """
+    if settings.redis_url is None:
+        raise ConfigurationError(
+            "no Redis is named and no embedded one runs",
+            "Start one with `clickstream up`, or set CLICKSTREAM_REDIS_URL to redis://host:port/0.",
+        )
+    url = settings.redis_url.get_secret_value()
+    # A retry of the client's could repeat a write whose answer was lost; our scripts decide about that.
+    options: dict[str, Any] = {
+        "socket_timeout": min(5.0, settings.patience / 1000),
+        "socket_connect_timeout": 2.0,
+        "retry": Retry(NoBackoff(), 0),
+        "decode_responses": False,
+    }
+    with translated("connecting", settings):
+        try:
+            if settings.redis_cluster:
+                client: Any = RedisCluster.from_url(url, **options)
+            else:
+                client = redis.Redis.from_url(url, protocol=2, **options)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"CLICKSTREAM_REDIS_URL is malformed ({error})",
+                "Write it as redis://[user:password@]host:port/0.",
+            ) from error
+        client.ping()
+    return client
+
+
+class Script:
+    """A Lua script, run by its hash and loaded again where a restarted server forgot it."""
+
+    def __init__(self, client: Any, source: str) -> None:
+        self._client = client
+        self._source = source
+        self._sha: str | None = None
+
+    def __call__(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """Run it; raises the client's errors, to be called inside `translated`."""
+        if self._sha is None:
+            self._sha = self._client.script_load(self._source)
+        try:
+            return self._client.evalsha(self._sha, len(keys), *keys, *args)
+        except redis.exceptions.NoScriptError:
+            self._sha = self._client.script_load(self._source)
+            return self._client.evalsha(self._sha, len(keys), *keys, *args)
