@@ -108,7 +108,7 @@ class Open(Struct, array_like=True):
         if window is not None:
             last, clicks = window.last.event_time, window.clicks
             if clicks >= rules.max_clicks:
-                return last + 1
+                return -_FOREVER  # a late click filled it: it closes at once
         counted = set()
         for waiting in self.pending:
             click = waiting.click
@@ -338,6 +338,7 @@ class Partition:
             due, session_id = heapq.heappop(queue)
             if self._due.get(session_id) != due:
                 continue
+            del self._due[session_id]  # the next window may be due at the same watermark
             session = self.sessions[session_id]
             closed_by = session.settle(watermark, self.rules)
             if closed_by is None:

@@ -7,6 +7,7 @@ only reported as committed when each of its records was acknowledged before the 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, Protocol
@@ -35,7 +36,16 @@ _FENCED = (
     kafka_errors.FencedInstanceIdError,
     kafka_errors.InvalidProducerEpochError,
 )
+_COORDINATOR_AWAY = (
+    kafka_errors.CoordinatorNotAvailableError,
+    kafka_errors.NotCoordinatorError,
+    kafka_errors.CoordinatorLoadInProgressError,
+)
 _DENIED = (kafka_errors.AuthorizationError, kafka_errors.SaslAuthenticationFailedError)
+
+
+class MissingError(UnavailableError):
+    """The broker knows no such topic or group."""
 
 
 class Record(Protocol):
@@ -100,6 +110,11 @@ def translated(doing: str, settings: Settings) -> Iterator[None]:
             f"{doing}: the log does not hold the offset that is needed ({error})",
             "It was deleted by retention or the topic was created anew; see `clickstream consume --help`"
             " for --restart-from.",
+        ) from error
+    except (kafka_errors.UnknownTopicOrPartitionError, kafka_errors.GroupIdNotFoundError) as error:
+        raise MissingError(
+            f"{doing}: {where} does not know it ({error})",
+            "Check the name; `clickstream replay` and `clickstream consume` create their topics.",
         ) from error
     except kafka_errors.KafkaConfigurationError as error:
         raise ConfigurationError(f"{doing}: {error}", "Correct the CLICKSTREAM_KAFKA_… settings.") from error
@@ -459,7 +474,7 @@ class Reader:
             known = self._consumer.topics()
         if topic not in known:
             self.close()
-            raise UnavailableError(
+            raise MissingError(
                 f"there is no topic {topic!r} at {settings.kafka_bootstrap}",
                 "Check the name; `clickstream replay` and `clickstream consume` create their topics.",
             )
@@ -557,11 +572,11 @@ class Admin:
 
     def describe_topic(self, name: str) -> Topic | None:
         """None when there is no such topic."""
-        with translated(f"describing topic {name}", self._settings):
-            try:
+        try:
+            with translated(f"describing topic {name}", self._settings):
                 found = self._client.describe_topics([name])
-            except kafka_errors.UnknownTopicOrPartitionError:
-                return None
+        except MissingError:
+            return None
         if not found or found[0].get("error_code") or not found[0].get("partitions"):
             return None
         return Topic(name, str(found[0]["topic_id"]), len(found[0]["partitions"]))
@@ -580,22 +595,24 @@ class Admin:
 
     def remove_member(self, group: str, instance: str) -> None:
         """Take a static member out of the group."""
-        with translated(f"removing {instance} from {group}", self._settings):
-            self._client.remove_group_members(group, [MemberToRemove(group_instance_id=instance)])
+        member = MemberToRemove(group_instance_id=instance)
+        self._ask(
+            f"removing {instance} from {group}", lambda: self._client.remove_group_members(group, [member])
+        )
 
     def group_members(self, group: str) -> int:
         """How many members the group has; 0 when it does not exist."""
-        with translated(f"describing group {group}", self._settings):
-            try:
-                described = self._client.describe_groups([group])
-            except kafka_errors.GroupIdNotFoundError:
-                return 0
+        try:
+            described = self._ask(f"describing group {group}", lambda: self._client.describe_groups([group]))
+        except MissingError:
+            return 0
         return len(described[group].get("members") or [])
 
     def group_offsets(self, group: str, topic: str) -> dict[int, Committed]:
         """Committed offsets of a group by partition."""
-        with translated(f"reading the offsets of {group}", self._settings):
-            found = self._client.list_group_offsets([group])[group]
+        found = self._ask(
+            f"reading the offsets of {group}", lambda: self._client.list_group_offsets([group])[group]
+        )
         return {
             tp.partition: Committed(o.offset, o.metadata or "")
             for tp, o in found.items()
@@ -604,19 +621,27 @@ class Admin:
 
     def set_group_offsets(self, group: str, topic: str, offsets: Mapping[int, Committed]) -> None:
         """Set a group's offsets; the group must have no members."""
-        with translated(f"setting the offsets of {group}", self._settings):
-            self._client.alter_group_offsets(
-                group,
-                {
-                    TopicPartition(topic, p): OffsetAndMetadata(c.offset, c.metadata, -1)
-                    for p, c in offsets.items()
-                },
-            )
+        wanted = {
+            TopicPartition(topic, p): OffsetAndMetadata(c.offset, c.metadata, -1) for p, c in offsets.items()
+        }
+        self._ask(f"setting the offsets of {group}", lambda: self._client.alter_group_offsets(group, wanted))
 
     def close(self) -> None:
         """Drop the connection."""
         with suppress(kafka_errors.KafkaError):
             self._client.close()
+
+    def _ask(self, doing: str, call: Callable[[], Any]) -> Any:
+        """The answer of a group's coordinator, which a young or restarted broker has not yet."""
+        deadline = time.monotonic() + self._settings.patience / 1000
+        with translated(doing, self._settings):
+            while True:
+                try:
+                    return call()
+                except _COORDINATOR_AWAY:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.1)
 
     def _config(self, resource: Any, what: str) -> dict[str, str]:
         with translated(f"reading the configuration of {what}", self._settings):

@@ -1,0 +1,116 @@
+"""The predictions in a score against what its bundle answers now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from clickstream.app.audit.expected import Facts
+from clickstream.app.audit.published import SCORERS, Found, Published, unpack
+from clickstream.app.audit.report import Place, Tally
+from clickstream.models.bundle import Case, Prediction
+
+TOLERANCE = 1e-9
+"""Answers are rounded to ten places; on another processor the last of them may differ."""
+
+_AT_ONCE = 2_000
+
+# What a model raises for values that it cannot take; the engine then publishes a score without predictions.
+_UNSCORABLE = (ValueError, ArithmeticError, LookupError, TypeError)
+
+
+class Predictor(Protocol):
+    """A bundle, as far as it is needed here."""
+
+    def predict(self, cases: Sequence[Case]) -> Sequence[Mapping[str, Prediction]]:
+        """What `batch` and `reference` answer to each case."""
+        ...
+
+
+class Suspect(Protocol):
+    """Called with a published record that differs, and what it should say."""
+
+    def __call__(self, what: str, id: str, cause: Place, found: Place, expected: Facts) -> None: ...
+
+
+class _Asked(NamedTuple):
+    score_id: str
+    case: Case
+    answers: bytes
+    cause: Place
+    place: Place
+
+
+class PredictionCheck:
+    """Recomputes predictions, many at a time. `bundle` gives one by its id, or the reason why it cannot."""
+
+    def __init__(
+        self,
+        published: Published,
+        bundle: Callable[[str], Predictor | str],
+        suspect: Suspect,
+        tally: Tally,
+    ) -> None:
+        self._published = published
+        self._bundle = bundle
+        self._suspect = suspect
+        self._tally = tally
+        self._bundles: dict[int, Predictor | str] = {}
+        self._asked: dict[int, list[_Asked]] = {}
+
+    def check(self, score_id: str, found: Found, case: Case, cause: Place, place: Place) -> None:
+        """Compare the answers in `found` with those to `case`, at the latest at the next `flush`."""
+        if not found.answers:
+            return
+        number = found.bundle
+        if number not in self._bundles:
+            self._bundles[number] = self._bundle(self._published.bundles[number])
+        bundle = self._bundles[number]
+        if isinstance(bundle, str):
+            self._tally.predictions_unchecked[bundle] += 1
+            return
+        waiting = self._asked.setdefault(number, [])
+        waiting.append(_Asked(score_id, case, found.answers, cause, place))
+        if len(waiting) >= _AT_ONCE:
+            self._compare(bundle, waiting)
+            waiting.clear()
+
+    def flush(self) -> None:
+        """Compare what still waits."""
+        for number, waiting in self._asked.items():
+            bundle = self._bundles[number]
+            if not isinstance(bundle, str):
+                self._compare(bundle, waiting)
+        self._asked.clear()
+
+    def _compare(self, bundle: Predictor, asked: Sequence[_Asked]) -> None:
+        for one, answers in zip(asked, _predict(bundle, [one.case for one in asked]), strict=True):
+            self._tally.predictions_checked += 1
+            expected = {name: None if answers is None else answers[name]._asdict() for name in SCORERS}
+            if answers is None or not self._agree(one.answers, [answers[name] for name in SCORERS]):
+                self._tally.wrong.add(one.score_id)
+                self._suspect("score", one.score_id, one.cause, one.place, {"predictions": expected})
+
+    def _agree(self, packed: bytes, expected: Sequence[Prediction]) -> bool:
+        values = unpack(packed)
+        names = self._published.cluster_names
+        for at, answer in enumerate(expected):
+            conversion, revenue, cluster, name = values[4 * at : 4 * at + 4]
+            if (
+                abs(conversion - answer.conversion) > TOLERANCE
+                or abs(revenue - answer.revenue) > TOLERANCE
+                or (cluster, names[name]) != (answer.cluster, answer.cluster_name)
+            ):
+                return False
+        return True
+
+
+def _predict(bundle: Predictor, cases: Sequence[Case]) -> Sequence[Mapping[str, Prediction] | None]:
+    if not cases:
+        return []
+    try:
+        return bundle.predict(cases)
+    except _UNSCORABLE:
+        if len(cases) == 1:
+            return [None]
+        return [_predict(bundle, [case])[0] for case in cases]

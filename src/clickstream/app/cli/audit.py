@@ -1,0 +1,186 @@
+"""`clickstream scores audit`: proof that every session was scored exactly once, and right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+from clickstream.app.audit import AuditReport, run_audit
+from clickstream.app.audit.report import KINDS, Finding
+from clickstream.app.servers import with_running_servers
+from clickstream.infra.settings import load_settings
+
+_WORDS = {
+    "missing": "the log closes it, no score was published",
+    "duplicate": "published more than once",
+    "unexpected": "published, and the log closes no such window",
+    "wrong": "published, and not as the log makes it",
+}
+
+
+def audit(
+    clicks_topic: Annotated[str | None, typer.Option(help="Topic of the clicks.")] = None,
+    scores_topic: Annotated[str | None, typer.Option(help="Topic of the scores.")] = None,
+    group: Annotated[str | None, typer.Option(help="Consumer group that scored them.")] = None,
+    bundle: Annotated[
+        str | None,
+        typer.Option(help="Id or path of a bundle to check predictions with, when it is not in its folder."),
+    ] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="File of the faults that `replay --ledger` wrote: find each of them.")
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(metavar="TOPIC", help="Scores of the same clicks without faults: nothing else differs."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the whole report as one JSON object.")
+    ] = False,
+) -> None:
+    """Prove that every session on the clicks topic was scored exactly once, and right.
+
+    Reads the whole clicks topic again, makes of it what must have been published, and compares. Settings
+    must be those that the consumers ran with. May run while they do.
+
+    Exit codes: 0 nothing is missing, duplicate, unexpected or wrong; 1 something is.
+    """
+    settings = with_running_servers(
+        load_settings(clicks_topic=clicks_topic, scores_topic=scores_topic, group=group)
+    )
+    console = Console(stderr=True, highlight=False)
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True
+    ) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def progress(topic: str, passed: int, total: int) -> None:
+            if topic not in tasks:
+                tasks[topic] = bars.add_task(topic, total=total)
+            bars.update(tasks[topic], completed=passed)
+
+        report = run_audit(settings, bundle=bundle, ledger=ledger, baseline=baseline, progress=progress)
+    if as_json:
+        typer.echo(orjson.dumps(report.as_dict(), default=str))
+    else:
+        show(report, Console(highlight=False))
+    if not report.clean:
+        raise typer.Exit(1)
+
+
+def show(report: AuditReport, console: Console) -> None:
+    """Print the report for a person."""
+    console.print(
+        f"{report.clicks:,} clicks and {report.heartbeats:,} heartbeats on {escape(report.clicks_topic)},"
+        f" read to their end; settings {report.settings}"
+    )
+    console.print(_scores(report))
+    if report.dead_letters:
+        console.print(_dead_letters(report))
+    _predictions(report, console)
+    for name, digest in report.digests.items():
+        console.print(f"digest of all scores, {name}: {digest}")
+    _faults(report, console)
+    for note in report.notes:
+        console.print(f"[yellow]note:[/] {escape(note)}")
+    for finding in report.findings:
+        _finding(finding, console)
+    verdict = "[bold green]exactly once[/]" if report.clean else "[bold red]NOT CLEAN[/]"
+    if report.clean and report.windows and not report.scored:
+        verdict = "[bold yellow]nothing was scored yet[/]"
+    console.print(
+        f"\n[bold]{report.clicks:,} clicks, {report.scored:,} sessions scored, {report.missing:,} missing,"
+        f" {report.duplicate:,} duplicate, {report.wrong:,} wrong[/]  {verdict}"
+    )
+
+
+def _scores(report: AuditReport) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(justify="right")
+    table.add_column()
+    table.add_row(f"{report.windows:,}", "sessions that the log closes")
+    table.add_row(f"{report.scored:,}", f"of them with a score on {escape(report.scores_topic)}")
+    for kind in KINDS:
+        count = getattr(report, kind)
+        style = "bold red" if count else "green"
+        table.add_row(f"[{style}]{count:,}[/]", f"[{style}]{kind}[/]: {_WORDS[kind]}")
+    others = (
+        (
+            report.pending,
+            f"pending: group {escape(report.group)} has not committed the record that closes it",
+        ),
+        (report.open, "sessions still open at the end of the log"),
+        (report.rebuilt_partly, "rebuilt partly after a loss of all of Redis, and marked so"),
+        (report.other_settings, "scores made under other settings, not comparable"),
+        (report.other_topics, "records about another clicks topic, left out"),
+        (report.unchecked, "unchecked: they reach back to where the log does not tell what must be"),
+    )
+    for count, words in others:
+        if count:
+            table.add_row(f"{count:,}", words)
+    for error, count in report.errors.items():
+        table.add_row(f"{count:,}", f"scores without predictions: {escape(error)}")
+    return table
+
+
+def _dead_letters(report: AuditReport) -> Table:
+    names = ("expected", "found", "missing", "duplicate", "unexpected", "wrong", "pending", "unchecked")
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("dead letters", header_style="not bold")
+    for name in names:
+        table.add_column(name, justify="right", header_style="dim")
+    for reason, letters in report.dead_letters.items():
+        cells = []
+        for name in names:
+            count = getattr(letters, name)
+            cells.append(f"[bold red]{count:,}[/]" if count and name in KINDS else f"{count:,}")
+        table.add_row(reason, *cells)
+    return table
+
+
+def _predictions(report: AuditReport, console: Console) -> None:
+    console.print(f"batch and reference predictions computed again: {report.predictions_checked:,}")
+    for reason, count in report.predictions_unchecked.items():
+        console.print(f"[yellow]predictions not checked:[/] {count:,}, {escape(reason)}")
+
+
+def _faults(report: AuditReport, console: Console) -> None:
+    if (ledger := report.ledger) is not None:
+        found, lost = sum(ledger.shown.values()), sum(ledger.absent.values())
+        style = "bold red" if lost else "green"
+        by_fault = ", ".join(f"{name} {count:,}" for name, count in sorted(ledger.shown.items()))
+        console.print(
+            f"ledger: {ledger.lines:,} lines, {found:,} found ({by_fault or 'none'}),"
+            f" [{style}]{lost:,} not found[/], {ledger.silent:,} that show in nothing"
+        )
+        for example in ledger.examples:
+            console.print(f"  [red]not found:[/] {escape(example)}")
+    if (baseline := report.baseline) is not None:
+        style = "bold red" if baseline.differ else "green"
+        console.print(
+            f"baseline {escape(baseline.topic)}, compared across logs: {baseline.equal:,} sessions equal,"
+            f" [{style}]{baseline.differ:,} differ[/], {baseline.excused:,} changed by faults of the ledger"
+        )
+        for example in baseline.examples:
+            console.print(f"  [red]differs:[/] {escape(example)}")
+
+
+def _finding(finding: Finding, console: Console) -> None:
+    console.print(f"\n[bold red]{finding.kind}[/] {finding.what} {escape(finding.id)}")
+    if finding.cause is not None:
+        console.print(f"  caused by {escape(str(finding.cause))}")
+    if finding.found is not None:
+        console.print(f"  found in {escape(str(finding.found))}")
+    if finding.detail:
+        console.print(f"  {escape(finding.detail)}")
+    for difference in finding.differences:
+        console.print(
+            f"  {escape(difference.field)}: expected {escape(repr(difference.expected))},"
+            f" found {escape(repr(difference.found))}  [dim]{escape(difference.rule)}[/]"
+        )

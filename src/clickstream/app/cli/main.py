@@ -1,0 +1,73 @@
+"""The command `clickstream`: registers one file a command, and turns our errors into words and exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from clickstream.infra.errors import ClickstreamError
+
+app = typer.Typer(
+    name="clickstream",
+    help="Scores the sessions of a web shop while they happen.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Every setting is also in the environment: --max-poll-records is CLICKSTREAM_MAX_POLL_RECORDS.",
+)
+
+scores = typer.Typer(no_args_is_help=True, help="Read the scores topic, and prove that it is right.")
+
+# Name, help panel, module and function under app/cli; a name of two words is a command of `scores`.
+_COMMANDS = (
+    ("demo", "See it work", "demo:demo"),
+    ("up", "See it work", "up:up"),
+    ("scores tail", None, "tail:tail"),
+    ("scores audit", None, "audit:audit"),
+    ("train", "Run it", "train:train"),
+    ("replay", "Run it", "replay:replay"),
+    ("consume", "Run it", "consume:consume"),
+    ("drain", "Run it", "drain:drain"),
+    ("doctor", "Run it", "doctor:doctor"),
+    ("schemas", None, "schemas:schemas"),
+)
+
+
+def _register(words: list[str]) -> None:
+    """Register the command that `words` name, or all for --help: importing a command takes its time."""
+    asked = [c for c in _COMMANDS if c[0] in (" ".join(words[:1]), " ".join(words[:2]))]
+    for name, panel, target in asked or _COMMANDS:
+        module, function = target.split(":")
+        command = getattr(importlib.import_module(f"clickstream.app.cli.{module}"), function)
+        group, _, name_in_group = name.rpartition(" ")
+        parent = scores if group else app
+        parent.command(name_in_group, rich_help_panel=panel, hidden=name == "schemas")(command)
+    app.add_typer(scores, name="scores", rich_help_panel="See it work")
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 1 an audit or a check found something, 2 wrong usage, sysexits."""
+    _register(sys.argv[1:])
+    try:
+        code = app(standalone_mode=False)
+    except ClickstreamError as error:
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        console.print(f"[bold red]error:[/] {escape(error.what)}")
+        if error.remedy:
+            console.print(escape(error.remedy))
+        sys.exit(error.exit_code)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output has enough, as `head` does.
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)

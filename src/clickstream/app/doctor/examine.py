@@ -1,0 +1,45 @@
+"""All checks in order; what needs a server that does not answer is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+from clickstream.app.doctor.broker import check_broker, check_group, check_topics, log_range
+from clickstream.app.doctor.check import Check, failed
+from clickstream.app.doctor.machine import check_machine
+from clickstream.app.doctor.memory import check_redis, check_state
+from clickstream.infra.errors import ClickstreamError
+from clickstream.infra.kafka import Admin, Committed, Topic
+from clickstream.infra.settings import Settings
+
+HOUR = 3_600_000
+
+
+def examine(settings: Settings, survive: int = HOUR) -> Iterator[Check]:
+    """Look at everything; `survive` is the longest loss of Redis to get over, in ms. Changes nothing."""
+    yield from check_machine(settings)
+    topic: Topic | None = None
+    log: dict[int, tuple[int, int]] = {}
+    offsets: dict[int, Committed] = {}
+    try:
+        if settings.kafka_bootstrap is not None:
+            with closing(Admin(settings)) as admin:
+                yield Check("kafka", "ok", f"Kafka at {settings.kafka_bootstrap} answers")
+                yield from check_broker(settings, admin)
+                topic = admin.describe_topic(settings.clicks_topic)
+                yield from check_topics(settings, admin, topic, survive)
+                if topic is not None:
+                    log = log_range(settings)
+                    offsets = admin.group_offsets(settings.group, settings.clicks_topic)
+                    yield from check_group(settings, admin, log, offsets)
+    except ClickstreamError as error:
+        topic = None
+        yield failed("kafka", error)
+    try:
+        if settings.redis_url is not None:
+            yield from check_redis(settings)
+            if topic is not None:
+                yield from check_state(settings, topic, log, offsets)
+    except ClickstreamError as error:
+        yield failed("redis", error)

@@ -1,0 +1,194 @@
+"""What Redis must be set to, and whether the state in it fits the settings and the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
+from typing import Any
+
+import msgspec
+
+from clickstream.app.doctor.check import Check, failed
+from clickstream.consumer.recovery import Note, describe_settings
+from clickstream.consumer.store import Meta, Store
+from clickstream.infra.errors import ConfigurationError, RefusedError
+from clickstream.infra.kafka import Committed, Topic
+from clickstream.infra.redis import address, connect, translated
+from clickstream.infra.settings import Settings, format_duration
+
+_OLDEST = 7
+_FULL = 0.8
+
+
+def check_redis(settings: Settings) -> Iterator[Check]:
+    """Version, eviction, persistence and room.
+
+    Raises:
+        UnavailableError, ConfigurationError: it cannot be asked.
+    """
+    with closing(connect(settings)) as client:
+        for node, info in _by_node(settings, client).items():
+            yield from _server(settings, info, node)
+        yield from _eviction(settings, client)
+
+
+def _by_node(settings: Settings, client: Any) -> dict[str, dict[str, Any]]:
+    with translated("asking for INFO", settings):
+        if not settings.redis_cluster:
+            return {f"Redis at {address(settings)}": client.info()}
+        found = client.info(target_nodes=client.PRIMARIES)
+    # One node answers plainly, more by their names.
+    return {"the cluster": found} if "redis_version" in found else found
+
+
+def _server(settings: Settings, info: Mapping[str, Any], node: str) -> Iterator[Check]:
+    version = str(info["redis_version"])
+    told = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}"
+    if int(version.split(".")[0]) >= _OLDEST:
+        yield Check("redis", "ok", f"{node} answers: {told}")
+    else:
+        yield Check("redis", "fail", f"{node} is {told}", "Upgrade it to Redis 7, or any Valkey.")
+    if info.get("aof_enabled"):
+        yield Check("redis", "ok", f"{node} keeps its state on disk (appendonly yes)")
+    else:
+        horizon = format_duration(settings.rebuild_horizon)
+        yield Check(
+            "redis",
+            "warn",
+            f"{node} keeps nothing on disk (appendonly no): each restart of it costs a replay of the"
+            f" last {horizon} of event time, the online models' lessons, and whole scores of sessions longer"
+            " than that",
+            "redis-cli CONFIG SET appendonly yes && redis-cli CONFIG SET appendfsync everysec",
+        )
+    used, most = int(info["used_memory"]), int(info.get("maxmemory", 0))
+    mega = f"{used / 1e6:,.1f} MB"
+    if not most:
+        yield Check("redis", "ok", f"{node} uses {mega}; no maxmemory")
+    elif used < _FULL * most:
+        yield Check("redis", "ok", f"{node} uses {mega} of {most / 1e6:,.1f} MB")
+    else:
+        yield Check(
+            "redis",
+            "warn",
+            f"{node} uses {mega} of {most / 1e6:,.1f} MB; when it is full, scoring stops until there is room",
+            "Raise maxmemory.",
+        )
+
+
+def _eviction(settings: Settings, client: Any) -> Iterator[Check]:
+    remedy = "redis-cli CONFIG SET maxmemory-policy noeviction   (and in redis.conf)"
+    try:
+        with translated("asking for CONFIG", settings):
+            policy = client.config_get("maxmemory-policy").get("maxmemory-policy")
+    except (RefusedError, ConfigurationError) as error:
+        yield Check(
+            "redis",
+            "warn",
+            f"maxmemory-policy cannot be read ({error.what})",
+            "Make sure that it is noeviction: an evicted session is a wrong score.",
+        )
+        return
+    if policy == "noeviction":
+        yield Check("redis", "ok", "maxmemory-policy noeviction")
+    else:
+        yield Check(
+            "redis",
+            "fail",
+            f"maxmemory-policy is {policy}: when memory is short, open sessions are deleted",
+            remedy,
+        )
+
+
+def check_state(
+    settings: Settings,
+    topic: Topic,
+    log: Mapping[int, tuple[int, int]],
+    offsets: Mapping[int, Committed],
+) -> Iterator[Check]:
+    """Whether consumers would go on with the state in Redis, and could rebuild it from the log."""
+    store = Store(settings, topic.id)
+    found = open_sessions = 0
+    problems: list[Check] = []
+    with closing(store):
+        for partition, (begin, _) in sorted(log.items()):
+            try:
+                meta = store.peek(partition)
+            except RefusedError as error:
+                problems.append(failed("state", error))
+                continue
+            found += meta.applied is not None
+            open_sessions += meta.open_sessions
+            problems += _partition(settings, topic, partition, meta, offsets.get(partition), begin)
+    yield from problems
+    if not problems:
+        if found:
+            words = f"{open_sessions:,} open sessions in {found} partitions, under the present settings"
+            yield Check("state", "ok", words)
+        else:
+            yield Check("state", "info", f"group {settings.group} has no state in Redis")
+
+
+def _partition(
+    settings: Settings, topic: Topic, partition: int, meta: Meta, committed: Committed | None, begin: int
+) -> Iterator[Check]:
+    where = f"partition {partition}"
+    now = describe_settings(settings)
+    note = _note(committed)
+    open_, before, partitions = meta.open_sessions, meta.settings, meta.partitions
+    if meta.applied is None and note is not None:
+        open_, before, partitions = note.open, note.settings, note.partitions
+    if open_ and before and (before != now or partitions != topic.partitions):
+        yield Check(
+            "state",
+            "fail",
+            f"{where} has {open_:,} open sessions under other settings: {_changes(before, now)}"
+            if before != now
+            else f"{where} has {open_:,} open sessions from when {topic.name} had {partitions} partitions,"
+            f" not {topic.partitions}",
+            "Consumers will refuse it. Start them with the former values, run `clickstream drain`, then start"
+            " with the new ones.",
+        )
+    if meta.published is not None and (committed is None or committed.offset < meta.published):
+        at = "there is none now" if committed is None else f"it is {committed.offset} now"
+        yield Check(
+            "state",
+            "fail",
+            f"{where}: scores are published up to offset {meta.published}, but of the group's committed"
+            f" offset {at}: it was set back or has expired",
+            f"Set it to {meta.published} again, or `clickstream consume --restart-from earliest`.",
+        )
+    if meta.applied is not None and meta.applied < begin:
+        yield Check(
+            "state",
+            "fail",
+            f"{where}: the state in Redis goes on at offset {meta.applied}, the log begins at {begin}",
+            "Retention deleted what lies between. Start over: `clickstream consume --restart-from earliest`.",
+        )
+    if note is not None and note.open and note.crumb is not None and note.crumb[0] < begin:
+        lost = meta.applied is None
+        yield Check(
+            "state",
+            "fail" if lost else "warn",
+            f"{where}: to rebuild {note.open:,} open sessions the log is needed from offset {note.crumb[0]},"
+            f" it begins at {begin}",
+            "Redis is empty: start over with `clickstream consume --restart-from earliest`."
+            if lost
+            else "Lengthen the retention of the clicks topic, or shorten CLICKSTREAM_REBUILD_HORIZON.",
+        )
+
+
+def _note(committed: Committed | None) -> Note | None:
+    if committed is None or not committed.metadata:
+        return None
+    with suppress(msgspec.DecodeError):
+        return msgspec.json.decode(committed.metadata, type=Note)
+    return None
+
+
+def _changes(before: str, now: str) -> str:
+    old, new = (dict(pair.partition("=")[::2] for pair in text.split(";")) for text in (before, now))
+    return ", ".join(
+        f"{name} was {old.get(name)} and is {new.get(name)}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    )

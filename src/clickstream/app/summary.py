@@ -1,0 +1,61 @@
+"""What a run's scores say, taken together, while they arrive."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+SCORERS = ("batch", "online", "reference")
+
+
+class Summary:
+    """Counts and means over scores; `add` each once."""
+
+    def __init__(self) -> None:
+        self.sessions = 0
+        self.without_predictions = 0
+        self.converted = 0
+        self.revenue = 0.0
+        self.conversion: Counter[str] = Counter()
+        self.expected_revenue: Counter[str] = Counter()
+        self.clusters: dict[str, Counter[str]] = {name: Counter() for name in SCORERS}
+        self.delays_ms: list[int] = []
+        self.last: Mapping[str, Any] | None = None
+
+    def add(self, score: Mapping[str, Any], received_ms: int) -> None:
+        """Count one score, which a subscriber got at `received_ms` (wall clock)."""
+        self.sessions += 1
+        self.last = score
+        self.converted += score["outcome"]["converted"]
+        self.revenue += score["outcome"]["revenue"]
+        self.delays_ms.append(received_ms - score["scored_at"])
+        if score["error"] is not None:
+            self.without_predictions += 1
+            return
+        for name in SCORERS:
+            prediction = score["predictions"][name]
+            self.conversion[name] += prediction["conversion"]
+            self.expected_revenue[name] += prediction["revenue"]
+            self.clusters[name][prediction["cluster_name"]] += 1
+
+    def mean_conversion(self, scorer: str) -> float:
+        """Mean predicted probability of conversion."""
+        return self.conversion[scorer] / self._predicted
+
+    def mean_revenue(self, scorer: str) -> float:
+        """Mean predicted revenue, US dollars."""
+        return self.expected_revenue[scorer] / self._predicted
+
+    def shares(self, scorer: str) -> list[tuple[str, float]]:
+        """Cluster names with their share of sessions, largest first."""
+        return [(name, n / self._predicted) for name, n in self.clusters[scorer].most_common()]
+
+    def delay_ms(self, quantile: float) -> int:
+        """From the moment of scoring to a subscriber's hands, milliseconds."""
+        ordered = sorted(self.delays_ms)
+        return ordered[min(int(quantile * len(ordered)), len(ordered) - 1)] if ordered else 0
+
+    @property
+    def _predicted(self) -> int:
+        return max(self.sessions - self.without_predictions, 1)

@@ -1,0 +1,56 @@
+"""What a scorer may look at, and what it answers."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clickstream.features.outcome import Outcome
+from clickstream.features.vector import Features
+
+DECIMALS = 10
+"""Places that a prediction is rounded to, so that the shape of a batch leaves no trace."""
+
+Floats = NDArray[np.float64]
+
+
+class Case(NamedTuple):
+    """A closed session as the scorers see it. `prefix` is None where no click came before the last."""
+
+    prefix: Features | None
+    reference: Features
+
+
+class Prediction(NamedTuple):
+    """One scorer's answer: probability of conversion, expected revenue (currency of the prices), cluster."""
+
+    conversion: float
+    revenue: float
+    cluster: int
+    cluster_name: str
+
+
+class Example(NamedTuple):
+    """A session to learn from."""
+
+    case: Case
+    outcome: Outcome
+
+
+class Regressor(Protocol):
+    """The two models of a scorer that predict the outcome, asked for many sessions at once."""
+
+    def predict(self, rows: list[Features]) -> tuple[Floats, Floats]:
+        """Probability of conversion and expected revenue of each row, both of shape (n,)."""
+        ...
+
+
+Artefact = dict[str, Any]
+"""What one file of a bundle holds: name -> fitted estimator."""
+
+
+def prediction(conversion: float, revenue: float, cluster: int, cluster_name: str) -> Prediction:
+    """A Prediction, rounded; a linear model's negative price becomes 0."""
+    return Prediction(round(conversion, DECIMALS), round(max(revenue, 0.0), DECIMALS), cluster, cluster_name)

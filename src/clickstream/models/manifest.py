@@ -1,0 +1,225 @@
+"""The manifest of a bundle: what it holds, where it came from, and whether this program may open it.
+
+A manifest detects damage and mismatch. It is not a signature: whoever can write the folder can write both,
+so a bundle is to be trusted as far as its folder is.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import platform
+import re
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import river
+import sklearn
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from clickstream.features.vector import PREFIX, REFERENCE
+from clickstream.infra.errors import BundleError
+
+FORMAT: Literal[1] = 1
+MANIFEST = "manifest.json"
+MOST_BYTES = 4_000_000
+
+BUNDLE_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+"""UTC time of training, so that names sort by age, and a hash of the manifest."""
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileEntry(_Part):
+    """Size in bytes and SHA-256 of a file."""
+
+    bytes: Annotated[int, Field(ge=0)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class DataSource(_Part):
+    """The dataset that the models were fitted on."""
+
+    name: str
+    sha256: str
+    sessions: int
+
+
+class SplitEntry(_Part):
+    """How the sessions were divided; `held_out_from` is the first day held out in a split by time."""
+
+    kind: Literal["time", "random"]
+    held_out_from: datetime.date | None
+    train_sessions: int
+    held_out_sessions: int
+
+
+class Rates(_Part):
+    """Share of converted training sessions, and their mean revenue: the answer without evidence."""
+
+    conversion: float
+    revenue: float
+
+
+class ClusterEntry(_Part):
+    """One cluster: its number, its name, and the sessions of the whole dataset that fall into it."""
+
+    number: int
+    name: str
+    sessions: int
+    share: float
+
+
+class Contents(_Part):
+    """Everything that training states about a bundle."""
+
+    data: DataSource
+    split: SplitEntry
+    seed: int
+    label_source: Literal["proxy"] = "proxy"
+    base_rates: Rates
+    clusters: list[ClusterEntry]
+    figures: dict[str, dict[str, int | float]]
+    """Scorer, or `clusters` -> figure -> value, on sessions that the models have not seen."""
+    online_classes: list[tuple[str, str]]
+    """(module, name) of every class in the online models: no other is resolved when a state is read back."""
+
+
+class Manifest(Contents):
+    """The file `manifest.json`."""
+
+    format: Literal[1] = FORMAT
+    id: Annotated[str, Field(pattern=f"^{BUNDLE_ID.pattern}$")]
+    created_at: datetime.datetime
+    versions: dict[str, str]
+    feature_sets: dict[str, str]
+    files: dict[str, FileEntry]
+
+    def to_json(self) -> bytes:
+        """As written to disk."""
+        return self.model_dump_json(indent=2).encode() + b"\n"
+
+
+def running_versions() -> dict[str, str]:
+    """What a pickle depends on: exact, but Python and numpy to the minor version."""
+    return {
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "scikit-learn": sklearn.__version__,
+        "river": river.__version__,
+        "numpy": ".".join(np.__version__.split(".")[:2]),
+    }
+
+
+def feature_hashes() -> dict[str, str]:
+    """Feature set -> hash of its definition."""
+    return {feature_set.name: feature_set.hash for feature_set in (PREFIX, REFERENCE)}
+
+
+def seal(contents: Contents, files: dict[str, FileEntry], created_at: datetime.datetime) -> Manifest:
+    """The manifest of a bundle that is about to be written."""
+    draft = Manifest(
+        **dict(contents),
+        id=_identity(created_at, "0" * 8),
+        created_at=created_at,
+        versions=running_versions(),
+        feature_sets=feature_hashes(),
+        files=files,
+    )
+    return draft.model_copy(update={"id": _identity(created_at, _digest(draft))})
+
+
+def parse_manifest(text: bytes, where: str) -> Manifest:
+    """The manifest in `text`.
+
+    Raises:
+        BundleError: it is of another format, is no manifest, or names a path outside its folder.
+    """
+    try:
+        raw = json.loads(text)
+    except ValueError as error:
+        raise _damaged(where, f"it is not JSON ({error})") from error
+    if not isinstance(raw, dict):
+        raise _damaged(where, "it is not a JSON object")
+    if raw.get("format") != FORMAT:
+        raise BundleError(
+            f"{where} is of format {raw.get('format')!r}; this version reads format {FORMAT}",
+            "Run `clickstream train` with this version, or use the version that wrote the bundle.",
+        )
+    _refuse_paths(raw, where)
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise _damaged(where, f"{field}: {first['msg']}") from error
+
+
+def check_made_for_us(manifest: Manifest, where: str) -> None:
+    """Whether these versions and these features may use the bundle.
+
+    Raises:
+        BundleError: names each version or feature set that differs, with both values.
+    """
+    differences = [
+        f"{name} {manifest.versions.get(name, 'not given')} (here {version})"
+        for name, version in running_versions().items()
+        if manifest.versions.get(name) != version
+    ]
+    if differences:
+        raise BundleError(
+            f"{where} was made with {', '.join(differences)}",
+            "Run `clickstream train` here, or install the versions that the bundle was made with:"
+            " models are not read across versions.",
+        )
+    differences = [
+        f"feature set {name} {manifest.feature_sets.get(name, 'not given')} (here {digest})"
+        for name, digest in feature_hashes().items()
+        if manifest.feature_sets.get(name) != digest
+    ]
+    if differences:
+        raise BundleError(
+            f"{where} was trained on other definitions: {', '.join(differences)}",
+            "Run `clickstream train` with this version: a model is used with its own features only.",
+        )
+
+
+def check_unchanged(manifest: Manifest, where: str) -> None:
+    """Whether the manifest is the one that was written.
+
+    Raises:
+        BundleError: its content does not hash to its id.
+    """
+    if manifest.id != _identity(manifest.created_at, _digest(manifest)):
+        raise _damaged(where, f"its content does not belong to its id {manifest.id}")
+
+
+def _refuse_paths(raw: dict[str, Any], where: str) -> None:
+    files = raw.get("files")
+    for name in files if isinstance(files, dict) else ():
+        if not _PLAIN_NAME.fullmatch(name):
+            raise BundleError(
+                f"{where} names the file {name!r}, which is not a plain name inside its folder",
+                "Do not use this bundle: no version of clickstream writes such a name.",
+            )
+
+
+def _identity(created_at: datetime.datetime, digest: str) -> str:
+    return f"{created_at.astimezone(datetime.UTC):%Y%m%dT%H%M%SZ}-{digest}"
+
+
+def _digest(manifest: Manifest) -> str:
+    content = manifest.model_dump(mode="json", exclude={"id"})
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:8]
+
+
+def _damaged(where: str, why: str) -> BundleError:
+    return BundleError(
+        f"{where} is damaged: {why}",
+        "Restore the bundle from a copy, use another one, or run `clickstream train`.",
+    )

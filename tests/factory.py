@@ -1,0 +1,65 @@
+"""Clicks for tests: everything that a test does not say has a plain value."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import orjson
+from hypothesis import HealthCheck, settings
+
+from clickstream.features.click import Click, Heartbeat
+from clickstream.features.session import Session, Step
+
+FIELDS: dict[str, Any] = {
+    "type": "click",
+    "session_id": "visit",
+    "event_time": 1_000,
+    "product": "A13",
+    "category": "trousers",
+    "price": 38.0,
+    "price_2": 1,
+    "page": 1,
+}
+"""A click with its required fields only, as it travels."""
+
+
+def click_json(without: str = "", **changes: Any) -> bytes:
+    """The record of a click with some fields changed or added, and one left out."""
+    return orjson.dumps({name: value for name, value in (FIELDS | changes).items() if name != without})
+
+
+def click(event_time: int, order: int | None = None, session_id: str = "visit", **changes: Any) -> Click:
+    """A parsed click."""
+    fields = FIELDS | {"event_time": event_time, "order": order, "session_id": session_id} | changes
+    return Click(**fields)
+
+
+def heartbeat(event_time: int, flush: bool = False) -> Heartbeat:
+    """A parsed heartbeat."""
+    return Heartbeat(event_time=event_time, flush=flush)
+
+
+def step(event_time: int, order: int | None = None, **changes: Any) -> Step:
+    """What the fold takes of a click."""
+    fields = {name: FIELDS[name] for name in ("product", "category", "price", "price_2", "page")}
+    return Step(**({"event_time": event_time, "order": order} | fields | changes))
+
+
+def session(*clicks: Step) -> Session:
+    """The window of some clicks in order; the first was read at offset 0."""
+    window = Session.open(clicks[0], 0)
+    for offset, later in enumerate(clicks[1:], 1):
+        window.add(later, offset)
+    return window
+
+
+def examples(count: int) -> settings:
+    """Hypothesis settings: `count` examples; 40 times as many and always the same ones when thorough."""
+    thorough = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
+    return settings(
+        deadline=None,
+        max_examples=count * 40 if thorough else count,
+        derandomize=thorough,
+        suppress_health_check=[HealthCheck.too_slow],
+    )

@@ -1,0 +1,243 @@
+"""Processes are killed, servers emptied, settings changed: no session is lost, repeated or wrong."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from pydantic import SecretStr
+from shop import Shop, plan_of, wait_for
+
+from clickstream.app.processes import Process
+from clickstream.consumer.store import Store
+from clickstream.infra.embedded import EmbeddedKafka, EmbeddedValkey
+from clickstream.infra.failpoints import FAILPOINTS
+from clickstream.infra.kafka import Admin, Committed
+from clickstream.infra.redis import connect
+from clickstream.infra.settings import Settings
+
+pytestmark = [pytest.mark.integration, pytest.mark.chaos]
+
+SMALL_STEPS = {"max_poll_records": 150}
+
+
+def stop(process: Process) -> None:
+    assert process.stop() == 0, process.last_words()
+
+
+def assert_exactly_once(shop: Shop, sessions: int) -> None:
+    report = shop.audit()
+    assert report.clean, report
+    assert report.scored == sessions
+
+
+def run_to_the_end(shop: Shop, settings: Settings | None = None) -> None:
+    consumer = shop.consumer("one", settings=settings)
+    shop.drain(consumer)
+    stop(consumer)
+
+
+# A wipe comes with the first claim, a republication after a death between Redis and Kafka.
+DEATHS = ("after_wipe", "after_claim", "after_poll", "after_load", "after_score", "after_commit",
+          "after_republish", "after_produce", "after_publish", "after_trim")  # fmt: skip
+
+
+def test_each_failpoint_is_drilled() -> None:
+    assert set(DEATHS) == set(FAILPOINTS)
+
+
+@pytest.mark.parametrize("instance", ["one", None], ids=["stable identity", "no identity"])
+def test_a_death_between_any_two_steps_loses_and_repeats_nothing(shop: Shop, instance: str | None) -> None:
+    shop.publish(plan_of(shop.settings, 700))
+    settings = shop.settings.model_copy(update=SMALL_STEPS | {"session_timeout": 2_000})
+    for death in DEATHS:
+        consumer = shop.consumer(instance, failpoint=f"{death}:2", settings=settings)
+        if death == "after_republish":
+            consumer.kill()
+            stored = shop.consumer(instance, failpoint="after_commit:2", settings=settings)
+            assert stored.wait(40) == -signal.SIGKILL
+            consumer = shop.consumer(instance, failpoint="after_republish", settings=settings)
+        assert consumer.wait(40) == -signal.SIGKILL, consumer.last_words()
+    run_to_the_end(shop)
+    assert_exactly_once(shop, 700)
+
+
+def test_a_consumer_killed_in_mid_replay_is_replaced(shop: Shop) -> None:
+    plan = plan_of(shop.settings, 800)
+    shop.publish(plan, until=2_500)
+    settings = shop.settings.model_copy(update=SMALL_STEPS | {"session_timeout": 2_000})
+    victim, other = shop.consumer(settings=settings), shop.consumer(settings=settings)
+    wait_for(lambda: shop.scored() > 500, "work began")
+    victim.kill()
+    shop.publish(plan, after=2_500)
+    shop.drain(other)
+    stop(other)
+    assert_exactly_once(shop, 800)
+
+
+def test_an_emptied_redis_is_rebuilt_from_the_log(shop: Shop) -> None:
+    plan = plan_of(shop.settings, 600)
+    shop.publish(plan, until=2_500)
+    run_to_the_end(shop)
+    assert shop.open_sessions() > 0
+    connect(shop.settings).flushall()
+    shop.publish(plan, after=2_500)
+    run_to_the_end(shop)
+    assert_exactly_once(shop, 600)
+
+
+def test_a_redis_emptied_under_a_running_consumer_is_rebuilt_from_the_log(shop: Shop) -> None:
+    plan = plan_of(shop.settings, 600)
+    shop.publish(plan, until=2_500)
+    consumer = shop.consumer("one")
+    shop.drain(consumer)
+    connect(shop.settings).flushall()
+    shop.publish(plan, after=2_500)
+    shop.drain(consumer)
+    stop(consumer)
+    assert_exactly_once(shop, 600)
+
+
+def test_a_redis_set_back_to_an_earlier_state_is_brought_forward_again(shop: Shop) -> None:
+    plan = plan_of(shop.settings, 600)
+    shop.publish(plan, until=1_500)
+    run_to_the_end(shop)
+    redis = connect(shop.settings)
+    earlier = {key: redis.dump(key) for key in redis.scan_iter()}
+    shop.publish(plan, after=1_500, until=3_000)
+    run_to_the_end(shop)
+    redis.flushall()
+    for key, state in earlier.items():
+        redis.restore(key, 0, state)
+    shop.publish(plan, after=3_000)
+    run_to_the_end(shop)
+    assert_exactly_once(shop, 600)
+
+
+def test_a_lost_key_is_noticed_and_the_partition_rebuilt(shop: Shop) -> None:
+    plan = plan_of(shop.settings, 300)
+    shop.publish(plan, until=1_200)
+    run_to_the_end(shop)
+    redis = connect(shop.settings)
+    store = Store(shop.settings, shop.topic.id)
+    for partition in range(shop.topic.partitions):
+        redis.delete(store.keys(partition)[1 + partition % 2])
+    store.close()
+    shop.publish(plan, after=1_200)
+    run_to_the_end(shop)
+    assert_exactly_once(shop, 300)
+
+
+def test_a_zombie_with_the_same_identity_leaves(shop: Shop) -> None:
+    plan = plan_of(shop.settings, 600)
+    shop.publish(plan, until=1_500)
+    zombie = shop.consumer("one")
+    shop.drain(zombie)
+    zombie.signal(signal.SIGSTOP)
+    twin = shop.consumer("one")
+    shop.publish(plan, after=1_500)
+    shop.drain(twin)
+    zombie.signal(signal.SIGCONT)
+    assert zombie.wait(30) == 75, zombie.last_words()
+    stop(twin)
+    assert_exactly_once(shop, 600)
+
+
+def test_a_zombie_without_identity_rejoins_and_harms_nothing(shop: Shop) -> None:
+    plan = plan_of(shop.settings, 600)
+    settings = shop.settings.model_copy(update=SMALL_STEPS | {"session_timeout": 2_000})
+    shop.publish(plan, until=1_500)
+    zombie = shop.consumer(settings=settings)
+    wait_for(lambda: shop.scored() > 300, "work began")
+    zombie.signal(signal.SIGSTOP)
+    other = shop.consumer(settings=settings)
+    shop.drain(other)
+    zombie.signal(signal.SIGCONT)
+    shop.publish(plan, after=1_500)
+    shop.drain(other, zombie)
+    stop(zombie)
+    stop(other)
+    assert_exactly_once(shop, 600)
+
+
+def test_changed_settings_are_refused_while_sessions_are_open_and_taken_after_a_drain(shop: Shop) -> None:
+    plan = plan_of(shop.settings, 200)
+    shop.publish(plan, until=600)
+    run_to_the_end(shop)
+    changed = shop.settings.model_copy(update={"gap": 1_200_000})
+    refused = shop.consumer(settings=changed)
+    assert refused.wait(30) == 78
+    assert "gap was 1800000 and is 1200000" in refused.last_words()
+    assert "drain" in refused.last_words()
+
+    consumer = shop.consumer("one")
+    drain = Process(["drain"], shop.settings, shop.folder / "drain.log")
+    assert drain.wait(30) == 0, drain.last_words()
+    stop(consumer)
+    assert shop.open_sessions() == 0
+    assert_exactly_once(shop, len(shop.scores()))
+    taken = shop.consumer(settings=changed)
+    shop.publish(plan, after=600)
+    shop.drain(taken)
+    stop(taken)
+
+
+def test_offsets_set_back_are_refused_and_a_restart_on_purpose_is_possible(shop: Shop) -> None:
+    shop.publish(plan_of(shop.settings, 200))
+    run_to_the_end(shop)
+    admin = Admin(shop.settings)
+    offsets = admin.group_offsets(shop.settings.group, shop.topic.name)
+    admin.set_group_offsets(
+        shop.settings.group, shop.topic.name, {p: Committed(0, c.metadata) for p, c in offsets.items()}
+    )
+    admin.close()
+    refused = shop.consumer("one")
+    assert refused.wait(30) == 78
+    assert "set back" in refused.last_words()
+
+    again = Process(
+        ["consume", "--instance", "one", "--restart-from", "earliest"],
+        shop.settings,
+        shop.folder / "again.log",
+    )
+    shop.processes.append(again)
+    wait_for(lambda: len(shop.scores()) == 400, "every session was scored a second time, on purpose")
+    stop(again)
+
+
+def test_servers_that_go_away_are_waited_for(shop: Shop) -> None:
+    with EmbeddedValkey(shop.folder / "valkey") as valkey, EmbeddedKafka(shop.folder / "kafka") as kafka:
+        changes = {"kafka_bootstrap": kafka.bootstrap, "redis_url": None}
+        here = Shop(
+            Settings(**(shop.settings.model_dump() | changes | {"redis_url": valkey.url})),
+            shop.folder / "own",
+        )
+        try:
+            plan = plan_of(here.settings, 500)
+            here.publish(plan, until=1_200)
+            consumer = here.consumer("one")
+            here.drain(consumer)
+            valkey.kill()
+            here.publish(plan, after=1_200, until=2_400)
+            wait_for(lambda: "recovering" in consumer.last_words(), "the loss of Redis was noticed")
+            valkey.start()
+            here.drain(consumer)
+            kafka.kill()
+            kafka.start()
+            here.publish(plan, after=2_400)
+            here.drain(consumer)
+            stop(consumer)
+            assert_exactly_once(here, 500)
+        finally:
+            here.close()
+
+
+def test_servers_that_were_never_there_end_the_command_with_a_remedy(shop: Shop) -> None:
+    away = {
+        "kafka_bootstrap": ("127.0.0.1:9", "Kafka at 127.0.0.1:9"),
+        "redis_url": (SecretStr("redis://127.0.0.1:9/0"), "Redis at 127.0.0.1:9"),
+    }
+    for name, (address, words) in away.items():
+        consumer = shop.consumer(settings=shop.settings.model_copy(update={name: address}))
+        assert consumer.wait(40) == 69, consumer.last_words()
+        assert words in consumer.last_words()

@@ -1,0 +1,68 @@
+"""One small bundle for all tests of the models, and the real dataset where it is at hand."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from threadpoolctl import threadpool_limits
+
+from clickstream.models.bundle import Bundle, Fitted, write
+from clickstream.models.case import Example
+from clickstream.models.training import TrainingSession, example, train
+from clickstream.producer.dataset import read_dataset
+from models.shop import visits
+
+ARCHIVE = "clickstream+data+for+online+shopping.zip"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in training; more are slower on data this small."""
+    with threadpool_limits(limits=1):
+        yield
+
+
+@pytest.fixture(scope="session")
+def shop() -> list[TrainingSession]:
+    return visits(1_500)
+
+
+@pytest.fixture(scope="session")
+def examples(shop: list[TrainingSession]) -> list[Example]:
+    return [example(visit.session) for visit in shop]
+
+
+@pytest.fixture(scope="session")
+def fitted(shop: list[TrainingSession]) -> Fitted:
+    return train(shop, data_sha256="0" * 64, data_name="made-up shop")
+
+
+@pytest.fixture(scope="session")
+def bundle(fitted: Fitted, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Read by many tests, changed by none."""
+    return write(fitted, tmp_path_factory.mktemp("home") / "bundles")
+
+
+@pytest.fixture
+def copied(bundle: Bundle, tmp_path: Path) -> Path:
+    """A copy of the bundle that a test may damage."""
+    return Path(shutil.copytree(bundle.path, tmp_path / "bundles" / bundle.id))
+
+
+@pytest.fixture(scope="session")
+def dataset_path() -> Path:
+    """The file of UCI 553: CLICKSTREAM_DATA, or beside the repository."""
+    given = os.environ.get("CLICKSTREAM_DATA")
+    path = Path(given) if given else Path(__file__).parents[3] / "shared" / "data" / ARCHIVE
+    if not path.is_file():
+        pytest.skip(f"needs the dataset: set CLICKSTREAM_DATA ({path} is not there)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def real_sessions(dataset_path: Path) -> list[TrainingSession]:
+    return [TrainingSession(*session) for session in read_dataset(dataset_path).sessions()]

@@ -1,0 +1,102 @@
+"""Writing a bundle, and naming the one in use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from clickstream.infra.errors import BundleError
+from clickstream.infra.settings import Settings
+from clickstream.models.bundle import Bundle, Fitted, load_bundle, write
+from clickstream.models.champion import bundle_ids, champion, promote
+
+
+def test_a_bundle_holds_what_its_manifest_names_and_nothing_else(bundle: Bundle) -> None:
+    found = {file.name: file.stat().st_size for file in bundle.path.iterdir()}
+    manifest_size = found.pop("manifest.json")
+    assert manifest_size > 0
+    assert found == {name: entry.bytes for name, entry in bundle.manifest.files.items()}
+
+
+def test_others_may_read_a_bundle(bundle: Bundle) -> None:
+    assert bundle.path.stat().st_mode & 0o055 == 0o055
+
+
+@pytest.mark.parametrize("failing", [1, 3, 6])
+def test_a_write_that_fails_leaves_nothing(
+    fitted: Fitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    calls = 0
+
+    def full(_: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == failing:
+            raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write(fitted, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_being_written_is_not_listed(copied: Path) -> None:
+    copied.rename(copied.parent / f".writing-{copied.name}")
+    assert bundle_ids(copied.parent) == []
+
+
+def test_the_champion_is_found_by_name_by_id_and_by_path(copied: Path) -> None:
+    folder = copied.parent
+    promote(folder, copied.name)
+    assert champion(folder) == copied.name
+    settings = Settings(home=folder.parent)
+    for found in (
+        load_bundle(folder),
+        load_bundle(folder, "champion"),
+        load_bundle(folder, copied.name),
+        load_bundle(folder / "elsewhere", copied),
+        load_bundle(folder / "elsewhere", str(copied)),
+        load_bundle(settings),
+    ):
+        assert found.id == copied.name
+
+
+def test_a_promotion_that_fails_leaves_the_champion(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = copied.parent
+    promote(folder, copied.name)
+
+    def fail(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="No space"):
+        promote(folder, copied.name)
+    assert sorted(path.name for path in folder.iterdir()) == [copied.name, "champion"]
+    assert champion(folder) == copied.name
+
+
+def test_where_no_bundle_is_in_use_training_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="clickstream train"):
+        load_bundle(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["../../etc", "", "champion", "\x00"])
+def test_a_champion_that_is_no_bundle_id_is_refused(copied: Path, content: str) -> None:
+    (copied.parent / "champion").write_text(content)
+    with pytest.raises(BundleError, match="no bundle id") as caught:
+        load_bundle(copied.parent)
+    assert copied.name in caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["20080401T000000Z-00000000", "no/such/folder"])
+def test_a_bundle_that_is_not_there_is_named_with_those_that_are(copied: Path, name: str) -> None:
+    with pytest.raises(BundleError, match=name) as caught:
+        load_bundle(copied.parent, name)
+    assert copied.name in caught.value.remedy
+
+
+def test_what_is_not_there_is_not_promoted(copied: Path) -> None:
+    with pytest.raises(BundleError, match="no bundle"):
+        promote(copied.parent, "20080401T000000Z-00000000")

@@ -1,0 +1,148 @@
+"""A small shop on real servers: publishes clicks, runs consumers as processes, and audits what they did."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+
+from clickstream.app.audit import AuditReport, run_audit
+from clickstream.app.processes import Process
+from clickstream.consumer.engine import prepare_topics
+from clickstream.consumer.score import Comparison, digest
+from clickstream.consumer.store import Store
+from clickstream.infra.kafka import Admin, Producer, Reader
+from clickstream.infra.settings import Settings
+from clickstream.producer.faults import FaultOptions
+from clickstream.producer.plan import Plan, PlanOptions, make_plan
+from clickstream.producer.schedule import ScheduleOptions, make_schedule
+from clickstream.producer.synthetic import synthetic_dataset
+
+
+def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = 60.0) -> float:
+    """Seconds until `condition` held; fails with `what` after the deadline."""
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() - began > deadline_s:
+            raise AssertionError(f"not within {deadline_s} s: {what}")
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def plan_of(settings: Settings, sessions: int, seed: int = 1, faults: FaultOptions | None = None) -> Plan:
+    """Synthetic sessions, all on one busy day."""
+    schedule = make_schedule(synthetic_dataset(sessions, seed), ScheduleOptions(seed=seed))
+    options = PlanOptions.of(settings, settings.partitions, True, faults or FaultOptions())
+    return make_plan(schedule, options)
+
+
+class Shop:
+    """The topics, consumers and results of one test."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.topic = prepare_topics(settings)
+        self.processes: list[Process] = []
+
+    def publish(self, plan: Plan, after: int = 0, until: int | None = None) -> None:
+        """Publications `after` to `until` of a plan, acknowledged."""
+        producer = Producer(self.settings)
+        for publication in list(plan.publications())[after:until]:
+            producer.send(
+                self.settings.clicks_topic,
+                publication.partition,
+                publication.key,
+                publication.value,
+                timestamp=publication.timestamp,
+            )
+        producer.flush()
+        producer.close()
+
+    def send(self, partition: int, key: bytes | None, value: bytes | None, timestamp: int) -> None:
+        """One record, acknowledged."""
+        producer = Producer(self.settings)
+        producer.send(self.settings.clicks_topic, partition, key, value, timestamp=timestamp)
+        producer.flush()
+        producer.close()
+
+    def consumer(
+        self, instance: str | None = None, failpoint: str = "", settings: Settings | None = None
+    ) -> Process:
+        """A consumer process, its log in the test's folder."""
+        words = ["consume"] + (["--instance", instance] if instance else [])
+        log = self.folder / f"consumer-{len(self.processes)}.log"
+        process = Process(words, settings or self.settings, log, failpoint)
+        self.processes.append(process)
+        return process
+
+    def scored(self) -> int:
+        """Records whose scores are committed."""
+        admin = Admin(self.settings)
+        try:
+            offsets = admin.group_offsets(self.settings.group, self.topic.name)
+            return sum(committed.offset for committed in offsets.values())
+        finally:
+            admin.close()
+
+    def records(self) -> int:
+        """Records on the clicks topic."""
+        reader = Reader(self.settings, self.topic.name)
+        try:
+            return sum(reader.end_offsets().values())
+        finally:
+            reader.close()
+
+    def drain(self, *running: Process, deadline_s: float = 60.0) -> float:
+        """Seconds until everything published is committed; `running` must not end meanwhile."""
+        records = self.records()
+
+        def done() -> bool:
+            for process in running:
+                if process.poll() is not None:
+                    raise AssertionError(f"a consumer ended with {process.poll()}:\n{process.last_words()}")
+            return self.scored() >= records
+
+        return wait_for(done, f"{records} records scored (have {self.scored()})", deadline_s)
+
+    def open_sessions(self) -> int:
+        """Sessions open by what Redis says."""
+        store = Store(self.settings, self.topic.id)
+        try:
+            return sum(store.peek(p).open_sessions for p in range(self.topic.partitions))
+        finally:
+            store.close()
+
+    def scores(self) -> list[dict[str, object]]:
+        """All committed scores."""
+        return self._read(self.settings.scores_topic)
+
+    def dead_letters(self) -> list[dict[str, object]]:
+        """All committed dead letters."""
+        return self._read(self.settings.dead_letter_topic)
+
+    def digest(self, comparison: Comparison = "same-log") -> str:
+        """Of all committed scores."""
+        return digest(self.scores(), comparison)
+
+    def audit(self, ledger: Path | None = None, baseline: str | None = None) -> AuditReport:
+        """Every score against the log."""
+        return run_audit(self.settings, bundle=self.settings.bundle, ledger=ledger, baseline=baseline)
+
+    def close(self) -> None:
+        """End every process."""
+        for process in self.processes:
+            process.kill()
+
+    def _read(self, topic: str) -> list[dict[str, object]]:
+        reader = Reader(self.settings, topic)
+        try:
+            return [
+                orjson.loads(record.value or b"null")
+                for batch in reader.read_to(reader.end_offsets())
+                for record in batch
+            ]
+        finally:
+            reader.close()
