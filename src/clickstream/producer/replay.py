@@ -26,7 +26,7 @@ Progress = Callable[[int, int], None]
 """Told the records sent so far and the event time reached, ms."""
 
 _TAIL = 2_000
-_WINDOW = 10_000
+_WINDOW = 20_000
 _REPORT_EVERY = 512
 # A shorter wait is not worth a system call; what is skipped does not add up.
 _SHORT_S = 0.002
@@ -46,10 +46,11 @@ class Sink(Protocol):
 class KafkaSink:
     """The clicks topic. Every delivery is checked; a window of records at most is on its way."""
 
-    def __init__(self, settings: Settings, plan: Plan) -> None:
+    def __init__(self, settings: Settings, plan: Plan, hurried: bool = False) -> None:
         self._topic = settings.clicks_topic
         self._mark = plan.mark_prefix
-        self._producer = Producer(settings)
+        # In a hurry larger batches pay; at a pace a click should not wait for others.
+        self._producer = Producer(settings, linger_ms=100 if hurried else 5)
         self._waiting = 0
 
     def send(self, publication: Publication) -> None:
@@ -113,6 +114,7 @@ class Pace:
     """
 
     def __init__(self, speed: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.unlimited = speed is None
         self._per_s = speed * 1_000 if speed else None
         self._clock = clock
         self._first: tuple[int, float] | None = None

@@ -16,6 +16,7 @@ app = typer.Typer(
     name="clickstream",
     help="Scores the sessions of a web shop while they happen.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Every setting is also in the environment: --max-poll-records is CLICKSTREAM_MAX_POLL_RECORDS.",

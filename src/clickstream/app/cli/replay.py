@@ -143,7 +143,7 @@ def _publish(start: Start, settings: Settings | None, pace: Pace, say: Console) 
             f"[yellow]{start.overtaken} clicks will be late:[/] while the replay was away, consumers"
             " carried event time beyond them"
         )
-    sink = KafkaSink(settings, plan) if settings else LineSink(sys.stdout.buffer)
+    sink = KafkaSink(settings, plan, hurried=pace.unlimited) if settings else LineSink(sys.stdout.buffer)
     try:
         with _stopped_by_signals() as stopped, _progress(left, say) as progress:
             report = publish(plan.publications(start.after), sink, pace, stopped.event, progress)
