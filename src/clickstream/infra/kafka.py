@@ -364,7 +364,8 @@ class GroupConsumer:
                 partition_assignment_strategy=[CooperativeStickyAssignor],
                 retry_backoff_ms=50,
                 fetch_max_wait_ms=100,
-                max_partition_fetch_bytes=4 * 1024 * 1024,
+                # Small, so that partitions with a backlog advance together and not one after the other.
+                max_partition_fetch_bytes=256 * 1024,
                 request_timeout_ms=61_000,
                 allow_auto_create_topics=False,
                 metrics_enabled=False,

@@ -72,7 +72,8 @@ _COUNTRIES = {
 # In hundredths of the products, colour 1 first.
 _COLOURS = (4, 21, 8, 12, 1, 12, 5, 1, 10, 1, 4, 6, 4, 11)
 # fmt: on
-_EN_FACE = 0.65
+# Share of the products.
+_EN_FACE = 0.74
 
 
 class _Product(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -69,7 +70,7 @@ def audit(
     if as_json:
         typer.echo(orjson.dumps(report.as_dict(), default=str))
     else:
-        show(report, Console(highlight=False))
+        show(report, Console(highlight=False, soft_wrap=True))
     if not report.clean:
         raise typer.Exit(1)
 
@@ -80,7 +81,8 @@ def show(report: AuditReport, console: Console) -> None:
         f"{report.clicks:,} clicks and {report.heartbeats:,} heartbeats on {escape(report.clicks_topic)},"
         f" read to their end; settings {report.settings}"
     )
-    console.print(_scores(report))
+    for line in _scores(report):
+        console.print(line)
     if report.dead_letters:
         console.print(_dead_letters(report))
     _predictions(report, console)
@@ -91,42 +93,37 @@ def show(report: AuditReport, console: Console) -> None:
         console.print(f"[yellow]note:[/] {escape(note)}")
     for finding in report.findings:
         _finding(finding, console)
-    verdict = "[bold green]exactly once[/]" if report.clean else "[bold red]NOT CLEAN[/]"
-    if report.clean and report.windows and not report.scored:
-        verdict = "[bold yellow]nothing was scored yet[/]"
+    verdict = "[bold red]NOT CLEAN[/]"
+    if report.clean:
+        verdict = f"[bold green]exactly once{' so far' if report.pending else ''}[/]"
+        if report.windows and not report.scored:
+            verdict = "[bold yellow]nothing was scored yet[/]"
     console.print(
         f"\n[bold]{report.clicks:,} clicks, {report.scored:,} sessions scored, {report.missing:,} missing,"
         f" {report.duplicate:,} duplicate, {report.wrong:,} wrong[/]  {verdict}"
     )
 
 
-def _scores(report: AuditReport) -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(justify="right")
-    table.add_column()
-    table.add_row(f"{report.windows:,}", "sessions that the log closes")
-    table.add_row(f"{report.scored:,}", f"of them with a score on {escape(report.scores_topic)}")
+def _scores(report: AuditReport) -> Iterator[str]:
+    group, scores = escape(report.group), escape(report.scores_topic)
+    yield f"{report.windows:>9,}  sessions that the log closes"
+    yield f"{report.scored:>9,}  of them with a score on {scores}"
     for kind in KINDS:
         count = getattr(report, kind)
         style = "bold red" if count else "green"
-        table.add_row(f"[{style}]{count:,}[/]", f"[{style}]{kind}[/]: {_WORDS[kind]}")
+        yield f"[{style}]{count:>9,}  {kind}[/]: {_WORDS[kind]}"
     others = (
-        (
-            report.pending,
-            f"pending: group {escape(report.group)} has not committed the record that closes it",
-        ),
+        (report.pending, f"pending: group {group} has not committed the record that closes it"),
         (report.open, "sessions still open at the end of the log"),
         (report.rebuilt_partly, "rebuilt partly after a loss of all of Redis, and marked so"),
         (report.other_settings, "scores made under other settings, not comparable"),
         (report.other_topics, "records about another clicks topic, left out"),
         (report.unchecked, "unchecked: they reach back to where the log does not tell what must be"),
+        *((count, f"scores without predictions: {escape(error)}") for error, count in report.errors.items()),
     )
     for count, words in others:
         if count:
-            table.add_row(f"{count:,}", words)
-    for error, count in report.errors.items():
-        table.add_row(f"{count:,}", f"scores without predictions: {escape(error)}")
-    return table
+            yield f"{count:>9,}  {words}"
 
 
 def _dead_letters(report: AuditReport) -> Table:

@@ -184,11 +184,14 @@ def _conclude(console: Console, run: Run, report: AuditReport, manifest: Manifes
         f"\nlatency, scored to readable by a subscriber: p50 {summary.delay_ms(0.5)} ms,"
         f" p99 {summary.delay_ms(0.99)} ms · {seconds:.1f} s in all · bundle {manifest.id}"
     )
-    verdict = "[bold green]exactly once[/]" if report.clean else "[bold red]NOT CLEAN[/]"
     console.print(
         f"\n[bold]{report.clicks:,} clicks, {report.scored:,} sessions scored, {report.missing} missing,"
-        f" {report.duplicate} duplicate, {report.wrong} wrong[/]  {verdict}"
+        f" {report.duplicate} duplicate, {report.wrong} wrong[/]"
     )
+    if report.clean:
+        console.print("[bold green]exactly once[/]: each score was recomputed from the log and compared")
+    else:
+        console.print("[bold red]not clean[/]: `clickstream scores audit` tells more (with --keep)")
 
 
 def _predictions(summary: Summary) -> Table:
