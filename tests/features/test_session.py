@@ -35,6 +35,27 @@ def clicks(draw: st.DrawFn) -> list[Step]:
     ]
 
 
+# --- what makes a click the one it is, and its place ---
+
+
+def test_a_click_is_known_by_its_order_and_without_one_by_time_product_and_page() -> None:
+    assert step(10, 4, product="A1", page=2).identity == 4
+    assert step(10, product="A1", page=2).identity == (10, "A1", 2)
+
+
+def test_clicks_settle_by_event_time_then_order_then_product_and_page() -> None:
+    in_order = [
+        step(1, 9, product="Z"),
+        step(2, product="A", page=1),
+        step(2, product="A", page=2),
+        step(2, product="B", page=1),
+        step(2, 1, product="Z"),
+        step(2, 2, product="A"),
+        step(2, 10, product="A"),
+    ]
+    assert sorted(in_order[::-1], key=lambda one: one.sort_key) == in_order
+
+
 # --- which orders were seen ---
 
 

@@ -12,10 +12,12 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from clickstream.infra.errors import RefusedError, UsageError
+from clickstream.infra.embedded import EmbeddedKafka
+from clickstream.infra.errors import ConfigurationError, RefusedError, UsageError
 from clickstream.infra.kafka import Admin, Producer, Reader, Record
 from clickstream.infra.settings import Settings
 from clickstream.producer.faults import parse_faults
@@ -148,6 +150,27 @@ def test_a_killed_replay_goes_on_and_loses_and_repeats_nothing(
         assert_is_plan(settings, plan)
 
 
+def test_a_lost_broker_ends_the_replay_with_a_reason_and_it_goes_on_afterwards(
+    settings: Settings, tmp_path: Path
+) -> None:
+    with EmbeddedKafka(tmp_path / "kafka") as kafka:
+        lonely = settings.model_copy(update={"kafka_bootstrap": kafka.bootstrap})
+        plan = make_plan(schedule(), options(lonely, FAULTS))
+        with replaying(lonely, "--speed", "7200") as process:
+            wait_until_sent(lonely, len(plan) // 4)
+            kafka.kill()
+            _, words = process.communicate(timeout=60)
+            assert process.returncode != 0
+            assert "UnavailableError: the replay stopped" in words
+            assert "--resume" in words
+        kafka.start()
+        wait_until_sent(lonely, len(plan) // 4)
+        with replaying(lonely, "--speed", "max", "--resume") as process:
+            _, words = process.communicate(timeout=60)
+            assert process.returncode == 0, words
+        assert_is_plan(lonely, plan)
+
+
 def test_a_resumed_replay_goes_on_after_heartbeats_of_others(settings: Settings) -> None:
     begun = start(settings)
     send(settings, begun, len(begun.plan) // 2)
@@ -221,3 +244,11 @@ def test_a_topic_with_other_partitions_than_asked_for_is_refused(settings: Setti
     assert prepare(settings, None).partitions == 3
     with pytest.raises(UsageError, match="has 3 partitions, not 5"):
         prepare(settings, 5)
+
+
+def test_a_topic_that_would_delete_old_records_is_refused(settings: Settings) -> None:
+    admin = Admin(settings)
+    admin.create_topic(settings.clicks_topic, 1, {"retention.ms": "604800000"})
+    admin.close()
+    with pytest.raises(ConfigurationError, match="keeps records for 7d"):
+        prepare(settings, None)

@@ -57,4 +57,5 @@ for _ = 1, n do
   redis.call('XADD', KEYS[4], offset .. '-' .. number, 't', ARGV[at + 1], 'k', ARGV[at + 2], 'v', ARGV[at + 3])
   at = at + 4
 end
+redis.call('HSET', KEYS[1], 'outbox', redis.call('XLEN', KEYS[4]))
 return 'OK'

@@ -31,7 +31,7 @@ from clickstream.consumer.scoring import Scorer, Window
 from clickstream.consumer.store import Changes, OutboxRecord, Store, meta_fields
 from clickstream.features.click import Click, Heartbeat, InvalidRecordError, parse
 from clickstream.features.session import FOLD_VERSION
-from clickstream.infra.errors import ClickstreamError, FencedError
+from clickstream.infra.errors import ClickstreamError, FencedError, RefusedError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.kafka import Admin, Committed, GroupConsumer, Membership, Producer, Record, Topic
 from clickstream.infra.logs import logger
@@ -114,6 +114,7 @@ class Engine:
         self._consumer = GroupConsumer(settings, settings.clicks_topic)
         self._recovery = Recovery(settings, self._topic, self._consumer, self._store, self._publisher, bundle)
         self._claims: dict[int, Claim] = {}
+        self._refused: dict[int, RefusedError] = {}
         self._heartbeats: Producer | None = None
         self._stopping = threading.Event()
         self._published_at = time.monotonic()
@@ -134,6 +135,7 @@ class Engine:
             "consuming", topic=self._topic.name, group=self._settings.group, bundle=self._scorer.bundle.id
         )
         backoff = _FIRST_BACKOFF_S
+        identity_lost = False
         try:
             while not self._stopping.is_set():
                 try:
@@ -150,7 +152,7 @@ class Engine:
                     backoff = min(backoff * 2, _LAST_BACKOFF_S)
             self._finish()
         finally:
-            self._close()
+            self._close(leave=not identity_lost)
 
     def _turn(self) -> bool:
         """One poll and its step. True when there was something to do and it worked."""
@@ -166,8 +168,7 @@ class Engine:
         records = {p: batch for p, batch in polled.items() if p in self._claims and p not in recovered}
         if records:
             self._step(records, membership)
-        else:
-            self._keep_time_moving()
+        self._keep_time_moving()
         if time.monotonic() - self._published_at >= self._settings.commit_interval / 1000:
             self._publish({}, membership)
         return bool(records or recovered)
@@ -182,12 +183,21 @@ class Engine:
             self._assigned_at = now
             self._consumer.rejoin()
         for partition in self._consumer.newly_assigned() | (self._claims.keys() - assigned):
+            self._refused.pop(partition, None)
             if self._claims.pop(partition, None) is not None:
                 log.info("gave up", partition=partition)
         missing = assigned - self._claims.keys()
-        for partition in sorted(missing):
+        self._refused = {p: error for p, error in self._refused.items() if p in missing}
+        for partition in sorted(missing - self._refused.keys()):
             with self.stats.stage("recover"):
-                self._claims[partition] = self._recovery.claim(partition, membership)
+                try:
+                    self._claims[partition] = self._recovery.claim(partition, membership)
+                except RefusedError as error:
+                    # The others are served; this one waits for a person.
+                    self._refused[partition] = error
+                    log.error("not served", partition=partition, error=error.what, remedy=error.remedy)
+        if assigned and self._refused.keys() >= assigned:
+            raise self._refused[min(assigned)]
         return set(missing)
 
     def _step(self, polled: Mapping[int, Sequence[Record]], membership: Membership) -> None:
@@ -278,14 +288,7 @@ class Engine:
     def _commit(self, claim: Claim, applied: int, outbox: Sequence[OutboxRecord], learned: bool) -> None:
         logic = claim.logic
         sessions, deleted = logic.changes()
-        meta = meta_fields(
-            logic.newest,
-            logic.open_sessions,
-            logic.partial_before,
-            logic.crumbs,
-            self._recovery.description,
-            self._topic.partitions,
-        )
+        meta = meta_fields(logic, self._recovery.description, self._topic.partitions)
         online = pack_online(self._scorer.bundle.id, claim.online.state()) if learned else None
         self._store.commit(
             claim.partition,
@@ -355,9 +358,9 @@ class Engine:
             except ClickstreamError as error:
                 log.warning("the last offsets were not committed; they will be", error=error.what)
 
-    def _close(self) -> None:
+    def _close(self, leave: bool) -> None:
         self._claims.clear()
-        self._consumer.close()
+        self._consumer.close(leave)
         self._publisher.discard()
         if self._heartbeats is not None:
             self._heartbeats.close()

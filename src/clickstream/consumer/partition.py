@@ -169,7 +169,8 @@ class Partition:
 
     `newest` is the largest event time seen, `open_sessions` counts all session ids with something open,
     also those that are not loaded. Windows opened at or before `partial_before` may lack clicks (state was
-    rebuilt from the middle of the log).
+    rebuilt from the middle of the log); where `max_clicks` cut such a window, the session's next ones are cut
+    in other places too, until it pauses: `cut` holds, by session id, up to when.
     """
 
     def __init__(
@@ -179,6 +180,7 @@ class Partition:
         open_sessions: int = 0,
         crumbs: Iterable[Crumb] = (),
         partial_before: int = -1,
+        cut: Mapping[str, int] | None = None,
         crumb_every: int = 300_000,
         horizon: int = 21_600_000,
     ) -> None:
@@ -187,6 +189,7 @@ class Partition:
         self.open_sessions = open_sessions
         self.crumbs = list(crumbs)
         self.partial_before = partial_before
+        self.cut = dict(cut or {})
         self._crumb_every = crumb_every
         self._horizon = horizon
         self.clear()
@@ -317,7 +320,11 @@ class Partition:
 
     def _refuse_late(self, offset: int, click: Step) -> None:
         behind = self.watermark - click.event_time
-        self.refuse(offset, "late", f"event_time is {behind} ms behind the watermark {self.watermark}")
+        if behind > 0:
+            detail = f"event_time is {behind} ms behind the watermark {self.watermark}"
+        else:
+            detail = "clicks of its session after it were settled early: too many were waiting"
+        self.refuse(offset, "late", detail)
 
     def _schedule(self, session_id: str, session: Open) -> None:
         due = session.due(self.rules)
@@ -363,7 +370,9 @@ class Partition:
         window = session.window
         if window is None:
             raise AssertionError(f"session {session_id} has no window to close")
-        partial = window.opened_at <= self.partial_before
+        partial = window.opened_at <= max(self.partial_before, self.cut.pop(session_id, -1))
+        if partial and closed_by == "limit":
+            self.cut[session_id] = window.last.event_time + self.rules.gap
         self.closed.append(Closed(session_id, window, closed_by, offset, partial))
         session.window = None
         self.changed.add(session_id)

@@ -194,7 +194,8 @@ class Recovery:
                 raise RefusedError(
                     f"partition {partition}: scores were published up to offset {meta.published},"
                     f" and the group's committed offset is {now}: it was set back or has expired",
-                    f"Set it to {meta.published} again to go on. {_START_OVER}",
+                    f"Set it to {meta.published} again to go on; if the topic was deleted and created anew"
+                    f" meanwhile, restart this consumer. {_START_OVER}",
                 )
         elif note is not None:
             self._refuse_other_settings(partition, note.settings, note.partitions, note.open)
@@ -209,6 +210,7 @@ class Recovery:
             meta.open_sessions,
             meta.crumbs,
             meta.partial_before,
+            meta.cut,
             horizon=self._settings.rebuild_horizon,
         )
         claim = Claim(

@@ -65,7 +65,7 @@ class Source(_Published):
 
 
 class Score(_Published):
-    """One closed session, scored. `score_id` is unique: use it to recognise a record seen before."""
+    """One closed session, scored. `score_id` names the window: the session and when it opened."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
     score_id: Annotated[str, Field(description="<session_id>/<opened_at>")]

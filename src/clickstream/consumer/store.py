@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from clickstream.consumer.partition import NOTHING_SEEN, Crumb, Open
+from clickstream.consumer.partition import NOTHING_SEEN, Crumb, Open, Partition
 from clickstream.infra.errors import ClickstreamError, RefusedError
 from clickstream.infra.redis import Script, connect, translated
 from clickstream.infra.settings import Settings
@@ -24,6 +24,7 @@ STATE_VERSION = 1
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Open).decode
+_cut = msgspec.json.Decoder(dict[str, int])
 _pairs = msgspec.json.Decoder(list[tuple[int, int]])
 
 
@@ -55,6 +56,7 @@ class Meta:
     newest: int = NOTHING_SEEN
     open_sessions: int = 0
     partial_before: int = -1
+    cut: dict[str, int] = field(default_factory=dict)
     crumbs: tuple[Crumb, ...] = ()
     settings: str = ""
     partitions: int = 0
@@ -127,7 +129,11 @@ class Store:
             OutboxRecord(int(entry_id.split(b"-")[0]), fields[1].decode(), fields[3], fields[5])
             for entry_id, fields in entries
         )
-        whole = sessions == due == meta.open_sessions and (bool(online) or values.get("online") != "1")
+        whole = (
+            sessions == due == meta.open_sessions
+            and len(outbox) == int(values.get("outbox", 0))
+            and (bool(online) or values.get("online") != "1")
+        )
         return Found(meta, outbox, online or None, whole)
 
     def load(
@@ -239,20 +245,14 @@ def decode(state: bytes) -> Open:
         ) from error
 
 
-def meta_fields(
-    newest: int,
-    open_sessions: int,
-    partial_before: int,
-    crumbs: Iterable[Crumb],
-    settings: str,
-    partitions: int,
-) -> dict[str, str | int]:
+def meta_fields(logic: Partition, settings: str, partitions: int) -> dict[str, str | int]:
     """The fields of `Meta` that a step writes."""
     return {
-        "newest": newest,
-        "open": open_sessions,
-        "partial_before": partial_before,
-        "crumbs": msgspec.json.encode(list(crumbs)).decode(),
+        "newest": logic.newest,
+        "open": logic.open_sessions,
+        "partial_before": logic.partial_before,
+        "cut": msgspec.json.encode(logic.cut).decode(),
+        "crumbs": msgspec.json.encode(logic.crumbs).decode(),
         "settings": settings,
         "partitions": partitions,
         "version": STATE_VERSION,
@@ -272,6 +272,7 @@ def _meta(values: Mapping[str, str]) -> Meta:
         newest=int(values.get("newest", NOTHING_SEEN)),
         open_sessions=int(values.get("open", 0)),
         partial_before=int(values.get("partial_before", -1)),
+        cut=_cut.decode(values.get("cut", "{}")),
         crumbs=tuple(Crumb(*pair) for pair in _pairs.decode(values.get("crumbs", "[]"))),
         settings=values.get("settings", ""),
         partitions=int(values.get("partitions", 0)),

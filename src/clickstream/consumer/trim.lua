@@ -5,5 +5,5 @@ if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then
   return 'FENCED'
 end
 redis.call('XTRIM', KEYS[2], 'MINID', '=', ARGV[2] .. '-0')
-redis.call('HSET', KEYS[1], 'published', ARGV[2])
+redis.call('HSET', KEYS[1], 'published', ARGV[2], 'outbox', redis.call('XLEN', KEYS[2]))
 return 'OK'

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 # 9999-12-31T23:59:59.999Z: beyond it no calendar library can print the time.
 _LAST_MS = 253_402_300_799_999
 
+_LONGEST_DETAIL = 1_000
+
 EventTime = Annotated[int, Field(ge=0, le=_LAST_MS, description="milliseconds since the epoch, UTC")]
 SessionId = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -103,7 +105,8 @@ def _explain(error: ValidationError) -> InvalidRecordError:
         where = ".".join(str(part) for part in problem["loc"] if part not in ("click", "heartbeat"))
         value = "" if problem["type"] == "missing" else f" (got {_short(problem['input'])})"
         told.append(f"{where or 'record'}: {problem['msg']}{value}")
-    return InvalidRecordError("invalid", "; ".join(told))
+    # A message can quote what was sent.
+    return InvalidRecordError("invalid", "; ".join(told)[:_LONGEST_DETAIL])
 
 
 def _short(value: object) -> str:

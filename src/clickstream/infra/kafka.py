@@ -439,11 +439,14 @@ class GroupConsumer:
         except (kafka_errors.KafkaError, AssertionError):
             return None
 
-    def close(self) -> None:
-        """Leave the group at once, a static member too, so that others need not wait for its timeout."""
+    def close(self, leave: bool = True) -> None:
+        """Leave the group at once, a static member too, so that others need not wait for its timeout.
+
+        `leave` False: another process has our name by now, and must not be taken out in our stead.
+        """
         with suppress(kafka_errors.KafkaError):
             self._consumer.close(autocommit=False, timeout_ms=2_000)
-        if self._settings.instance is not None:
+        if leave and self._settings.instance is not None:
             with suppress(ClickstreamError):
                 admin = Admin(self._settings)
                 try:

@@ -11,6 +11,7 @@ River's k-means adds up distances over such a set. Restoring resolves no name ou
 from __future__ import annotations
 
 import io
+import math
 import pickle
 import zlib
 from collections.abc import Collection
@@ -83,6 +84,18 @@ class _Prepared(NamedTuple):
     standardised: Inputs
 
 
+class _KMeans(cluster.KMeans):  # type: ignore[misc]
+    """River's k-means, with its search for the nearest centre in C: a fifth of a session's time.
+
+    Points and centres name the same inputs in the same order.
+    """
+
+    def predict_one(self, x: Inputs) -> int:
+        point = tuple(x.values())
+        centers: dict[int, Inputs] = self.centers
+        return min(centers, key=lambda number: math.dist(tuple(centers[number].values()), point))
+
+
 class OnlineModels:
     """The three River models of one partition.
 
@@ -122,7 +135,7 @@ class OnlineModels:
         self._products = {
             product: first_product + at for product, at in vocabulary.positions["last_product"].items()
         }
-        self._kmeans: Any = cluster.KMeans(n_clusters=len(NAMES), halflife=HALFLIFE, seed=0)
+        self._kmeans: Any = _KMeans(n_clusters=len(NAMES), halflife=HALFLIFE, seed=0)
         models = _begin(clusters, first_product) if payload is None else _restore(payload, allowed)
         self._scaler, self._conversion, self._revenue, self._kmeans.centers = models
         self._prepared: tuple[Case, _Prepared] | None = None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -59,11 +59,11 @@ class Dataset:
     name: str
     path: Path | None
     sha256: str
-    views: tuple[View, ...]
-    view_of: NDArray[np.int32]
-    session_ids: tuple[str, ...]
-    days: tuple[date, ...]
-    starts: NDArray[np.int64]
+    views: tuple[View, ...] = field(repr=False)
+    view_of: NDArray[np.int32] = field(repr=False)
+    session_ids: tuple[str, ...] = field(repr=False)
+    days: tuple[date, ...] = field(repr=False)
+    starts: NDArray[np.int64] = field(repr=False)
 
     @property
     def is_uci(self) -> bool:

@@ -116,7 +116,7 @@ def _window_edges(timeline: Timeline, by_session: Places, gap: int, max_clicks: 
     opens = np.ones(len(by_session), bool)
     opens[1:] = (np.diff(sessions) != 0) | (np.diff(times) > gap)
     edge = opens | np.append(opens[1:], True)
-    edge |= np.bincount(sessions)[sessions] > max_clicks
+    edge |= np.bincount(sessions)[sessions] >= max_clicks
     edges: Places = by_session[edge]
     return edges
 

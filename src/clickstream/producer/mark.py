@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+
+from clickstream.infra.kafka import Record
 
 HEADER = "replay"
 
@@ -32,3 +34,13 @@ def mark_of(headers: Sequence[tuple[str, bytes]]) -> Mark | None:
             except ValueError:
                 return None
     return None
+
+
+def missing_before(mark: Mark, records: Iterable[Record]) -> list[int]:
+    """Sequence numbers before `mark` that none of `records`, of its partition, has in its run."""
+    there = {
+        other.sequence
+        for record in records
+        if (other := mark_of(record.headers)) is not None and (other.plan, other.run) == (mark.plan, mark.run)
+    }
+    return sorted(set(range(mark.sequence)) - there)

@@ -67,11 +67,11 @@ class Plan:
 
     schedule: Schedule
     options: PlanOptions
-    timeline: Timeline
-    faults: Faults
-    source: NDArray[np.int64]
-    due: Times
-    sequence: NDArray[np.int64]
+    timeline: Timeline = field(repr=False)
+    faults: Faults = field(repr=False)
+    source: NDArray[np.int64] = field(repr=False)
+    due: Times = field(repr=False)
+    sequence: NDArray[np.int64] = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.source)

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, Protocol
 
-from clickstream.infra.errors import RefusedError, UnavailableError, UsageError
+from clickstream.infra.errors import ConfigurationError, RefusedError, UnavailableError, UsageError
 from clickstream.infra.kafka import Admin, Producer, Reader, Record, Topic
-from clickstream.infra.settings import Settings
-from clickstream.producer.mark import HEADER, Mark, mark_of
+from clickstream.infra.settings import Settings, format_duration
+from clickstream.producer.mark import HEADER, mark_of, missing_before
 from clickstream.producer.plan import Plan, PlanOptions, Publication
 from clickstream.producer.schedule import Schedule
 from clickstream.producer.start import Mode, Start, Tail, choose_start, tails_for
@@ -185,6 +185,7 @@ def prepare(settings: Settings, partitions: int | None) -> Topic:
 
     Raises:
         UsageError: it has another number of partitions than was asked for.
+        ConfigurationError: it is there and keeps records for a limited time.
         UnavailableError: no broker answers.
     """
     name = settings.clicks_topic
@@ -195,10 +196,17 @@ def prepare(settings: Settings, partitions: int | None) -> Topic:
         if topic is None:
             admin.create_topic(name, partitions or settings.partitions, config, settings.replication_factor)
             topic = admin.describe_topic(name)
+        if topic is None:
+            raise UnavailableError(f"topic {name} was created and is not there yet", "Try again.")
+        kept = admin.topic_config(name)["retention.ms"]
     finally:
         admin.close()
-    if topic is None:
-        raise UnavailableError(f"topic {name} was created and is not there yet", "Try again.")
+    if kept != "-1":
+        raise ConfigurationError(
+            f"topic {name} keeps records for {format_duration(int(kept))}: with times of 2008 they would be"
+            " deleted at once",
+            "Set its retention.ms to -1, or take a topic that is not there yet (--topic): it is created so.",
+        )
     if partitions is not None and topic.partitions != partitions:
         raise UsageError(
             f"topic {name} has {topic.partitions} partitions, not {partitions}",
@@ -252,30 +260,21 @@ def _read_tails(
 def _refuse_holes(reader: Reader, begins: Mapping[int, int], tails: Mapping[int, Tail]) -> None:
     """Offsets and sequence numbers run in step, unless others wrote in between: then all is read."""
     marks = {p: tail.mark for p, tail in tails.items() if tail.mark is not None}
-    expected = {p: tails[p].mark_offset - mark.sequence for p, mark in marks.items()}
-    probes = {p: offset for p, offset in expected.items() if offset >= begins[p]}
+    firsts = {p: tails[p].mark_offset - mark.sequence for p, mark in marks.items()}
+    probes = {p: offset for p, offset in firsts.items() if offset >= begins[p]}
     found = _read(reader, probes, {p: offset + 1 for p, offset in probes.items()})
     for partition, mark in marks.items():
-        if any(_is(record, mark, 0) for record in found.get(partition, ())):
+        first = mark._replace(sequence=0)
+        if any(mark_of(record.headers) == first for record in found.get(partition, ())):
             continue
         upto = {partition: tails[partition].mark_offset + 1}
-        records = _read(reader, {partition: begins[partition]}, upto)[partition]
-        there = {
-            other.sequence
-            for record in records
-            if (other := mark_of(record.headers)) and other[:2] == mark[:2]
-        }
-        missing = sorted(set(range(mark.sequence)) - there)
+        missing = missing_before(mark, _read(reader, {partition: begins[partition]}, upto)[partition])
         if missing:
             raise RefusedError(
                 f"partition {partition} of {reader.topic} lacks {len(missing)} records of this replay before"
                 f" its last one, from number {missing[0]} on: they cannot be put in their place any more",
                 "Replay to another topic (--topic), or anew behind the last record (--append).",
             )
-
-
-def _is(record: Record, mark: Mark, sequence: int) -> bool:
-    return mark_of(record.headers) == mark._replace(sequence=sequence)
 
 
 def _read(reader: Reader, starts: Mapping[int, int], ends: Mapping[int, int]) -> dict[int, list[Record]]:

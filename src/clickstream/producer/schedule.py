@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -72,9 +72,9 @@ class Schedule:
 
     dataset: Dataset
     options: ScheduleOptions
-    times: Times
-    clicks: NDArray[np.int64]
-    sessions: NDArray[np.int64]
+    times: Times = field(repr=False)
+    clicks: NDArray[np.int64] = field(repr=False)
+    sessions: NDArray[np.int64] = field(repr=False)
     run: int = 1
     days: int = 0
 

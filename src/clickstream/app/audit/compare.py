@@ -3,10 +3,6 @@
 Feed every record of the clicks topic, in offset order by partition, to `Comparison.take`, after everything
 published was added to `Published`; then call `finish`. A window is matched by its score id, a dead letter
 by the record that it is about. What a match leaves over was published without a reason.
-
-The log does not always tell what must be. Its first records may be deleted, and a part of it may have been
-processed under other settings. So a partition has a `blind` time: windows that open up to it may reach
-back into the dark, and count as unchecked where they do not match.
 """
 
 from __future__ import annotations
@@ -15,35 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from clickstream.app.audit.expected import digest_of, facts, letter
+from clickstream.app.audit.lane import Lane, Range
 from clickstream.app.audit.predictions import PredictionCheck, Suspect
 from clickstream.app.audit.published import Found, FoundLetter, Partial, Published
 from clickstream.app.audit.report import Finding, Place, Tally
-from clickstream.consumer.partition import Closed, Partition, Refused, Rules
+from clickstream.consumer.partition import Closed, Refused, Rules
 from clickstream.consumer.scoring import case_of
-from clickstream.features.click import Click, Heartbeat, InvalidRecordError, parse
+from clickstream.features.click import Click, Heartbeat
 from clickstream.infra.kafka import Record
 
 _FOREVER = 1 << 62
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Of one partition of clicks: first offset in the log, and the offset the group has committed (None:
-    none, or not known)."""
-
-    begin: int = 0
-    committed: int | None = None
-
-
-@dataclass(slots=True)
-class _Lane:
-    """One partition of the clicks topic while it is read."""
-
-    logic: Partition
-    begin: int
-    committed: int
-    other_until: int
-    blind: int
 
 
 @dataclass(slots=True)
@@ -65,45 +42,35 @@ class Comparison:
     tally: Tally
     scores_cut: bool = False
     letters_cut: bool = False
-    _lanes: dict[int, _Lane] = field(default_factory=dict)
+    _lanes: dict[int, Lane] = field(default_factory=dict)
+    _other_until: Mapping[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._other_until = self.published.other_until()
 
     def take(self, record: Record) -> None:
         """Take the next record of its partition of the clicks topic."""
         lane = self._lane(record.partition)
-        logic, offset = lane.logic, record.offset
-        try:
-            parsed: Click | Heartbeat | None = parse(record.value, record.key, self.rules.max_record_bytes)
-        except InvalidRecordError as error:
-            parsed = None
-            logic.refuse(offset, error.reason, error.detail)
-        if parsed is not None:
-            if isinstance(parsed, Click):
-                self.tally.clicks += 1
-            else:
-                self.tally.heartbeats += 1
-            if lane.blind == _FOREVER:
-                lane.blind = parsed.event_time + self._reach
-            logic.advance(offset, record.timestamp, parsed)
-        refused = logic.refused[0] if logic.refused else None
-        there = self.published.letters.pop((record.partition, offset), None)
+        parsed = lane.advance(record)
+        if isinstance(parsed, Click):
+            self.tally.clicks += 1
+        elif parsed is not None:
+            self.tally.heartbeats += 1
+        refused = lane.logic.refused[0] if lane.logic.refused else None
+        there = self.published.letters.pop((record.partition, record.offset), None)
         if refused is not None or there is not None:
             self._check_letter(lane, record, parsed, refused, there)
-        for closed in logic.closed:
+        for closed in lane.logic.closed:
             self._check_window(lane, record.partition, closed)
-        logic.closed.clear()
-        logic.refused.clear()
-        logic.changed.clear()
-        if offset == lane.other_until:
-            lane.blind = max(lane.blind, logic.newest + self._reach)
 
     def finish(self) -> int:
         """Judge what was left over; the number of sessions that are still open."""
         self.predictions.flush()
         for score_id, found in self.published.scores.items():
             self._left_over(score_id, found)
-        for partials in self.published.partial.values():
+        for session_id, partials in self.published.partial.items():
             for partial in partials:
-                self._judge_partial(partial)
+                self._judge_partial(session_id, partial)
         for (partition, offset), there in self.published.letters.items():
             if offset < self._lane(partition).begin:
                 self.tally.letters(there.reason).unchecked += 1
@@ -111,37 +78,29 @@ class Comparison:
                 self._unexpected_letter(partition, offset, there)
         return sum(lane.logic.open_sessions for lane in self._lanes.values())
 
-    @property
-    def _reach(self) -> int:
-        """How far beyond the newest event time a window may open that has clicks before it."""
-        return self.rules.gap + self.rules.allowed_lateness
-
-    def _lane(self, partition: int) -> _Lane:
+    def _lane(self, partition: int) -> Lane:
         lane = self._lanes.get(partition)
         if lane is None:
-            there = self.ranges.get(partition, Range())
-            published_to = self.published.published_to.get(partition, 0)
-            lane = self._lanes[partition] = _Lane(
-                Partition(self.rules),
-                there.begin,
-                # What was published was committed with it, so it tells where no offset does.
-                max(there.committed or 0, published_to),
-                self.published.other_until.get(partition, -1),
-                _FOREVER if there.begin > 0 else -1,
+            lane = self._lanes[partition] = Lane(
+                self.rules,
+                self.ranges.get(partition, Range()),
+                self.published.published_to.get(partition, 0),
+                self._other_until.get(partition, -1),
             )
         return lane
 
-    def _check_window(self, lane: _Lane, partition: int, closed: Closed) -> None:
+    def _check_window(self, lane: Lane, partition: int, closed: Closed) -> None:
         tally, session = self.tally, closed.session
         tally.windows += 1
         score_id = f"{closed.session_id}/{session.opened_at}"
         cause = Place(self.clicks_topic, partition, closed.offset)
         found = self.published.scores.pop(score_id, None)
+        blind = lane.is_blind_to(closed)
         partials = self._touching(closed, partition)
         if found is None:
             for partial in partials:
                 partial.covers = True
-            self._unscored(lane, partition, closed, cause, bool(partials))
+            self._unscored(lane, partition, closed, cause, blind, bool(partials))
             return
         for partial in partials:
             partial.repeats = True
@@ -151,20 +110,22 @@ class Comparison:
         if digest_of(expected) == found.facts:
             tally.scored += 1
             self.predictions.check(score_id, found, case, cause, place)
-        elif self._is_blind(lane, closed):
+        elif blind:
             tally.unchecked += 1
         else:
             tally.scored += 1
             tally.wrong.add(score_id)
             self.suspect("score", score_id, cause, place, expected)
 
-    def _unscored(self, lane: _Lane, partition: int, closed: Closed, cause: Place, partly: bool) -> None:
+    def _unscored(
+        self, lane: Lane, partition: int, closed: Closed, cause: Place, blind: bool, partly: bool
+    ) -> None:
         tally = self.tally
         if partly:
             tally.rebuilt_partly += 1
         elif closed.offset >= lane.committed:
             tally.pending += 1
-        elif self._is_blind(lane, closed) or self._is_cut(partition, closed.offset):
+        elif blind or self._is_cut(partition, closed.offset):
             tally.unchecked += 1
         else:
             tally.missing += 1
@@ -180,9 +141,6 @@ class Comparison:
                 )
             )
 
-    def _is_blind(self, lane: _Lane, closed: Closed) -> bool:
-        return closed.offset <= lane.other_until or closed.session.opened_at <= lane.blind
-
     def _is_cut(self, partition: int, offset: int) -> bool:
         return self.scores_cut and offset <= self.published.kept_from.get(partition, _FOREVER)
 
@@ -197,7 +155,7 @@ class Comparison:
             and partial.last_click_at >= session.opened_at
         ]
 
-    def _judge_partial(self, partial: Partial) -> None:
+    def _judge_partial(self, session_id: str, partial: Partial) -> None:
         if partial.covers:
             return
         lane = self._lane(partial.source)
@@ -207,16 +165,15 @@ class Comparison:
             self.tally.duplicate += 1
             detail = "rebuilt partly, and the window has a whole score too"
             self.tally.tell(Finding("duplicate", "score", partial.score_id, cause, place, detail))
-        elif partial.closing <= lane.other_until or partial.opened_at <= lane.blind:
+        elif lane.is_blind_to_score(session_id, partial.opened_at, partial.closing):
             self.tally.unchecked += 1
         else:
             self._tell_unexpected(partial.score_id, cause, place)
 
     def _left_over(self, score_id: str, found: Found) -> None:
         lane = self._lane(found.source)
-        opened_at = int(score_id.rpartition("/")[2])
-        blind = found.closing <= lane.other_until or opened_at <= lane.blind or found.closing < lane.begin
-        if blind:
+        session_id, _, opened_at = score_id.rpartition("/")
+        if lane.is_blind_to_score(session_id, int(opened_at), found.closing):
             self.tally.unchecked += 1
             return
         cause = Place(self.clicks_topic, found.source, found.closing)
@@ -229,16 +186,14 @@ class Comparison:
 
     def _check_letter(
         self,
-        lane: _Lane,
+        lane: Lane,
         record: Record,
         parsed: Click | Heartbeat | None,
         refused: Refused | None,
         there: FoundLetter | None,
     ) -> None:
         reasons = {known.reason for known in (refused, there) if known is not None}
-        # Whether a click is late depends on what came before; what cannot be parsed depends on nothing.
-        depends = reasons == {"late"} and parsed is not None and parsed.event_time <= lane.blind
-        blind = depends or record.offset <= lane.other_until
+        blind = lane.is_blind_to_letter(record.offset, reasons, parsed)
         cause = Place(self.clicks_topic, record.partition, record.offset)
         if refused is None:
             if there is not None and blind:

@@ -24,6 +24,7 @@ NOT_FACTS = frozenset({"scored_at", "models", "predictions", "error"})
 """Fields of a score that the log and the settings do not decide."""
 
 RULES = {
+    "score_id": "section 3: session id and opened_at",
     "opened_at": "T7: a window opens at its first settled click",
     "last_click_at": "T2: clicks settle in the order of event time",
     "closed_by": "T3: what closes a window",

@@ -68,7 +68,7 @@ class Published:
             log was processed.
         kept_from: clicks partition -> the first closing offset that was found.
         letters_kept_from: the same of dead letters.
-        other_until: clicks partition -> the last closing offset under other settings.
+        other: clicks partition -> first and last closing offset under other settings.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Published:
         self.published_to: dict[int, int] = {}
         self.kept_from: dict[int, int] = {}
         self.letters_kept_from: dict[int, int] = {}
-        self.other_until: dict[int, int] = {}
+        self.other: dict[int, tuple[int, int]] = {}
         self.cluster_names: list[str] = []
         self._topic = clicks_topic
         self._settings = settings
@@ -107,7 +107,8 @@ class Published:
         self.published_to[partition] = max(self.published_to.get(partition, 0), closing + 1)
         if score["settings"] != self._settings:
             self._tally.other_settings += 1
-            self.other_until[partition] = max(self.other_until.get(partition, -1), closing)
+            first, last = self.other.get(partition, (closing, closing))
+            self.other[partition] = (min(first, closing), max(last, closing))
             return None
         self.kept_from[partition] = min(self.kept_from.get(partition, closing), closing)
         self._sessions.add(score)
@@ -123,6 +124,8 @@ class Published:
         if error == REBUILT_PARTLY:
             self._keep_partial(score, place)
             return score
+        if score_id != f"{score['session_id']}/{score['opened_at']}":
+            return score
         if score_id in self.scores:
             self._repeated(score_id, self._cause(score), place)
             return score
@@ -136,6 +139,23 @@ class Published:
             closing,
         )
         return score
+
+    def other_until(self) -> dict[int, int]:
+        """By clicks partition, the last closing offset of a time before ours, when other settings ruled.
+
+        Where such scores lie among ours, another run went on beside this one and says nothing about it.
+        """
+        beside = set()
+        if self.other:
+            for found in self.scores.values():
+                first, last = self.other.get(found.source, (0, 0))
+                if first < found.closing < last:
+                    beside.add(found.source)
+        if beside:
+            self._tally.notes.append(
+                "scores under other settings lie among ours: taken for another run beside this one"
+            )
+        return {partition: last for partition, (_, last) in self.other.items() if partition not in beside}
 
     def concerns(self, score: dict[str, Any]) -> bool:
         """Whether a score is of our clicks topic, under our settings."""
@@ -191,6 +211,9 @@ class Published:
         expected_key = score["session_id"].encode()
         partition = score["source"]["partition"]
         found = []
+        score_id = f"{score['session_id']}/{score['opened_at']}"
+        if score["score_id"] != score_id:
+            found.append(Difference("score_id", score_id, score["score_id"], rule_of("score_id")))
         if record.key != expected_key:
             found.append(Difference("key", expected_key, record.key, "section 3: the key is the session id"))
         if self._aligned and record.partition != partition:

@@ -188,6 +188,7 @@ class Tally:
     predictions_unchecked: Counter[str] = field(default_factory=Counter)
     dead_letters: dict[str, Letters] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     _told: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def counts(self) -> dict[str, Any]:

@@ -1,28 +1,22 @@
-"""The whole of an audit: topics, a group's offsets, bundles, a ledger, a baseline -> a report."""
+"""The reading part of an audit: topics, a group's offsets, bundles, a ledger, a baseline."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import orjson
-
-from clickstream.app.audit.compare import Comparison, Range
-from clickstream.app.audit.expected import NOT_FACTS, Facts, differences
-from clickstream.app.audit.ledger import LedgerLine, check_ledger, compare_runs, read_ledger
-from clickstream.app.audit.predictions import PredictionCheck, Predictor
-from clickstream.app.audit.published import SCORERS, Published, read_score
+from clickstream.app.audit.judge import Logs, judge
+from clickstream.app.audit.lane import Range
+from clickstream.app.audit.ledger import read_ledger
+from clickstream.app.audit.predictions import Predictor
 from clickstream.app.audit.reading import Extent, Progress, extent, read, silent
-from clickstream.app.audit.report import EXAMPLES, AuditReport, BaselineReport, Finding, Place, Tally
-from clickstream.app.audit.sessions import SessionSums
-from clickstream.consumer.partition import Rules
-from clickstream.consumer.score import digest
-from clickstream.features.session import FOLD_VERSION
+from clickstream.app.audit.report import AuditReport
 from clickstream.infra.errors import BundleError
 from clickstream.infra.kafka import Admin, Record
-from clickstream.infra.settings import Settings, fingerprint
+from clickstream.infra.settings import Settings
 from clickstream.models.bundle import load_bundle
 from clickstream.models.champion import bundle_ids
 
@@ -53,57 +47,22 @@ def run_audit(
     lines = None if ledger is None else read_ledger(ledger)
     find = _bundles(settings, bundle)
     topics = _Topics.look(settings)
-    rules = fingerprint(settings.rules | {"fold": FOLD_VERSION})
-    tally, suspects = Tally(), _Suspects()
-    sums = SessionSums({line.session_id for line in lines or ()}, compare=baseline is not None)
-    published = Published(settings.clicks_topic, rules, topics.aligned, tally, sums)
 
-    scores = (published.add_score(r) for r in read(settings, settings.scores_topic, topics.scores, progress))
-    digests = {"same-log": digest((score for score in scores if score is not None), "same-log")}
-    for record in read(settings, settings.dead_letter_topic, topics.letters, progress):
-        published.add_dead_letter(record)
+    def records(topic: str, part: Extent) -> Callable[[], Iterable[Record]]:
+        return partial(read, settings, topic, part, progress)
 
-    comparison = Comparison(
-        rules=Rules(**settings.rules),
-        clicks_topic=settings.clicks_topic,
-        scores_topic=settings.scores_topic,
-        dead_letter_topic=settings.dead_letter_topic,
-        settings=rules,
-        published=published,
+    logs = Logs(
+        clicks=records(settings.clicks_topic, topics.clicks),
+        scores=records(settings.scores_topic, topics.scores),
+        letters=records(settings.dead_letter_topic, topics.letters),
         ranges={p: Range(begin, topics.committed.get(p)) for p, begin in topics.clicks.begin.items()},
-        predictions=PredictionCheck(published, find, suspects.add, tally),
-        suspect=suspects.add,
-        tally=tally,
+        aligned=len(topics.scores.end) == len(topics.clicks.end),
         scores_cut=any(topics.scores.begin.values()),
         letters_cut=any(topics.letters.begin.values()),
+        baseline=None if baseline is None else (baseline, records(baseline, extent(settings, baseline))),
+        notes=topics.notes(settings),
     )
-    for record in read(settings, settings.clicks_topic, topics.clicks, progress):
-        comparison.take(record)
-    still_open = comparison.finish()
-
-    # The scores a second time: for the other digest, and to show what is in those that differ.
-    records = read(settings, settings.scores_topic, topics.scores, progress)
-    looked_at = (read_score(record) for record in suspects.explain(records, tally))
-    digests["across-logs"] = digest(
-        (score for score in looked_at if isinstance(score, dict) and published.concerns(score)), "across-logs"
-    )
-    if any(one.what == "dead letter" for one in suspects.left):
-        records = read(settings, settings.dead_letter_topic, topics.letters, progress)
-        for _ in suspects.explain(records, tally):
-            pass
-
-    return AuditReport(
-        **tally.counts(),
-        clicks_topic=settings.clicks_topic,
-        scores_topic=settings.scores_topic,
-        group=settings.group,
-        settings=rules,
-        open=still_open,
-        digests=digests,
-        ledger=None if lines is None else check_ledger(lines, sums),
-        baseline=None if baseline is None else _baseline(settings, baseline, lines or [], sums, progress),
-        notes=tuple(topics.notes(settings)),
-    )
+    return judge(settings, logs, find, lines)
 
 
 class _Topics(NamedTuple):
@@ -126,11 +85,6 @@ class _Topics(NamedTuple):
             extent(settings, settings.clicks_topic),
         )
 
-    @property
-    def aligned(self) -> bool:
-        """Whether a score lies in the partition of its clicks."""
-        return len(self.scores.end) == len(self.clicks.end)
-
     def notes(self, settings: Settings) -> Iterator[str]:
         """What bounds the proof."""
         unknown = sorted(p for p, end in self.clicks.end.items() if end and p not in self.committed)
@@ -151,52 +105,6 @@ class _Topics(NamedTuple):
                 yield f"{topic} no longer holds its first {gone:,} records: what hangs on them is unchecked"
 
 
-class _Suspected(NamedTuple):
-    what: str
-    id: str
-    cause: Place
-    found: Place
-    expected: Facts
-
-
-class _Suspects:
-    """Published records that differ from what is expected, until they are looked at field by field."""
-
-    def __init__(self) -> None:
-        self.left: list[_Suspected] = []
-
-    def add(self, what: str, id: str, cause: Place, found: Place, expected: Facts) -> None:
-        """Keep one, unless there are enough examples."""
-        if sum(one.what == what for one in self.left) < EXAMPLES:
-            self.left.append(_Suspected(what, id, cause, found, expected))
-
-    def explain(self, records: Iterable[Record], tally: Tally) -> Iterator[Record]:
-        """Pass `records` through; where one is suspected, tell how it differs."""
-        for record in records:
-            here = Place(record.topic, record.partition, record.offset)
-            for one in [one for one in self.left if one.found == here]:
-                self.left.remove(one)
-                found = _part(orjson.loads(record.value or b"null"), one.expected)
-                tally.tell(
-                    Finding(
-                        "wrong",
-                        "score" if one.what == "score" else "dead letter",
-                        one.id,
-                        one.cause,
-                        here,
-                        differences=differences(one.expected, found),
-                    )
-                )
-            yield record
-
-
-def _part(found: dict[str, Any], expected: Facts) -> dict[str, Any]:
-    """The part of a published record that `expected` speaks of."""
-    if "predictions" in expected:
-        return {"predictions": {name: found["predictions"][name] for name in SCORERS}}
-    return {name: value for name, value in found.items() if name not in NOT_FACTS}
-
-
 def _bundles(settings: Settings, named: str | None) -> Callable[[str], Predictor | str]:
     given = None if named is None else load_bundle(settings.bundles, named)
 
@@ -212,14 +120,3 @@ def _bundles(settings: Settings, named: str | None) -> Callable[[str], Predictor
             return error.what
 
     return find
-
-
-def _baseline(
-    settings: Settings, topic: str, lines: Iterable[LedgerLine], ours: SessionSums, progress: Progress
-) -> BaselineReport:
-    theirs = SessionSums(compare=True)
-    for record in read(settings, topic, extent(settings, topic), progress):
-        score = read_score(record)
-        if isinstance(score, dict):
-            theirs.add(score)
-    return compare_runs(lines, ours.compared, theirs.compared, topic)

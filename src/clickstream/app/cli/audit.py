@@ -11,7 +11,6 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-from rich.table import Table
 
 from clickstream.app.audit import AuditReport, run_audit
 from clickstream.app.audit.report import KINDS, Finding
@@ -81,10 +80,8 @@ def show(report: AuditReport, console: Console) -> None:
         f"{report.clicks:,} clicks and {report.heartbeats:,} heartbeats on {escape(report.clicks_topic)},"
         f" read to their end; settings {report.settings}"
     )
-    for line in _scores(report):
+    for line in (*_scores(report), *_dead_letters(report)):
         console.print(line)
-    if report.dead_letters:
-        console.print(_dead_letters(report))
     _predictions(report, console)
     for name, digest in report.digests.items():
         console.print(f"digest of all scores, {name}: {digest}")
@@ -126,19 +123,18 @@ def _scores(report: AuditReport) -> Iterator[str]:
             yield f"{count:>9,}  {words}"
 
 
-def _dead_letters(report: AuditReport) -> Table:
-    names = ("expected", "found", "missing", "duplicate", "unexpected", "wrong", "pending", "unchecked")
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("dead letters", header_style="not bold")
-    for name in names:
-        table.add_column(name, justify="right", header_style="dim")
+def _dead_letters(report: AuditReport) -> Iterator[str]:
     for reason, letters in report.dead_letters.items():
-        cells = []
-        for name in names:
-            count = getattr(letters, name)
-            cells.append(f"[bold red]{count:,}[/]" if count and name in KINDS else f"{count:,}")
-        table.add_row(reason, *cells)
-    return table
+        words = [f"{letters.found:,} found"]
+        for kind in KINDS:
+            count = getattr(letters, kind)
+            words.append(f"[bold red]{count:,} {kind}[/]" if count else f"0 {kind}")
+        words += [
+            f"{count:,} {name}"
+            for name, count in (("pending", letters.pending), ("unchecked", letters.unchecked))
+            if count
+        ]
+        yield f"{letters.expected:>9,}  dead letters expected, {reason}: {', '.join(words)}"
 
 
 def _predictions(report: AuditReport, console: Console) -> None:

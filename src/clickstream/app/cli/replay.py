@@ -99,6 +99,10 @@ def replay(
         raise UsageError(
             "--append and --resume exclude each other", "--resume also goes on with a run that was appended."
         )
+    if sink != "kafka" and (append or resume):
+        raise UsageError(
+            "--append and --resume need --sink kafka", "Nothing is there to go on from elsewhere."
+        )
     pace = Pace(_speed(speed))
     settings = load_settings(clicks_topic=topic)
     fault_options = parse_faults(faults, fault_seed)
@@ -158,7 +162,8 @@ def _publish(start: Start, settings: Settings | None, pace: Pace, say: Console) 
     )
     if not report.stopped:
         return 0
-    say.print(f"stopped with {left - sent} records to go; the same command with --resume goes on")
+    how = "; the same command with --resume goes on" if settings else ""
+    say.print(f"stopped with {left - sent} records to go{how}")
     return 128 + stopped.signal
 
 

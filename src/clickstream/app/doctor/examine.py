@@ -8,9 +8,10 @@ from contextlib import closing
 from clickstream.app.doctor.broker import check_broker, check_group, check_topics, log_range
 from clickstream.app.doctor.check import Check, failed
 from clickstream.app.doctor.machine import check_machine
-from clickstream.app.doctor.memory import check_redis, check_state
-from clickstream.infra.errors import ClickstreamError
-from clickstream.infra.kafka import Admin, Committed, Topic
+from clickstream.app.doctor.memory import check_redis, check_state, read_state
+from clickstream.consumer.store import Meta
+from clickstream.infra.errors import ClickstreamError, RefusedError
+from clickstream.infra.kafka import Admin, Topic
 from clickstream.infra.settings import Settings
 
 HOUR = 3_600_000
@@ -20,26 +21,38 @@ def examine(settings: Settings, survive: int = HOUR) -> Iterator[Check]:
     """Look at everything; `survive` is the longest loss of Redis to get over, in ms. Changes nothing."""
     yield from check_machine(settings)
     topic: Topic | None = None
-    log: dict[int, tuple[int, int]] = {}
-    offsets: dict[int, Committed] = {}
-    try:
-        if settings.kafka_bootstrap is not None:
+    if settings.kafka_bootstrap is not None:
+        try:
             with closing(Admin(settings)) as admin:
                 yield Check("kafka", "ok", f"Kafka at {settings.kafka_bootstrap} answers")
                 yield from check_broker(settings, admin)
                 topic = admin.describe_topic(settings.clicks_topic)
                 yield from check_topics(settings, admin, topic, survive)
-                if topic is not None:
-                    log = log_range(settings)
-                    offsets = admin.group_offsets(settings.group, settings.clicks_topic)
-                    yield from check_group(settings, admin, log, offsets)
-    except ClickstreamError as error:
-        topic = None
-        yield failed("kafka", error)
-    try:
-        if settings.redis_url is not None:
+        except ClickstreamError as error:
+            topic = None
+            yield failed("kafka", error)
+    state: dict[int, Meta | RefusedError] | None = None
+    if settings.redis_url is not None:
+        try:
             yield from check_redis(settings)
             if topic is not None:
-                yield from check_state(settings, topic, log, offsets)
-    except ClickstreamError as error:
-        yield failed("redis", error)
+                state = read_state(settings, topic)
+        except ClickstreamError as error:
+            yield failed("redis", error)
+    if topic is not None:
+        try:
+            yield from _check_position(settings, topic, state)
+        except ClickstreamError as error:
+            yield failed("group", error)
+
+
+def _check_position(
+    settings: Settings, topic: Topic, state: dict[int, Meta | RefusedError] | None
+) -> Iterator[Check]:
+    """Where the group stands in the log; after the state was read, whose offsets are never ahead of these."""
+    with closing(Admin(settings)) as admin:
+        offsets = admin.group_offsets(settings.group, topic.name)
+        log = log_range(settings)
+        yield from check_group(settings, admin, log, offsets)
+    if state is not None:
+        yield from check_state(settings, topic, state, offsets, log)

@@ -99,26 +99,44 @@ def _eviction(settings: Settings, client: Any) -> Iterator[Check]:
         )
 
 
+def read_state(settings: Settings, topic: Topic) -> dict[int, Meta | RefusedError]:
+    """What Redis knows of each partition, or why it cannot be used.
+
+    Raises:
+        UnavailableError, ConfigurationError: Redis cannot be asked.
+    """
+    found: dict[int, Meta | RefusedError] = {}
+    with closing(Store(settings, topic.id)) as store:
+        for partition in range(topic.partitions):
+            try:
+                found[partition] = store.peek(partition)
+            except RefusedError as error:
+                found[partition] = error
+    return found
+
+
 def check_state(
     settings: Settings,
     topic: Topic,
-    log: Mapping[int, tuple[int, int]],
+    state: Mapping[int, Meta | RefusedError],
     offsets: Mapping[int, Committed],
+    log: Mapping[int, tuple[int, int]],
 ) -> Iterator[Check]:
-    """Whether consumers would go on with the state in Redis, and could rebuild it from the log."""
-    store = Store(settings, topic.id)
+    """Whether consumers would go on with the state in Redis, and could rebuild it from the log.
+
+    What was read in this order, state, offsets, log, agrees also while consumers work.
+    """
     found = open_sessions = 0
     problems: list[Check] = []
-    with closing(store):
-        for partition, (begin, _) in sorted(log.items()):
-            try:
-                meta = store.peek(partition)
-            except RefusedError as error:
-                problems.append(failed("state", error))
-                continue
-            found += meta.applied is not None
-            open_sessions += meta.open_sessions
-            problems += _partition(settings, topic, partition, meta, offsets.get(partition), begin)
+    for partition, meta in state.items():
+        if isinstance(meta, RefusedError):
+            problems.append(failed("state", meta))
+            continue
+        found += meta.applied is not None
+        open_sessions += meta.open_sessions
+        problems += _partition(
+            settings, topic, partition, meta, offsets.get(partition), log.get(partition, (0, 0))[0]
+        )
     yield from problems
     if not problems:
         if found:

@@ -1,0 +1,543 @@
+"""The audit sees each way in which a score can be missing, repeated, made up or wrong; and nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import orjson
+import pytest
+from factory import examples
+from hypothesis import given
+from hypothesis import strategies as st
+from scored_log import MINUTE, START, Line, ScoredLog
+
+from clickstream.app.audit.report import AuditReport, Finding
+from clickstream.infra.settings import Settings
+
+ALICE = 2
+"""Place of her first window among the scores of `a_day`: four clicks, the last closed of three at once."""
+
+Edit = Callable[[dict[str, Any]], None]
+
+
+def a_day() -> ScoredLog:
+    """Five sessions, two of them with more than a click, a late one and a copy among them; one stays open."""
+    log = ScoredLog()
+    log.click("alice", 0, 1)
+    log.click("bob", 0.5, 1, price=20.0, price_2=2, page=2)
+    log.click("alice", 1, 2, product="B4", category="skirts", price=51.5)
+    log.click("alice", 1, 2, product="B4", category="skirts", price=51.5)
+    log.click("alice", 6, 5, product="C7", category="blouses")
+    log.click("alice", 3, 4)
+    log.heartbeat(10)
+    log.click("carol", 31, 1, end=True)
+    log.click("dave", 50, 1)
+    log.click("alice", 90, 1)
+    log.heartbeat(121.1)
+    log.click("eve", 125, 1)
+    log.publish()
+    return log
+
+
+def only(report: AuditReport) -> Finding:
+    """The one thing that was found."""
+    assert not report.clean
+    (finding,) = report.findings
+    return finding
+
+
+def put(path: str, value: object) -> Edit:
+    """Set a field, by its path."""
+    *parents, name = path.split(".")
+
+    def change(content: dict[str, Any]) -> None:
+        for parent in parents:
+            content = content[parent]
+        content[name] = value
+
+    return change
+
+
+def test_a_run_without_a_flaw_is_clean_and_counted() -> None:
+    log = a_day()
+    report = log.audit()
+    assert report.clean
+    assert (report.clicks, report.heartbeats) == (10, 2)
+    assert (report.windows, report.scored, report.open, report.pending) == (5, 5, 1, 0)
+    assert report.predictions_checked == 5
+    assert report.findings == ()
+    alice = log.contents(log.scores)[ALICE]
+    assert (alice["late"], alice["duplicates"], alice["missing"]) == (1, 1, 1)
+
+
+def test_the_report_is_json() -> None:
+    report = a_day().audit()
+    told = orjson.loads(orjson.dumps(report.as_dict()))
+    assert told["clean"] is True
+    assert told["scored"] == 5
+    assert set(told["digests"]) == {"same-log", "across-logs"}
+
+
+def test_a_score_that_was_not_published_is_missing() -> None:
+    log = a_day()
+    gone = orjson.loads(log.scores.pop(1).value or b"")
+    report = log.audit()
+    finding = only(report)
+    assert (report.missing, report.scored) == (1, 4)
+    assert (finding.kind, finding.id) == ("missing", gone["score_id"])
+    assert finding.cause is not None
+    assert finding.cause.offset == gone["source"]["closing_offset"]
+    assert "T3" in finding.detail
+
+
+def test_a_window_whose_closing_record_is_not_committed_is_pending_and_not_missing() -> None:
+    log = a_day()
+    gone = orjson.loads(log.scores.pop().value or b"")
+    closing = gone["source"]["closing_offset"]
+    report = log.audit(committed=closing)
+    assert report.clean
+    assert (report.pending, report.missing) == (1, 0)
+    assert log.audit(committed=closing + 1).missing == 1
+
+
+def test_what_was_published_tells_how_far_the_group_came_when_its_offsets_are_gone() -> None:
+    log = a_day()
+    del log.scores[1]
+    assert log.audit(committed=None).missing == 1
+
+
+def test_the_same_score_twice_is_a_duplicate() -> None:
+    log = a_day()
+    again = log.scores[2]
+    log.put(log.scores, "scores", 0, again.key, again.value)
+    report = log.audit()
+    assert report.duplicate == 1
+    assert only(report).kind == "duplicate"
+
+
+def test_a_score_of_a_window_that_the_log_never_opened_is_unexpected() -> None:
+    log = a_day()
+    log.put(log.scores, "scores", 0, b"alice", log.scores[ALICE].value)
+    log.edit(log.scores, -1, put("score_id", "alice/1199999999999"))
+    log.edit(log.scores, -1, put("opened_at", 1_199_999_999_999))
+    report = log.audit()
+    assert (report.unexpected, report.duplicate) == (1, 0)
+    assert only(report).id == "alice/1199999999999"
+
+
+FACTS = {
+    "last_click_at": START,
+    "closed_by": "limit",
+    "clicks": 9,
+    "duplicates": 2,
+    "late": 0,
+    "missing": 3,
+    "evidence": 1,
+    "time_source": "synthetic",
+    "features.session_length": 5,
+    "features.mean_price": 41.375000000000007,
+    "features.first_category": "sale",
+    "features.last_price_2": 1.0,
+    "outcome.converted": False,
+    "outcome.revenue": 38.00000000000001,
+    "source.first_offset": 1,
+    "source.last_offset": 9,
+    "source.closing_offset": 7,
+}
+
+
+@pytest.mark.parametrize("path", FACTS)
+def test_a_field_that_differs_in_the_last_digit_is_wrong_and_named(path: str) -> None:
+    log = a_day()
+    log.edit(log.scores, ALICE, put(path, FACTS[path]))
+    report = log.audit()
+    finding = only(report)
+    assert (report.wrong, report.scored, finding.kind) == (1, 5, "wrong")
+    (difference,) = finding.differences
+    assert difference.field == path
+    assert difference.found == FACTS[path]
+    assert difference.rule
+
+
+def test_a_feature_is_compared_to_the_last_bit() -> None:
+    log = a_day()
+    mean = log.contents(log.scores)[ALICE]["features"]["mean_price"]
+    log.edit(log.scores, ALICE, put("features.mean_price", math.nextafter(mean, 0)))
+    assert only(log.audit()).differences[0].field == "features.mean_price"
+
+
+def test_a_feature_that_is_missing_or_too_much_is_wrong() -> None:
+    log = a_day()
+    log.edit(log.scores, 0, lambda score: score["features"].pop("max_price"))
+    log.edit(log.scores, 1, put("features.mood", 1))
+    report = log.audit()
+    assert report.wrong == 2
+    assert {f.differences[0].field for f in report.findings} == {"features.max_price", "features.mood"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("batch.conversion", 0.25 + 1e-8),
+        ("batch.revenue", 13.1),
+        ("batch.cluster", 1),
+        ("batch.cluster_name", "kind 1"),
+        ("reference.conversion", 0.3),
+        ("reference.revenue", 0.0),
+    ],
+)
+def test_a_prediction_other_than_the_bundles_is_wrong(path: str, value: object) -> None:
+    log = a_day()
+    assert log.contents(log.scores)[ALICE]["predictions"]["batch"]["conversion"] == 0.25
+    log.edit(log.scores, ALICE, put(f"predictions.{path}", value))
+    report = log.audit()
+    assert report.wrong == 1
+    (difference,) = only(report).differences
+    assert (difference.field, difference.found) == (f"predictions.{path}", value)
+
+
+def test_predictions_are_not_checked_without_their_bundle_and_the_report_says_so() -> None:
+    log = a_day()
+    log.edit(log.scores, 0, put("predictions.batch.conversion", 0.9))
+    report = log.audit(bundles={})
+    assert report.clean
+    assert report.predictions_checked == 0
+    assert report.predictions_unchecked == {"bundle oracle is not here": 5}
+
+
+@pytest.mark.parametrize(
+    ("edit", "field"),
+    [
+        (put("predictions.online", None), "predictions.online"),
+        (put("predictions.batch", None), "predictions.batch"),
+        (put("predictions.online.revenue", -1.0), "predictions.online"),
+        (put("error", "prediction failed: ValueError: x"), "predictions.batch"),
+    ],
+)
+def test_predictions_are_all_there_or_none_with_an_error(edit: Edit, field: str) -> None:
+    log = a_day()
+    log.edit(log.scores, 0, edit)
+    report = log.audit()
+    assert report.wrong == 1
+    assert only(report).differences[0].field == field
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        put("predictions.online.conversion", 1.5),
+        put("features", None),
+        put("extra", 1),
+        lambda score: score.pop("scored_at"),
+    ],
+)
+def test_a_record_that_is_no_valid_score_is_wrong(edit: Edit) -> None:
+    log = a_day()
+    log.edit(log.scores, 0, edit)
+    report = log.audit()
+    assert (report.wrong, report.missing) == (1, 1)
+    assert any("not a score" in finding.detail for finding in report.findings)
+
+
+@pytest.mark.parametrize("value", [b"not json", None, b"[]"])
+def test_a_record_that_is_no_json_object_is_wrong(value: bytes | None) -> None:
+    log = a_day()
+    log.put(log.scores, "scores", 0, b"alice", value)
+    assert log.audit().wrong == 1
+
+
+@pytest.mark.parametrize("score_id", ["alice", "alice/x", "bob/1200000000000"])
+def test_a_score_id_that_is_not_session_and_opening_is_wrong(score_id: str) -> None:
+    log = a_day()
+    log.edit(log.scores, ALICE, put("score_id", score_id))
+    report = log.audit()
+    assert (report.wrong, report.missing, report.duplicate) == (1, 1, 0)
+    assert {f.differences[0].field for f in report.findings if f.kind == "wrong"} == {"score_id"}
+
+
+def test_a_score_under_another_key_or_in_another_partition_is_wrong() -> None:
+    log = a_day()
+    log.scores[ALICE].key = b"bob"
+    log.scores[1].partition = 3
+    report = log.audit()
+    assert report.wrong == 2
+    assert {f.differences[0].field for f in report.findings} == {"key", "partition"}
+
+
+def test_a_score_with_an_error_is_counted_and_not_wrong() -> None:
+    log = a_day()
+    log.edit(log.scores, 0, put("error", "prediction failed: ValueError: a price of 1e9"))
+    log.edit(log.scores, 0, put("predictions", {"batch": None, "online": None, "reference": None}))
+    report = log.audit()
+    assert report.clean
+    assert report.errors == {"prediction failed: ValueError": 1}
+    assert report.predictions_checked == 4
+
+
+def test_a_score_rebuilt_partly_stands_for_its_window_although_clicks_are_missing() -> None:
+    log = a_day()
+    whole = log.scores[ALICE]
+    rebuilt = ScoredLog(partial_before=START + 2 * MINUTE)
+    rebuilt.clicks = [line for line in log.clicks if line.offset >= 2]
+    rebuilt.publish()
+    partly = next(line for line in rebuilt.scores if line.key == b"alice")
+    assert orjson.loads(partly.value or b"")["error"] == "rebuilt-partly"
+    log.scores[ALICE] = Line("scores", 0, ALICE, 0, partly.key, partly.value)
+    report = log.audit()
+    assert report.clean
+    assert (report.rebuilt_partly, report.scored, report.errors) == (1, 4, {"rebuilt-partly": 1})
+
+    log.put(log.scores, "scores", 0, whole.key, whole.value)
+    report = log.audit()
+    assert report.duplicate == 1
+    assert only(report).kind == "duplicate"
+
+    log.edit(log.scores, ALICE, put("session_id", "zoe"))
+    log.edit(log.scores, ALICE, put("score_id", f"zoe/{orjson.loads(partly.value or b'')['opened_at']}"))
+    log.scores[ALICE].key = b"zoe"
+    report = log.audit()
+    assert (report.duplicate, report.unexpected) == (0, 1)
+
+
+def test_scores_about_another_clicks_topic_are_left_out() -> None:
+    log = a_day()
+    log.put(log.scores, "scores", 0, log.scores[0].key, log.scores[0].value)
+    log.edit(log.scores, -1, put("source.topic", "elsewhere"))
+    report = log.audit()
+    assert report.clean
+    assert report.other_topics == 1
+
+
+def refused_day() -> ScoredLog:
+    """A record for each kind of refusal, at offsets 1 to 4."""
+    log = ScoredLog()
+    log.click("alice", 100, 1)
+    log.send(b"alice", b"{", START)
+    log.click("alice", 1, 2)
+    log.send(b"bob", b"{}", START)
+    log.click("carol", 101, 1, event_time=START + 999 * MINUTE)
+    log.heartbeat(200)
+    log.publish()
+    return log
+
+
+def test_dead_letters_are_expected_by_reason() -> None:
+    report = refused_day().audit()
+    assert report.clean
+    assert {r: (c.expected, c.found) for r, c in report.dead_letters.items()} == {
+        "future": (1, 1),
+        "invalid": (1, 1),
+        "late": (1, 1),
+        "not-json": (1, 1),
+    }
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_a_dead_letter_that_was_not_published_is_missing(at: int) -> None:
+    log = refused_day()
+    gone = orjson.loads(log.letters.pop(at).value or b"")
+    report = log.audit()
+    assert report.dead_letters[gone["reason"]].missing == 1
+    assert only(report).kind == "missing"
+
+
+def test_a_dead_letter_of_a_record_that_is_not_committed_is_pending() -> None:
+    log = ScoredLog()
+    log.send(b"alice", b"{", START)
+    report = log.audit(committed=0)
+    assert report.clean
+    assert report.dead_letters["not-json"].pending == 1
+    assert log.audit(committed=1).dead_letters["not-json"].missing == 1
+
+
+def test_a_dead_letter_twice_is_a_duplicate() -> None:
+    log = refused_day()
+    log.put(log.letters, "clicks.dead-letter", 0, None, log.letters[0].value)
+    report = log.audit()
+    assert report.dead_letters["not-json"].duplicate == 1
+    assert only(report).kind == "duplicate"
+
+
+@pytest.mark.parametrize("offset", [0, 99])
+def test_a_dead_letter_of_a_record_that_is_not_refused_is_unexpected(offset: int) -> None:
+    log = refused_day()
+    log.put(log.letters, "clicks.dead-letter", 0, None, log.letters[0].value)
+    log.edit(log.letters, -1, put("offset", offset))
+    report = log.audit()
+    assert report.dead_letters["not-json"].unexpected == 1
+    assert only(report).kind == "unexpected"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("detail", "?"), ("key", "Ym9i"), ("value", None), ("size", 7), ("reason", "key-mismatch")],
+)
+def test_a_dead_letter_that_says_something_else_is_wrong(field: str, value: object) -> None:
+    log = refused_day()
+    log.edit(log.letters, 0, put(field, value))
+    report = log.audit()
+    assert report.dead_letters["not-json"].wrong == 1
+    (difference,) = only(report).differences
+    assert (difference.field, difference.found) == (field, value)
+
+
+def test_a_record_that_is_no_dead_letter_is_wrong() -> None:
+    log = refused_day()
+    log.put(log.letters, "clicks.dead-letter", 0, None, b"{}")
+    assert log.audit().dead_letters["unreadable"].wrong == 1
+
+
+def test_all_are_counted_and_ten_of_a_kind_are_told() -> None:
+    log = ScoredLog()
+    for session in range(30):
+        log.click(f"s{session}", session, end=True)
+    log.heartbeat(100)
+    log.publish()
+    for at in range(15):
+        log.edit(log.scores, at, put("clicks", 7))
+    del log.scores[15:30]
+    report = log.audit()
+    assert (report.wrong, report.missing) == (15, 15)
+    assert sum(finding.kind == "wrong" for finding in report.findings) == 10
+    assert sum(finding.kind == "missing" for finding in report.findings) == 10
+    assert all(finding.differences for finding in report.findings if finding.kind == "wrong")
+
+
+def test_what_was_scored_under_other_settings_is_not_comparable_and_not_missing() -> None:
+    log = ScoredLog()
+    for minute in range(0, 60, 20):
+        log.click("alice", minute)
+        log.click("bob", minute + 5)
+    log.heartbeat(61, flush=True)
+    log.publish()
+    log.under(gap=10 * MINUTE)
+    for minute in range(70, 200, 20):
+        log.click("alice", minute)
+        log.click("carol", minute + 7)
+    log.heartbeat(300)
+    log.publish()
+    report = log.audit()
+    assert report.clean
+    assert report.other_settings == 2
+    assert report.scored == 14
+
+    log.edit(log.scores, -1, put("clicks", 7))
+    assert log.audit().wrong == 1
+
+
+def test_a_run_under_other_settings_beside_ours_hides_nothing_of_it() -> None:
+    log, other = a_day(), ScoredLog(Settings(clicks_topic="clicks", gap=20 * MINUTE))
+    other.clicks = log.clicks
+    other.publish()
+    for line in other.scores:
+        log.put(log.scores, "scores", 0, line.key, line.value)
+    assert log.audit().clean
+    del log.scores[3]
+    report = log.audit()
+    assert (report.other_settings, report.missing) == (len(other.scores), 1)
+    assert "beside" in report.notes[0]
+
+
+def test_scores_that_their_topic_has_deleted_are_not_missing_and_later_ones_are() -> None:
+    log = a_day()
+    report = log.audit(scores_from=2)
+    assert report.clean
+    assert report.unchecked == 2
+    del log.scores[3]
+    assert log.audit(scores_from=2).missing == 1
+
+
+SHOP = Settings(
+    clicks_topic="clicks",
+    gap=5 * MINUTE,
+    allowed_lateness=MINUTE,
+    max_ahead=4 * MINUTE,
+    max_clicks=4,
+    max_pending=3,
+    max_open_sessions=3,
+)
+
+VISITS = st.lists(
+    st.tuples(
+        st.sampled_from("abcd"),
+        st.integers(0, 40),  # tenths of a minute that event time moves on
+        st.integers(0, 30),  # tenths of a minute that the click comes behind
+        st.integers(1, 6) | st.none(),
+        st.sampled_from(["", "", "", "", "end", "flush", "broken"]),
+    ),
+    max_size=60,
+)
+
+
+def shop_log(visits: list[tuple[str, int, int, int | None, str]]) -> ScoredLog:
+    log = ScoredLog(SHOP)
+    now = 100
+    for session_id, on, behind, order, special in visits:
+        now += on
+        if special == "flush":
+            log.heartbeat(now / 10, flush=True)
+        elif special == "broken":
+            log.send(session_id.encode(), b"{", START)
+        else:
+            log.click(session_id, (now - behind) / 10, order, end=special == "end")
+    log.publish()
+    return log
+
+
+@given(VISITS, st.integers(0, 60))
+@examples(150)
+def test_a_true_run_is_clean_wherever_retention_has_cut_its_log(visits: list[Any], begin: int) -> None:
+    log = shop_log(visits)
+    assert log.audit().clean
+    report = log.audit(begin=min(begin, len(log.clicks)))
+    assert report.clean, report.findings
+
+
+def long_log(seed: int) -> ScoredLog:
+    """Some thousand visits of a few people who hardly leave, so that windows end by their limit."""
+    random = Random(seed)
+    log = ScoredLog(SHOP.model_copy(update={"max_open_sessions": 100}))
+    now = 100
+    for _ in range(2_000):
+        now += random.choice((0, 1, 3, 8)) if random.random() < 0.98 else 100
+        behind = random.choice((0, 0, 2, 9)) if random.random() < 0.97 else 30
+        log.click(random.choice("abcdef"), (now - behind) / 10, random.choice((None, 1, 2, 3, 4, 5)))
+    log.publish()
+    return log
+
+
+@given(st.integers(0, 1 << 32), st.integers(1, 600))
+@examples(5)
+def test_beyond_the_cut_of_a_log_every_loss_is_seen_again(seed: int, begin: int) -> None:
+    log = long_log(seed)
+    report = log.audit(begin=begin)
+    assert report.clean, report.findings
+    assert report.unchecked < report.windows
+    before = report.unchecked
+    del log.scores[-20:]
+    report = log.audit(begin=begin)
+    assert report.missing > 0
+    assert report.missing + report.unchecked - before == 20
+
+
+@given(VISITS.filter(lambda visits: len(visits) > 10), st.data())
+@examples(150)
+def test_no_loss_copy_or_change_of_a_record_goes_unseen(visits: list[Any], data: st.DataObject) -> None:
+    log = shop_log(visits)
+    lines = data.draw(st.sampled_from([lines for lines in (log.scores, log.letters) if lines] or [[]]))
+    if not lines:
+        return
+    at = data.draw(st.integers(0, len(lines) - 1))
+    how = data.draw(st.sampled_from(["lose", "repeat", "change"]))
+    if how == "lose":
+        del lines[at]
+    elif how == "repeat":
+        log.put(lines, lines[at].topic, lines[at].partition, lines[at].key, lines[at].value)
+    elif lines is log.scores:
+        log.edit(lines, at, lambda score: score.update(missing=score["missing"] + 1))
+    else:
+        log.edit(lines, at, lambda letter: letter.update(size=letter["size"] + 1))
+    assert not log.audit().clean

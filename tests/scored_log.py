@@ -1,0 +1,198 @@
+"""A log of clicks, and what must be published of it: the pure parts of the engine, without servers."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import orjson
+from factory import click_json
+
+from clickstream.app.audit.judge import Logs, judge
+from clickstream.app.audit.lane import Range
+from clickstream.app.audit.ledger import LedgerLine
+from clickstream.app.audit.predictions import Predictor
+from clickstream.app.audit.report import AuditReport
+from clickstream.consumer.partition import Partition, Rules
+from clickstream.consumer.score import DeadLetter
+from clickstream.consumer.scoring import Scorer, Window
+from clickstream.features.click import InvalidRecordError, parse
+from clickstream.features.session import FOLD_VERSION
+from clickstream.infra.settings import Settings, fingerprint
+from clickstream.models.bundle import Bundle, Case, Prediction
+from clickstream.models.online import OnlineModels
+
+MINUTE = 60_000
+START = 1_200_000_000_000
+
+
+@dataclass
+class Line:
+    """A record as it was read."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+class Oracle:
+    """A bundle whose answers are arithmetic on the features."""
+
+    id = "oracle"
+
+    def predict(self, cases: Sequence[Case]) -> list[dict[str, Prediction]]:
+        answers = []
+        for case in cases:
+            clicks = case.reference["session_length"]
+            seen = 0 if case.prefix is None else case.prefix["session_length"]
+            answers.append(
+                {
+                    "batch": Prediction(1 / (1 + seen), 10.0 + seen, clicks % 2, f"kind {clicks % 2}"),
+                    "reference": Prediction(1 / (1 + clicks), 20.0, clicks % 2, f"kind {clicks % 2}"),
+                }
+            )
+        return answers
+
+
+class OnlineOracle:
+    """Learns how many sessions there were."""
+
+    def __init__(self) -> None:
+        self.lessons = 0
+
+    def predict(self, _case: Case) -> Prediction:
+        return Prediction(1 / (1 + self.lessons), float(self.lessons), 0, "kind 0")
+
+    def learn(self, _case: Case, _outcome: object) -> None:
+        self.lessons += 1
+
+
+@dataclass
+class ScoredLog:
+    """Clicks that a test sends, what is published of them, and the audit of both.
+
+    `partial_before`: windows opened by then are marked as rebuilt partly.
+    """
+
+    settings: Settings = field(default_factory=lambda: Settings(clicks_topic="clicks", group="group"))
+    partial_before: int = -1
+    clicks: list[Line] = field(default_factory=list)
+    scores: list[Line] = field(default_factory=list)
+    letters: list[Line] = field(default_factory=list)
+    _read: dict[int, int] = field(default_factory=dict)
+    _logic: dict[int, Partition] = field(default_factory=dict)
+
+    def send(self, key: bytes | None, value: bytes | None, timestamp: int, partition: int = 0) -> int:
+        """Append a record; its offset."""
+        offset = sum(line.partition == partition for line in self.clicks)
+        self.clicks.append(Line("clicks", partition, offset, timestamp, key, value))
+        return offset
+
+    def click(self, session_id: str, minute: float, order: int | None = None, **changes: Any) -> int:
+        """Append a click at `minute` after the start; its offset."""
+        partition = changes.pop("partition", 0)
+        at = START + round(minute * MINUTE)
+        fields = {"session_id": session_id, "event_time": at} | changes
+        if order is not None:
+            fields["order"] = order
+        return self.send(session_id.encode(), click_json(**fields), at, partition)
+
+    def heartbeat(self, minute: float, flush: bool = False, partition: int = 0) -> int:
+        """Append a heartbeat; its offset."""
+        at = START + round(minute * MINUTE)
+        return self.send(
+            None, orjson.dumps({"type": "heartbeat", "event_time": at, "flush": flush}), at, partition
+        )
+
+    def publish(self) -> None:
+        """Publish what the records appended since the last call produce."""
+        rules = fingerprint(self.settings.rules | {"fold": FOLD_VERSION})
+        scorer = Scorer(cast(Bundle, Oracle()), self.settings.clicks_topic, rules)
+        online = cast(OnlineModels, OnlineOracle())
+        for line in self.clicks:
+            p = line.partition
+            if line.offset < self._read.get(p, 0):
+                continue
+            self._read[p] = line.offset + 1
+            logic = self._logic.get(p)
+            if logic is None:
+                logic = self._logic[p] = Partition(
+                    Rules(**self.settings.rules), partial_before=self.partial_before
+                )
+            try:
+                logic.advance(
+                    line.offset, line.timestamp, parse(line.value, line.key, logic.rules.max_record_bytes)
+                )
+            except InvalidRecordError as error:
+                logic.refuse(line.offset, error.reason, error.detail)
+            for closed in logic.closed:
+                (score,) = scorer.score([Window(p, closed, online)])
+                self.put(self.scores, "scores", p, closed.session_id.encode(), score)
+            for refused in logic.refused:
+                letter = DeadLetter(
+                    reason=refused.reason,
+                    detail=refused.detail,
+                    topic="clicks",
+                    partition=p,
+                    offset=line.offset,
+                    key=None if line.key is None else base64.b64encode(line.key[:256]).decode(),
+                    value=None if line.value is None else base64.b64encode(line.value[:16_384]).decode(),
+                    size=len(line.value or b""),
+                )
+                self.put(self.letters, "clicks.dead-letter", 0, line.key, letter.model_dump_json().encode())
+            logic.closed.clear()
+            logic.refused.clear()
+
+    def under(self, **settings: Any) -> None:
+        """Go on with other settings, as consumers do after a drain."""
+        newest = {p: logic.newest for p, logic in self._logic.items()}
+        self.settings = self.settings.model_copy(update=settings)
+        self._logic = {p: Partition(Rules(**self.settings.rules), newest=n) for p, n in newest.items()}
+
+    def put(
+        self, lines: list[Line], topic: str, partition: int, key: bytes | None, value: bytes | None
+    ) -> None:
+        """Append to what was published."""
+        offset = sum(line.partition == partition for line in lines)
+        lines.append(Line(topic, partition, offset, 0, key, value))
+
+    def edit(self, lines: list[Line], at: int, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change what was published in `lines[at]`."""
+        content = orjson.loads(lines[at].value or b"")
+        change(content)
+        lines[at].value = orjson.dumps(content)
+
+    def contents(self, lines: Iterable[Line]) -> list[dict[str, Any]]:
+        """What was published, as objects."""
+        return [orjson.loads(line.value or b"") for line in lines]
+
+    def audit(
+        self,
+        *,
+        begin: int = 0,
+        committed: int | None = 1 << 40,
+        bundles: Mapping[str, Predictor] | None = None,
+        ledger: Iterable[LedgerLine] | None = None,
+        baseline: Sequence[Line] | None = None,
+        scores_from: int = 0,
+        letters_from: int = 0,
+    ) -> AuditReport:
+        """The audit; records before `begin`, `scores_from`, `letters_from` are no longer in their topics."""
+        known = {"oracle": Oracle()} if bundles is None else bundles
+        partitions = {line.partition for line in self.clicks}
+        logs = Logs(
+            clicks=lambda: [line for line in self.clicks if line.offset >= begin],
+            scores=lambda: self.scores[scores_from:],
+            letters=lambda: self.letters[letters_from:],
+            ranges={p: Range(begin, committed) for p in partitions},
+            scores_cut=scores_from > 0,
+            letters_cut=letters_from > 0,
+            baseline=None if baseline is None else ("baseline", lambda: baseline),
+        )
+        return judge(self.settings, logs, lambda name: known.get(name, f"bundle {name} is not here"), ledger)
