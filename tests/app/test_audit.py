@@ -475,14 +475,15 @@ VISITS = st.lists(
 def shop_log(visits: list[tuple[str, int, int, int | None, str]]) -> ScoredLog:
     log = ScoredLog(SHOP)
     now = 100
-    for session_id, on, behind, order, special in visits:
+    for number, (session_id, on, behind, order, special) in enumerate(visits):
         now += on
         if special == "flush":
             log.heartbeat(now / 10, flush=True)
         elif special == "broken":
             log.send(session_id.encode(), b"{", START)
         else:
-            log.click(session_id, (now - behind) / 10, order, end=special == "end")
+            # No two in the same millisecond: two windows could open in it, under the same score id.
+            log.click(session_id, (now - behind) / 10 + number / MINUTE, order, end=special == "end")
     log.publish()
     return log
 
@@ -501,10 +502,11 @@ def long_log(seed: int) -> ScoredLog:
     random = Random(seed)
     log = ScoredLog(SHOP.model_copy(update={"max_open_sessions": 100}))
     now = 100
-    for _ in range(2_000):
+    for number in range(2_000):
         now += random.choice((0, 1, 3, 8)) if random.random() < 0.98 else 100
         behind = random.choice((0, 0, 2, 9)) if random.random() < 0.97 else 30
-        log.click(random.choice("abcdef"), (now - behind) / 10, random.choice((None, 1, 2, 3, 4, 5)))
+        at = (now - behind) / 10 + number / MINUTE
+        log.click(random.choice("abcdef"), at, random.choice((None, 1, 2, 3, 4, 5)))
     log.publish()
     return log
 

@@ -150,7 +150,7 @@ class Oracle:
         if visit.holds(identity):
             visit.duplicates += 1
             return
-        for kept in self.next_of_window(visit):
+        for kept in self.next_of_window(visit, arrived):
             if identify(kept.click) == identity:
                 kept.copies += 1
                 return
@@ -161,14 +161,14 @@ class Oracle:
         if len(visit.settled) + len(visit.late) >= self.rules.max_clicks:
             self.close(arrived.click.session_id, "limit", arrived.offset)
 
-    def next_of_window(self, visit: Visit) -> Iterator[Kept]:
-        """The waiting clicks that follow the open window, or one another, without a pause beyond the gap."""
-        before = visit.settled[-1].click.event_time if visit.settled else None
+    def next_of_window(self, visit: Visit, arrived: Kept) -> Iterator[Kept]:
+        """The waiting clicks that follow the open window, or else `arrived`, with no pause beyond the gap."""
+        before = visit.settled[-1] if visit.settled else arrived
         for kept in sorted(visit.waiting, key=place):
-            if before is not None and kept.click.event_time - before > self.rules.gap:
+            if kept.click.event_time - before.click.event_time > self.rules.gap:
                 return
             yield kept
-            before = kept.click.event_time
+            before = kept
 
     def settle(self, session_id: str, watermark: int, offset: int) -> bool:
         """Settle clicks before `watermark` until a window closes; whether one did."""
@@ -260,10 +260,12 @@ class Outcome(NamedTuple):
     """What a run over a log leaves."""
 
     closed: list[Result]
+    partial: list[bool]
     refused: list[tuple[int, str]]
     newest: int
     open_sessions: int
     crumbs: list[Crumb]
+    cut: dict[str, int]
 
 
 def shown(closed: Closed) -> Result:
@@ -304,21 +306,23 @@ def new_partition(rules: Rules, **carried: Any) -> Partition:
 def outcome(partition: Partition, closed: Iterable[Closed], refused: Iterable[Refused]) -> Outcome:
     return Outcome(
         [shown(window) for window in closed],
+        [window.partial for window in closed],
         [(one.offset, one.reason) for one in refused],
         partition.newest,
         partition.open_sessions,
         partition.crumbs,
+        partition.cut,
     )
 
 
-def in_one_step(rules: Rules, log: Sequence[Read]) -> Outcome:
-    partition = new_partition(rules)
+def in_one_step(rules: Rules, log: Sequence[Read], **carried: Any) -> Outcome:
+    partition = new_partition(rules, **carried)
     for read in log:
         partition.advance(*read)
     return outcome(partition, partition.closed, partition.refused)
 
 
-def in_steps(rules: Rules, log: Sequence[Read], sizes: Sequence[int]) -> Outcome:
+def in_steps(rules: Rules, log: Sequence[Read], sizes: Sequence[int], partial_before: int) -> Outcome:
     """As the engine does it: each step by a new Partition that is given no more than it must have."""
     stored: dict[str, tuple[bytes, int]] = {}
     partition = new_partition(rules)
@@ -332,6 +336,8 @@ def in_steps(rules: Rules, log: Sequence[Read], sizes: Sequence[int]) -> Outcome
             newest=partition.newest,
             open_sessions=partition.open_sessions,
             crumbs=partition.crumbs,
+            cut=partition.cut,
+            partial_before=partial_before,
         )
         wanted = needed(rules, partition, records, {name: due for name, (_, due) in stored.items()})
         partition.load({name: copied(stored[name][0]) for name in wanted if name in stored})
@@ -483,12 +489,33 @@ def test_what_closes_and_what_is_refused_is_what_the_rules_say(rules: Rules, log
         event(f"closed by {window.closed_by}")
 
 
-@given(rules=rules_to_keep, log=logs, sizes=st.lists(st.integers(1, 6), min_size=1, max_size=4))
+@given(
+    rules=rules_to_keep,
+    log=logs,
+    sizes=st.lists(st.integers(1, 6), min_size=1, max_size=4),
+    partial_before=st.sampled_from([-1, 10]),
+)
 @examples(400)
 def test_how_the_log_is_cut_into_steps_changes_nothing(
-    rules: Rules, log: list[Read], sizes: list[int]
+    rules: Rules, log: list[Read], sizes: list[int], partial_before: int
 ) -> None:
-    assert in_steps(rules, log, sizes) == in_one_step(rules, log)
+    in_one = in_one_step(rules, log, partial_before=partial_before)
+    assert in_steps(rules, log, sizes, partial_before) == in_one
+
+
+@given(rules=rules_to_keep, log=logs, start=st.integers(0, 29))
+@examples(300)
+def test_a_rebuild_from_any_place_marks_every_window_that_it_did_not_get_right(
+    rules: Rules, log: list[Read], start: int
+) -> None:
+    """The bound on open sessions acts by the sessions that are open, so it is far away."""
+    rules = replace(rules, max_open_sessions=UNBOUNDED)
+    log = [*log, Read(1_000, -1, heartbeat(10_000))]
+    newest = in_one_step(rules, log[:start]).newest
+    rebuilt = in_one_step(rules, log[start:], newest=newest, partial_before=newest + rules.gap)
+    right = in_one_step(rules, log).closed
+    unmarked = [one for one, partial in zip(rebuilt.closed, rebuilt.partial, strict=True) if not partial]
+    assert [one for one in unmarked if one not in right] == []
 
 
 @given(rules=rules_to_keep, log=logs)

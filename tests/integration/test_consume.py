@@ -119,6 +119,22 @@ def test_a_silent_shop_still_has_its_sessions_closed(shop: Shop) -> None:
     assert score["closed_by"] == "gap"
 
 
+def test_a_silent_partition_beside_a_busy_one_has_its_sessions_closed_too(shop: Shop) -> None:
+    settings = shop.settings.model_copy(
+        update={"gap": 400, "allowed_lateness": 100, "max_ahead": 300, "idle_after": 200}
+    )
+    at = 1_200_000_000_000
+    shop.send(0, b"lonely", click_json(session_id="lonely", event_time=at), at)
+    consumer = shop.consumer(settings=settings)
+
+    def closed_beside_a_crowd() -> bool:
+        shop.send(1, b"busy", click_json(session_id="busy", event_time=at), at)
+        return any(score["session_id"] == "lonely" for score in shop.scores())
+
+    wait_for(closed_beside_a_crowd, "the lonely session closed")
+    stop(consumer)
+
+
 def test_records_that_cannot_be_counted_become_dead_letters_and_stop_nobody(shop: Shop) -> None:
     at = 1_200_000_000_000
     good = orjson.loads(click_json(session_id="s", event_time=at))

@@ -128,6 +128,41 @@ def test_a_lost_key_is_noticed_and_the_partition_rebuilt(shop: Shop) -> None:
     assert_exactly_once(shop, 300)
 
 
+def test_a_lost_outbox_is_noticed_and_its_scores_are_made_again(shop: Shop) -> None:
+    shop.publish(plan_of(shop.settings, 300))
+    settings = shop.settings.model_copy(update={"max_poll_records": 400})
+    consumer = shop.consumer("one", failpoint="after_commit:3", settings=settings)
+    assert consumer.wait(40) == -signal.SIGKILL
+    redis = connect(shop.settings)
+    store = Store(shop.settings, shop.topic.id)
+    assert sum(redis.delete(store.keys(p)[3]) for p in range(shop.topic.partitions)) > 0
+    store.close()
+    run_to_the_end(shop)
+    assert_exactly_once(shop, 300)
+
+
+def test_a_partition_that_cannot_go_on_does_not_stop_the_others(shop: Shop) -> None:
+    plan = plan_of(shop.settings, 300)
+    shop.publish(plan, until=900)
+    run_to_the_end(shop)
+    redis = connect(shop.settings)
+    store = Store(shop.settings, shop.topic.id)
+    redis.hset(store.keys(0)[0], "published", 1 << 40)
+    store.close()
+    shop.publish(plan, after=900)
+    consumer = shop.consumer("one")
+    admin = Admin(shop.settings)
+
+    def others_done() -> bool:
+        committed = admin.group_offsets(shop.settings.group, shop.topic.name)
+        return all(committed[p].offset >= n for p, n in enumerate(plan.counts().tolist()) if p)
+
+    wait_for(others_done, "the other partitions are scored")
+    admin.close()
+    assert "not served" in consumer.last_words() or "not served" in consumer.log.read_text()
+    stop(consumer)
+
+
 def test_a_zombie_with_the_same_identity_leaves(shop: Shop) -> None:
     plan = plan_of(shop.settings, 600)
     shop.publish(plan, until=1_500)

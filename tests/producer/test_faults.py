@@ -76,7 +76,7 @@ plans = st.builds(
 )
 
 
-@examples(60)
+@examples(40)
 @given(plans)
 def test_each_fault_shows_where_the_ledger_says_and_nowhere_else(plan: Plan) -> None:
     closed, refused = scored(plan)
@@ -94,7 +94,7 @@ def test_each_fault_shows_where_the_ledger_says_and_nowhere_else(plan: Plan) -> 
     event(f"{min(len(ledger) // 20 * 20, 100)} faults or more")
 
 
-@examples(40)
+@examples(25)
 @given(plans)
 def test_faults_open_and_close_no_other_windows(plan: Plan) -> None:
     faulty, _ = scored(plan)
@@ -109,7 +109,7 @@ def test_faults_open_and_close_no_other_windows(plan: Plan) -> None:
     assert spans(faulty) == spans(sound)
 
 
-@examples(20)
+@examples(12)
 @given(st.integers(0, 1_000), st.integers(1, 4))
 def test_what_is_only_out_of_order_changes_no_feature(seed: int, partitions: int) -> None:
     mixed, _ = scored(plan_of(60, partitions, FaultOptions(reorder=0.5, duplicate=0.5, seed=seed)))
@@ -121,7 +121,7 @@ def test_what_is_only_out_of_order_changes_no_feature(seed: int, partitions: int
     ]
 
 
-@examples(60)
+@examples(40)
 @given(plans)
 def test_faults_hit_disjoint_clicks_inside_of_windows(plan: Plan) -> None:
     ledger = list(plan.ledger())
@@ -149,7 +149,7 @@ def test_faults_hit_disjoint_clicks_inside_of_windows(plan: Plan) -> None:
         assert sum(b - a > gap for a, b in pairwise(kept)) == before, "a distance was opened"
 
 
-@examples(60)
+@examples(40)
 @given(plans)
 def test_a_late_click_arrives_behind_the_watermark_and_no_other_does(plan: Plan) -> None:
     late = {(e["session_id"], e["order"]) for e in plan.ledger() if e["fault"] == "late"}

@@ -89,7 +89,7 @@ def test_a_click_carries_all_that_the_file_says_and_that_its_time_is_made_up(uci
     assert first.partition == partition_for(b"1", 8)
 
 
-@examples(40)
+@examples(25)
 @given(sound_plans)
 def test_every_record_is_sound_and_every_click_is_there(plan: Plan) -> None:
     clicks = []
@@ -110,7 +110,7 @@ def test_every_record_is_sound_and_every_click_is_there(plan: Plan) -> None:
     assert plan.clicks == len(clicks)
 
 
-@examples(40)
+@examples(25)
 @given(plans)
 def test_publications_are_in_order_and_numbered_by_partition(plan: Plan) -> None:
     publications = list(plan.publications())
@@ -121,7 +121,7 @@ def test_publications_are_in_order_and_numbered_by_partition(plan: Plan) -> None
         assert plan.counts()[partition] == len(records)
 
 
-@examples(60)
+@examples(40)
 @given(sound_plans)
 def test_heartbeats_keep_time_moving_while_a_session_can_be_open_and_close_all(plan: Plan) -> None:
     wait = GAP + LATENESS
@@ -146,7 +146,7 @@ def test_heartbeats_can_be_left_out() -> None:
     assert all(publication.is_click for publication in plan.publications())
 
 
-@examples(60)
+@examples(40)
 @given(plans, st.data())
 def test_a_plan_cut_anywhere_goes_on_with_exactly_the_rest(plan: Plan, data: st.DataObject) -> None:
     whole = by_partition(plan)

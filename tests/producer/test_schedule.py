@@ -80,7 +80,7 @@ def test_these_times_are_the_same_on_every_machine() -> None:
     ]
 
 
-@examples(60)
+@examples(40)
 @given(datasets, calendars)
 def test_distances_are_clipped_and_sessions_stay_on_their_day(dataset: Dataset, calendar: Calendar) -> None:
     times = by_click(make_schedule(dataset, ScheduleOptions(calendar)))
@@ -93,7 +93,7 @@ def test_distances_are_clipped_and_sessions_stay_on_their_day(dataset: Dataset, 
         assert begins <= mine[0] <= mine[-1] < begins + DAY_MS
 
 
-@examples(60)
+@examples(40)
 @given(datasets, calendars)
 def test_entries_are_in_order_and_every_click_is_there_once(dataset: Dataset, calendar: Calendar) -> None:
     schedule = make_schedule(dataset, ScheduleOptions(calendar))
@@ -102,7 +102,7 @@ def test_entries_are_in_order_and_every_click_is_there_once(dataset: Dataset, ca
     assert sorted(entry.click for entry in entries) == list(range(len(dataset)))
 
 
-@examples(40)
+@examples(25)
 @given(datasets, st.integers(1, 20))
 def test_a_choice_of_sessions_or_calendar_changes_no_time_of_day(dataset: Dataset, sessions: int) -> None:
     whole = {

@@ -108,7 +108,7 @@ def test_what_is_no_click_has_no_event_time() -> None:
     assert start("new", topic).plan.schedule.run == 1
 
 
-@examples(60)
+@examples(40)
 @given(st.integers(1, len(PLAN)))
 def test_a_replay_cut_anywhere_goes_on_with_exactly_the_rest(cut: int) -> None:
     begun = start("resume", topic_of(PLAN, cut))

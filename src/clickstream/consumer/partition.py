@@ -127,11 +127,11 @@ class Open(Struct, array_like=True):
 
     def copy_of(self, click: Step, rules: Rules) -> Pending | None:
         """The waiting click of the first window that has this one's identity."""
-        last = self.window.last.event_time if self.window is not None else None
+        last = (self.window.last if self.window is not None else click).event_time
         identity = click.identity
         for waiting in self.pending:
             other = waiting.click
-            if last is not None and other.event_time > last + rules.gap:
+            if other.event_time > last + rules.gap:
                 return None
             if other.identity == identity:
                 return waiting

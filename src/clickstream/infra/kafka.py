@@ -17,7 +17,7 @@ from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, MemberToRemove
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.partitioner import murmur2
-from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
+from kafka.structs import ConsumerGroupMetadata, MemberState, OffsetAndMetadata, TopicPartition
 
 from clickstream.infra.errors import (
     ClickstreamError,
@@ -31,6 +31,7 @@ from clickstream.infra.settings import Settings
 # The client logs each retry of a server that is away; what matters reaches the caller as an error.
 logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
+_FENCED_AFTER_S = 1.0
 _FENCED = (
     kafka_errors.ProducerFencedError,
     kafka_errors.FencedInstanceIdError,
@@ -349,6 +350,7 @@ class GroupConsumer:
     def __init__(self, settings: Settings, topic: str) -> None:
         self._settings = settings
         self._topic = topic
+        self._silent_since: float | None = None
         with translated("joining the consumer group", settings):
             self._consumer = kafka.KafkaConsumer(
                 **_connection(settings),
@@ -392,9 +394,28 @@ class GroupConsumer:
         return new
 
     def membership(self) -> Membership | None:
-        """Ours at this moment; None while we are no member. To be taken right after `poll`."""
+        """Ours at this moment; None while we are no member. To be taken right after `poll`.
+
+        Raises:
+            FencedError: another process has this instance's name.
+        """
         raw: ConsumerGroupMetadata = self._consumer.group_metadata()
+        self._check_not_fenced(raw)
         return Membership(raw.generation_id, raw) if raw.generation_id >= 0 and raw.member_id else None
+
+    def _check_not_fenced(self, raw: ConsumerGroupMetadata) -> None:
+        # A fenced static member is told so in answer to a heartbeat; the client then only stops its
+        # heartbeats and would poll on for ever. Right after a join they have not begun yet.
+        beats = self._consumer._coordinator._heartbeat_enabled
+        if self._settings.instance is None or beats or raw.state != MemberState.STABLE:
+            self._silent_since = None
+        elif self._silent_since is None:
+            self._silent_since = time.monotonic()
+        elif time.monotonic() - self._silent_since > _FENCED_AFTER_S:
+            raise FencedError(
+                f"another process runs as --instance {self._settings.instance}",
+                "Nothing is lost. Run each --instance once only; a supervisor may restart this one.",
+            )
 
     def rejoin(self) -> None:
         """Ask for a new assignment; cures one that stayed empty."""
