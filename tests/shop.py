@@ -105,7 +105,11 @@ class Shop:
                     raise AssertionError(f"a consumer ended with {process.poll()}:\n{process.last_words()}")
             return self.scored() >= records
 
-        return wait_for(done, f"{records} records scored (have {self.scored()})", deadline_s)
+        try:
+            return wait_for(done, f"{records} records scored", deadline_s)
+        except AssertionError as error:
+            logs = "\n".join(f"{p.log.name}:\n{p.last_words()}" for p in running)
+            raise AssertionError(f"{error}; have {self.scored()}\n{logs}") from None
 
     def open_sessions(self) -> int:
         """Sessions open by what Redis says."""

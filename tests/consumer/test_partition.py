@@ -447,6 +447,17 @@ def test_a_late_click_with_the_order_of_one_that_waits_beyond_the_gap_is_no_copy
     assert (orders(second), second.session.duplicates) == ([2], 0)
 
 
+def test_a_copy_of_a_click_of_a_closed_window_is_refused_also_when_the_next_visit_starts_at_its_order() -> (
+    None
+):
+    log = Log()
+    log.read(click(T0, 1))
+    only(log.time(T0 + GAP + 1))
+    log.read(click(T0 + 2 * GAP, 1), click(T0, 1))
+    assert [one.reason for one in log.refused] == ["late"]
+    assert only(log.flush()).session.duplicates == 0
+
+
 def test_a_copy_does_not_prolong_the_window() -> None:
     log = Log()
     log.read(click(T0, 1), click(T0 + 20 * MIN, 1))
