@@ -118,6 +118,22 @@ def test_the_same_score_twice_is_a_duplicate() -> None:
     assert only(report).kind == "duplicate"
 
 
+def test_windows_that_open_in_the_same_millisecond_are_told_apart_by_their_clicks() -> None:
+    log = ScoredLog()
+    log.click("alice", 1, end=True)
+    log.click("alice", 1, 2, product="B2")
+    log.heartbeat(2, flush=True)
+    log.publish()
+    names = [score["score_id"] for score in log.contents(log.scores)]
+    assert names == [f"alice/{START + MINUTE}"] * 2
+    assert log.audit().clean
+
+    log.put(log.scores, "scores", 0, b"alice", log.scores[0].value)
+    assert log.audit().duplicate == 1
+    del log.scores[1:]
+    assert log.audit().missing == 1
+
+
 def test_a_score_of_a_window_that_the_log_never_opened_is_unexpected() -> None:
     log = a_day()
     log.put(log.scores, "scores", 0, b"alice", log.scores[ALICE].value)
@@ -475,15 +491,14 @@ VISITS = st.lists(
 def shop_log(visits: list[tuple[str, int, int, int | None, str]]) -> ScoredLog:
     log = ScoredLog(SHOP)
     now = 100
-    for number, (session_id, on, behind, order, special) in enumerate(visits):
+    for session_id, on, behind, order, special in visits:
         now += on
         if special == "flush":
             log.heartbeat(now / 10, flush=True)
         elif special == "broken":
             log.send(session_id.encode(), b"{", START)
         else:
-            # No two in the same millisecond: two windows could open in it, under the same score id.
-            log.click(session_id, (now - behind) / 10 + number / MINUTE, order, end=special == "end")
+            log.click(session_id, (now - behind) / 10, order, end=special == "end")
     log.publish()
     return log
 
@@ -502,11 +517,10 @@ def long_log(seed: int) -> ScoredLog:
     random = Random(seed)
     log = ScoredLog(SHOP.model_copy(update={"max_open_sessions": 100}))
     now = 100
-    for number in range(2_000):
+    for _ in range(2_000):
         now += random.choice((0, 1, 3, 8)) if random.random() < 0.98 else 100
         behind = random.choice((0, 0, 2, 9)) if random.random() < 0.97 else 30
-        at = (now - behind) / 10 + number / MINUTE
-        log.click(random.choice("abcdef"), at, random.choice((None, 1, 2, 3, 4, 5)))
+        log.click(random.choice("abcdef"), (now - behind) / 10, random.choice((None, 1, 2, 3, 4, 5)))
     log.publish()
     return log
 

@@ -164,19 +164,25 @@ class Oracle:
     def next_of_window(self, visit: Visit, arrived: Kept) -> Iterator[Kept]:
         """The waiting clicks that follow the open window, or else `arrived`, with no pause beyond the gap."""
         before = visit.settled[-1] if visit.settled else arrived
+        ended = False
         for kept in sorted(visit.waiting, key=place):
-            if kept.click.event_time - before.click.event_time > self.rules.gap:
+            pause = kept.click.event_time - before.click.event_time
+            if pause > (0 if ended else self.rules.gap):
                 return
             yield kept
             before = kept
+            ended = ended or kept.click.end
 
     def settle(self, session_id: str, watermark: int, offset: int) -> bool:
         """Settle clicks before `watermark` until a window closes; whether one did."""
         visit = self.visits.get(session_id)
         if visit is None:
             return False
+        closed_by = ""
         for kept in sorted(visit.waiting, key=place):
             if kept.click.event_time >= watermark:
+                break
+            if closed_by and kept.click.event_time > self.last(visit):
                 break
             if visit.settled and kept.click.event_time - self.last(visit) > self.rules.gap:
                 self.close(session_id, "gap", offset)
@@ -188,11 +194,12 @@ class Oracle:
             visit.settled.append(kept)
             visit.duplicates += kept.copies
             if kept.click.end:
-                self.close(session_id, "end", offset)
-                return True
+                closed_by = closed_by or "end"
             if len(visit.settled) + len(visit.late) >= self.rules.max_clicks:
-                self.close(session_id, "limit", offset)
-                return True
+                closed_by = closed_by or "limit"
+        if closed_by:
+            self.close(session_id, closed_by, offset)
+            return True
         if visit.settled and watermark - self.last(visit) > self.rules.gap:
             self.close(session_id, "gap", offset)
             return True

@@ -155,9 +155,6 @@ def test_a_field_of_another_type_is_refused_and_named_with_its_value(field: str,
     assert error.detail.endswith(f"(got {wrong!r})")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="BUG: pydantic's Literal[1, 2] takes true for 1, and 1.0, also when strict"
-)
 @pytest.mark.parametrize("wrong", [True, 1.0, 2.0])
 def test_price_2_is_an_integer_and_nothing_that_equals_one(wrong: Any) -> None:
     refusal(click_json(price_2=wrong))

@@ -54,6 +54,10 @@ def _order(pending: Pending) -> tuple[int, int, str, int]:
     return pending.click.sort_key
 
 
+def _content(click: Step) -> tuple[str, int, str, float, int, bool]:
+    return (click.product, click.page, click.category, click.price, click.price_2, click.end)
+
+
 class Open(Struct, array_like=True):
     """All that is open of one session id: a window of settled clicks, and clicks that wait, in order."""
 
@@ -63,7 +67,9 @@ class Open(Struct, array_like=True):
     def settle(self, watermark: int, rules: Rules, last_word: ClosedBy = "gap") -> ClosedBy | None:
         """Settle clicks before `watermark`, up to the first that closes the window; say what closed it.
 
-        `last_word` is the reason given when all is settled and the inactivity gap has passed.
+        A window closes with the whole millisecond of the click that closes it, so two windows of a session
+        never open at the same time. `last_word` is the reason given when all is settled and the inactivity
+        gap has passed.
         """
         pending = self.pending
         settled = 0
@@ -73,6 +79,8 @@ class Open(Struct, array_like=True):
             if click.event_time >= watermark:
                 break
             window = self.window
+            if closed is not None and window is not None and click.event_time > window.last.event_time:
+                break
             if window is None:
                 self.window = window = Session.open(click, waiting.offset)
             elif click.event_time > window.last.event_time + rules.gap:
@@ -86,12 +94,10 @@ class Open(Struct, array_like=True):
                 window.add(click, waiting.offset)
             window.duplicates += waiting.copies
             settled += 1
-            if click.end:
+            if closed is None and click.end:
                 closed = "end"
-                break
-            if window.clicks >= rules.max_clicks:
+            elif closed is None and window.clicks >= rules.max_clicks:
                 closed = "limit"
-                break
         if settled:
             del pending[:settled]
         if closed is None and (window := self.window) is not None:
@@ -129,13 +135,15 @@ class Open(Struct, array_like=True):
         """The waiting click of the first window that has this one's identity."""
         last = (self.window.last if self.window is not None else click).event_time
         identity = click.identity
+        ended = False
         for waiting in self.pending:
             other = waiting.click
-            if other.event_time > last + rules.gap:
+            if other.event_time > (last if ended else last + rules.gap):
                 return None
             if other.identity == identity:
                 return waiting
             last = other.event_time
+            ended = ended or other.end
         return None
 
 
@@ -304,6 +312,9 @@ class Partition:
         for other in pending:
             if other.click.event_time == click.event_time and other.click.identity == click.identity:
                 other.copies += 1
+                # Copies are equal; where they are not, the choice must not depend on which came first.
+                if _content(click) < _content(other.click):
+                    other.click, other.offset = click, offset
                 return
         insort(pending, waiting, key=_order)
 
@@ -370,7 +381,10 @@ class Partition:
         window = session.window
         if window is None:
             raise AssertionError(f"session {session_id} has no window to close")
-        partial = window.opened_at <= max(self.partial_before, self.cut.pop(session_id, -1))
+        until = self.cut.get(session_id, -1)
+        if window.opened_at > until:
+            self.cut.pop(session_id, None)
+        partial = window.opened_at <= max(self.partial_before, until)
         if partial and closed_by == "limit":
             self.cut[session_id] = window.last.event_time + self.rules.gap
         self.closed.append(Closed(session_id, window, closed_by, offset, partial))

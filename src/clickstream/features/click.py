@@ -32,7 +32,7 @@ class Click(_Record):
     product: Annotated[str, Field(min_length=1, max_length=256)]
     category: Annotated[str, Field(min_length=1, max_length=128)]
     price: Annotated[float, Field(ge=0, le=1e9, description="US dollars in the 2008 dataset")]
-    price_2: Annotated[Literal[1, 2], Field(description="1: above the mean price of the category, 2: not")]
+    price_2: Annotated[int, Field(ge=1, le=2, description="1: above the mean price of the category, 2: not")]
     page: Annotated[int, Field(ge=1, le=1_000_000, description="depth of the page in the shop")]
     order: Annotated[int | None, Field(ge=1, le=1_000_000, description="1-based position in the session")] = (
         None

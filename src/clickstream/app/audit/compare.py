@@ -66,8 +66,9 @@ class Comparison:
     def finish(self) -> int:
         """Judge what was left over; the number of sessions that are still open."""
         self.predictions.flush()
-        for score_id, found in self.published.scores.items():
-            self._left_over(score_id, found)
+        for score_id, founds in self.published.scores.items():
+            for found in founds:
+                self._left_over(score_id, found)
         for session_id, partials in self.published.partial.items():
             for partial in partials:
                 self._judge_partial(session_id, partial)
@@ -94,7 +95,10 @@ class Comparison:
         tally.windows += 1
         score_id = f"{closed.session_id}/{session.opened_at}"
         cause = Place(self.clicks_topic, partition, closed.offset)
-        found = self.published.scores.pop(score_id, None)
+        case = case_of(closed)
+        expected = facts(closed, case.reference, self.clicks_topic, partition, self.settings)
+        digest = digest_of(expected)
+        found = self.published.take(score_id, digest, closed.offset)
         blind = lane.is_blind_to(closed)
         partials = self._touching(closed, partition)
         if found is None:
@@ -104,10 +108,8 @@ class Comparison:
             return
         for partial in partials:
             partial.repeats = True
-        case = case_of(closed)
-        expected = facts(closed, case.reference, self.clicks_topic, partition, self.settings)
         place = Place(self.scores_topic, found.place, found.offset)
-        if digest_of(expected) == found.facts:
+        if digest == found.facts:
             tally.scored += 1
             self.predictions.check(score_id, found, case, cause, place)
         elif blind:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from struct import Struct as Packing
 from typing import Any
 
@@ -30,6 +31,7 @@ class Found(Struct, gc=False):
     place: int
     offset: int
     source: int
+    first: int
     closing: int
 
 
@@ -43,6 +45,7 @@ class Partial(Struct, gc=False):
     place: int
     offset: int
     source: int
+    first: int
     closing: int
     covers: bool = False
     repeats: bool = False
@@ -61,7 +64,7 @@ class Published:
     """Everything published about one clicks topic under one fingerprint of settings.
 
     Attributes:
-        scores: by score id; the first of each.
+        scores: by score id. More than one only where a session's windows open in the same millisecond.
         partial: by session id.
         letters: by partition and offset of the record that they are about.
         published_to: clicks partition -> the offset up to which a score or a dead letter shows that the
@@ -75,7 +78,7 @@ class Published:
         self, clicks_topic: str, settings: str, aligned: bool, tally: Tally, sessions: SessionSums
     ) -> None:
         self.bundles: list[str] = []
-        self.scores: dict[str, Found] = {}
+        self.scores: dict[str, tuple[Found, ...]] = {}
         self.partial: dict[str, list[Partial]] = {}
         self.letters: dict[tuple[int, int], FoundLetter] = {}
         self.published_to: dict[int, int] = {}
@@ -126,19 +129,32 @@ class Published:
             return score
         if score_id != f"{score['session_id']}/{score['opened_at']}":
             return score
-        if score_id in self.scores:
-            self._repeated(score_id, self._cause(score), place)
-            return score
-        self.scores[score_id] = Found(
+        found = Found(
             digest_of({name: value for name, value in score.items() if name not in NOT_FACTS}),
             b"" if error is not None or problems else self.pack(score["predictions"]),
             self._number(score["models"]["bundle"], self._bundle_numbers, self.bundles),
             record.partition,
             record.offset,
             partition,
+            source["first_offset"],
             closing,
         )
+        there = self.scores.get(score_id, ())
+        if any(_same_window(found, other) for other in there):
+            self._repeated(score_id, self._cause(score), place)
+        else:
+            self.scores[score_id] = (*there, found)
         return score
+
+    def take(self, score_id: str, facts: bytes, closing: int) -> Found | None:
+        """The score of this name that fits best to these facts and this closing offset; it is gone then."""
+        there = self.scores.pop(score_id, ())
+        if not there:
+            return None
+        best = min(there, key=lambda found: (found.facts != facts, found.closing != closing))
+        if len(there) > 1:
+            self.scores[score_id] = tuple(found for found in there if found is not best)
+        return best
 
     def other_until(self) -> dict[int, int]:
         """By clicks partition, the last closing offset of a time before ours, when other settings ruled.
@@ -147,7 +163,7 @@ class Published:
         """
         beside = set()
         if self.other:
-            for found in self.scores.values():
+            for found in chain.from_iterable(self.scores.values()):
                 first, last = self.other.get(found.source, (0, 0))
                 if first < found.closing < last:
                     beside.add(found.source)
@@ -230,21 +246,22 @@ class Published:
         return tuple(found)
 
     def _keep_partial(self, score: dict[str, Any], place: Place) -> None:
-        there = self.partial.setdefault(score["session_id"], [])
-        if any(other.opened_at == score["opened_at"] for other in there):
-            self._repeated(score["score_id"], self._cause(score), place)
-            return
-        there.append(
-            Partial(
-                score["score_id"],
-                score["opened_at"],
-                score["last_click_at"],
-                place.partition,
-                place.offset,
-                score["source"]["partition"],
-                score["source"]["closing_offset"],
-            )
+        source = score["source"]
+        partial = Partial(
+            score["score_id"],
+            score["opened_at"],
+            score["last_click_at"],
+            place.partition,
+            place.offset,
+            source["partition"],
+            source["first_offset"],
+            source["closing_offset"],
         )
+        there = self.partial.setdefault(score["session_id"], [])
+        if any(_same_window(partial, other) for other in there):
+            self._repeated(score["score_id"], self._cause(score), place)
+        else:
+            there.append(partial)
 
     def _repeated(self, score_id: str, cause: Place, place: Place) -> None:
         self._tally.duplicate += 1
@@ -258,6 +275,10 @@ class Published:
             numbers[name] = len(names)
             names.append(name)
         return numbers[name]
+
+
+def _same_window(one: Found | Partial, other: Found | Partial) -> bool:
+    return (one.source, one.first, one.closing) == (other.source, other.first, other.closing)
 
 
 def read_score(record: Record) -> dict[str, Any] | str:

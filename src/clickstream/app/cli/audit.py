@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from clickstream.app.audit import AuditReport, run_audit
 from clickstream.app.audit.report import KINDS, Finding
+from clickstream.app.printable import printable
 from clickstream.app.servers import with_running_servers
 from clickstream.infra.settings import load_settings
 
@@ -77,7 +78,7 @@ def audit(
 def show(report: AuditReport, console: Console) -> None:
     """Print the report for a person."""
     console.print(
-        f"{report.clicks:,} clicks and {report.heartbeats:,} heartbeats on {escape(report.clicks_topic)},"
+        f"{report.clicks:,} clicks and {report.heartbeats:,} heartbeats on {_plain(report.clicks_topic)},"
         f" read to their end; settings {report.settings}"
     )
     for line in (*_scores(report), *_dead_letters(report)):
@@ -87,7 +88,7 @@ def show(report: AuditReport, console: Console) -> None:
         console.print(f"digest of all scores, {name}: {digest}")
     _faults(report, console)
     for note in report.notes:
-        console.print(f"[yellow]note:[/] {escape(note)}")
+        console.print(f"[yellow]note:[/] {_plain(note)}")
     for finding in report.findings:
         _finding(finding, console)
     verdict = "[bold red]NOT CLEAN[/]"
@@ -102,7 +103,7 @@ def show(report: AuditReport, console: Console) -> None:
 
 
 def _scores(report: AuditReport) -> Iterator[str]:
-    group, scores = escape(report.group), escape(report.scores_topic)
+    group, scores = _plain(report.group), _plain(report.scores_topic)
     yield f"{report.windows:>9,}  sessions that the log closes"
     yield f"{report.scored:>9,}  of them with a score on {scores}"
     for kind in KINDS:
@@ -116,7 +117,7 @@ def _scores(report: AuditReport) -> Iterator[str]:
         (report.other_settings, "scores made under other settings, not comparable"),
         (report.other_topics, "records about another clicks topic, left out"),
         (report.unchecked, "unchecked: they reach back to where the log does not tell what must be"),
-        *((count, f"scores without predictions: {escape(error)}") for error, count in report.errors.items()),
+        *((count, f"scores without predictions: {_plain(error)}") for error, count in report.errors.items()),
     )
     for count, words in others:
         if count:
@@ -140,7 +141,7 @@ def _dead_letters(report: AuditReport) -> Iterator[str]:
 def _predictions(report: AuditReport, console: Console) -> None:
     console.print(f"batch and reference predictions computed again: {report.predictions_checked:,}")
     for reason, count in report.predictions_unchecked.items():
-        console.print(f"[yellow]predictions not checked:[/] {count:,}, {escape(reason)}")
+        console.print(f"[yellow]predictions not checked:[/] {count:,}, {_plain(reason)}")
 
 
 def _faults(report: AuditReport, console: Console) -> None:
@@ -153,27 +154,32 @@ def _faults(report: AuditReport, console: Console) -> None:
             f" [{style}]{lost:,} not found[/], {ledger.silent:,} that show in nothing"
         )
         for example in ledger.examples:
-            console.print(f"  [red]not found:[/] {escape(example)}")
+            console.print(f"  [red]not found:[/] {_plain(example)}")
     if (baseline := report.baseline) is not None:
         style = "bold red" if baseline.differ else "green"
         console.print(
-            f"baseline {escape(baseline.topic)}, compared across logs: {baseline.equal:,} sessions equal,"
+            f"baseline {_plain(baseline.topic)}, compared across logs: {baseline.equal:,} sessions equal,"
             f" [{style}]{baseline.differ:,} differ[/], {baseline.excused:,} changed by faults of the ledger"
         )
         for example in baseline.examples:
-            console.print(f"  [red]differs:[/] {escape(example)}")
+            console.print(f"  [red]differs:[/] {_plain(example)}")
 
 
 def _finding(finding: Finding, console: Console) -> None:
-    console.print(f"\n[bold red]{finding.kind}[/] {finding.what} {escape(finding.id)}")
+    console.print(f"\n[bold red]{finding.kind}[/] {finding.what} {_plain(finding.id)}")
     if finding.cause is not None:
-        console.print(f"  caused by {escape(str(finding.cause))}")
+        console.print(f"  caused by {_plain(str(finding.cause))}")
     if finding.found is not None:
-        console.print(f"  found in {escape(str(finding.found))}")
+        console.print(f"  found in {_plain(str(finding.found))}")
     if finding.detail:
-        console.print(f"  {escape(finding.detail)}")
+        console.print(f"  {_plain(finding.detail)}")
     for difference in finding.differences:
         console.print(
-            f"  {escape(difference.field)}: expected {escape(repr(difference.expected))},"
-            f" found {escape(repr(difference.found))}  [dim]{escape(difference.rule)}[/]"
+            f"  {_plain(difference.field)}: expected {_plain(repr(difference.expected))},"
+            f" found {_plain(repr(difference.found))}  [dim]{_plain(difference.rule)}[/]"
         )
+
+
+def _plain(text: str) -> str:
+    """What others wrote: no markup, no control characters."""
+    return escape(printable(text))

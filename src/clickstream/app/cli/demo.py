@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -59,7 +59,8 @@ def demo(
         elif sessions is not None:
             source += ["--sessions", str(sessions)]
         words = [*source, "--speed", speed, "--calendar", calendar]
-        run = Run(settings, settings.home / "demo" / "logs", consumers, words)
+        logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="clickstream-demo-")))
+        run = Run(settings, logs, consumers, words)
         stack.callback(run.close)
         _watch(run, console)
         if keep:
@@ -97,8 +98,8 @@ def _servers(settings: Settings, stack: ExitStack, console: Console) -> Settings
             "group": run,
         }
         return settings.model_copy(update=names)
-    data = settings.home / "demo"
-    shutil.rmtree(data, ignore_errors=True)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-", dir=settings.home)))
     began = time.monotonic()
     with console.status("Starting Kafka and Valkey ..."):
         servers = stack.enter_context(embedded_servers(settings.home, data=data, notify=console.print))

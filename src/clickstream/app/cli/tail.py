@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from clickstream.app.printable import printable
 from clickstream.app.servers import with_running_servers
 from clickstream.infra.kafka import Reader, Record
 from clickstream.infra.settings import load_settings
@@ -242,13 +243,13 @@ def _cells(score: Score | None, scorer: str) -> tuple[Text, ...]:
         prediction = score["predictions"][name]
         conversions.append(Text("-" if prediction is None else f"{prediction['conversion']:.2f}"))
     if asked is None:
-        last = (Text("-"), Text(score["error"] or "-", style="red"))
+        last = (Text("-"), Text(printable(score["error"] or "-"), style="red"))
     else:
-        last = (Text(f"${asked['revenue']:.2f}"), Text(asked["cluster_name"]))
+        last = (Text(f"${asked['revenue']:.2f}"), Text(printable(asked["cluster_name"])))
     return (
-        Text(score["session_id"]),
+        Text(printable(score["session_id"])),
         Text(str(score["clicks"])),
-        Text(score["closed_by"]),
+        Text(printable(score["closed_by"])),
         *conversions,
         *last,
     )
