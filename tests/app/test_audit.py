@@ -118,11 +118,12 @@ def test_the_same_score_twice_is_a_duplicate() -> None:
     assert only(report).kind == "duplicate"
 
 
-def test_windows_that_open_in_the_same_millisecond_are_told_apart_by_their_clicks() -> None:
+def test_a_copy_after_a_flush_opens_a_window_of_the_same_name_and_is_told_apart() -> None:
     log = ScoredLog()
-    log.click("alice", 1, end=True)
-    log.click("alice", 1, 2, product="B2")
-    log.heartbeat(2, flush=True)
+    log.click("alice", 1)
+    log.heartbeat(1.5, flush=True)
+    log.click("alice", 1)
+    log.heartbeat(60)
     log.publish()
     names = [score["score_id"] for score in log.contents(log.scores)]
     assert names == [f"alice/{START + MINUTE}"] * 2

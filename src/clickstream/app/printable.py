@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    """`text` with what is not a visible character written as its escape, so that it cannot move the cursor."""
+    """`text` with each character that is not visible written as its escape: none can move the cursor."""
     if text.isprintable():
         return text
     return "".join(

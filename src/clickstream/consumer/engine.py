@@ -250,13 +250,14 @@ class Engine:
         logic, stage = claim.logic, self.stats.stage
         logic.clear()
         with stage("parse"):
-            parsed = [_parsed(record, self._settings.max_record_bytes) for record in records]
-            usable = [record for record in parsed if not isinstance(record, InvalidRecordError)]
-            session_ids = {record.session_id for record in usable if isinstance(record, Click)}
+            max_bytes = self._settings.max_record_bytes
+            parsed = [_parsed(record, max_bytes) for record in records]
+            session_ids = {record.session_id for record in parsed if type(record) is Click}
             # Records from the future are refused only in `advance`; loading too much does no harm.
-            newest = max((record.event_time for record in usable), default=logic.newest)
-            due = max(newest, logic.newest) - self._settings.allowed_lateness
-            if any(isinstance(record, Heartbeat) and record.flush for record in usable):
+            times = [r.event_time for r in parsed if not isinstance(r, InvalidRecordError)]
+            due = max(times, default=0)
+            due = max(due, logic.newest) - self._settings.allowed_lateness
+            if any(type(record) is Heartbeat and record.flush for record in parsed):
                 due = _EVERYTHING
         with stage("load"):
             crowd = logic.open_sessions + len(session_ids) - self._settings.max_open_sessions

@@ -18,7 +18,7 @@ FOLD_VERSION = 1
 """Raised when the same clicks would give another Session: open state is then refused, not misread."""
 
 
-class Step(Struct, array_like=True, frozen=True):
+class Step(Struct, array_like=True, frozen=True, gc=False):
     """What the fold needs of one click."""
 
     event_time: int

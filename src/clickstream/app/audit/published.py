@@ -64,7 +64,8 @@ class Published:
     """Everything published about one clicks topic under one fingerprint of settings.
 
     Attributes:
-        scores: by score id. More than one only where a session's windows open in the same millisecond.
+        scores: by score id. More than one only where a flush closed a window early and a copy of its first
+            click came afterwards (T7).
         partial: by session id.
         letters: by partition and offset of the record that they are about.
         published_to: clicks partition -> the offset up to which a score or a dead letter shows that the

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,29 +17,47 @@ from clickstream.infra.kafka import Committed, Topic
 from clickstream.infra.redis import address, connect, translated
 from clickstream.infra.settings import Settings, format_duration
 
+_POLICY = "maxmemory-policy"
 _OLDEST = 7
 _FULL = 0.8
 
 
 def check_redis(settings: Settings) -> Iterator[Check]:
-    """Version, eviction, persistence and room.
+    """Version, eviction, persistence and room, of each node.
 
     Raises:
         UnavailableError, ConfigurationError: it cannot be asked.
     """
     with closing(connect(settings)) as client:
-        for node, info in _by_node(settings, client).items():
+        with translated("asking for INFO", settings):
+            nodes = _by_node(settings, "redis_version", client.info, client)
+        for node, info in nodes.items():
             yield from _server(settings, info, node)
-        yield from _eviction(settings, client)
+        try:
+            with translated("asking for CONFIG", settings):
+                ask = partial(client.config_get, _POLICY)
+                policies = _by_node(settings, _POLICY, ask, client)
+        except (RefusedError, ConfigurationError) as error:
+            yield Check(
+                "redis",
+                "warn",
+                f"{_POLICY} cannot be read ({error.what})",
+                "Make sure that it is noeviction: an evicted session is a wrong score.",
+            )
+        else:
+            for node, config in policies.items():
+                yield _eviction(node, config[_POLICY])
 
 
-def _by_node(settings: Settings, client: Any) -> dict[str, dict[str, Any]]:
-    with translated("asking for INFO", settings):
-        if not settings.redis_cluster:
-            return {f"Redis at {address(settings)}": client.info()}
-        found = client.info(target_nodes=client.PRIMARIES)
+def _by_node(
+    settings: Settings, a_name: str, ask: Callable[..., Any], client: Any
+) -> dict[str, dict[str, Any]]:
+    """What each node answers; `a_name` is in every answer."""
+    if not settings.redis_cluster:
+        return {f"Redis at {address(settings)}": ask()}
+    found: dict[str, Any] = ask(target_nodes=client.PRIMARIES)
     # One node answers plainly, more by their names.
-    return {"the cluster": found} if "redis_version" in found else found
+    return {f"the cluster at {address(settings)}": found} if a_name in found else found
 
 
 def _server(settings: Settings, info: Mapping[str, Any], node: str) -> Iterator[Check]:
@@ -75,28 +94,15 @@ def _server(settings: Settings, info: Mapping[str, Any], node: str) -> Iterator[
         )
 
 
-def _eviction(settings: Settings, client: Any) -> Iterator[Check]:
-    remedy = "redis-cli CONFIG SET maxmemory-policy noeviction   (and in redis.conf)"
-    try:
-        with translated("asking for CONFIG", settings):
-            policy = client.config_get("maxmemory-policy").get("maxmemory-policy")
-    except (RefusedError, ConfigurationError) as error:
-        yield Check(
-            "redis",
-            "warn",
-            f"maxmemory-policy cannot be read ({error.what})",
-            "Make sure that it is noeviction: an evicted session is a wrong score.",
-        )
-        return
+def _eviction(node: str, policy: str) -> Check:
     if policy == "noeviction":
-        yield Check("redis", "ok", "maxmemory-policy noeviction")
-    else:
-        yield Check(
-            "redis",
-            "fail",
-            f"maxmemory-policy is {policy}: when memory is short, open sessions are deleted",
-            remedy,
-        )
+        return Check("redis", "ok", f"{node} has {_POLICY} noeviction")
+    return Check(
+        "redis",
+        "fail",
+        f"{node} has {_POLICY} {policy}: when memory is short, open sessions are deleted",
+        f"redis-cli CONFIG SET {_POLICY} noeviction   (and in redis.conf)",
+    )
 
 
 def read_state(settings: Settings, topic: Topic) -> dict[int, Meta | RefusedError]:
