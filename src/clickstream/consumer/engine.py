@@ -25,7 +25,7 @@ import orjson
 
 from clickstream.consumer.partition import Refused
 from clickstream.consumer.publisher import Publisher
-from clickstream.consumer.recovery import Claim, Recovery, pack_online
+from clickstream.consumer.recovery import Claim, Recovery, SettingsChangedError, pack_online
 from clickstream.consumer.score import KEY_CAP, VALUE_CAP, DeadLetter
 from clickstream.consumer.scoring import Scorer, Window
 from clickstream.consumer.store import Changes, OutboxRecord, Store, meta_fields
@@ -192,6 +192,8 @@ class Engine:
             with self.stats.stage("recover"):
                 try:
                     self._claims[partition] = self._recovery.claim(partition, membership)
+                except SettingsChangedError:
+                    raise
                 except RefusedError as error:
                     # The others are served; this one waits for a person.
                     self._refused[partition] = error

@@ -48,6 +48,10 @@ class Note(msgspec.Struct, omit_defaults=True):
     crumb: tuple[int, int] | None = None
 
 
+class SettingsChangedError(RefusedError):
+    """Sessions are open under other settings. It concerns the whole process, not one partition."""
+
+
 @dataclass(slots=True)
 class Claim:
     """A partition that is ours, with its state's position in the log.
@@ -297,7 +301,7 @@ class Recovery:
             f" {_START_OVER}"
         )
         if partitions != self._topic.partitions:
-            raise RefusedError(
+            raise SettingsChangedError(
                 f"partition {partition} has {open_} open sessions from when {self._topic.name} had"
                 f" {partitions} partitions; it has {self._topic.partitions} now",
                 remedy,
@@ -310,7 +314,7 @@ class Recovery:
                 for name in sorted(before.keys() | now.keys())
                 if before.get(name) != now.get(name)
             )
-            raise RefusedError(
+            raise SettingsChangedError(
                 f"partition {partition} has {open_} open sessions under other settings: {changed}", remedy
             )
 

@@ -20,8 +20,12 @@ def address(settings: Settings) -> str:
     """The server's host and port, without the password."""
     if settings.redis_url is None:
         return "nowhere"
-    parts = urlsplit(settings.redis_url.get_secret_value())
-    return f"{parts.hostname or parts.path}:{parts.port or 6379}"
+    try:
+        parts = urlsplit(settings.redis_url.get_secret_value())
+        return f"{parts.hostname or parts.path}:{parts.port or 6379}"
+    except ValueError:
+        # An unescaped character in the password; the message of the error would show a piece of it.
+        return "the address in CLICKSTREAM_REDIS_URL"
 
 
 @contextmanager
@@ -87,11 +91,11 @@ def connect(settings: Settings) -> Any:
                 client: Any = RedisCluster.from_url(url, **options)
             else:
                 client = redis.Redis.from_url(url, protocol=2, **options)
-        except ValueError as error:
+        except ValueError:
             raise ConfigurationError(
-                f"CLICKSTREAM_REDIS_URL is malformed ({error})",
-                "Write it as redis://[user:password@]host:port/0.",
-            ) from error
+                "CLICKSTREAM_REDIS_URL is malformed",
+                "Write it as redis://[user:password@]host:port/0, with / : @ of the password as %2F %3A %40.",
+            ) from None
         client.ping()
     return client
 
