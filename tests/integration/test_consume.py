@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 
 import orjson
 import pytest
 from factory import click_json
+from jsonschema import Draft202012Validator
+from kafka import KafkaConsumer, TopicPartition
 from shop import Shop, plan_of, wait_for
 
 from clickstream.app.processes import Process
@@ -38,6 +41,33 @@ def test_every_session_is_scored_once_and_every_score_is_valid(shop: Shop) -> No
     report = shop.audit()
     assert report.clean
     assert report.scored == 400
+
+
+def test_a_foreign_subscriber_gets_each_score_once_and_by_the_schema(shop: Shop) -> None:
+    shop.publish(plan_of(shop.settings, 200))
+    consumer = shop.consumer()
+    shop.drain(consumer)
+    stop(consumer)
+    schema = Draft202012Validator(json.loads(Path("docs/schemas/score.json").read_text()))
+
+    reader = KafkaConsumer(
+        bootstrap_servers=shop.settings.kafka_bootstrap,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+    )
+    reader.topics()
+    topic = shop.settings.scores_topic
+    partitions = [TopicPartition(topic, p) for p in reader.partitions_for_topic(topic)]
+    reader.assign(partitions)
+    end, ids = reader.end_offsets(partitions), []
+    while any(reader.position(p) < end[p] for p in partitions):
+        for records in reader.poll(timeout_ms=500).values():
+            for record in records:
+                score = json.loads(record.value)
+                schema.validate(score)
+                ids.append(score["score_id"])
+    reader.close()
+    assert len(ids) == len(set(ids)) == 200
 
 
 def test_scores_are_equal_for_any_number_of_consumers_and_any_size_of_a_poll(shop: Shop) -> None:

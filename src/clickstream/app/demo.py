@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,7 +80,8 @@ class Run:
             consumer.terminate()
         for consumer in self.consumers:
             code = consumer.stop()
-            if code != 0:
+            # One that was still loading its libraries has no handler yet, and nothing to finish.
+            if code not in (0, -signal.SIGTERM):
                 raise ClickstreamError(f"a consumer stopped with {code}", consumer.last_words())
         self.read_scores()
 

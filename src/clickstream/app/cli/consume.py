@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
+import sys
 from typing import Annotated
 
 import typer
@@ -47,6 +48,8 @@ def consume(
     Exit codes: 0 stopped; 69 a server is away at the start; 75 another process has this --instance, start
     again; 78 the state found contradicts the settings or the log, the message says what to do.
     """
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, lambda *_: sys.exit(0))
     settings = with_running_servers(
         load_settings(
             instance=instance,
