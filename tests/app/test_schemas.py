@@ -12,7 +12,7 @@ import typer
 from factory import click_json
 from hypothesis import given
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from jsonschema import Draft202012Validator
 from scored_log import START, ScoredLog
 from typer.testing import CliRunner
 
