@@ -31,6 +31,12 @@ def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = 60.0)
     return time.monotonic() - began
 
 
+def stop(consumer: Process) -> None:
+    """Ask a consumer to stop, once it is up; it must do so in order."""
+    wait_for(lambda: '"consuming"' in consumer.log.read_text(), "the consumer is up")
+    assert consumer.stop() == 0, consumer.last_words()
+
+
 def plan_of(settings: Settings, sessions: int, seed: int = 1, faults: FaultOptions | None = None) -> Plan:
     """Synthetic sessions, all on one busy day."""
     schedule = make_schedule(synthetic_dataset(sessions, seed), ScheduleOptions(seed=seed))

@@ -11,19 +11,14 @@ import pytest
 from factory import click_json
 from jsonschema import Draft202012Validator
 from kafka import KafkaConsumer, TopicPartition
-from shop import Shop, plan_of, wait_for
+from shop import Shop, plan_of, stop, wait_for
 
-from clickstream.app.processes import Process
 from clickstream.consumer.score import Score
 from clickstream.infra.kafka import Admin, partition_for
 from clickstream.infra.settings import Settings
 from clickstream.producer.faults import FaultOptions
 
 pytestmark = pytest.mark.integration
-
-
-def stop(process: Process) -> None:
-    assert process.stop() == 0, process.last_words()
 
 
 def test_every_session_is_scored_once_and_every_score_is_valid(shop: Shop) -> None:

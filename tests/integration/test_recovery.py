@@ -6,7 +6,7 @@ import signal
 
 import pytest
 from pydantic import SecretStr
-from shop import Shop, plan_of, wait_for
+from shop import Shop, plan_of, stop, wait_for
 
 from clickstream.app.processes import Process
 from clickstream.consumer.store import Store
@@ -19,10 +19,6 @@ from clickstream.infra.settings import Settings
 pytestmark = [pytest.mark.integration, pytest.mark.chaos]
 
 SMALL_STEPS = {"max_poll_records": 150}
-
-
-def stop(process: Process) -> None:
-    assert process.stop() == 0, process.last_words()
 
 
 def assert_exactly_once(shop: Shop, sessions: int) -> None:

@@ -52,5 +52,14 @@ def test_train_writes_a_bundle_puts_it_in_use_and_says_what_the_labels_are(
 
 def test_without_data_it_says_where_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CLICKSTREAM_DATA", raising=False)
-    with pytest.raises(MissingFileError, match=r"archive\.ics\.uci\.edu/dataset/553"):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MissingFileError) as caught:
         CliRunner().invoke(app, ["--home", str(tmp_path)], catch_exceptions=False)
+    assert "archive.ics.uci.edu/dataset/553" in caught.value.remedy
+
+
+def test_without_data_made_up_sessions_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["--home", str(tmp_path), "--synthetic", "1000"]
+    assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
+    assert load_bundle(tmp_path / "bundles", "champion").manifest.data.name == "synthetic"

@@ -9,7 +9,8 @@ from pathlib import Path
 from clickstream.infra.errors import InputError, MissingFileError
 
 WHERE = (
-    "Get it from the UCI Machine Learning Repository: dataset 553, Clickstream data for online shopping."
+    "Get it from the UCI Machine Learning Repository: dataset 553, Clickstream data for online shopping"
+    " (https://archive.ics.uci.edu/dataset/553)."
     " The zip is read as it is. Without it, synthetic clicks drawn to its statistics serve (--synthetic N)."
 )
 MAX_BYTES = 256 * 1024 * 1024

@@ -116,7 +116,7 @@ def _bundle(settings: Settings, file: Path | None, console: Console) -> Manifest
         bundle = load_bundle(settings)
     except BundleError as error:
         console.print(f"[dim]{error.what}: training one[/]")
-        train(data=file, home=settings.home)
+        train(data=file, synthetic=None if file else _SYNTHETIC_SESSIONS, home=settings.home)
         bundle = load_bundle(settings)
     console.print(f"[green]✓[/] models: bundle {bundle.id}")
     return bundle.manifest

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from clickstream.app.data import find_dataset
 from clickstream.infra.errors import MissingFileError
 from clickstream.infra.settings import load_settings
 from clickstream.models import bundle as bundles
@@ -19,6 +20,8 @@ from clickstream.models.split import SplitKind
 from clickstream.models.training import TrainingSession
 from clickstream.models.training import train as fit
 from clickstream.producer.dataset import read_dataset
+from clickstream.producer.source import WHERE
+from clickstream.producer.synthetic import synthetic_dataset
 
 _SCORERS = ("batch", "online", "reference")
 
@@ -41,9 +44,10 @@ _PROXY = (
 def train(
     data: Annotated[
         Path | None,
-        typer.Option(
-            envvar="CLICKSTREAM_DATA", help="Dataset UCI 553: the zip as downloaded, or the CSV in it."
-        ),
+        typer.Option(help="The file of UCI 553, zip or CSV. Else $CLICKSTREAM_DATA, or one in data/."),
+    ] = None,
+    synthetic: Annotated[
+        int | None, typer.Option(help="Train on N made-up sessions instead, to try things out.", min=500)
     ] = None,
     split: Annotated[
         SplitKind,
@@ -59,20 +63,20 @@ def train(
     Exit codes: 0 done; 65 the data cannot be used; 66 there is no data, the message says where to get it.
     """
     settings = load_settings(home=home)
-    if data is None:
-        raise MissingFileError(
-            "no data to train on",
-            "Download dataset 553, Clickstream data for online shopping, from"
-            " https://archive.ics.uci.edu/dataset/553 and name the zip with --data or CLICKSTREAM_DATA.",
-        )
+    file = None if synthetic else find_dataset(data)
+    if file is None and synthetic is None:
+        raise MissingFileError("there is no dataset to train on", "Name it with --data F. " + WHERE)
     console = Console(highlight=False)
     begun = time.monotonic()
 
     def progress(step: str) -> None:
         console.print(f"[dim]{time.monotonic() - begun:5.1f} s[/]  {step}")
 
-    progress(f"reading {data}")
-    dataset = read_dataset(data)
+    if synthetic:
+        progress(f"drawing {synthetic:,} synthetic sessions")
+    else:
+        progress(f"reading {file}")
+    dataset = read_dataset(file) if file else synthetic_dataset(synthetic or 0, seed)
     fitted = fit(
         [TrainingSession(*session) for session in dataset.sessions()],
         data_sha256=dataset.sha256,
