@@ -69,7 +69,7 @@ def _bundle(settings: Settings) -> None:
     except BundleError:
         console.print("no bundle is in use: training one on synthetic sessions")
         dataset = synthetic_dataset(24_000)
-        sessions = [TrainingSession(*session) for session in dataset.sessions()]
+        sessions = [TrainingSession(*visit) for visit in dataset.visits()]
         bundle = write(train(sessions, data_sha256=dataset.sha256, data_name=dataset.name), settings.bundles)
         promote(settings.bundles, bundle.id)
     console.print(f"bundle {bundle.id}")

@@ -1,7 +1,8 @@
-"""Real servers for the tests that ask for them; a test that does not starts nothing."""
+"""Real servers, the real dataset and trained bundles, for the tests that ask for them, made once."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,6 +14,12 @@ from pydantic import SecretStr
 
 from clickstream.infra.embedded import EmbeddedKafka, EmbeddedValkey
 from clickstream.infra.settings import Settings
+from clickstream.models.bundle import Bundle, Fitted, write
+from clickstream.models.training import TrainingSession, train
+from clickstream.producer.dataset import UCI_SHA256, read_dataset
+from clickstream.producer.synthetic import synthetic_dataset
+
+ARCHIVE = "clickstream+data+for+online+shopping.zip"
 
 
 @dataclass(frozen=True)
@@ -51,3 +58,39 @@ def settings(servers: Addresses, tmp_path: Path) -> Settings:
         dead_letter_topic=f"clicks-{unique}.dead-letter",
         group=f"group-{unique}",
     )
+
+
+@pytest.fixture(scope="session")
+def synthetic_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real bundle, trained on synthetic sessions."""
+    dataset = synthetic_dataset(1_200, seed=7)
+    sessions = [TrainingSession(*visit) for visit in dataset.visits()]
+    fitted = train(sessions, data_sha256=dataset.sha256, data_name=dataset.name, split="random")
+    return write(fitted, tmp_path_factory.mktemp("bundles")).path
+
+
+@pytest.fixture(scope="session")
+def dataset_path() -> Path:
+    """The file of UCI 553: CLICKSTREAM_DATA, or beside the repository."""
+    given = os.environ.get("CLICKSTREAM_DATA")
+    path = Path(given) if given else Path(__file__).parents[2] / "shared" / "data" / ARCHIVE
+    if not path.is_file():
+        pytest.skip(f"needs the dataset: set CLICKSTREAM_DATA ({path} is not there)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def real_sessions(dataset_path: Path) -> list[TrainingSession]:
+    return [TrainingSession(*visit) for visit in read_dataset(dataset_path).visits()]
+
+
+@pytest.fixture(scope="session")
+def real_fitted(real_sessions: list[TrainingSession]) -> Fitted:
+    """The one training on the real dataset, which takes most of a minute."""
+    return train(real_sessions, data_sha256=UCI_SHA256, data_name="e-shop clothing 2008.csv")
+
+
+@pytest.fixture(scope="session")
+def real_bundle(real_fitted: Fitted, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Read by many tests, changed by none."""
+    return write(real_fitted, tmp_path_factory.mktemp("real") / "bundles")

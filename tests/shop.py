@@ -125,9 +125,9 @@ class Shop:
         finally:
             store.close()
 
-    def scores(self) -> list[dict[str, object]]:
-        """All committed scores."""
-        return self._read(self.settings.scores_topic)
+    def scores(self, committed_only: bool = True) -> list[dict[str, object]]:
+        """All scores; with those of aborted transactions where `committed_only` is False."""
+        return self._read(self.settings.scores_topic, committed_only)
 
     def dead_letters(self) -> list[dict[str, object]]:
         """All committed dead letters."""
@@ -146,8 +146,8 @@ class Shop:
         for process in self.processes:
             process.kill()
 
-    def _read(self, topic: str) -> list[dict[str, object]]:
-        reader = Reader(self.settings, topic)
+    def _read(self, topic: str, committed_only: bool = True) -> list[dict[str, object]]:
+        reader = Reader(self.settings, topic, committed_only)
         try:
             return [
                 orjson.loads(record.value or b"null")

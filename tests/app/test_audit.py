@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -12,10 +12,11 @@ import pytest
 from factory import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from scored_log import MINUTE, START, Line, ScoredLog
+from scored_log import MINUTE, START, Line, Oracle, ScoredLog
 
 from clickstream.app.audit.report import AuditReport, Finding
 from clickstream.infra.settings import Settings
+from clickstream.models.case import Case, Prediction
 
 ALICE = 2
 """Place of her first window among the scores of `a_day`: four clicks, the last closed of three at once."""
@@ -558,3 +559,40 @@ def test_no_loss_copy_or_change_of_a_record_goes_unseen(visits: list[Any], data:
     else:
         log.edit(lines, at, lambda letter: letter.update(size=letter["size"] + 1))
     assert not log.audit().clean
+
+
+class Doubter(Oracle):
+    """Another bundle: it halves every probability of `batch`."""
+
+    def predict(self, cases: Sequence[Case]) -> list[dict[str, Prediction]]:
+        return [
+            answer | {"batch": answer["batch"]._replace(conversion=answer["batch"].conversion / 2)}
+            for answer in super().predict(cases)
+        ]
+
+
+def test_each_score_is_checked_with_the_bundle_that_it_names() -> None:
+    log = a_day()
+    log.edit(log.scores, ALICE, put("models.bundle", "doubter"))
+    alice = only(log.audit(bundles={"oracle": Oracle(), "doubter": Doubter()}))
+    assert [(one.field, one.expected) for one in alice.differences] == [
+        (
+            "predictions.batch.conversion",
+            log.contents(log.scores)[ALICE]["predictions"]["batch"]["conversion"] / 2,
+        )
+    ]
+    log.edit(log.scores, ALICE, put("predictions.batch.conversion", alice.differences[0].expected))
+    report = log.audit(bundles={"oracle": Oracle(), "doubter": Doubter()})
+    assert report.clean
+    assert report.bundles == {"doubter": 1, "oracle": 4}
+    assert report.predictions_checked == 5
+
+
+def test_scores_of_a_bundle_that_is_gone_are_counted_and_named() -> None:
+    log = a_day()
+    log.edit(log.scores, ALICE, put("models.bundle", "gone"))
+    report = log.audit(bundles={"oracle": Oracle()})
+    assert report.clean
+    assert report.predictions_checked == 4
+    assert report.predictions_unchecked == {"bundle gone is not here": 1}
+    assert report.bundles == {"gone": 1, "oracle": 4}

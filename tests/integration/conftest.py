@@ -1,4 +1,4 @@
-"""One small bundle for the session, and one shop a test."""
+"""One shop a test."""
 
 from __future__ import annotations
 
@@ -9,18 +9,12 @@ import pytest
 from shop import Shop
 
 from clickstream.infra.settings import Settings
-from clickstream.models import bundle as bundles
-from clickstream.models.training import TrainingSession, train
-from clickstream.producer.synthetic import synthetic_dataset
 
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real bundle, trained on synthetic sessions."""
-    dataset = synthetic_dataset(1_200, seed=7)
-    sessions = [TrainingSession(*session) for session in dataset.sessions()]
-    fitted = train(sessions, data_sha256=dataset.sha256, data_name=dataset.name, split="random")
-    return bundles.write(fitted, tmp_path_factory.mktemp("bundles")).path
+def bundle(synthetic_bundle: Path) -> Path:
+    """What the consumers score with."""
+    return synthetic_bundle
 
 
 @pytest.fixture

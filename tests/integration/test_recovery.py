@@ -34,12 +34,14 @@ def run_to_the_end(shop: Shop, settings: Settings | None = None) -> None:
 
 
 # A wipe comes with the first claim, a republication after a death between Redis and Kafka.
-DEATHS = ("after_wipe", "after_claim", "after_poll", "after_load", "after_score", "after_commit",
-          "after_republish", "after_produce", "after_publish", "after_trim")  # fmt: skip
+DEATHS = ("after_wipe", "after_claim", "after_reconcile", "after_poll", "after_load", "after_score",
+          "between_commits", "after_commit", "after_republish", "after_produce", "after_publish",
+          "after_trim")  # fmt: skip
 
 
 def test_each_failpoint_is_drilled() -> None:
-    assert set(DEATHS) == set(FAILPOINTS)
+    """A partition is given up in a rebalance, which takes two: that death is drilled in tests/chaos."""
+    assert {*DEATHS, "after_give_up"} == set(FAILPOINTS)
 
 
 @pytest.mark.parametrize("instance", ["one", None], ids=["stable identity", "no identity"])
@@ -56,6 +58,21 @@ def test_a_death_between_any_two_steps_loses_and_repeats_nothing(shop: Shop, ins
         assert consumer.wait(40) == -signal.SIGKILL, consumer.last_words()
     run_to_the_end(shop)
     assert_exactly_once(shop, 700)
+
+
+def test_who_reads_uncommitted_records_sees_copies_after_a_kill_and_who_reads_committed_ones_does_not(
+    shop: Shop,
+) -> None:
+    shop.publish(plan_of(shop.settings, 300))
+    settings = shop.settings.model_copy(update=SMALL_STEPS)
+    consumer = shop.consumer("one", failpoint="after_produce:2", settings=settings)
+    assert consumer.wait(40) == -signal.SIGKILL, consumer.last_words()
+    run_to_the_end(shop)
+    committed = [score["score_id"] for score in shop.scores()]
+    uncommitted = [score["score_id"] for score in shop.scores(committed_only=False)]
+    assert len(set(committed)) == len(committed) == 300
+    assert set(uncommitted) == set(committed)
+    assert len(uncommitted) > len(committed)
 
 
 def test_a_consumer_killed_in_mid_replay_is_replaced(shop: Shop) -> None:

@@ -1,8 +1,7 @@
-"""One small bundle for all tests of the models, and the real dataset where it is at hand."""
+"""One small bundle for all tests of the models."""
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +12,7 @@ from threadpoolctl import threadpool_limits
 from clickstream.models.bundle import Bundle, Fitted, write
 from clickstream.models.case import Example
 from clickstream.models.training import TrainingSession, example, train
-from clickstream.producer.dataset import read_dataset
 from models.shop import visits
-
-ARCHIVE = "clickstream+data+for+online+shopping.zip"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,18 +47,3 @@ def bundle(fitted: Fitted, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def copied(bundle: Bundle, tmp_path: Path) -> Path:
     """A copy of the bundle that a test may damage."""
     return Path(shutil.copytree(bundle.path, tmp_path / "bundles" / bundle.id))
-
-
-@pytest.fixture(scope="session")
-def dataset_path() -> Path:
-    """The file of UCI 553: CLICKSTREAM_DATA, or beside the repository."""
-    given = os.environ.get("CLICKSTREAM_DATA")
-    path = Path(given) if given else Path(__file__).parents[3] / "shared" / "data" / ARCHIVE
-    if not path.is_file():
-        pytest.skip(f"needs the dataset: set CLICKSTREAM_DATA ({path} is not there)")
-    return path
-
-
-@pytest.fixture(scope="session")
-def real_sessions(dataset_path: Path) -> list[TrainingSession]:
-    return [TrainingSession(*session) for session in read_dataset(dataset_path).sessions()]

@@ -19,31 +19,28 @@ def visits(count: int, seed: int = 7) -> list[TrainingSession]:
     rng = random.Random(seed)
     days = sorted(rng.randrange(DAYS) for _ in range(count))
     return [
-        TrainingSession(str(number), FIRST_DAY + datetime.timedelta(day), visit(rng))
+        TrainingSession(str(number), FIRST_DAY + datetime.timedelta(day), *visit(rng))
         for number, day in enumerate(days, 1)
     ]
 
 
-def visit(rng: random.Random) -> Session:
-    """One session: a fifth are a single click, one in fifteen is long, some stay with what is dear."""
+def visit(rng: random.Random) -> tuple[Session, list[Step]]:
+    """A session and its clicks: a fifth have one, one in fifteen has many, some stay with what is dear."""
     length = 1 if rng.random() < 0.2 else 2 + int(rng.expovariate(0.04 if rng.random() < 0.07 else 0.3))
     dear = rng.random() < 0.5
     roaming = 0.6 if rng.random() < 0.4 else 0.1
     category = rng.randrange(len(CATEGORIES))
-    session: Session | None = None
+    steps = []
     for order in range(1, length + 1):
         if rng.random() < roaming:
             category = rng.randrange(len(CATEGORIES))
         model = rng.randrange(MODELS // 2) + (MODELS // 2 if rng.random() < (0.8 if dear else 0.3) else 0)
         page = min(5, 1 + int(rng.expovariate(1.2)) + order // 12)
-        step = click(order, category, model, page)
-        if session is None:
-            session = Session.open(step, 0)
-        else:
-            session.add(step, 0)
-    if session is None:
-        raise ValueError("a visit has at least one click")
-    return session
+        steps.append(click(order, category, model, page))
+    session = Session.open(steps[0], 0)
+    for step in steps[1:]:
+        session.add(step, 0)
+    return session, steps
 
 
 def click(order: int, category: int, model: int, page: int) -> Step:

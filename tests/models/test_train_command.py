@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 import typer
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from clickstream.app.cli.train import train
-from clickstream.infra.errors import MissingFileError
+from clickstream.infra.errors import BundleError, MissingFileError, UsageError
 from clickstream.models.bundle import load_bundle
+from clickstream.models.evaluation import EVALUATION, Evaluation
+from clickstream.models.training import example
+from models.shop import visits
 
 app = typer.Typer()
 app.command()(train)
@@ -34,20 +37,56 @@ def small(dataset_path: Path, tmp_path: Path) -> Path:
     return path
 
 
+def run(*words: str) -> Result:
+    return CliRunner().invoke(app, words, catch_exceptions=False)
+
+
 def test_train_writes_a_bundle_puts_it_in_use_and_says_what_the_labels_are(
     small: Path, tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
-    result = CliRunner().invoke(
-        app, ["--data", str(small), "--home", str(home), "--seed", "7"], catch_exceptions=False
-    )
+    result = run("--data", str(small), "--home", str(home), "--seed", "7")
     assert result.exit_code == 0
     bundle = load_bundle(home / "bundles", "champion")
     assert bundle.manifest.seed == 7
     assert bundle.manifest.data.name == "small.csv"
     assert bundle.id in result.output
     assert "proxy" in result.output
-    assert f"{bundle.manifest.figures['batch']['auc']:.3f}" in result.output
+    evaluation = Evaluation.model_validate_json((bundle.path / EVALUATION).read_bytes())
+    auc = evaluation.figures["batch"]["auc"]
+    for figure in (auc.value, auc.low, auc.high, evaluation.choice_of_k[0].silhouette):
+        assert f"{figure:.3f}" in result.output
+
+
+def test_one_set_is_fitted_and_the_other_taken_over_from_the_bundle_in_use(
+    small: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    common = ("--data", str(small), "--home", str(home))
+    with pytest.raises(BundleError, match="no bundle is in use"):
+        run(*common, "--set", "prefix")
+    assert run(*common).exit_code == 0
+    first = load_bundle(home / "bundles")
+    with pytest.raises(UsageError, match="seed 42 \\(here 43\\)"):
+        run(*common, "--set", "reference", "--seed", "43")
+    with pytest.raises(UsageError, match="split time \\(here random\\)"):
+        run(*common, "--set", "prefix", "--split", "random")
+    result = run(*common, "--set", "prefix")
+    assert "published models" not in result.output
+    assert f"against {first.id}: adjusted Rand index 1.000" in " ".join(result.output.split())
+    second = load_bundle(home / "bundles")
+    assert second.id != first.id
+    assert second.manifest.figures == first.manifest.figures
+    assert second.manifest.files["online.pickle"] == first.manifest.files["online.pickle"]
+    cases = [example(visit.session).case for visit in visits(200)]
+    assert second.predict(cases) == first.predict(cases)
+
+
+def test_sources_of_sessions_exclude_each_other(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--from-topic stands together"):
+        run("--home", str(tmp_path), "--from-topic", "--synthetic", "1000")
+    with pytest.raises(UsageError, match="without --from-topic"):
+        run("--home", str(tmp_path), "--synthetic", "1000", "--clicks-topic", "clicks")
 
 
 def test_without_data_it_says_where_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

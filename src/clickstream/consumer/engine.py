@@ -9,7 +9,7 @@
 
 A kill between any two of them loses and repeats nothing: recovery.py says why. Every fault has one way
 back: drop all claims, recover all assigned partitions. A step ends before the next poll, so a partition
-that was taken away has no step in flight.
+that was taken away has no step in flight. A newly promoted bundle is taken between two steps.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from clickstream.consumer.monitor import Monitor
 from clickstream.consumer.partition import Refused
+from clickstream.consumer.promotion import Promotions
 from clickstream.consumer.publisher import Publisher
 from clickstream.consumer.recovery import Claim, Recovery, SettingsChangedError, pack_online
 from clickstream.consumer.score import KEY_CAP, VALUE_CAP, DeadLetter
@@ -111,8 +113,10 @@ class Engine:
         self._publisher = Publisher(settings, aligned)
         rules = fingerprint(settings.rules | {"fold": FOLD_VERSION})
         self._scorer = Scorer(bundle, settings.clicks_topic, rules)
+        self.monitor = Monitor(self.stats, settings.scores_topic, bundle.id)
         self._consumer = GroupConsumer(settings, settings.clicks_topic)
         self._recovery = Recovery(settings, self._topic, self._consumer, self._store, self._publisher, bundle)
+        self._promotions = Promotions(settings)
         self._claims: dict[int, Claim] = {}
         self._refused: dict[int, RefusedError] = {}
         self._heartbeats: Producer | None = None
@@ -156,6 +160,7 @@ class Engine:
 
     def _turn(self) -> bool:
         """One poll and its step. True when there was something to do and it worked."""
+        self._take_promoted()
         with self.stats.stage("poll"):
             polled = self._consumer.poll(_POLL_MS, self._settings.max_poll_records)
             # Taken here, before the heartbeat thread can lose it: Kafka checks it in the transaction.
@@ -173,6 +178,20 @@ class Engine:
             self._publish({}, membership)
         return bool(records or recovered)
 
+    def _take_promoted(self) -> None:
+        """Use a newly promoted bundle from here on; its online models start from its own warm start.
+
+        What Redis holds of the former online models is overwritten with the next lesson, and not read before:
+        it says which bundle it belongs to.
+        """
+        bundle = self._promotions.newer_than(self._scorer.bundle)
+        if bundle is None:
+            return
+        log.info("took the promoted bundle", bundle=bundle.id, before=self._scorer.bundle.id)
+        self._scorer.bundle = self._recovery.bundle = bundle
+        for claim in self._claims.values():
+            claim.online = bundle.online()
+
     def _take_assignment(self, membership: Membership) -> set[int]:
         """Make the claims equal to the assignment; the partitions that were claimed anew."""
         assigned = self._consumer.assignment()
@@ -186,6 +205,7 @@ class Engine:
             self._refused.pop(partition, None)
             if self._claims.pop(partition, None) is not None:
                 log.info("gave up", partition=partition)
+                failpoint("after_give_up")
         missing = assigned - self._claims.keys()
         self._refused = {p: error for p, error in self._refused.items() if p in missing}
         for partition in sorted(missing - self._refused.keys()):
@@ -242,6 +262,7 @@ class Engine:
             for partition, records in polled.items():
                 claim = self._claims[partition]
                 self._commit(claim, records[-1].offset + 1, outboxes[partition], partition in learned)
+                failpoint("between_commits")
         failpoint("after_commit")
         self.stats.steps += 1
         self.stats.records += sum(len(records) for records in polled.values())
@@ -316,6 +337,8 @@ class Engine:
                 self._store.trim(claim.partition, claim.token, claim.applied)
         failpoint("after_trim")
         self.stats.transactions += 1
+        with self.stats.stage("monitor"):
+            self.monitor.published(outboxes)
         for outbox in outboxes.values():
             for record in outbox:
                 if record.topic == self._settings.scores_topic:

@@ -97,7 +97,7 @@ def pack_online(bundle_id: str, state: bytes) -> bytes:
 
 
 class Recovery:
-    """Claims partitions of one topic for one consumer."""
+    """Claims partitions of one topic for one consumer. `bundle` is the one whose online models they get."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class Recovery:
         self._consumer = consumer
         self._store = store
         self._publisher = publisher
-        self._bundle = bundle
+        self.bundle = bundle
         self._rules = Rules(**settings.rules)
         self.description = describe_settings(settings)
 
@@ -142,6 +142,7 @@ class Recovery:
                 f"partition {partition} needs the log from offset {claim.applied}; it holds {begin} to {end}",
                 f"Retention deleted it, or the topic was created anew. {_START_OVER}",
             )
+        failpoint("after_reconcile")
         self._consumer.start(partition, claim.applied)
         log.info(
             "claimed",
@@ -276,7 +277,7 @@ class Recovery:
             partition=partition,
             token=token,
             logic=logic,
-            online=self._bundle.online(),
+            online=self.bundle.online(),
             applied=start,
             stored=None,
             committed=c,
@@ -287,11 +288,11 @@ class Recovery:
 
     def _online(self, packed: bytes | None) -> OnlineModels:
         owner, _, state = (packed or b"").partition(b"\n")
-        if owner == self._bundle.id.encode():
-            return self._bundle.online(state)
+        if owner == self.bundle.id.encode():
+            return self.bundle.online(state)
         if packed:
             log.info("online models start from this bundle's warm start", state_of=owner.decode())
-        return self._bundle.online()
+        return self.bundle.online()
 
     def _refuse_other_settings(self, partition: int, settings: str, partitions: int, open_: int) -> None:
         if not settings or open_ == 0:

@@ -46,7 +46,7 @@ def case_of(closed: Closed) -> Case:
 
 
 class Scorer:
-    """Scores windows with one bundle. `settings` is the fingerprint that goes into each score."""
+    """Scores windows. `bundle` is the one to ask, `settings` the fingerprint that goes into each score."""
 
     def __init__(self, bundle: Bundle, topic: str, settings: str) -> None:
         self.bundle = bundle

@@ -10,7 +10,7 @@ import struct
 import subprocess
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from clickstream.infra.child import HOST, free_port, tied_to_parent
@@ -37,14 +37,14 @@ _NODE = """\
 process.roles={roles}
 node.id=1
 listeners={listeners}
-listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map={protocols}
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@{controller}
 log.dirs=topics
 """
 
 _BROKER = """\
-advertised.listeners=BROKER://{address}
+advertised.listeners={advertised}
 inter.broker.listener.name=BROKER
 
 auto.create.topics.enable=false
@@ -93,7 +93,8 @@ class EmbeddedKafka(Server):
     """One Kafka broker, its own controller, with the data in `folder` and the jars in `cache`.
 
     `cache` is, unless given, that of the user's settings. It is filled by the first start anywhere, from
-    Maven Central. `notify` gets a line when that begins.
+    Maven Central. `notify` gets a line when that begins. `doors` are addresses (host:port) of proxies: the
+    broker listens on a port of its own behind each, `door_ports`, and sends who comes that way there again.
     """
 
     name = "Kafka"
@@ -105,10 +106,13 @@ class EmbeddedKafka(Server):
         port: int | None = None,
         cache: Path | None = None,
         notify: Notify = lambda _: None,
+        doors: Sequence[str] = (),
     ) -> None:
         super().__init__(folder, port)
         self._cache = cache or Settings().home / "kafka"
         self._notify = notify
+        self._doors = doors
+        self.door_ports = [free_port() for _ in doors]
 
     @property
     def bootstrap(self) -> str:
@@ -123,11 +127,14 @@ class EmbeddedKafka(Server):
         (self.folder / "tmp").mkdir()
 
         controller = self._free_address()
-        listeners = f"BROKER://{self.address},CONTROLLER://{controller}"
+        ways = {"BROKER": (self.address, self.address)}
+        for number, (door, port) in enumerate(zip(self._doors, self.door_ports, strict=True)):
+            ways[f"DOOR{number}"] = (f"{HOST}:{port}", door)
+        listeners = {name: behind for name, (behind, _) in ways.items()} | {"CONTROLLER": controller}
         self._write(
             "broker",
-            _NODE.format(roles="broker,controller", listeners=listeners, controller=controller)
-            + _BROKER.format(address=self.address),
+            _node("broker,controller", listeners)
+            + _BROKER.format(advertised=_addresses({name: door for name, (_, door) in ways.items()})),
             _LOGGING.format(pattern="%d %p %c{1} %m%n", logger="kafka.server.KafkaRaftServer", level="INFO"),
         )
         if self._meta.exists():
@@ -185,7 +192,7 @@ class EmbeddedKafka(Server):
         controller = self._free_address()
         self._write(
             "controller",
-            _NODE.format(roles="controller", listeners=f"CONTROLLER://{controller}", controller=controller)
+            _node("controller", {"CONTROLLER": controller})
             + f"broker.session.timeout.ms={_RETIRE_AFTER_MS}\n",
             _LOGGING.format(
                 pattern="%r %m%n", logger="org.apache.kafka.controller.QuorumController", level="DEBUG"
@@ -232,6 +239,21 @@ class EmbeddedKafka(Server):
             return False
         cluster = self._meta.read_text(encoding="ascii").split("cluster.id=")[1].split()[0]
         return answer[4:8] == struct.pack(">i", 1) and cluster.encode() in answer
+
+
+def _node(roles: str, listeners: Mapping[str, str]) -> str:
+    # Kafka wants a protocol for the listener between brokers where there is none, too.
+    protocols = ",".join(f"{name}:PLAINTEXT" for name in {"BROKER": "", **listeners})
+    return _NODE.format(
+        roles=roles,
+        listeners=_addresses(listeners),
+        protocols=protocols,
+        controller=listeners["CONTROLLER"],
+    )
+
+
+def _addresses(listeners: Mapping[str, str]) -> str:
+    return ",".join(f"{name}://{address}" for name, address in listeners.items())
 
 
 def _main(role: str) -> list[str]:

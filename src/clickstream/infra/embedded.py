@@ -29,12 +29,14 @@ from clickstream.infra.server import Server
 
 __all__ = ["EmbeddedKafka", "EmbeddedValkey", "Servers", "embedded_servers"]
 
+Persistence = Literal["everysec", "always", "off"]
+
 
 class EmbeddedValkey(Server):
     """One Valkey, with the data in `folder`.
 
     `persistence` says when a write is on disk: "always" before it is answered, "everysec" within a second
-    (neither loses anything when only the process dies), "off" never.
+    (neither loses anything when only the process dies), "off" never. It counts from the next start.
     """
 
     name = "Valkey"
@@ -44,10 +46,10 @@ class EmbeddedValkey(Server):
         self,
         folder: Path,
         port: int | None = None,
-        persistence: Literal["everysec", "always", "off"] = "everysec",
+        persistence: Persistence = "everysec",
     ) -> None:
         super().__init__(folder, port)
-        self._persistence = persistence
+        self.persistence: Persistence = persistence
 
     @property
     def url(self) -> str:
@@ -73,8 +75,8 @@ class EmbeddedValkey(Server):
             "--maxmemory-policy",
             "noeviction",
         ]
-        if self._persistence != "off":
-            command += ["--appendonly", "yes", "--appendfsync", self._persistence]
+        if self.persistence != "off":
+            command += ["--appendonly", "yes", "--appendfsync", self.persistence]
         return command
 
     def _answers(self) -> bool:

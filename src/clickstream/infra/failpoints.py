@@ -15,6 +15,7 @@ FAILPOINTS: dict[str, str] = {
     "after_poll": "records were read, nothing was done with them",
     "after_load": "states were loaded",
     "after_score": "online models learned in memory, nothing is written",
+    "between_commits": "one partition's part of the step is in Redis, perhaps not the others'",
     "after_commit": "state, outbox and applied offset are in Redis, nothing is in Kafka",
     "after_produce": "scores and offsets are in an open transaction",
     "after_publish": "the transaction is committed, the outbox is not trimmed",
@@ -22,6 +23,8 @@ FAILPOINTS: dict[str, str] = {
     "after_claim": "a partition was claimed in Redis, nothing was recovered",
     "after_wipe": "a partition's state was wiped to be rebuilt",
     "after_republish": "a former owner's outbox was published, not trimmed",
+    "after_reconcile": "a partition's state was made to agree with the log, nothing of it was read",
+    "after_give_up": "a partition was given up in a rebalance",
 }
 
 

@@ -381,6 +381,10 @@ class GroupConsumer:
         """Records by partition, in offset order; empty when none came in time."""
         with translated(f"reading {self._topic}", self._settings):
             polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=max_records)
+        # A join that outlasts a poll is taken up by the next one only while the client sees a reason to join.
+        # New metadata is none any more once a join has begun: the member would stay without heartbeats.
+        if self._consumer._coordinator._join_task is not None:
+            self.rejoin()
         return {tp.partition: records for tp, records in polled.items()}
 
     def assignment(self) -> frozenset[int]:

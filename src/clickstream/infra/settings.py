@@ -11,10 +11,13 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from clickstream.infra.errors import ConfigurationError
+
+SHORTEST_KEY = 32
+"""Characters of a key for bundles: as many bytes as the hash gives (RFC 2104, section 3)."""
 
 _UNITS = {"ms": 1, "s": 1_000, "min": 60_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
@@ -39,6 +42,16 @@ def format_duration(ms: int) -> str:
         if ms and ms % _UNITS[unit] == 0:
             return f"{ms // _UNITS[unit]}{unit}"
     return f"{ms}ms"
+
+
+def _long_enough(key: SecretStr) -> SecretStr:
+    length = len(key.get_secret_value())
+    if length < SHORTEST_KEY:
+        raise ValueError(
+            f"a key has {SHORTEST_KEY} characters or more, as `openssl rand -hex 32` writes it;"
+            f" this has {length}"
+        )
+    return key
 
 
 _DURATION = BeforeValidator(parse_duration)
@@ -107,6 +120,14 @@ class Settings(BaseSettings):
     patience: Duration = Field(10_000, description="longest wait for one answer of a server")
 
     bundle: str = Field("champion", description="bundle id, path of a bundle, or champion")
+    bundle_key: Annotated[SecretStr, AfterValidator(_long_enough)] | None = Field(
+        None, description="key that bundles are signed with; with one, others are refused"
+    )
+    bundle_key_file: Path | None = Field(None, description="file with that key, instead of bundle_key")
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
+        0, description="port of the metrics of a consumer, its own for each; 0 = none"
+    )
+    metrics_host: str = Field("127.0.0.1", description="address that metrics are served on")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
 
@@ -119,6 +140,8 @@ class Settings(BaseSettings):
             )
         if re.search(r"[{}\s]", self.group + self.clicks_topic):
             raise ValueError("group and clicks_topic must not contain braces or blanks")
+        if self.bundle_key is not None and self.bundle_key_file is not None:
+            raise ValueError("bundle_key and bundle_key_file are both set; one is enough")
         return self
 
     @property
@@ -154,6 +177,9 @@ def as_environment(settings: Settings) -> dict[str, str]:
     return variables
 
 
+_SECRETS = frozenset(name for name, field in Settings.model_fields.items() if "SecretStr" in repr(field))
+
+
 def fingerprint(rules: dict[str, int]) -> str:
     """Twelve hexadecimal digits that differ when any rule differs."""
     text = ";".join(f"{name}={rules[name]}" for name in sorted(rules))
@@ -172,7 +198,7 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         problems = [
             f"{'CLICKSTREAM_' + str(part['loc'][0]).upper() if part['loc'] else 'settings'}: {part['msg']}"
-            + (f" (got {part['input']!r})" if part["loc"] and "password" not in str(part["loc"][0]) else "")
+            + (f" (got {part['input']!r})" if part["loc"] and part["loc"][0] not in _SECRETS else "")
             for part in error.errors()
         ]
         raise ConfigurationError(

@@ -1,37 +1,54 @@
 """The honest models: conversion and revenue from set `prefix`, which never sees the deciding click.
 
 Gradient-boosted histograms on nineteen numbers, two categories, and the last product seen, which carries
-most of what can be known. The product enters as a target encoding, cross-fitted on the training sessions.
-There is no input of time: the dataset holds none, and the event times of a replay are made up.
+most of what can be known: it enters as what follows it, see products.py. There is no input of time: the
+dataset holds none, and the event times of a replay are made up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.model_selection import KFold
-from sklearn.preprocessing import TargetEncoder
 
-from clickstream.features.outcome import Outcome
 from clickstream.features.vector import Features
+from clickstream.models.calibration import UNCALIBRATED, Calibration, choose_calibration
 from clickstream.models.case import Artefact, Floats
+from clickstream.models.examples import Evidence
 from clickstream.models.inputs import Vocabulary
 from clickstream.models.matrix import RICH, numbers, one_hot
+from clickstream.models.products import FOLDS, ProductTable, learn_tables
 
 CATEGORIES = ("first_category", "last_category")
 
-# There is little to learn, and larger trees learn the noise: three leaves foretold June best after April and
-# May (AUC 0.623; four leaves 0.622, eight 0.617).
-CLASSIFIER = {"max_iter": 100, "max_leaf_nodes": 3, "learning_rate": 0.05, "early_stopping": False}
-REGRESSOR = {"max_iter": 50, "max_leaf_nodes": 4, "learning_rate": 0.1, "early_stopping": False}
+Parameters = Mapping[str, Any]
 
-SMOOTHING = 30.0
-"""Sessions that the overall mean counts for in a product's encoding (Micci-Barreca 2001)."""
+Division = tuple[NDArray[np.intp], NDArray[np.intp]]
+"""Places of sessions to fit on, and of sessions to judge on."""
 
-FOLDS = 5
+# There is little to learn, and larger trees learn the noise.
+CLASSIFIER: Parameters = {"max_iter": 100, "max_leaf_nodes": 3, "learning_rate": 0.05}
+REGRESSOR: Parameters = {"max_iter": 80, "max_leaf_nodes": 4, "learning_rate": 0.1}
+
+
+class BatchParameters(NamedTuple):
+    """Of the two gradient boostings."""
+
+    conversion: Parameters = CLASSIFIER
+    revenue: Parameters = REGRESSOR
+
+
+class Fold(NamedTuple):
+    """One division of the training sessions, with the inputs as a model sees them."""
+
+    fit: Floats
+    target: Floats
+    test: Floats
+    truth: Floats
 
 
 class BatchModels:
@@ -39,54 +56,129 @@ class BatchModels:
 
     def __init__(self, artefact: Artefact, vocabulary: Vocabulary) -> None:
         self.artefact = artefact
-        self._vocabulary = vocabulary
+        self.vocabulary = vocabulary
         self._conversion = artefact["conversion"]
         self._revenue = artefact["revenue"]
-        self._converting, self._usual_conversion = _table(artefact["conversion_by_product"])
-        self._earning, self._usual_revenue = _table(artefact["revenue_by_product"])
+        self._converting = ProductTable(**artefact["conversion_by_product"])
+        self._earning = ProductTable(**artefact["revenue_by_product"])
+        self._calibration = Calibration(**artefact["calibration"])
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether `conversion` differs from `uncalibrated`."""
+        return self._calibration.method != "none"
+
+    @property
+    def inputs(self) -> list[str]:
+        """The feature that each column of `matrix` comes from."""
+        indicators = [name for name in CATEGORIES for _ in self.vocabulary.values[name]]
+        return ["last_product", *RICH, *indicators, "last_product"]
+
+    def matrix(self, rows: Sequence[Features]) -> Floats:
+        """What both models look at, shape (n, len(inputs)). `rows` are of set `prefix`.
+
+        The last product stands in the first column for the one, in the last for the other.
+        """
+        products = [row["last_product"] for row in rows]
+        evidence = _evidence(rows, self.vocabulary)
+        matrix = np.empty((len(rows), evidence.shape[1] + 2))
+        matrix[:, 0] = self._converting.of(products)
+        matrix[:, 1:-1] = evidence
+        matrix[:, -1] = self._earning.of(products)
+        return matrix
+
+    def uncalibrated(self, matrix: Floats) -> Floats:
+        """Probability of conversion as the trees say it, shape (n,)."""
+        probability: Floats = self._conversion.predict_proba(matrix[:, :-1])[:, 1]
+        return probability
+
+    def conversion(self, matrix: Floats) -> Floats:
+        """Probability of conversion, shape (n,)."""
+        return self._calibration.apply(self.uncalibrated(matrix))
+
+    def revenue(self, matrix: Floats) -> Floats:
+        """Expected revenue, shape (n,)."""
+        expected: Floats = self._revenue.predict(matrix[:, 1:])
+        return expected
 
     def predict(self, rows: Sequence[Features]) -> tuple[Floats, Floats]:
         """Probability of conversion and expected revenue, each of shape (n,). `rows` are of set `prefix`."""
-        evidence = _evidence(rows, self._vocabulary)
-        matrix = np.empty((len(rows), evidence.shape[1] + 1))
-        matrix[:, :-1] = evidence
-        products = [row["last_product"] for row in rows]
-        matrix[:, -1] = [self._converting.get(product, self._usual_conversion) for product in products]
-        conversion: Floats = self._conversion.predict_proba(matrix)[:, 1]
-        matrix[:, -1] = [self._earning.get(product, self._usual_revenue) for product in products]
-        revenue: Floats = self._revenue.predict(matrix)
-        return conversion, revenue
+        matrix = self.matrix(rows)
+        return self.conversion(matrix), self.revenue(matrix)
 
 
 def fit_batch(
-    rows: Sequence[Features], outcomes: Sequence[Outcome], vocabulary: Vocabulary, seed: int
+    evidence: Evidence, vocabulary: Vocabulary, seed: int, parameters: BatchParameters | None = None
 ) -> BatchModels:
-    """Fit both models on rows of set `prefix` and what became of their sessions."""
-    evidence = _evidence(rows, vocabulary)
-    products = np.array([row["last_product"] for row in rows], dtype=object)[:, None]
-    converted = np.array([outcome.converted for outcome in outcomes], dtype=int)
-    revenue = np.array([outcome.revenue for outcome in outcomes])
-    folds = KFold(FOLDS, shuffle=True, random_state=seed)
-    by_conversion = TargetEncoder(target_type="binary", smooth=SMOOTHING, cv=folds)
-    by_revenue = TargetEncoder(target_type="continuous", smooth=SMOOTHING, cv=folds)
-    # fit_transform encodes a session without its own fold; transform would show it its own outcome.
-    with_conversion = np.hstack([evidence, by_conversion.fit_transform(products, converted)])
-    with_revenue = np.hstack([evidence, by_revenue.fit_transform(products, revenue)])
+    """Fit both models on the sessions that have evidence."""
+    chosen = parameters or BatchParameters()
+    encoded = learn_tables(evidence, seed)
+    known = _evidence(evidence.rows, vocabulary)
+    conversion = classifier(chosen.conversion, seed)
+    revenue = regressor(chosen.revenue, seed)
     artefact = {
-        "conversion": HistGradientBoostingClassifier(random_state=seed, **CLASSIFIER).fit(
-            with_conversion, converted
-        ),
-        "revenue": HistGradientBoostingRegressor(random_state=seed, **REGRESSOR).fit(with_revenue, revenue),
-        "conversion_by_product": by_conversion,
-        "revenue_by_product": by_revenue,
+        "conversion": conversion.fit(np.column_stack([encoded.converting, known]), evidence.converted),
+        "revenue": revenue.fit(np.column_stack([known, encoded.earning]), evidence.revenue),
+        "conversion_by_product": encoded.tables.converting._asdict(),
+        "revenue_by_product": encoded.tables.earning._asdict(),
+        "calibration": UNCALIBRATED._asdict(),
     }
     return BatchModels(artefact, vocabulary)
 
 
+def classifier(parameters: Parameters, seed: int) -> HistGradientBoostingClassifier:
+    """The model of conversion, not fitted."""
+    return HistGradientBoostingClassifier(random_state=seed, early_stopping=False, **parameters)
+
+
+def regressor(parameters: Parameters, seed: int) -> HistGradientBoostingRegressor:
+    """The model of revenue, not fitted."""
+    return HistGradientBoostingRegressor(random_state=seed, early_stopping=False, **parameters)
+
+
+def folds(
+    evidence: Evidence, divisions: Iterable[Division], vocabulary: Vocabulary, seed: int
+) -> Iterator[tuple[Fold, Fold]]:
+    """Of each division of the sessions, the folds of conversion and of revenue.
+
+    The tables of products are those of the sessions fitted on: a fold knows nothing of those it is judged on.
+    """
+    known = _evidence(evidence.rows, vocabulary)
+    products = [row["last_product"] for row in evidence.rows]
+    converted, revenue = evidence.converted, evidence.revenue
+    for fit, test in divisions:
+        encoded = learn_tables(evidence.at(fit), seed)
+        shown = [products[place] for place in test]
+        converting = np.array(encoded.tables.converting.of(shown))
+        earning = np.array(encoded.tables.earning.of(shown))
+        yield (
+            Fold(
+                np.column_stack([encoded.converting, known[fit]]),
+                converted[fit],
+                np.column_stack([converting, known[test]]),
+                converted[test],
+            ),
+            Fold(
+                np.column_stack([known[fit], encoded.earning]),
+                revenue[fit],
+                np.column_stack([known[test], earning]),
+                revenue[test],
+            ),
+        )
+
+
+def calibrate(models: BatchModels, evidence: Evidence, vocabulary: Vocabulary, seed: int) -> BatchModels:
+    """The same models, with probabilities calibrated where that helps on these, their training sessions."""
+    parameters = {name: models.artefact["conversion"].get_params()[name] for name in CLASSIFIER}
+    division = list(KFold(FOLDS, shuffle=True, random_state=seed).split(evidence.rows))
+    forecast = np.empty(len(evidence.rows))
+    for (_, test), (fold, _) in zip(division, folds(evidence, division, vocabulary, seed), strict=True):
+        forecast[test] = (
+            classifier(parameters, seed).fit(fold.fit, fold.target).predict_proba(fold.test)[:, 1]
+        )
+    calibration = choose_calibration(evidence.converted, forecast, seed)
+    return BatchModels({**models.artefact, "calibration": calibration._asdict()}, models.vocabulary)
+
+
 def _evidence(rows: Sequence[Features], vocabulary: Vocabulary) -> Floats:
     return np.hstack([numbers(rows, RICH), one_hot(rows, CATEGORIES, vocabulary)])
-
-
-def _table(encoder: Any) -> tuple[dict[str, float], float]:
-    products, means = encoder.categories_[0].tolist(), encoder.encodings_[0].tolist()
-    return dict(zip(products, means, strict=True)), float(encoder.target_mean_)

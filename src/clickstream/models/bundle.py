@@ -1,9 +1,8 @@
 """The bundle: the artefact of training on disk, and the scorers read from it.
 
 A bundle is a folder: `manifest.json` and the files that it names. It is written whole under a temporary
-name and renamed, so a reader finds all of it or nothing. It is verified whole before any pickle is opened:
-format, names, versions, feature definitions, sizes, hashes; and what was hashed is what is opened, not the
-file read a second time.
+name and renamed, so a reader finds all of it or nothing. It is verified whole before any pickle is opened,
+see verification.py; the evaluation and the reports are checked with the rest, and not parsed.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import datetime
 import hashlib
 import io
 import os
+import pickle
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import joblib
-from pydantic import ValidationError
 from threadpoolctl import ThreadpoolController
 
 from clickstream.features.vector import Features
@@ -30,24 +29,27 @@ from clickstream.models.batch import BatchModels
 from clickstream.models.case import Artefact, Case, Prediction, Regressor, prediction
 from clickstream.models.champion import locate
 from clickstream.models.clusters import NAMES, Clusters
+from clickstream.models.evaluation import EVALUATION, Evaluation
 from clickstream.models.inputs import Vocabulary
-from clickstream.models.manifest import (
-    MANIFEST,
-    MOST_BYTES,
-    Contents,
-    FileEntry,
-    Manifest,
-    check_made_for_us,
-    check_unchanged,
-    parse_manifest,
-    seal,
-)
+from clickstream.models.manifest import MANIFEST, Contents, FileEntry, Manifest, seal, with_reports
 from clickstream.models.online import BaseRates, OnlineModels, read_state
 from clickstream.models.reference import ReferenceModels
+from clickstream.models.signature import SIGNATURE, signature, signing_key
+from clickstream.models.verification import Verified, verify
 
-__all__ = ["Bundle", "Case", "Fitted", "Manifest", "Prediction", "load_bundle", "write"]
+__all__ = ["Bundle", "Case", "Fitted", "Manifest", "Prediction", "load_bundle", "open_bundle", "write"]
 
-_FILES = ("batch.joblib", "clusters.joblib", "inputs.json", "online.pickle", "reference.joblib")
+# What opening a file of another version of this program may raise, by the documentation of `pickle` and by
+# trial; pydantic's ValidationError is a ValueError.
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
 
 
 class Fitted(NamedTuple):
@@ -59,6 +61,7 @@ class Fitted(NamedTuple):
     batch: BatchModels
     reference: ReferenceModels
     online: bytes
+    evaluation: Evaluation
 
 
 class Bundle:
@@ -68,16 +71,18 @@ class Bundle:
         id: name of the bundle, which sorts by time of training.
         path: its folder.
         manifest: everything known about it.
+        batch, reference, clusters: the fitted scikit-learn models.
+        vocabulary: the values that they know.
     """
 
     def __init__(self, path: Path, manifest: Manifest, files: dict[str, bytes]) -> None:
         self.id = manifest.id
         self.path = path
         self.manifest = manifest
-        self._vocabulary = Vocabulary.model_validate_json(files["inputs.json"])
-        self._clusters = Clusters(_open(files["clusters.joblib"]))
-        self._batch = BatchModels(_open(files["batch.joblib"]), self._vocabulary)
-        self._reference = ReferenceModels(_open(files["reference.joblib"]), self._vocabulary)
+        self.vocabulary = Vocabulary.model_validate_json(files["inputs.json"])
+        self.clusters = Clusters(_open(files["clusters.joblib"]))
+        self.batch = BatchModels(_open(files["batch.joblib"]), self.vocabulary)
+        self.reference = ReferenceModels(_open(files["reference.joblib"]), self.vocabulary)
         self._warm_start = files["online.pickle"]
         self._online_classes = frozenset(manifest.online_classes)
         self._base_rates = BaseRates(manifest.base_rates.conversion, manifest.base_rates.revenue)
@@ -94,9 +99,9 @@ class Bundle:
             return []
         whole = [case.reference for case in cases]
         with self._threads.limit(limits=1, user_api="openmp"):
-            clusters = self._clusters.predict(whole)
-            reference = _ask(self._reference, whole, self._base_rates)
-            batch = _ask(self._batch, [case.prefix for case in cases], self._base_rates)
+            clusters = self.clusters.predict(whole)
+            reference = _ask(self.reference, whole, self._base_rates)
+            batch = _ask(self.batch, [case.prefix for case in cases], self._base_rates)
         return [
             {
                 "batch": prediction(*honest, number, NAMES[number]),
@@ -114,35 +119,48 @@ class Bundle:
         """
         lessons, payload = (0, self._warm_start) if state is None else read_state(state, self.id)
         models = OnlineModels(
-            self.id, self._vocabulary, self._clusters, self._base_rates, self._online_classes, payload
+            self.id, self.vocabulary, self.clusters, self._base_rates, self._online_classes, payload
         )
         models.lessons = lessons
         return models
 
 
-def write(fitted: Fitted, folder: Path) -> Bundle:
-    """Write a new bundle into `folder`, which holds all bundles, and read it back.
+def write(fitted: Fitted, target: Settings | Path) -> Bundle:
+    """Write a new bundle, and read it back. It is signed where the settings have a key.
+
+    Args:
+        target: the settings, or the folder that holds all bundles.
 
     Raises:
         BundleError: what was written cannot be read.
+        ConfigurationError: there is a key, and it cannot be used.
         OSError: the disk is full or the folder cannot be written. Nothing is left behind.
     """
+    # Consumers read bundles and never write one: they do without the libraries of plots and templates.
+    from clickstream.models.card import render_card
+    from clickstream.models.report import render_report
+
+    folder, key = _place(target)
     files = {
         "batch.joblib": _close(fitted.batch.artefact),
         "clusters.joblib": _close(fitted.clusters.artefact),
         "inputs.json": fitted.vocabulary.model_dump_json().encode(),
         "online.pickle": fitted.online,
         "reference.joblib": _close(fitted.reference.artefact),
+        EVALUATION: fitted.evaluation.model_dump_json().encode(),
     }
-    entries = {
-        name: FileEntry(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
-        for name, content in files.items()
+    manifest = seal(fitted.contents, _entries(files), datetime.datetime.now(datetime.UTC))
+    reports = {
+        "model_card.md": render_card(manifest, fitted.evaluation).encode(),
+        "report.html": render_report(manifest, fitted.evaluation).encode(),
     }
-    manifest = seal(fitted.contents, entries, datetime.datetime.now(datetime.UTC))
+    manifest = with_reports(manifest, _entries(reports))
+    text = manifest.to_json()
+    signed = {} if key is None else {SIGNATURE: signature(text, key)}
     folder.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
     try:
-        for name, content in {**files, MANIFEST: manifest.to_json()}.items():
+        for name, content in {**files, **reports, MANIFEST: text, **signed}.items():
             with (draft / name).open("wb") as file:
                 file.write(content)
                 file.flush()
@@ -154,87 +172,53 @@ def write(fitted: Fitted, folder: Path) -> Bundle:
         with suppress(OSError):
             shutil.rmtree(draft)
         raise
-    return load_bundle(folder, manifest.id)
+    return load_bundle(target, manifest.id)
 
 
 def load_bundle(source: Settings | Path, name: str | Path | None = None) -> Bundle:
     """Verify a bundle and read it.
 
     Args:
-        source: the settings, or the folder that holds all bundles.
+        source: the settings, or the folder that holds all bundles: then no signature is asked for.
         name: `champion`, a bundle id, or the path of a bundle; by default what the settings name.
 
     Raises:
-        BundleError: it is missing, damaged, or made for other versions or features; says what differs and
-            what to do. No pickle was opened.
+        BundleError: it is missing, damaged, made for other versions or features, or not signed with the key
+            of the settings; says what differs and what to do. No pickle was opened.
+        ConfigurationError: the settings have a key that cannot be used.
     """
-    folder = source.bundles if isinstance(source, Settings) else source
+    folder, key = _place(source)
     if name is None:
         name = source.bundle if isinstance(source, Settings) else "champion"
-    path = locate(folder, name)
-    manifest, files = _verify(path)
+    return open_bundle(verify(locate(folder, name), key))
+
+
+def open_bundle(verified: Verified) -> Bundle:
+    """The scorers of a bundle that was verified. This opens its pickles.
+
+    Raises:
+        BundleError: its files do not hold what this version expects in them.
+    """
     try:
-        return Bundle(path, manifest, files)
-    except ValidationError as error:
+        return Bundle(verified.path, verified.manifest, verified.files)
+    except _UNREADABLE as error:
         raise BundleError(
-            f"inputs.json of bundle {path} is not what this version writes: {error}",
+            f"bundle {verified.path} is undamaged, and not what this version writes:"
+            f" {type(error).__name__}: {str(error)[:200]}",
             "Run `clickstream train` with this version.",
         ) from error
 
 
-def _verify(path: Path) -> tuple[Manifest, dict[str, bytes]]:
-    where = f"bundle {path}"
-    manifest = parse_manifest(_read(path, MANIFEST, None), where)
-    check_made_for_us(manifest, where)
-    missing = sorted(set(_FILES) - set(manifest.files))
-    if missing:
-        raise BundleError(f"{where} does not name {', '.join(missing)}", "Run `clickstream train` again.")
-    strangers = sorted(set(_listing(path)) - set(manifest.files) - {MANIFEST})
-    if strangers:
-        raise BundleError(
-            f"{where} holds what its manifest does not name: {', '.join(strangers)}",
-            "Move it elsewhere if you put it there; else use another bundle.",
-        )
-    files = {name: _read(path, name, entry) for name, entry in manifest.files.items()}
-    check_unchanged(manifest, where)
-    return manifest, files
+def _place(source: Settings | Path) -> tuple[Path, bytes | None]:
+    """The folder of all bundles, and the key that they must be signed with."""
+    return (source.bundles, signing_key(source)) if isinstance(source, Settings) else (source, None)
 
 
-def _listing(path: Path) -> list[str]:
-    """Files of the bundle; hidden ones, which desktops and network drives leave, are none of it."""
-    try:
-        return [name for name in os.listdir(path) if not name.startswith(".")]
-    except OSError as error:
-        raise BundleError(
-            f"bundle {path} cannot be listed: {error}", "Check who may read the folder."
-        ) from error
-
-
-def _read(path: Path, name: str, entry: FileEntry | None) -> bytes:
-    """A file of the bundle, checked against its entry; the manifest has none."""
-    file = path / name
-    remedy = "Restore the bundle from a copy, use another one, or run `clickstream train`."
-    try:
-        # A link could lead out of the folder, and what it leads to can change after the check.
-        if file.is_symlink() or not file.is_file():
-            raise BundleError(f"bundle {path} has no file {name}", remedy)
-        size = file.stat().st_size
-        if entry is None and size > MOST_BYTES:
-            raise BundleError(
-                f"{name} of bundle {path} has {size} bytes; at most {MOST_BYTES} are read", remedy
-            )
-        if entry is not None and size != entry.bytes:
-            raise BundleError(
-                f"{name} of bundle {path} has {size} bytes; its manifest says {entry.bytes}", remedy
-            )
-        content = file.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{name} of bundle {path} cannot be read: {error}", remedy) from error
-    if entry is not None and (digest := hashlib.sha256(content).hexdigest()) != entry.sha256:
-        raise BundleError(
-            f"{name} of bundle {path} has the SHA-256 {digest}; its manifest says {entry.sha256}", remedy
-        )
-    return content
+def _entries(files: dict[str, bytes]) -> dict[str, FileEntry]:
+    return {
+        name: FileEntry(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+        for name, content in files.items()
+    }
 
 
 def _ask(models: Regressor, rows: Sequence[Features | None], usual: BaseRates) -> list[tuple[float, float]]:

@@ -8,19 +8,27 @@ describe centres; they are an interpretation, and they predict nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
+from sklearn.metrics import davies_bouldin_score
 from sklearn.preprocessing import StandardScaler
 
 from clickstream.features.vector import Features
 from clickstream.models.case import Artefact, Floats
+from clickstream.models.evaluation import ChoiceOfK, Matching
+from clickstream.models.figures import cluster_agreement, silhouettes
 from clickstream.models.matrix import CLUSTERED, numbers
 
 NAMES = ("long", "exploratory", "short_premium", "short_budget")
 
 INITIALISATIONS = 10
+
+CANDIDATES = range(2, 9)
+"""Numbers of clusters that are compared."""
 
 
 def canonical_order(centres: Floats) -> list[int]:
@@ -77,10 +85,66 @@ class Clusters:
         return [int(number) for number in self.assign(self.standardise(rows))]
 
 
+class Choice(NamedTuple):
+    """The clusters with k = 4, and how every other k would have done."""
+
+    clusters: Clusters
+    by_k: list[ChoiceOfK]
+
+    @property
+    def best(self) -> int:
+        """The k with the largest silhouette."""
+        return max(self.by_k, key=lambda choice: choice.silhouette).k
+
+
 def fit_clusters(rows: Sequence[Features], seed: int) -> Clusters:
     """k-means with k = 4 on standardised features of set `reference`."""
     matrix = numbers(rows, CLUSTERED)
     scaler = StandardScaler().fit(matrix)
-    kmeans = KMeans(n_clusters=len(NAMES), n_init=INITIALISATIONS, random_state=seed)
-    kmeans.fit(scaler.transform(matrix))
-    return Clusters({"scaler": scaler, "kmeans": kmeans})
+    return Clusters({"scaler": scaler, "kmeans": _kmeans(scaler.transform(matrix), len(NAMES), seed)})
+
+
+def choose_clusters(rows: Sequence[Features], seed: int) -> Choice:
+    """`fit_clusters`, and the same for every k of CANDIDATES, judged on the same sessions.
+
+    The names are for four clusters, so four are used, whatever is best.
+    """
+    matrix = numbers(rows, CLUSTERED)
+    scaler = StandardScaler().fit(matrix)
+    standardised = scaler.transform(matrix)
+    fitted = [_kmeans(standardised, k, seed) for k in CANDIDATES]
+    labels = [kmeans.labels_ for kmeans in fitted]
+    by_k = [
+        ChoiceOfK(
+            k=k,
+            silhouette=float(silhouette.mean()),
+            davies_bouldin=float(davies_bouldin_score(standardised, kmeans.labels_)),
+            inertia=float(kmeans.inertia_),
+        )
+        for k, kmeans, silhouette in zip(
+            CANDIDATES, fitted, silhouettes(standardised, labels, seed), strict=True
+        )
+    ]
+    chosen = Clusters({"scaler": scaler, "kmeans": fitted[CANDIDATES.index(len(NAMES))]})
+    return Choice(chosen, by_k)
+
+
+def match(here: Sequence[int], there: Sequence[int], bundle: str) -> Matching:
+    """The clusters of the same sessions in two bundles; `bundle` is the other one's id.
+
+    The names come from a rule on the centres. The matching that makes most sessions agree (Kuhn 1955) is
+    found without it, so where both say the same, the names did survive.
+    """
+    counts = np.zeros((len(NAMES), len(NAMES)), dtype=np.intp)
+    np.add.at(counts, (np.asarray(here, dtype=np.intp), np.asarray(there, dtype=np.intp)), 1)
+    rows, columns = linear_sum_assignment(counts, maximize=True)
+    return Matching(
+        bundle=bundle,
+        agreement=cluster_agreement(here, there),
+        same_name=float(np.trace(counts) / counts.sum()),
+        optimal={NAMES[row]: NAMES[column] for row, column in zip(rows, columns, strict=True)},
+    )
+
+
+def _kmeans(standardised: Floats, k: int, seed: int) -> KMeans:
+    return KMeans(n_clusters=k, n_init=INITIALISATIONS, random_state=seed).fit(standardised)

@@ -1,7 +1,11 @@
 """The manifest of a bundle: what it holds, where it came from, and whether this program may open it.
 
-A manifest detects damage and mismatch. It is not a signature: whoever can write the folder can write both,
-so a bundle is to be trusted as far as its folder is.
+Two hashes stand in it. `id` names the bundle: it is made of what training states, of the models and of the
+evaluation. The reports show the id, so they are written after it; `seal`, over all else in the manifest,
+covers their entries too. So a change of any byte of any file is noticed, by damage or by mistake.
+
+Neither is a signature: whoever can write the folder can hash anew. A bundle is to be trusted as far as its
+folder is, or as far as its signature, see signature.py.
 """
 
 from __future__ import annotations
@@ -21,12 +25,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from clickstream.features.vector import PREFIX, REFERENCE
 from clickstream.infra.errors import BundleError
 
-FORMAT: Literal[1] = 1
+FORMAT: Literal[2] = 2
 MANIFEST = "manifest.json"
+
+REPORTS = ("model_card.md", "report.html")
+"""For people to read: made from the manifest and the evaluation, so no part of the id."""
+
 MOST_BYTES = 4_000_000
 
 BUNDLE_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 """UTC time of training, so that names sort by age, and a hash of the manifest."""
+
+_ID_DIGITS = 8
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -93,12 +103,14 @@ class Contents(_Part):
 class Manifest(Contents):
     """The file `manifest.json`."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[2] = FORMAT
     id: Annotated[str, Field(pattern=f"^{BUNDLE_ID.pattern}$")]
     created_at: datetime.datetime
     versions: dict[str, str]
     feature_sets: dict[str, str]
     files: dict[str, FileEntry]
+    seal: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """SHA-256 over the rest of the manifest."""
 
     def to_json(self) -> bytes:
         """As written to disk."""
@@ -121,16 +133,31 @@ def feature_hashes() -> dict[str, str]:
 
 
 def seal(contents: Contents, files: dict[str, FileEntry], created_at: datetime.datetime) -> Manifest:
-    """The manifest of a bundle that is about to be written."""
-    draft = Manifest(
-        **dict(contents),
-        id=_identity(created_at, "0" * 8),
-        created_at=created_at,
-        versions=running_versions(),
-        feature_sets=feature_hashes(),
-        files=files,
+    """The manifest of a bundle that is about to be written; `files` are all but the reports."""
+    return hashed(
+        Manifest(
+            **dict(contents),
+            id=_identity(created_at, "0" * _ID_DIGITS),
+            created_at=created_at,
+            versions=running_versions(),
+            feature_sets=feature_hashes(),
+            files=files,
+            seal="0" * 64,
+        )
     )
-    return draft.model_copy(update={"id": _identity(created_at, _digest(draft))})
+
+
+def with_reports(manifest: Manifest, reports: dict[str, FileEntry]) -> Manifest:
+    """The manifest with the entries of the reports, under the same id."""
+    return hashed(manifest.model_copy(update={"files": manifest.files | reports}))
+
+
+def hashed(manifest: Manifest) -> Manifest:
+    """The manifest with the id and the seal that its content gives."""
+    content = manifest.model_dump(mode="json", exclude={"id", "seal"})
+    lasting = {name: entry for name, entry in content["files"].items() if name not in REPORTS}
+    bundle_id = _identity(manifest.created_at, _digest(content | {"files": lasting})[:_ID_DIGITS])
+    return manifest.model_copy(update={"id": bundle_id, "seal": _digest(content | {"id": bundle_id})})
 
 
 def parse_manifest(text: bytes, where: str) -> Manifest:
@@ -192,10 +219,12 @@ def check_unchanged(manifest: Manifest, where: str) -> None:
     """Whether the manifest is the one that was written.
 
     Raises:
-        BundleError: its content does not hash to its id.
+        BundleError: its content does not hash to its id, or to its seal.
     """
-    if manifest.id != _identity(manifest.created_at, _digest(manifest)):
-        raise _damaged(where, f"its content does not belong to its id {manifest.id}")
+    expected = hashed(manifest)
+    for name, found, right in (("id", manifest.id, expected.id), ("seal", manifest.seal, expected.seal)):
+        if found != right:
+            raise _damaged(where, f"its content does not belong to its {name} {found}")
 
 
 def _refuse_paths(raw: dict[str, Any], where: str) -> None:
@@ -208,14 +237,13 @@ def _refuse_paths(raw: dict[str, Any], where: str) -> None:
             )
 
 
-def _identity(created_at: datetime.datetime, digest: str) -> str:
-    return f"{created_at.astimezone(datetime.UTC):%Y%m%dT%H%M%SZ}-{digest}"
+def _identity(created_at: datetime.datetime, digits: str) -> str:
+    return f"{created_at.astimezone(datetime.UTC):%Y%m%dT%H%M%SZ}-{digits}"
 
 
-def _digest(manifest: Manifest) -> str:
-    content = manifest.model_dump(mode="json", exclude={"id"})
+def _digest(content: dict[str, Any]) -> str:
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:8]
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _damaged(where: str, why: str) -> BundleError:

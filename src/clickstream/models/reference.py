@@ -6,12 +6,12 @@ own inputs, not how well anything is foreseen. We reproduce them to be compared 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.ensemble import GradientBoostingRegressor, RandomForestClassifier
 
-from clickstream.features.outcome import Outcome
 from clickstream.features.vector import Features
 from clickstream.models.case import Artefact, Floats
 from clickstream.models.inputs import Vocabulary
@@ -19,8 +19,19 @@ from clickstream.models.matrix import CATEGORICAL, PUBLISHED, numbers, one_hot
 
 # The best of the published grids, by 4-fold cross-validation on the published training part (F1 0.99986;
 # RMSE 7.914). Forests of depth None and 20 with 100 and 200 trees tie exactly: the smallest is taken.
-CLASSIFIER = {"n_estimators": 100, "max_depth": None, "class_weight": "balanced"}
-REGRESSOR = {"n_estimators": 200, "learning_rate": 0.1, "max_depth": 3}
+CLASSIFIER: Mapping[str, Any] = {"n_estimators": 100, "max_depth": None}
+REGRESSOR: Mapping[str, Any] = {"n_estimators": 200, "learning_rate": 0.1, "max_depth": 3}
+
+
+BLANK = CATEGORICAL[:2]
+"""Features that were blank in the published run."""
+
+
+class ReferenceParameters(NamedTuple):
+    """Of the forest and of the boosting."""
+
+    conversion: Mapping[str, Any] = CLASSIFIER
+    revenue: Mapping[str, Any] = REGRESSOR
 
 
 class ReferenceModels:
@@ -32,43 +43,58 @@ class ReferenceModels:
         self._trees = [estimator.tree_ for estimator in artefact["conversion"].estimators_]
         self._revenue = artefact["revenue"]
 
-    def predict(self, rows: Sequence[Features]) -> tuple[Floats, Floats]:
-        """Probability of conversion and expected revenue, each of shape (n,). `rows` are of set `reference`.
+    @property
+    def inputs(self) -> list[str]:
+        """The feature that each column of `matrix` comes from."""
+        return [*(name for name in CATEGORICAL for _ in self._vocabulary.values[name]), *PUBLISHED]
 
-        The probability is the mean over the trees of the share of converted sessions in a leaf, as in
-        `RandomForestClassifier.predict_proba`, whose scheduling of one job a tree costs ten times the trees.
+    def matrix(self, rows: Sequence[Features]) -> Floats:
+        """What both models look at, shape (n, len(inputs)). `rows` are of set `reference`."""
+        return published_matrix(rows, self._vocabulary)
+
+    def conversion(self, matrix: Floats) -> Floats:
+        """Probability of conversion, shape (n,): the mean over trees of the share in a leaf that converts.
+
+        As in `RandomForestClassifier.predict_proba`, whose scheduling of one job a tree costs ten times the
+        trees.
         """
-        matrix = _matrix(rows, self._vocabulary)
         compact = matrix.astype(np.float32)
-        conversion = np.zeros(len(rows))
+        conversion = np.zeros(len(matrix))
         for tree in self._trees:
             conversion += tree.predict(compact)[:, 1]
-        revenue: Floats = self._revenue.predict(_without_last_price(matrix))
-        return conversion / len(self._trees), revenue
+        return conversion / len(self._trees)
+
+    def revenue(self, matrix: Floats) -> Floats:
+        """Expected revenue, shape (n,)."""
+        expected: Floats = self._revenue.predict(without_last_price(matrix))
+        return expected
+
+    def predict(self, rows: Sequence[Features]) -> tuple[Floats, Floats]:
+        """Probability of conversion and expected revenue, each of shape (n,); `rows` of set `reference`."""
+        matrix = self.matrix(rows)
+        return self.conversion(matrix), self.revenue(matrix)
 
 
-def fit_conversion(
-    rows: Sequence[Features], outcomes: Sequence[Outcome], vocabulary: Vocabulary, seed: int
-) -> RandomForestClassifier:
+def classifier(parameters: Mapping[str, Any], seed: int) -> RandomForestClassifier:
     """The published classifier. The published scaling is left out: no split of a tree depends on it."""
-    forest = RandomForestClassifier(random_state=seed, n_jobs=-1, **CLASSIFIER)
-    forest.fit(_matrix(rows, vocabulary), [int(outcome.converted) for outcome in outcomes])
-    return forest.set_params(n_jobs=1)
+    return RandomForestClassifier(random_state=seed, n_jobs=1, class_weight="balanced", **parameters)
 
 
-def fit_revenue(
-    rows: Sequence[Features], outcomes: Sequence[Outcome], vocabulary: Vocabulary, seed: int
-) -> GradientBoostingRegressor:
-    """The published regressor: the classifier's inputs without the price that it is to predict."""
-    boosting = GradientBoostingRegressor(random_state=seed, **REGRESSOR)
-    return boosting.fit(
-        _without_last_price(_matrix(rows, vocabulary)), [outcome.revenue for outcome in outcomes]
-    )
+def regressor(parameters: Mapping[str, Any], seed: int) -> GradientBoostingRegressor:
+    """The published regressor."""
+    return GradientBoostingRegressor(random_state=seed, **parameters)
 
 
-def _matrix(rows: Sequence[Features], vocabulary: Vocabulary) -> Floats:
+def published_matrix(rows: Sequence[Features], vocabulary: Vocabulary) -> Floats:
+    """The 16 published inputs, categories and pages one-hot, in the first columns; shape (n, columns)."""
     return np.hstack([one_hot(rows, CATEGORICAL, vocabulary), numbers(rows, PUBLISHED)])
 
 
-def _without_last_price(matrix: Floats) -> Floats:
+def without_categories(matrix: Floats, vocabulary: Vocabulary) -> Floats:
+    """The matrix of the published run, whose columns of categories were blank; pages and numbers are left."""
+    return matrix[:, sum(len(vocabulary.values[name]) for name in BLANK) :]
+
+
+def without_last_price(matrix: Floats) -> Floats:
+    """The regressor's inputs: the classifier's without the price that it is to predict."""
     return matrix[:, :-1]

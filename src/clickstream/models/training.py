@@ -7,61 +7,125 @@ with the published ones. The clusters are fitted on the training part; they pred
 
 from __future__ import annotations
 
-import datetime
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
-import numpy as np
-from sklearn.model_selection import train_test_split
+from joblib import cpu_count
 from threadpoolctl import threadpool_limits
 
-from clickstream.features import vector
-from clickstream.features.outcome import Outcome, proxy_outcome
-from clickstream.features.session import Session
-from clickstream.features.vector import Features
-from clickstream.infra.errors import InputError
-from clickstream.models.batch import BatchModels, fit_batch
+from clickstream.infra.errors import UsageError
+from clickstream.models.batch import BatchModels
+from clickstream.models.bootstrap import cluster_judge, estimates
 from clickstream.models.bundle import Fitted
-from clickstream.models.case import Case, Example
-from clickstream.models.clusters import NAMES, Clusters, fit_clusters
-from clickstream.models.figures import (
-    Figures,
-    cluster_agreement,
-    cluster_figures,
-    conversion_figures,
-    revenue_figures,
+from clickstream.models.case import Example
+from clickstream.models.clusters import NAMES, Clusters, choose_clusters, match
+from clickstream.models.evaluate import profiles
+from clickstream.models.evaluation import Evaluation
+from clickstream.models.examples import (
+    Evidence,
+    Followed,
+    Parts,
+    TrainingSession,
+    base_rates,
+    divide,
+    example,
+    followed,
+    gather,
+)
+from clickstream.models.figures import Figures, cluster_figures, silhouettes
+from clickstream.models.findings import EMPTY, of_scorers, together
+from clickstream.models.honest import (
+    fit_on_prefix,
+    judge_batch,
+    judge_online,
+    shuffled_figures,
+    warm_start,
 )
 from clickstream.models.inputs import Vocabulary, learn_vocabulary
 from clickstream.models.manifest import ClusterEntry, Contents, DataSource, Rates, SplitEntry
 from clickstream.models.matrix import CATEGORICAL, CLUSTERED, PUBLISHED
-from clickstream.models.online import BaseRates, OnlineModels, globals_of
-from clickstream.models.reference import ReferenceModels, fit_conversion, fit_revenue
+from clickstream.models.online import BaseRates, globals_of
+from clickstream.models.previous import Previous
+from clickstream.models.published import protocol, published_clusters, reproduce
+from clickstream.models.reference import ReferenceModels
+from clickstream.models.search import (
+    Found,
+    best_batch,
+    best_reference,
+    honest_grids,
+    published_grids,
+    search,
+)
 from clickstream.models.split import SplitKind, first_day_held_out, held_out
 
-FEWEST = 100
-"""Sessions with evidence that each part of the split must have."""
+__all__ = ["Progress", "SetChoice", "TrainingSession", "example", "train", "vocabulary_of"]
 
-FEWEST_OF_A_KIND = 10
-"""Of those, sessions that convert, and sessions that do not."""
+SetChoice = Literal["prefix", "reference", "both"]
 
-PUBLISHED_TEST_SHARE = 0.2
-PUBLISHED_SEED = 42
+HONEST = ("batch", "online")
 
 
-class TrainingSession(NamedTuple):
-    """A closed session of the dataset and the day it took place."""
+@dataclass(frozen=True)
+class Progress:
+    """Who is told how far a training is.
 
-    session_id: str
-    day: datetime.date
-    session: Session
+    Attributes:
+        step: called with a line of text when a step begins.
+        fits: called with the fits of a grid that are done, and those to do in all.
+    """
+
+    step: Callable[[str], None] = lambda _: None
+    fits: Callable[[int, int], None] = lambda _done, _total: None
 
 
-class Parts(NamedTuple):
-    """Examples of both parts of a split, each in time order."""
+class Ground(NamedTuple):
+    """What all of a training stands on: the sessions in time order, and how they are divided.
 
+    Attributes:
+        examples, pairs: beside `sessions`: what the models see, and the neighbouring clicks.
+        train, held: the examples of both parts.
+        evident, evident_held: those of them with evidence.
+    """
+
+    sessions: list[TrainingSession]
+    examples: list[Example]
+    pairs: list[list[Followed]]
+    parts: Parts
     train: list[Example]
-    held_out: list[Example]
+    held: list[Example]
+    evident: Evidence
+    evident_held: Evidence
+    vocabulary: Vocabulary
+    rates: BaseRates
+    seed: int
+
+
+class Honest(NamedTuple):
+    """`batch` and `online`."""
+
+    batch: BatchModels
+    online: bytes
+    figures: dict[str, Figures]
+    findings: Evaluation
+
+
+class Public(NamedTuple):
+    """`reference`, the published models."""
+
+    models: ReferenceModels
+    figures: dict[str, Figures]
+    findings: Evaluation
+
+
+class Behaviour(NamedTuple):
+    """The clusters, which all scorers share."""
+
+    clusters: Clusters
+    entries: list[ClusterEntry]
+    figures: dict[str, Figures]
+    findings: Evaluation
 
 
 def train(
@@ -71,97 +135,75 @@ def train(
     data_name: str,
     split: SplitKind = "time",
     seed: int = 42,
-    progress: Callable[[str], None] = lambda _: None,
+    sets: SetChoice = "both",
+    grid: bool = False,
+    previous: Previous | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
 ) -> Fitted:
     """Fit and judge all models; `bundle.write` makes a bundle of the result.
 
-    The same sessions and seed give models that predict the same, bit for bit.
+    The same sessions and seed give models that predict the same, bit for bit, for any number of workers.
 
     Args:
-        sessions: at least FEWEST sessions of two clicks in each part of the split.
+        sessions: at least FEWEST sessions of two clicks in each part of the split. In time order, or those of
+            a day in any order that is always the same.
         split: `time`, or `random` (80 to 20).
-        seed: of the random split, k-means, the batch models and the folds of their encodings. The published
+        seed: of the random split, k-means, the batch models, every fold and every draw. The published
             protocol has a seed of its own.
-        progress: called with a line of text when a step begins.
+        sets: the models to fit; those of the other set are taken over from `previous`.
+        grid: search the settings of the models first.
+        previous: the bundle in use, to compare the clusters with.
+        workers: processes; by default as many as there are cores.
 
     Raises:
         InputError: there are too few sessions, or only one kind of them, to fit and judge the models.
+        UsageError: models cannot be taken over: there is no such bundle, or it was trained on other data.
     """
-    progress("features")
+    told = progress or Progress()
+    if sets != "both":
+        _check_taken_over(previous, data_sha256, split, seed)
+    told.step("features")
     ordered = sorted(sessions, key=lambda session: session.day)
-    examples = [example(session.session) for session in ordered]
     days = [session.day for session in ordered]
-    parts = divide(examples, held_out(days, split, seed))
+    ground = _ground(ordered, held_out(days, split, seed), seed)
+    cores = workers or cpu_count()
     # One thread: with more, sums come in any order and the last bits of a model differ from run to run.
     with threadpool_limits(limits=1):
-        vocabulary = vocabulary_of(parts.train)
-        progress("clusters: k-means")
-        clusters = fit_clusters([part.case.reference for part in parts.train], seed)
-        progress("batch: gradient boosting on all clicks but the last")
-        batch = fit_on_prefix(parts.train, vocabulary, seed)
-        progress("reference: the published random forest and gradient boosting")
-        reference, reference_figures = published_protocol(examples, vocabulary)
-        progress("online: River, session by session in time order")
-        rates = base_rates(parts.train)
-        warm = warm_start(parts.train, vocabulary, clusters, rates)
-        progress("figures on held-out sessions")
-        figures = {
-            "batch": batch_figures(batch, parts.held_out),
-            "online": progressive_figures(warm, clusters, parts.held_out, vocabulary, rates),
-            "reference": reference_figures,
-            "clusters": _judge_clusters(clusters, parts.held_out, examples, seed),
-        }
-        sizes = Counter(clusters.predict([part.case.reference for part in examples]))
+        told.step("clusters: k-means for k from 2 to 8")
+        behaviour = _behaviour(ground, previous)
+        if sets == "reference" and previous is not None:
+            honest = _honest_of(previous, ground)
+        else:
+            honest = _honest(ground, behaviour.clusters, grid, cores, told)
+        if sets == "prefix" and previous is not None:
+            public = _public_of(previous, ground)
+        else:
+            public = _public(ground, grid, cores, told)
     contents = Contents(
-        data=DataSource(name=data_name, sha256=data_sha256, sessions=len(examples)),
+        data=DataSource(name=data_name, sha256=data_sha256, sessions=len(ordered)),
         split=SplitEntry(
             kind=split,
             held_out_from=first_day_held_out(days) if split == "time" else None,
-            train_sessions=len(parts.train),
-            held_out_sessions=len(parts.held_out),
+            train_sessions=len(ground.train),
+            held_out_sessions=len(ground.held),
         ),
         seed=seed,
-        base_rates=Rates(**rates._asdict()),
-        clusters=[
-            ClusterEntry(number=at, name=name, sessions=sizes[at], share=sizes[at] / len(examples))
-            for at, name in enumerate(NAMES)
-        ],
-        figures=figures,
-        online_classes=globals_of(warm),
+        base_rates=Rates(**ground.rates._asdict()),
+        clusters=behaviour.entries,
+        figures={**honest.figures, **public.figures, **behaviour.figures},
+        online_classes=globals_of(honest.online),
     )
-    return Fitted(contents, vocabulary, clusters, batch, reference, warm)
-
-
-def example(session: Session) -> Example:
-    """What the models see of a closed session, and the proxy of what became of it."""
-    case = Case(vector.prefix(session), vector.reference(session))
-    return Example(case, proxy_outcome(session.last))
-
-
-def divide(examples: Sequence[Example], held: Sequence[bool]) -> Parts:
-    """Both parts of a split.
-
-    Raises:
-        InputError: a part is too small, or nearly all of its sessions convert, or nearly none.
-    """
-    parts = Parts(
-        [one for one, out in zip(examples, held, strict=True) if not out],
-        [one for one, out in zip(examples, held, strict=True) if out],
+    evaluation = together(honest.findings, public.findings, behaviour.findings)
+    return Fitted(
+        contents,
+        ground.vocabulary,
+        behaviour.clusters,
+        honest.batch,
+        public.models,
+        honest.online,
+        evaluation,
     )
-    for name, part in zip(("training", "held-out"), parts, strict=True):
-        evident = [one.outcome.converted for one in part if one.case.prefix is not None]
-        if len(evident) < FEWEST:
-            raise InputError(
-                f"the {name} part has {len(evident)} sessions of two clicks or more; {FEWEST} are needed",
-                "Give more data.",
-            )
-        if min(sum(evident), len(evident) - sum(evident)) < FEWEST_OF_A_KIND:
-            raise InputError(
-                f"{sum(evident)} of {len(evident)} sessions in the {name} part convert;"
-                f" {FEWEST_OF_A_KIND} that do and as many that do not are needed",
-                "Check `price 2` and `page` of the data, or give more.",
-            )
-    return parts
 
 
 def vocabulary_of(examples: Sequence[Example]) -> Vocabulary:
@@ -174,125 +216,126 @@ def vocabulary_of(examples: Sequence[Example]) -> Vocabulary:
     )
 
 
-def fit_on_prefix(examples: Sequence[Example], vocabulary: Vocabulary, seed: int) -> BatchModels:
-    """The batch models, from the sessions that have evidence."""
-    rows, outcomes = _evident(examples)
-    return fit_batch(rows, outcomes, vocabulary, seed)
-
-
-def batch_figures(batch: BatchModels, examples: Sequence[Example]) -> Figures:
-    """Figures of the batch models on sessions that have evidence."""
-    rows, outcomes = _evident(examples)
-    conversion, revenue = batch.predict(rows)
-    return {
-        **conversion_figures([outcome.converted for outcome in outcomes], conversion),
-        **revenue_figures([outcome.revenue for outcome in outcomes], revenue),
-    }
-
-
-def published_protocol(
-    examples: Sequence[Example], vocabulary: Vocabulary
-) -> tuple[ReferenceModels, Figures]:
-    """The published models, fitted on 80 % and judged on 20 %, each with the published division."""
-    rows = [one.case.reference for one in examples]
-    outcomes = [one.outcome for one in examples]
-    places = np.arange(len(examples))
-    converted = [outcome.converted for outcome in outcomes]
-    fit, test = _published_split(places, stratify=converted)
-    forest = fit_conversion([rows[i] for i in fit], [outcomes[i] for i in fit], vocabulary, PUBLISHED_SEED)
-    fit_price, test_price = _published_split(places, stratify=None)
-    boosting = fit_revenue(
-        [rows[i] for i in fit_price], [outcomes[i] for i in fit_price], vocabulary, PUBLISHED_SEED
-    )
-    models = ReferenceModels({"conversion": forest, "revenue": boosting}, vocabulary)
-    conversion, _ = models.predict([rows[i] for i in test])
-    _, revenue = models.predict([rows[i] for i in test_price])
-    figures = {
-        **conversion_figures([outcomes[i].converted for i in test], conversion),
-        **revenue_figures([outcomes[i].revenue for i in test_price], revenue),
-    }
-    return models, figures
-
-
-def base_rates(examples: Sequence[Example]) -> BaseRates:
-    """What is answered where there is no evidence."""
-    return BaseRates(
-        sum(one.outcome.converted for one in examples) / len(examples),
-        sum(one.outcome.revenue for one in examples) / len(examples),
+def _ground(ordered: list[TrainingSession], held: Sequence[bool], seed: int) -> Ground:
+    examples = [example(one.session) for one in ordered]
+    pairs = [followed(one) for one in ordered]
+    parts = divide(examples, held)
+    known, unseen = ([examples[place] for place in part] for part in parts)
+    return Ground(
+        ordered,
+        examples,
+        pairs,
+        parts,
+        known,
+        unseen,
+        gather(known, [pairs[place] for place in parts.train]),
+        gather(unseen, [pairs[place] for place in parts.held_out]),
+        vocabulary_of(known),
+        base_rates(known),
+        seed,
     )
 
 
-def warm_start(
-    examples: Sequence[Example], vocabulary: Vocabulary, clusters: Clusters, rates: BaseRates
-) -> bytes:
-    """Payload of online models that have learned from `examples`, in that order."""
-    models = OnlineModels("", vocabulary, clusters, rates)
-    for one in examples:
-        models.learn(one.case, one.outcome)
-    return models.payload()
-
-
-def progressive_figures(
-    warm: bytes,
-    clusters: Clusters,
-    examples: Sequence[Example],
-    vocabulary: Vocabulary,
-    rates: BaseRates,
-) -> Figures:
-    """Progressive validation (Blum et al. 1999): each session is predicted before it is learned.
-
-    Conversion and revenue count sessions that have evidence; `ari` compares all with the batch clusters.
-    """
-    models = OnlineModels("", vocabulary, clusters, rates, globals_of(warm), warm)
-    predictions = []
-    for one in examples:
-        predictions.append(models.predict(one.case))
-        models.learn(one.case, one.outcome)
-    evident = [
-        (one.outcome, answer)
-        for one, answer in zip(examples, predictions, strict=True)
-        if one.case.prefix is not None
-    ]
-    return {
-        **conversion_figures(
-            [outcome.converted for outcome, _ in evident], [answer.conversion for _, answer in evident]
-        ),
-        **revenue_figures(
-            [outcome.revenue for outcome, _ in evident], [answer.revenue for _, answer in evident]
-        ),
-        "cluster_n": len(examples),
-        "ari": cluster_agreement(
-            [answer.cluster for answer in predictions],
-            clusters.predict([one.case.reference for one in examples]),
-        ),
-    }
-
-
-def _judge_clusters(
-    clusters: Clusters, held: Sequence[Example], examples: Sequence[Example], seed: int
-) -> Figures:
-    """On held-out sessions, and, to be compared with the published work, on all."""
+def _behaviour(ground: Ground, previous: Previous | None) -> Behaviour:
+    rows = [one.case.reference for one in ground.examples]
+    choice = choose_clusters([one.case.reference for one in ground.train], ground.seed)
+    clusters = choice.clusters
+    numbers = clusters.predict(rows)
+    sizes = Counter(numbers)
     figures: Figures = {}
-    for suffix, part in (("", held), ("_all", examples)):
+    told = {}
+    # On held-out sessions, and, to be compared with the published work, on all.
+    for suffix, part in (("", ground.held), ("_all", ground.examples)):
         standardised = clusters.standardise([one.case.reference for one in part])
-        judged = cluster_figures(standardised, clusters.assign(standardised), seed)
+        labels = clusters.assign(standardised)
+        judged = cluster_figures(standardised, labels, ground.seed)
         figures |= {name + suffix: value for name, value in judged.items()}
-    return figures
-
-
-def _evident(examples: Sequence[Example]) -> tuple[list[Features], list[Outcome]]:
-    rows, outcomes = [], []
-    for one in examples:
-        if one.case.prefix is not None:
-            rows.append(one.case.prefix)
-            outcomes.append(one.outcome)
-    return rows, outcomes
-
-
-def _published_split(
-    places: np.typing.NDArray[np.intp], stratify: list[bool] | None
-) -> tuple[list[int], list[int]]:
-    fit, test = train_test_split(
-        places, test_size=PUBLISHED_TEST_SHARE, stratify=stratify, random_state=PUBLISHED_SEED
+        if not suffix and "silhouette" in judged:
+            each = silhouettes(standardised, [labels], ground.seed)[0]
+            told = estimates(len(part), cluster_judge(standardised, labels, each), judged, ground.seed)
+    findings = EMPTY.model_copy(
+        update={
+            "figures": {"clusters": told},
+            "choice_of_k": choice.by_k,
+            "clusters": profiles(clusters, ground.examples, numbers),
+            "matching": None
+            if previous is None
+            else match(numbers, previous.clusters.predict(rows), previous.manifest.id),
+            "published": published_clusters(ground.examples, choice.best),
+        }
     )
-    return fit.tolist(), test.tolist()
+    entries = [
+        ClusterEntry(number=at, name=name, sessions=sizes[at], share=sizes[at] / len(rows))
+        for at, name in enumerate(NAMES)
+    ]
+    return Behaviour(clusters, entries, {"clusters": figures}, findings)
+
+
+def _honest(ground: Ground, clusters: Clusters, grid: bool, workers: int, told: Progress) -> Honest:
+    seed, vocabulary = ground.seed, ground.vocabulary
+    found = Found({}, [])
+    if grid:
+        told.step("batch: a grid of settings, by cross-validation")
+        days = [
+            ground.sessions[place].day
+            for place in ground.parts.train
+            if ground.examples[place].case.prefix is not None
+        ]
+        grids = honest_grids(ground.evident, days, vocabulary, seed)
+        found = search(grids, seed, workers, told.fits)
+    parameters = best_batch(found)
+    told.step("batch: gradient boosting on all clicks but the last")
+    batch = fit_on_prefix(ground.evident, vocabulary, seed, parameters)
+    judged = judge_batch(batch, ground.evident_held, seed)
+    told.step("batch: the same with deciding clicks shuffled between sessions")
+    chance = shuffled_figures(ground.sessions, ground.pairs, ground.parts, vocabulary, seed, parameters)
+    told.step("online: River, session by session in time order")
+    warm = warm_start(ground.train, vocabulary, clusters, ground.rates)
+    online = judge_online(warm, clusters, ground.held, vocabulary, ground.rates, seed)
+    findings = together(
+        judged.findings,
+        online.findings,
+        EMPTY.model_copy(update={"shuffled": chance, "trials": found.trials}),
+    )
+    return Honest(batch, warm, {"batch": judged.figures, "online": online.figures}, findings)
+
+
+def _public(ground: Ground, grid: bool, workers: int, told: Progress) -> Public:
+    given = protocol(ground.examples, ground.vocabulary)
+    found = Found({}, [])
+    if grid:
+        told.step("reference: the published grids, four folds")
+        found = search(published_grids(given), ground.seed, workers, told.fits)
+    told.step("reference: the published models, with and without categories")
+    reproduced = reproduce(given, ground.vocabulary, best_reference(found), workers, ground.seed)
+    return Public(
+        reproduced.models,
+        {"reference": reproduced.figures},
+        together(reproduced.findings, EMPTY.model_copy(update={"trials": found.trials})),
+    )
+
+
+def _check_taken_over(previous: Previous | None, sha256: str, split: str, seed: int) -> None:
+    if previous is None:
+        raise UsageError(
+            "there is no bundle in use to take the models of the other set from",
+            "Train both sets (--set both).",
+        )
+    previous.check_same_data(sha256, split, seed)
+
+
+def _honest_of(previous: Previous, ground: Ground) -> Honest:
+    return Honest(
+        BatchModels(previous.batch, ground.vocabulary),
+        previous.online,
+        {scorer: previous.manifest.figures[scorer] for scorer in HONEST},
+        of_scorers(previous.evaluation or EMPTY, *HONEST),
+    )
+
+
+def _public_of(previous: Previous, ground: Ground) -> Public:
+    return Public(
+        ReferenceModels(previous.reference, ground.vocabulary),
+        {"reference": previous.manifest.figures["reference"]},
+        of_scorers(previous.evaluation or EMPTY, "reference"),
+    )

@@ -85,12 +85,17 @@ class Dataset:
 
     def sessions(self) -> Iterator[tuple[str, date, Session]]:
         """Each session folded; as the file has no times, a click's event time is its order, in ms."""
-        for session_id, day, shown in self._sessions():
-            steps = (self._step(view, order) for order, view in enumerate(shown, 1))
-            session = Session.open(next(steps), 0)
-            for step in steps:
-                session.add(step, 0)
+        for session_id, day, session, _ in self.visits():
             yield session_id, day, session
+
+    def visits(self) -> Iterator[tuple[str, date, Session, list[Step]]]:
+        """Each session folded, and its clicks in order."""
+        for session_id, day, shown in self._sessions():
+            steps = [self._step(view, order) for order, view in enumerate(shown, 1)]
+            session = Session.open(steps[0], 0)
+            for step in steps[1:]:
+                session.add(step, 0)
+            yield session_id, day, session, steps
 
     def _sessions(self) -> Iterator[tuple[str, date, list[int]]]:
         starts = self.starts.tolist()

@@ -116,6 +116,7 @@ class Published:
             return None
         self.kept_from[partition] = min(self.kept_from.get(partition, closing), closing)
         self._sessions.add(score)
+        self._tally.bundles[score["models"]["bundle"]] += 1
         problems = self._problems(record, score)
         if problems:
             self._tally.wrong.add(score_id)

@@ -115,6 +115,7 @@ class AuditReport:
             must be: before its first record, into other settings, or before what the scores topic keeps.
         predictions_checked: scores whose batch and reference predictions were computed again.
         predictions_unchecked: scores for which they were not, by the reason.
+        bundles: scores compared, by the bundle that they name.
         dead_letters: by reason.
         digests: over all scores compared, by the name of the comparison.
         findings: the first few of each kind.
@@ -142,6 +143,7 @@ class AuditReport:
     unchecked: int
     predictions_checked: int
     predictions_unchecked: Mapping[str, int]
+    bundles: Mapping[str, int]
     dead_letters: Mapping[str, Letters]
     digests: Mapping[str, str]
     ledger: LedgerReport | None
@@ -186,6 +188,7 @@ class Tally:
     unchecked: int = 0
     predictions_checked: int = 0
     predictions_unchecked: Counter[str] = field(default_factory=Counter)
+    bundles: Counter[str] = field(default_factory=Counter)
     dead_letters: dict[str, Letters] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -210,6 +213,7 @@ class Tally:
             "unchecked": self.unchecked,
             "predictions_checked": self.predictions_checked,
             "predictions_unchecked": dict(self.predictions_unchecked),
+            "bundles": dict(sorted(self.bundles.items())),
             "dead_letters": dict(sorted(self.dead_letters.items())),
             "findings": tuple(self.findings),
         }

@@ -106,7 +106,7 @@ class _Topics(NamedTuple):
 
 
 def _bundles(settings: Settings, named: str | None) -> Callable[[str], Predictor | str]:
-    given = None if named is None else load_bundle(settings.bundles, named)
+    given = None if named is None else load_bundle(settings, named)
 
     def find(bundle_id: str) -> Predictor | str:
         if given is not None and given.id == bundle_id:
@@ -115,7 +115,7 @@ def _bundles(settings: Settings, named: str | None) -> Callable[[str], Predictor
         if bundle_id not in bundle_ids(settings.bundles):
             return f"bundle {bundle_id!r} is not in {settings.bundles}"
         try:
-            return load_bundle(settings.bundles, bundle_id)
+            return load_bundle(settings, bundle_id)
         except BundleError as error:
             return error.what
 

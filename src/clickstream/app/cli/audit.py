@@ -140,6 +140,9 @@ def _dead_letters(report: AuditReport) -> Iterator[str]:
 
 def _predictions(report: AuditReport, console: Console) -> None:
     console.print(f"batch and reference predictions computed again: {report.predictions_checked:,}")
+    if len(report.bundles) > 1:
+        by_bundle = ", ".join(f"{_plain(name)} {count:,}" for name, count in report.bundles.items())
+        console.print(f"scores by bundle, each checked with its own: {by_bundle}")
     for reason, count in report.predictions_unchecked.items():
         console.print(f"[yellow]predictions not checked:[/] {count:,}, {_plain(reason)}")
 

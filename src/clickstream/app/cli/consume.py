@@ -13,6 +13,7 @@ from clickstream.app.servers import with_running_servers
 from clickstream.consumer.engine import Engine, prepare_topics
 from clickstream.consumer.restart import restart_from
 from clickstream.infra import logs
+from clickstream.infra.metrics import served
 from clickstream.infra.settings import load_settings
 from clickstream.models.bundle import load_bundle
 
@@ -30,6 +31,9 @@ def consume(
     ] = None,
     idle_after: Annotated[
         str | None, typer.Option(help="Silence after which a heartbeat is written, as 60s; 0 = never.")
+    ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Serve metrics for Prometheus there; 0 = none.")
     ] = None,
     restart: Annotated[
         str | None,
@@ -59,10 +63,11 @@ def consume(
             gap=gap,
             allowed_lateness=allowed_lateness,
             idle_after=idle_after,
+            metrics_port=metrics_port,
         )
     )
     logs.configure(settings)
-    models = load_bundle(settings.bundles, settings.bundle)
+    models = load_bundle(settings)
     if restart is not None:
         restart_from(settings, prepare_topics(settings), restart)
     engine = Engine(settings, models)
@@ -72,4 +77,5 @@ def consume(
     # of them for cycles every 700 costs a tenth of the time.
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
-    engine.run()
+    with served(settings.metrics_host, settings.metrics_port, engine.monitor.samples):
+        engine.run()

@@ -21,18 +21,31 @@ app = typer.Typer(
     epilog="Every setting is also in the environment: --max-poll-records is CLICKSTREAM_MAX_POLL_RECORDS.",
 )
 
-scores = typer.Typer(no_args_is_help=True, help="Read the scores topic, and prove that it is right.")
+# Help panel and help of each group of commands.
+_GROUPS = {
+    "scores": ("See it work", "Read the scores topic, and prove that it is right."),
+    "models": ("Run it", "Look at the bundles of models, and choose the one in use."),
+}
 
-# Name, help panel, module and function under app/cli; a name of two words is a command of `scores`.
+# Name, help panel, module and function under app/cli; a name of two words is a command of a group.
 _COMMANDS = (
     ("demo", "See it work", "demo:demo"),
     ("up", "See it work", "up:up"),
     ("scores tail", None, "tail:tail"),
     ("scores audit", None, "audit:audit"),
     ("train", "Run it", "train:train"),
+    ("models list", None, "models_list:list_bundles"),
+    ("models show", None, "models_show:show"),
+    ("models promote", None, "models_promote:promote"),
+    ("models rollback", None, "models_promote:rollback"),
+    ("models verify", None, "models_verify:verify"),
+    ("models sign", None, "models_verify:sign"),
+    ("models export", None, "models_export:export"),
+    ("models watch", None, "watch:watch"),
     ("replay", "Run it", "replay:replay"),
     ("consume", "Run it", "consume:consume"),
     ("drain", "Run it", "drain:drain"),
+    ("chaos", "See it work", "chaos:chaos"),
     ("doctor", "Run it", "doctor:doctor"),
     ("schemas", None, "schemas:schemas"),
 )
@@ -41,13 +54,15 @@ _COMMANDS = (
 def _register(words: list[str]) -> None:
     """Register the command that `words` name, or all for --help: importing a command takes its time."""
     asked = [c for c in _COMMANDS if c[0] in (" ".join(words[:1]), " ".join(words[:2]))]
+    groups = {name: typer.Typer(no_args_is_help=True, help=text) for name, (_, text) in _GROUPS.items()}
     for name, panel, target in asked or _COMMANDS:
         module, function = target.split(":")
         command = getattr(importlib.import_module(f"clickstream.app.cli.{module}"), function)
         group, _, name_in_group = name.rpartition(" ")
-        parent = scores if group else app
+        parent = groups[group] if group else app
         parent.command(name_in_group, rich_help_panel=panel, hidden=name == "schemas")(command)
-    app.add_typer(scores, name="scores", rich_help_panel="See it work")
+    for name, (panel, _) in _GROUPS.items():
+        app.add_typer(groups[name], name=name, rich_help_panel=panel)
 
 
 def main() -> None:

@@ -3,42 +3,45 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 
 from clickstream.app.data import find_dataset
-from clickstream.infra.errors import MissingFileError
-from clickstream.infra.settings import load_settings
+from clickstream.app.recorded import Recorded, read_recorded
+from clickstream.app.servers import with_running_servers
+from clickstream.app.training_view import show
+from clickstream.infra.errors import BundleError, MissingFileError, UsageError
+from clickstream.infra.settings import Settings, load_settings
 from clickstream.models import bundle as bundles
 from clickstream.models.champion import promote
-from clickstream.models.manifest import Manifest
+from clickstream.models.previous import Previous, read_previous
+from clickstream.models.signature import signing_key
 from clickstream.models.split import SplitKind
-from clickstream.models.training import TrainingSession
+from clickstream.models.training import Progress, SetChoice, TrainingSession
 from clickstream.models.training import train as fit
 from clickstream.producer.dataset import read_dataset
 from clickstream.producer.source import WHERE
 from clickstream.producer.synthetic import synthetic_dataset
 
-_SCORERS = ("batch", "online", "reference")
+# Without a terminal, a line for so many fits.
+_LINES = 10
 
-# Title, name in the manifest, places.
-_COLUMNS = (
-    ("AUC", "auc", 3),
-    ("Brier", "brier", 3),
-    ("ECE", "ece", 3),
-    ("R²", "r2", 3),
-    ("MAE $", "mae", 2),
-    ("n", "conversion_n", 0),
-)
 
-_PROXY = (
-    "The labels are a proxy: the data holds no purchase, conversion and revenue are a rule over a session's"
-    " last click. reference sees that click and recovers the rule; batch and online predict it unseen."
-)
+Step = Callable[[str], None]
+
+
+class _Source(NamedTuple):
+    name: str
+    sha256: str
+    sessions: list[TrainingSession]
 
 
 def train(
@@ -49,77 +52,142 @@ def train(
     synthetic: Annotated[
         int | None, typer.Option(help="Train on N made-up sessions instead, to try things out.", min=500)
     ] = None,
+    from_topic: Annotated[
+        bool, typer.Option("--from-topic", help="Train on the sessions of the clicks topic instead.")
+    ] = False,
+    clicks_topic: Annotated[str | None, typer.Option(help="Topic of the clicks, for --from-topic.")] = None,
     split: Annotated[
         SplitKind,
         typer.Option(help="What is held out to judge the models: the last months, or 20 % at random."),
     ] = "time",
+    grid: Annotated[
+        bool, typer.Option("--grid", help="Search the settings of the models first, on all cores (minutes).")
+    ] = False,
+    sets: Annotated[
+        SetChoice,
+        typer.Option("--set", help="Models to fit; those of the other set are those of the bundle in use."),
+    ] = "both",
     seed: Annotated[int, typer.Option(help="Equal seeds on equal data give equal models.", min=0)] = 42,
     home: Annotated[
         Path | None, typer.Option(help="Folder that bundles/ lies in; by default CLICKSTREAM_HOME.")
     ] = None,
 ) -> None:
-    """Fit all models on a dataset, show how good they are, and put them in use.
+    """Fit all models on a dataset or a stream, show how good they are, and put them in use.
 
-    Exit codes: 0 done; 65 the data cannot be used; 66 there is no data, the message says where to get it.
+    Exit codes: 0 done; 64 options contradict each other, or models cannot be taken over; 65 the data cannot
+    be used; 66 there is no data, the message says where to get it.
     """
-    settings = load_settings(home=home)
-    file = None if synthetic else find_dataset(data)
-    if file is None and synthetic is None:
-        raise MissingFileError("there is no dataset to train on", "Name it with --data F. " + WHERE)
+    settings = load_settings(home=home, clicks_topic=clicks_topic)
+    # A key that cannot be used would be found out after minutes of training.
+    signing_key(settings)
     console = Console(highlight=False)
     begun = time.monotonic()
 
-    def progress(step: str) -> None:
-        console.print(f"[dim]{time.monotonic() - begun:5.1f} s[/]  {step}")
+    def step(words: str) -> None:
+        console.print(f"[dim]{time.monotonic() - begun:5.1f} s[/]  {escape(words)}")
 
-    if synthetic:
-        progress(f"drawing {synthetic:,} synthetic sessions")
+    if from_topic:
+        if data is not None or synthetic is not None:
+            raise UsageError(
+                "--from-topic stands together with --data or --synthetic",
+                "Name one source of sessions.",
+            )
+        source = _from_topic(with_running_servers(settings), console, step)
+    elif clicks_topic is not None:
+        raise UsageError(f"--clicks-topic {clicks_topic} without --from-topic", "Add --from-topic.")
     else:
-        progress(f"reading {file}")
-    dataset = read_dataset(file) if file else synthetic_dataset(synthetic or 0, seed)
-    fitted = fit(
-        [TrainingSession(*session) for session in dataset.sessions()],
-        data_sha256=dataset.sha256,
-        data_name=dataset.name,
-        split=split,
-        seed=seed,
-        progress=progress,
-    )
-    bundle = bundles.write(fitted, settings.bundles)
+        source = _from_file(data, synthetic, seed, step)
+    previous = _previous(settings, sets)
+    with _fits(console, step) as progress:
+        fitted = fit(
+            source.sessions,
+            data_sha256=source.sha256,
+            data_name=source.name,
+            split=split,
+            seed=seed,
+            sets=sets,
+            grid=grid,
+            previous=previous,
+            progress=progress,
+        )
+    step("report")
+    bundle = bundles.write(fitted, settings)
     promote(settings.bundles, bundle.id)
-    progress("written, verified, in use")
-    console.print()
-    console.print(_figures(bundle.manifest))
-    console.print(_clusters(bundle.manifest))
-    console.print(_PROXY)
-    console.print(f"\nbundle {bundle.id}\n{bundle.path}", soft_wrap=True)
+    step("written, verified, in use")
+    if fitted.evaluation is not None:
+        show(bundle.manifest, fitted.evaluation, bundle.path, console)
 
 
-def _figures(manifest: Manifest) -> Table:
-    division = manifest.split
-    seen = f"from {division.held_out_from}" if division.held_out_from else "random 20 %"
-    held_out = {"batch": seen, "online": seen, "reference": "random 20 %"}
-    table = Table(title="Conversion (AUC, Brier, ECE) and revenue (R², MAE), held out", title_justify="left")
-    table.add_column("scorer")
-    for title, _, _ in _COLUMNS:
-        table.add_column(title, justify="right")
-    table.add_column("held out")
-    for scorer in _SCORERS:
-        figures = manifest.figures[scorer]
-        values = (f"{figures[name]:,.{places}f}" for _, name, places in _COLUMNS)
-        table.add_row(scorer, *values, held_out[scorer])
-    return table
+def _from_file(data: Path | None, synthetic: int | None, seed: int, step: Step) -> _Source:
+    file = None if synthetic else find_dataset(data)
+    if file is None and synthetic is None:
+        raise MissingFileError("there is no dataset to train on", "Name it with --data F. " + WHERE)
+    step(f"reading {file}" if file else f"drawing {synthetic:,} synthetic sessions")
+    dataset = read_dataset(file) if file else synthetic_dataset(synthetic or 0, seed)
+    return _Source(dataset.name, dataset.sha256, [TrainingSession(*visit) for visit in dataset.visits()])
 
 
-def _clusters(manifest: Manifest) -> str:
-    shares = ", ".join(f"{cluster.name} {cluster.share:.0%}" for cluster in manifest.clusters)
-    figures = manifest.figures["clusters"]
-    quality = ", ".join(
-        f"{title} {figures[name]:.3f}"
-        for title, name in (("silhouette", "silhouette_all"), ("Davies–Bouldin", "davies_bouldin_all"))
-        if name in figures
-    )
-    return (
-        f"Clusters: {shares} ({quality} on all sessions;"
-        f" online agrees with batch: ARI {manifest.figures['online']['ari']:.3f}).\n"
-    )
+def _from_topic(settings: Settings, console: Console, step: Step) -> _Source:
+    topic = settings.clicks_topic
+    step(f"reading topic {topic} to its end")
+    with Bars(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True
+    ) as bars:
+        task = bars.add_task(topic, total=None)
+        recorded = read_recorded(
+            settings, lambda _, passed, total: bars.update(task, completed=passed, total=total)
+        )
+    step(_told(recorded))
+    return _Source(topic, recorded.sha256, recorded.sessions)
+
+
+def _told(recorded: Recorded) -> str:
+    refused = ", ".join(f"{count:,} {reason}" for reason, count in sorted(recorded.refused.items()))
+    words = [
+        f"{recorded.clicks:,} clicks, {len(recorded.sessions):,} sessions",
+        f"refused: {refused or 'none'}",
+        f"counted late: {recorded.late:,}",
+        f"left out: {recorded.open:,} still open",
+    ]
+    if recorded.cut:
+        words.append(f"{recorded.cut:,} that may begin before the topic does")
+    return "; ".join(words)
+
+
+def _previous(settings: Settings, sets: SetChoice) -> Previous | None:
+    """The bundle in use; one that cannot be read is in nobody's way, but where its models are needed."""
+    try:
+        return read_previous(settings)
+    except BundleError:
+        if sets != "both":
+            raise
+        return None
+
+
+@contextmanager
+def _fits(console: Console, step: Step) -> Iterator[Progress]:
+    """A bar for the fits of a grid on a terminal; else some lines."""
+    if not console.is_terminal:
+
+        def lines(done: int, total: int) -> None:
+            if done and done * _LINES // total > (done - 1) * _LINES // total:
+                step(f"{done} of {total} fits")
+
+        yield Progress(step, lines)
+        return
+    with Bars(
+        TextColumn("        {task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    ) as bars:
+        tasks: list[TaskID] = []
+
+        def bar(done: int, total: int) -> None:
+            if done == 0:
+                tasks.append(bars.add_task("fits", total=total))
+            bars.update(tasks[-1], completed=done, visible=done < total)
+
+        yield Progress(step, bar)

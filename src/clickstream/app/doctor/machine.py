@@ -77,7 +77,7 @@ def _horizon(settings: Settings) -> Check:
 def _bundle(settings: Settings) -> Check:
     try:
         bundle = load_bundle(settings)
-    except BundleError as error:
+    except (BundleError, ConfigurationError) as error:
         return failed("bundle", error)
     data = bundle.manifest.data
     return Check(

@@ -1,0 +1,138 @@
+"""The scores topic as a judgement of the models: as it comes, and as a whole."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from clickstream.consumer.observer import Observed, Observer, features, judged, observed
+from clickstream.infra.kafka import Record
+from clickstream.models.case import Floats
+from clickstream.models.drift import Alarm
+from clickstream.models.figures import Figures, cluster_agreement, conversion_figures, revenue_figures
+from clickstream.models.quality import SCORERS, Judged, Quality, measure, rows
+
+_ALARMS_KEPT = 5
+
+
+class Watched:
+    """Scores as they come, of one bundle or of all: bounded, however many there are.
+
+    Attributes:
+        bundles: bundle id -> scores seen.
+        alarms: the last changes found.
+    """
+
+    def __init__(self, window: int, bundle: str | None = None) -> None:
+        self.bundles: Counter[str] = Counter()
+        self.alarms: deque[Alarm] = deque(maxlen=_ALARMS_KEPT)
+        self._observer = Observer(window)
+        self._bundle = bundle
+
+    @property
+    def sessions(self) -> int:
+        """Scores seen."""
+        return self._observer.sessions
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Take in a batch of records; within it they count in the order of event time."""
+        scores = sorted(_scores(records, self._bundle), key=attrgetter("last_click_at"))
+        self.bundles.update(score.models.bundle for score in scores)
+        self.alarms += self._observer.add(scores)
+
+    def since_start(self) -> Quality | None:
+        """Over all that were added."""
+        return self._observer.since_start()
+
+    def rolling(self) -> Quality | None:
+        """Over the last ones with evidence."""
+        return measure(self._observer.recent())
+
+    def summary(self) -> dict[str, Any]:
+        """All of it, as JSON."""
+        return {
+            "sessions": self.sessions,
+            "bundles": dict(self.bundles),
+            "since_start": _as_dict(self.since_start()),
+            "rolling": _as_dict(self.rolling()),
+            "drift": dict(self._observer.alarms),
+            "alarms": [alarm._asdict() for alarm in self.alarms],
+        }
+
+
+class Recording:
+    """Scores kept whole, about 150 bytes each, to be judged with the figures of a training."""
+
+    def __init__(self, bundle: str | None = None) -> None:
+        self.bundles: Counter[str] = Counter()
+        self._bundle = bundle
+        self._times: list[int] = []
+        self._features: list[Floats] = []
+        self._rows: list[Judged | None] = []
+        self._clusters: list[tuple[int, int]] = []
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Keep a batch of records."""
+        for score in _scores(records, self._bundle):
+            self.bundles[score.models.bundle] += 1
+            self._times.append(score.last_click_at)
+            self._features.append(features([score])[0])
+            self._rows.append(judged(score))
+            batch, online = score.predictions.batch, score.predictions.online
+            if batch is not None and online is not None:
+                self._clusters.append((online.cluster, batch.cluster))
+
+    def summary(self) -> dict[str, Any]:
+        """All of it, as JSON: the figures of `models.figures`, exact, for each scorer on the same sessions.
+
+        `ari` compares the clusters of online with those of batch on all sessions with predictions. Drift is
+        looked for in the order of event time. Without a session that is judged, there are no figures.
+        """
+        order = np.argsort(self._times, kind="stable").tolist()
+        observer = Observer(2)
+        table = rows([row for i in order if (row := self._rows[i]) is not None])
+        alarms = observer.add_tables(np.array([self._features[i] for i in order]), table) if order else []
+        figures = _figures(table) if len(table) else {}
+        if figures:
+            ours, theirs = zip(*self._clusters, strict=True)
+            figures["online"]["ari"] = cluster_agreement(ours, theirs)
+        return {
+            "sessions": len(order),
+            "bundles": dict(self.bundles),
+            "figures": figures,
+            "drift": dict(observer.alarms),
+            "alarms": [alarm._asdict() for alarm in alarms],
+        }
+
+
+def _scores(records: Sequence[Record], bundle: str | None) -> Iterator[Observed]:
+    for record in records:
+        score = observed(record.value or b"")
+        if score is not None and bundle in (None, score.models.bundle):
+            yield score
+
+
+def _figures(table: Floats) -> dict[str, Figures]:
+    column = dict(zip(Judged._fields, table.T, strict=True))
+    converted, revenue = (column["converted"] > 0.5).tolist(), column["revenue"].tolist()
+    return {
+        name: {
+            **conversion_figures(converted, column[f"{name}_conversion"]),
+            **revenue_figures(revenue, column[f"{name}_revenue"]),
+        }
+        for name in SCORERS
+    }
+
+
+def _as_dict(quality: Quality | None) -> dict[str, Any] | None:
+    if quality is None:
+        return None
+    return {
+        "sessions": quality.sessions,
+        "same_cluster": quality.same_cluster,
+        **{name: merit._asdict() for name, merit in quality.scorers.items()},
+    }

@@ -1,0 +1,113 @@
+"""What a running consumer tells of itself: work done, quality of the models, drift.
+
+It is this process's view since its start: each score counts once, when the transaction of the step that made
+it is known to be committed. A restart begins anew, and quality with another bundle; what other processes
+published, or this one in the name of one that died, is not in it. The whole stream is on the scores topic:
+`clickstream models watch` reads it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import Protocol
+
+from clickstream.consumer.observer import Observed, Observer, observed
+from clickstream.consumer.store import OutboxRecord
+from clickstream.infra.logs import logger
+from clickstream.infra.metrics import Sample
+from clickstream.models.quality import Quality, measure
+
+log = logger("monitor")
+
+WINDOW = 2_000
+"""Sessions of the rolling figures."""
+
+
+_bundle = attrgetter("models.bundle")
+_last_click_at = attrgetter("last_click_at")
+
+
+class Counters(Protocol):
+    """Work done since the start."""
+
+    records: int
+    scores: int
+    dead_letters: int
+    steps: int
+    transactions: int
+    recoveries: int
+
+
+class Monitor:
+    """Fed by the engine after each transaction, asked by a scrape on another thread.
+
+    Changes are looked for over the sessions of all its partitions together: one of eight has an eighth of the
+    sessions to find a change with, and eight have as many chances of a false alarm. The price: of a backlog,
+    partitions come in pieces one after the other, and a change within it can be missed or found twice.
+    """
+
+    def __init__(self, counters: Counters, scores_topic: str, bundle: str) -> None:
+        self._counters = counters
+        self._topic = scores_topic
+        self._bundle = bundle
+        self._observer = Observer(WINDOW)
+        self._lock = threading.Lock()
+
+    def published(self, outboxes: Mapping[int, Sequence[OutboxRecord]]) -> None:
+        """Take in what a transaction has committed."""
+        scores = [
+            score
+            for outbox in outboxes.values()
+            for record in outbox
+            if record.topic == self._topic and (score := observed(record.value)) is not None
+        ]
+        # A bundle is taken between two steps, so those of one come first.
+        for bundle, group in groupby(scores, key=_bundle):
+            self._observe(bundle, sorted(group, key=_last_click_at))
+
+    def samples(self) -> Iterator[Sample]:
+        """All that is known now."""
+        counters = self._counters
+        yield Sample("clickstream_records_total", counters.records)
+        yield Sample("clickstream_scores_total", counters.scores)
+        yield Sample("clickstream_dead_letters_total", counters.dead_letters)
+        yield Sample("clickstream_steps_total", counters.steps)
+        yield Sample("clickstream_transactions_total", counters.transactions)
+        yield Sample("clickstream_recoveries_total", counters.recoveries)
+        with self._lock:
+            bundle, alarms = self._bundle, dict(self._observer.alarms)
+            since_start, recent = self._observer.since_start(), self._observer.recent()
+        yield Sample("clickstream_bundle_info", 1, (bundle,))
+        for feature, count in alarms.items():
+            yield Sample("clickstream_drift_total", count, (feature,))
+        for window, quality in (("since_start", since_start), ("rolling", measure(recent))):
+            yield Sample("clickstream_model_sessions", quality.sessions if quality else 0, (window,))
+            if quality is not None:
+                yield from _of(quality, window)
+
+    def _observe(self, bundle: str, scores: Sequence[Observed]) -> None:
+        with self._lock:
+            if bundle != self._bundle:
+                self._bundle = bundle
+                self._observer.other_models()
+            alarms = self._observer.add(scores)
+        for alarm in alarms:
+            log.warning(
+                "drift",
+                feature=alarm.feature,
+                before=round(alarm.before, 4),
+                after=round(alarm.after, 4),
+                sessions=alarm.sessions,
+            )
+
+
+def _of(quality: Quality, window: str) -> Iterator[Sample]:
+    yield Sample("clickstream_model_same_cluster", quality.same_cluster, (window,))
+    for scorer, merit in quality.scorers.items():
+        yield Sample("clickstream_model_log_loss", merit.log_loss, (scorer, window))
+        yield Sample("clickstream_model_revenue_mae", merit.mae, (scorer, window))
+        if merit.auc is not None:
+            yield Sample("clickstream_model_auc", merit.auc, (scorer, window))

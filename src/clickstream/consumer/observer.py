@@ -1,0 +1,141 @@
+"""What published scores say about the models and about the stream: their quality, and whether it drifts.
+
+Reads what was published, not what the engine meant to publish: the monitor in a consumer and a reader of the
+scores topic see the same. A score is decoded as far as is needed here, a third of the time of all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+
+import msgspec
+import numpy as np
+
+from clickstream.models.case import Floats
+from clickstream.models.drift import ERRORS, FEATURES, Alarm, Drift
+from clickstream.models.quality import Judged, Quality, Rolling, SinceStart, losses, rows
+
+# What is watched of a session's features, all of them numbers.
+_Features = msgspec.defstruct("_Features", [(name, float) for name in FEATURES], gc=False)
+_watched = attrgetter(*FEATURES)
+
+
+class _Prediction(msgspec.Struct, gc=False):
+    conversion: float
+    revenue: float
+    cluster: int
+
+
+class _Predictions(msgspec.Struct, gc=False):
+    batch: _Prediction | None
+    online: _Prediction | None
+    reference: _Prediction | None
+
+
+class _Outcome(msgspec.Struct, gc=False):
+    converted: bool
+    revenue: float
+
+
+class _Models(msgspec.Struct, gc=False):
+    bundle: str
+
+
+class Observed(msgspec.Struct, gc=False):
+    """The part of a Score that is looked at."""
+
+    last_click_at: int
+    features: _Features  # type: ignore[valid-type]
+    predictions: _Predictions
+    evidence: int
+    outcome: _Outcome
+    models: _Models
+
+
+_decode = msgspec.json.Decoder(Observed).decode
+
+
+def observed(score: bytes) -> Observed | None:
+    """None for a record that is no score."""
+    try:
+        return _decode(score)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def judged(score: Observed) -> Judged | None:
+    """None without evidence, or where a scorer said nothing: what cannot be compared is not counted."""
+    predictions, outcome = score.predictions, score.outcome
+    batch, online, reference = predictions.batch, predictions.online, predictions.reference
+    if not score.evidence or batch is None or online is None or reference is None:
+        return None
+    return Judged(
+        outcome.converted,
+        outcome.revenue,
+        batch.cluster == online.cluster,
+        batch.conversion,
+        online.conversion,
+        reference.conversion,
+        batch.revenue,
+        online.revenue,
+        reference.revenue,
+    )
+
+
+def features(scores: Sequence[Observed]) -> Floats:
+    """What is watched of each session, shape (n, len(FEATURES))."""
+    table = np.array([_watched(score.features) for score in scores], dtype=np.float64)
+    return table.reshape(len(scores), len(FEATURES))
+
+
+class Observer:
+    """Quality since the start and over the last `window` sessions with evidence, and drift.
+
+    Attributes:
+        sessions: scores seen, those without evidence or predictions included.
+    """
+
+    def __init__(self, window: int) -> None:
+        self.sessions = 0
+        self._window = window
+        self._features, self._errors = Drift(FEATURES), Drift(ERRORS)
+        self._since_start, self._rolling = SinceStart(), Rolling(window)
+        self._alarms = dict.fromkeys((*FEATURES, *ERRORS), 0)
+
+    @property
+    def alarms(self) -> Mapping[str, int]:
+        """Watched quantity -> changes found."""
+        return self._alarms
+
+    def add(self, scores: Sequence[Observed]) -> list[Alarm]:
+        """Take in scores, in the order of time; the changes found."""
+        return self.add_tables(
+            features(scores), rows([row for row in map(judged, scores) if row is not None])
+        )
+
+    def add_tables(self, watched: Floats, table: Floats) -> list[Alarm]:
+        """The same, given the `features` of the scores and the `rows` of those that are `judged`."""
+        self.sessions += len(watched)
+        alarms = self._features.add(watched)
+        if len(table):
+            self._since_start.add(table)
+            self._rolling.add(table)
+            log_losses, errors = losses(table)
+            alarms += self._errors.add(np.column_stack((log_losses[:, 0], errors[:, 0])))
+        for alarm in alarms:
+            self._alarms[alarm.feature] += 1
+        return alarms
+
+    def other_models(self) -> None:
+        """Other models speak from now on: their quality is theirs alone. The features are the shop's."""
+        self._since_start, self._rolling = SinceStart(), Rolling(self._window)
+        self._errors = Drift(ERRORS)
+
+    def since_start(self) -> Quality | None:
+        """Since the start of these models; None before the first session."""
+        return self._since_start.quality()
+
+    def recent(self) -> Floats:
+        """A copy of the last sessions with evidence of these models, for `measure`: it takes milliseconds."""
+        return self._rolling.table()

@@ -1,0 +1,72 @@
+"""A bundle that is promoted while a consumer runs: noticed, verified and loaded between two steps.
+
+Looking costs one `stat` a second; loading takes about a tenth of a second of the loop, far below any timeout
+of the group. What cannot be used is told once, with the reason, and the bundle that there is stays in use.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from clickstream.infra.errors import BundleError, ConfigurationError
+from clickstream.infra.logs import logger
+from clickstream.infra.settings import Settings
+from clickstream.models.bundle import Bundle, load_bundle
+from clickstream.models.champion import CHAMPION, champion
+
+log = logger("promotion")
+
+_LOOK_EACH_S = 1.0
+_TRY_AGAIN_S = 30.0
+
+_Stamp = tuple[int, int, int]
+
+
+class Promotions:
+    """Watches the file `champion`, where the settings say to follow it. `clock` tells seconds."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings = settings
+        self._follows = settings.bundle == CHAMPION
+        self._seen: _Stamp | None = None
+        self._clock = clock
+        self._look_at = clock()
+        self._try_again_at: float | None = None
+        self._told = ""
+
+    def newer_than(self, current: Bundle) -> Bundle | None:
+        """The bundle in use, ready to score, where it is another than `current`; None otherwise."""
+        now = self._clock()
+        if not self._follows or now < self._look_at:
+            return None
+        self._look_at = now + _LOOK_EACH_S
+        stamp = self._stamp()
+        # One that was refused may be put right without a new promotion.
+        again = self._try_again_at is not None and now >= self._try_again_at
+        if stamp == self._seen and not again:
+            return None
+        self._seen, self._try_again_at = stamp, None
+        try:
+            promoted = champion(self._settings.bundles)
+            if promoted == current.id:
+                return None
+            bundle = load_bundle(self._settings, promoted)
+            bundle.online()
+        except (BundleError, ConfigurationError) as error:
+            self._try_again_at = now + _TRY_AGAIN_S
+            if self._told != error.what:
+                self._told = error.what
+                log.error(
+                    "promoted bundle not taken", stays=current.id, error=error.what, remedy=error.remedy
+                )
+            return None
+        self._told = ""
+        return bundle
+
+    def _stamp(self) -> _Stamp | None:
+        try:
+            found = (self._settings.bundles / CHAMPION).stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino, found.st_size

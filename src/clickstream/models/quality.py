@@ -1,0 +1,163 @@
+"""How good the scorers are on the sessions of a stream: since the start, and over the last ones.
+
+Progressive validation (Blum et al. 1999): a session was predicted before anybody knew what became of it. All
+scorers are judged on the same sessions: those with evidence, of which each scorer said something.
+
+Memory is bounded and a session costs the same however many came before: log-loss and MAE are sums, AUC since
+the start is counted in bins of the forecast, and over the last sessions all is computed when it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import log_loss, mean_absolute_error, roc_auc_score
+
+from clickstream.models.case import Floats
+from clickstream.models.evaluation import ScorerName
+
+SCORERS: tuple[ScorerName, ...] = ("batch", "online", "reference")
+
+BINS = 10_000
+"""Bins of equal width that forecasts are counted in. Two in one bin are equal to the AUC: with a thousand
+sessions that moves it by less than 0.0001, with more by less."""
+
+_CLIP = float(np.finfo(np.float64).eps)
+
+
+class Judged(NamedTuple):
+    """A scored session with evidence: what became of it, and what `SCORERS`, in that order, had said.
+
+    `same_cluster`: whether `online` put it into the cluster of `batch`. Revenues are in the prices' currency.
+    """
+
+    converted: bool
+    revenue: float
+    same_cluster: bool
+    batch_conversion: float
+    online_conversion: float
+    reference_conversion: float
+    batch_revenue: float
+    online_revenue: float
+    reference_revenue: float
+
+
+_CONVERTED, _REVENUE, _SAME = range(3)
+_CONVERSIONS, _REVENUES = slice(3, 6), slice(6, 9)
+
+
+class Merit(NamedTuple):
+    """Of one scorer. `auc` is None where only one of the two outcomes occurred; `mae` is of revenue."""
+
+    log_loss: float
+    auc: float | None
+    mae: float
+
+
+class Quality(NamedTuple):
+    """All scorers on the same sessions; `same_cluster` is the share for which batch and online agree."""
+
+    sessions: int
+    same_cluster: float
+    scorers: dict[ScorerName, Merit]
+
+
+def rows(judged: Sequence[Judged]) -> Floats:
+    """As a table, shape (n, 9): what `add` takes."""
+    return np.array(judged, dtype=np.float64).reshape(len(judged), len(Judged._fields))
+
+
+def losses(table: Floats) -> tuple[Floats, Floats]:
+    """Log-loss (nats) and absolute error of the revenue of each session, both of shape (n, 3)."""
+    converted = table[:, _CONVERTED, None] > 0.5
+    forecast = np.clip(table[:, _CONVERSIONS], _CLIP, 1 - _CLIP)
+    return (
+        -np.log(np.where(converted, forecast, 1 - forecast)),
+        np.abs(table[:, _REVENUES] - table[:, _REVENUE, None]),
+    )
+
+
+class SinceStart:
+    """Over all sessions added."""
+
+    def __init__(self) -> None:
+        self._sessions = 0
+        self._same = 0.0
+        self._log_loss = np.zeros(len(SCORERS))
+        self._error = np.zeros(len(SCORERS))
+        # Scorer, outcome, bin.
+        self._counts = np.zeros((len(SCORERS), 2, BINS), dtype=np.int64)
+
+    def add(self, table: Floats) -> None:
+        """Count the sessions of a table of `rows`."""
+        log_losses, errors = losses(table)
+        self._sessions += len(table)
+        self._same += table[:, _SAME].sum()
+        self._log_loss += log_losses.sum(axis=0)
+        self._error += errors.sum(axis=0)
+        outcomes = table[:, _CONVERTED].astype(np.intp)
+        places = np.minimum((table[:, _CONVERSIONS] * BINS).astype(np.intp), BINS - 1)
+        for scorer, counts in enumerate(self._counts):
+            np.add.at(counts, (outcomes, places[:, scorer]), 1)
+
+    def quality(self) -> Quality | None:
+        """None before the first session."""
+        n = self._sessions
+        if not n:
+            return None
+        means = zip((self._log_loss / n).tolist(), (self._error / n).tolist(), strict=True)
+        merits = [
+            Merit(loss, _binned_auc(counts), error)
+            for (loss, error), counts in zip(means, self._counts, strict=True)
+        ]
+        return Quality(n, float(self._same / n), dict(zip(SCORERS, merits, strict=True)))
+
+
+class Rolling:
+    """Over the last `size` sessions added."""
+
+    def __init__(self, size: int) -> None:
+        self._table = np.empty((size, len(Judged._fields)))
+        self._added = 0
+
+    def add(self, table: Floats) -> None:
+        """Take in the sessions of a table of `rows`; as many of the oldest go."""
+        size = len(self._table)
+        kept = table[-size:]
+        first = self._added + len(table) - len(kept)
+        self._table[np.arange(first, first + len(kept)) % size] = kept
+        self._added += len(table)
+
+    def table(self) -> Floats:
+        """A copy of the last sessions, in no particular order."""
+        return self._table[: self._added].copy()
+
+
+def measure(table: Floats) -> Quality | None:
+    """Exactly, over the sessions of a table; None where there is none."""
+    if not len(table):
+        return None
+    converted, revenue = table[:, _CONVERTED], table[:, _REVENUE]
+    both = 0 < converted.sum() < len(table)
+    merits = {}
+    for at, name in enumerate(SCORERS):
+        forecast, expected = table[:, _CONVERSIONS][:, at], table[:, _REVENUES][:, at]
+        merits[name] = Merit(
+            float(log_loss(converted, forecast, labels=[0.0, 1.0])),
+            float(roc_auc_score(converted, forecast)) if both else None,
+            float(mean_absolute_error(revenue, expected)),
+        )
+    return Quality(len(table), float(table[:, _SAME].mean()), merits)
+
+
+def _binned_auc(counts: NDArray[np.int64]) -> float | None:
+    """Area under the ROC curve by the Mann-Whitney statistic; within a bin one half of the pairs count."""
+    negative, positive = counts
+    pairs = int(negative.sum()) * int(positive.sum())
+    if not pairs:
+        return None
+    below = np.cumsum(negative) - negative
+    return float((positive * (below + negative / 2)).sum() / pairs)

@@ -1,0 +1,73 @@
+"""A drill on real servers and processes, with a seed of its own each time."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import pytest
+
+from clickstream.app.chaos.drill import PLANS, Outcome, Row, order, parse_plan, play
+from clickstream.app.chaos.faults import FAULTS, describe
+from clickstream.app.chaos.stage import Stage
+from clickstream.infra.errors import UsageError
+from clickstream.infra.failpoints import FAILPOINTS
+from clickstream.infra.settings import Settings
+
+SESSIONS = 2_000
+
+CI_SHARE = parse_plan(
+    ["kill=2", "lose", "pause", "leave", "producer", "broker", "flushall", "redis-full", "cut-broker",
+     "cut-redis", "valkey-everysec", "valkey-off"]
+)  # fmt: skip
+"""The deaths at failpoints have a test of their own."""
+
+
+def test_a_plan_is_faults_and_plans_with_a_count_each() -> None:
+    assert parse_plan(["kill=3", "broker"]) == {"kill": 3, "broker": 1}
+    assert parse_plan(["failpoints=2", "after_poll"])["after_poll"] == 3
+    assert set(parse_plan(["all"])) == set(FAULTS)
+
+
+@pytest.mark.parametrize("word", ["kil", "kill=0", "kill=two", "=3"])
+def test_what_is_no_plan_is_refused_and_named(word: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_plan([word])
+    assert word.partition("=")[0] in str(caught.value)
+
+
+def test_a_seed_gives_the_same_order_again_and_another_another() -> None:
+    plan = PLANS["all"]
+    assert order(plan, 7) == order(plan, 7) != order(plan, 8)
+    assert sorted(order(plan, 7)) == sorted(order(plan, 8))
+
+
+def test_every_fault_says_what_it_does() -> None:
+    assert set(FAILPOINTS) < set(FAULTS)
+    assert all(describe(name) for name in FAULTS)
+
+
+def test_a_fault_after_which_nothing_went_on_is_not_clean() -> None:
+    row = Row(times=3, recoveries_s=[1.0, 2.0], not_recovered=1)
+    assert (row.median_s, row.longest_s) == (1.5, 2.0)
+
+
+@pytest.mark.integration
+@pytest.mark.chaos
+@pytest.mark.timeout(600)
+def test_faults_under_load_lose_and_repeat_nothing(synthetic_bundle: Path, tmp_path: Path) -> None:
+    seed = secrets.randbelow(1_000_000)
+    print(f"seed {seed}")
+    settings = Settings(
+        bundle=str(synthetic_bundle), session_timeout=2_000, max_poll_records=200, log_format="json"
+    )
+    load = ["--synthetic", str(SESSIONS)]
+    with Stage(settings, tmp_path, consumers=2, load=load, speed=600.0) as stage:
+        outcome = play(stage, order(CI_SHARE, seed), seed)
+    assert outcome.clean, report(outcome)
+    assert outcome.report.scored >= SESSIONS
+    assert {name: row.times for name, row in outcome.rows.items()} == CI_SHARE
+
+
+def report(outcome: Outcome) -> str:
+    return f"seed {outcome.seed}: finished {outcome.finished}, {outcome.rows}, {outcome.report}"

@@ -1,0 +1,145 @@
+"""What a consumer tells of itself: each published score once, the models' quality, and drift by name."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+import orjson
+import pytest
+from scored_log import ScoredLog
+from structlog.testing import capture_logs
+
+from clickstream.consumer.monitor import WINDOW, Counters, Monitor
+from clickstream.consumer.observer import observed
+from clickstream.consumer.store import OutboxRecord
+from clickstream.models.drift import ERRORS, FEATURES
+
+
+def score(bundle: str = "one", price: float = 44.0, evidence: int = 3, **changes: Any) -> OutboxRecord:
+    """A score on its way to the topic, as far as a monitor looks at it."""
+    answer = {"conversion": 0.75, "revenue": 40.0, "cluster": 1, "cluster_name": "long"}
+    content = {
+        "session_id": "s",
+        "last_click_at": 1_200_000_000_000,
+        "features": dict.fromkeys(FEATURES, 2) | {"mean_price": price, "first_category": "sale"},
+        "predictions": {"batch": answer, "online": answer | {"cluster": 2}, "reference": answer},
+        "evidence": evidence,
+        "outcome": {"converted": True, "revenue": 50.0, "source": "proxy"},
+        "models": {"bundle": bundle, "feature_sets": {}, "lessons": 0},
+        "error": None,
+    }
+    return OutboxRecord(0, "scores", b"s", orjson.dumps(content | changes))
+
+
+def monitor() -> Monitor:
+    counters = SimpleNamespace(records=9, scores=8, dead_letters=7, steps=6, transactions=5, recoveries=4)
+    return Monitor(cast(Counters, counters), "scores", "one")
+
+
+def values(monitor: Monitor) -> dict[tuple[str, ...], float]:
+    """Name and labels -> value, without the prefix of the name."""
+    return {
+        (sample.name.removeprefix("clickstream_"), *sample.labels): sample.value
+        for sample in monitor.samples()
+    }
+
+
+def priced(count: int, mean: float, seed: int) -> Sequence[OutboxRecord]:
+    rng = random.Random(seed)
+    return [score(price=rng.gauss(mean, 8)) for _ in range(count)]
+
+
+def test_a_monitor_that_saw_nothing_tells_the_work_and_no_quality() -> None:
+    found = values(monitor())
+    assert found["records_total",] == 9
+    assert found["recoveries_total",] == 4
+    assert found["bundle_info", "one"] == 1
+    assert found["model_sessions", "rolling"] == 0
+    assert {feature: found["drift_total", feature] for feature in (*FEATURES, *ERRORS)} == dict.fromkeys(
+        (*FEATURES, *ERRORS), 0
+    )
+    assert not any(name[0] == "model_log_loss" for name in found)
+
+
+def test_what_was_published_is_judged_over_both_windows() -> None:
+    mine = monitor()
+    mine.published({0: [score(), score()], 3: [score()]})
+    found = values(mine)
+    for window in ("since_start", "rolling"):
+        assert found["model_sessions", window] == 3
+        assert found["model_log_loss", "batch", window] == pytest.approx(0.28768, abs=1e-5)
+        assert found["model_revenue_mae", "reference", window] == 10.0
+        assert found["model_same_cluster", window] == 0.0
+        assert ("model_auc", "online", window) not in found
+
+
+def test_the_rolling_figures_forget_and_those_since_the_start_do_not() -> None:
+    mine = monitor()
+    mine.published({0: [score(outcome={"converted": True, "revenue": 90.0})] * 10})
+    mine.published({0: [score()] * WINDOW})
+    found = values(mine)
+    assert found["model_sessions", "rolling"] == WINDOW
+    assert found["model_sessions", "since_start"] == WINDOW + 10
+    assert found["model_revenue_mae", "batch", "rolling"] == 10.0
+    assert found["model_revenue_mae", "batch", "since_start"] > 10.0
+
+
+def test_what_cannot_be_compared_is_not_counted() -> None:
+    mine = monitor()
+    none = {"batch": None, "online": None, "reference": None}
+    letter = score()._replace(topic="clicks.dead-letter")
+    mine.published({0: [score(evidence=0), score(predictions=none, error="rebuilt-partly"), letter]})
+    assert values(mine)["model_sessions", "since_start"] == 0
+
+
+def test_another_bundle_is_judged_by_its_own_sessions() -> None:
+    mine = monitor()
+    mine.published({0: [score()] * 5 + [score("two")] * 3})
+    found = values(mine)
+    assert found["model_sessions", "since_start"] == found["model_sessions", "rolling"] == 3
+    assert found["bundle_info", "two"] == 1
+    assert ("bundle_info", "one") not in found
+
+
+def test_prices_that_rise_raise_the_counter_and_a_log_line_that_names_the_feature() -> None:
+    mine = monitor()
+    with capture_logs() as lines:
+        mine.published({0: priced(2_000, 44, 1)})
+        assert lines == []
+        mine.published({0: priced(200, 66, 2)})
+    (line,) = lines
+    assert line["log_level"] == "warning"
+    assert line["event"] == "drift"
+    assert line["feature"] == "mean_price"
+    assert line["before"] == pytest.approx(44, abs=1)
+    assert line["after"] == pytest.approx(66, abs=3)
+    assert 0 < line["sessions"] <= 200
+    found = values(mine)
+    assert {name[1] for name, value in found.items() if name[0] == "drift_total" and value} == {"mean_price"}
+
+
+def test_errors_that_rise_are_named_too() -> None:
+    mine = monitor()
+    rng = random.Random(3)
+    with capture_logs() as lines:
+        for worse in (0, 25):
+            outcomes = [{"converted": True, "revenue": rng.gauss(50 + worse, 4)} for _ in range(1_000)]
+            mine.published({0: [score(outcome=outcome) for outcome in outcomes]})
+    assert [line["feature"] for line in lines] == ["batch_revenue_error"]
+
+
+def test_a_real_score_is_understood_and_anything_else_is_none() -> None:
+    log = ScoredLog()
+    log.click("a", 0, 1)
+    log.click("a", 1, 2)
+    log.heartbeat(60)
+    log.publish()
+    found = observed(log.scores[0].value or b"")
+    assert found is not None
+    assert found.evidence == 1
+    assert found.predictions.online is not None
+    for other in (b"", b"{", b"[]", b'{"score_id": 1}', b"\xff"):
+        assert observed(other) is None

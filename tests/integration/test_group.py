@@ -1,0 +1,52 @@
+"""A consumer in its group, where the client library needs help."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from shop import wait_for
+
+from clickstream.consumer.engine import prepare_topics
+from clickstream.infra.kafka import GroupConsumer
+from clickstream.infra.settings import Settings
+
+pytestmark = pytest.mark.integration
+
+
+def test_a_member_whose_joins_outlast_a_poll_becomes_a_steady_one(settings: Settings) -> None:
+    hurried = settings.model_copy(update={"session_timeout": 2_000})
+    topic = prepare_topics(hurried)
+    consumer = GroupConsumer(hurried, topic.name)
+    coordinator: Any = consumer._consumer._coordinator
+    join = coordinator._do_join_and_sync_async
+
+    async def slow_join() -> Any:
+        answer = await join()
+        await coordinator._manager._net.sleep(0.3)
+        return answer
+
+    coordinator._do_join_and_sync_async = slow_join
+    steady_since: float | None = None
+
+    def steady() -> bool:
+        """Beating, without a join under way, for longer than a silent member would stay one."""
+        nonlocal steady_since
+        consumer.poll(100, 100)
+        if not coordinator._heartbeat_enabled or coordinator._join_task is not None:
+            steady_since = None
+        elif steady_since is None:
+            steady_since = time.monotonic()
+        return steady_since is not None and time.monotonic() - steady_since > 1.0
+
+    try:
+        wait_for(steady, "a member with heartbeats", deadline_s=20)
+        # As after news of the topic's partitions: a reason to join that is gone once the join has begun.
+        coordinator._assignment_snapshot = {}
+        steady_since = None
+        wait_for(lambda: consumer.poll(100, 100) == {} and not coordinator._heartbeat_enabled, "a new join")
+        wait_for(steady, "a member with heartbeats again", deadline_s=20)
+        assert consumer.assignment() == frozenset(range(topic.partitions))
+    finally:
+        consumer.close()
