@@ -27,7 +27,7 @@ up: $(READY) ## a real Kafka and Valkey on this machine, until Ctrl-C
 	@$(BIN)/clickstream up $(ARGS)
 
 test: $(READY) ## all tests; real servers are started and stopped by them
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 unit: $(READY) ## unit and property tests alone
 	$(BIN)/python -m pytest -m "not integration and not chaos" $(ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,6 +21,37 @@ from clickstream.producer.dataset import UCI_SHA256, read_dataset
 from clickstream.producer.synthetic import synthetic_dataset
 
 ARCHIVE = "clickstream+data+for+online+shopping.zip"
+
+
+_SEED = "CLICKSTREAM_DRILL_SEED"
+
+
+def pytest_configure() -> None:
+    """A fresh seed for the drills, the same in all processes of this run."""
+    os.environ.setdefault(_SEED, str(secrets.randbelow(1_000_000)))
+
+
+def pytest_report_header() -> str:
+    """Printed first, so that a drill that failed can be played again."""
+    return f"seed of the drills: {os.environ[_SEED]} (set {_SEED} to repeat them)"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two processes share the work: one waits for servers, the other computes.
+
+    Each bundle and each server is then made once. What needs the real bundle is with those that compute.
+    """
+    for item in items:
+        waits = item.get_closest_marker("integration") and "real_bundle" not in getattr(
+            item, "fixturenames", ()
+        )
+        item.add_marker(pytest.mark.xdist_group("servers" if waits else "models"))
+
+
+@pytest.fixture
+def drill_seed() -> int:
+    """What a drill takes its chances from; printed at the head of the run."""
+    return int(os.environ[_SEED])
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ def test_a_lost_broker_ends_the_replay_with_a_reason_and_it_goes_on_afterwards(
     settings: Settings, tmp_path: Path
 ) -> None:
     with EmbeddedKafka(tmp_path / "kafka") as kafka:
-        lonely = settings.model_copy(update={"kafka_bootstrap": kafka.bootstrap})
+        lonely = settings.model_copy(update={"kafka_bootstrap": kafka.bootstrap, "patience": 4_000})
         plan = make_plan(schedule(), options(lonely, FAULTS))
         with replaying(lonely, "--speed", "7200") as process:
             wait_until_sent(lonely, len(plan) // 4)
