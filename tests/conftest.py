@@ -36,6 +36,7 @@ def pytest_report_header() -> str:
     return f"seed of the drills: {os.environ[_SEED]} (set {_SEED} to repeat them)"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Two processes share the work: one waits for servers, the other computes.
 
