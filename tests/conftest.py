@@ -36,17 +36,14 @@ def pytest_report_header() -> str:
     return f"seed of the drills: {os.environ[_SEED]} (set {_SEED} to repeat them)"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Two processes share the work: one waits for servers, the other computes.
 
     Each bundle and each server is then made once. What needs the real bundle is with those that compute.
     """
-    for item in items:
-        waits = item.get_closest_marker("integration") and "real_bundle" not in getattr(
-            item, "fixturenames", ()
-        )
-        item.add_marker(pytest.mark.xdist_group("servers" if waits else "models"))
+    needs_bundle = "real_bundle" in getattr(item, "fixturenames", ())
+    waits = item.get_closest_marker("integration") is not None and not needs_bundle
+    item.add_marker(pytest.mark.xdist_group("servers" if waits else "models"))
 
 
 @pytest.fixture

@@ -141,13 +141,13 @@ class Worker:
 
     def __init__(self, name: str, log: Log, settings: Settings) -> None:
         self._log = log
-        self._store = Store(settings, "topic")
+        self.store = Store(settings, "topic")
         self._publisher = Transactions(log, name)
         self._recovery = Recovery(
             settings,
             Topic(settings.clicks_topic, "topic", 1),
             cast(GroupConsumer, Group(log)),
-            self._store,
+            self.store,
             cast(Publisher, self._publisher),
             cast(Bundle, Teacher()),
         )
@@ -191,7 +191,7 @@ class Worker:
             flushes = any(isinstance(read.record, Heartbeat) and read.record.flush for read in records)
             newest = max(logic.newest, *(read.record.event_time for read in records))
             due = 1 << 53 if flushes else newest - self._rules.allowed_lateness
-            logic.load(self._store.load(0, claim.token, clicks, due))
+            logic.load(self.store.load(0, claim.token, clicks, due))
             self._pass("load", dies_after)
             for read in records:
                 logic.advance(*read)
@@ -202,7 +202,7 @@ class Worker:
             meta = meta_fields(logic, self._recovery.description, 1)
             online = pack_online("bundle", claim.online.state()) if logic.closed else None
             changes = Changes(claim.stored, applied, meta, sessions, deleted, online, outbox)
-            self._store.commit(0, claim.token, changes)
+            self.store.commit(0, claim.token, changes)
             claim.applied = claim.stored = applied
             self._pass("commit", dies_after)
         if claim.applied > claim.committed and not claim.replaying and (outbox or commit):
@@ -210,7 +210,7 @@ class Worker:
             self._publisher.publish({0: outbox}, {0: committed}, self._membership)
             self._pass("publish", dies_after)
             claim.committed = claim.applied
-            self._store.trim(0, claim.token, claim.applied)
+            self.store.trim(0, claim.token, claim.applied)
         self._pass("trim", dies_after)
 
     def _scores(self, claim: Claim) -> Iterator[OutboxRecord]:
@@ -279,6 +279,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         )
         self.redis = connect(settings)
         self.redis.flushall()
+        self.store = Store(settings, "topic")
         self.log = Log()
         self.workers = [Worker("one", self.log, settings), Worker("two", self.log, settings)]
         self.draws: list[Draw] = []
@@ -342,6 +343,8 @@ class ExactlyOnce(RuleBasedStateMachine):
         self.redis.flushall()
         for key, state in self.kept.items():
             self.redis.restore(key, 0, state)
+        # Back before the first step: to recovery that is an empty Redis, and the lessons begin again.
+        self.wiped = self.wiped or self.store.peek(0).applied is None
 
     def teardown(self) -> None:
         if not hasattr(self, "log"):
@@ -353,8 +356,8 @@ class ExactlyOnce(RuleBasedStateMachine):
         self.log.records.append(scaled(self.all[-1]))
         self.to_the_end()
         self.check()
-        for worker in self.workers:
-            worker._store.close()
+        for store in (self.store, *(worker.store for worker in self.workers)):
+            store.close()
 
     def to_the_end(self) -> None:
         worker = self.workers[0]
