@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import typer
 from forgery import Change, forge
@@ -209,7 +210,6 @@ def test_a_damaged_bundle_is_not_signed(
 def test_an_export_answers_as_the_bundle_does(
     bundle: Bundle, examples: list[Example], tmp_path: Path
 ) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime")
     found = list(exporting.export(bundle, [one.case for one in examples], "made up", tmp_path))
     assert [one.refused for one in found] == [None] * 5
     for model in ("batch-conversion", "batch-revenue"):
@@ -236,7 +236,6 @@ def column_of(column: dict[str, Any], features: dict[str, Any] | None) -> float:
 def test_a_model_that_answers_otherwise_is_refused_with_the_difference(
     bundle: Bundle, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("onnxruntime")
     from clickstream.models import onnx_graph
 
     right = onnx_graph.of_boosting

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import onnxruntime
 import pytest
 from numpy.typing import ArrayLike, NDArray
 from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingRegressor, RandomForestClassifier
 
 from clickstream.models.calibration import Calibration
-
-onnx = pytest.importorskip("onnx")
-onnxruntime = pytest.importorskip("onnxruntime")
-
-from clickstream.models.onnx_graph import INPUT, Graph, of_boosting, of_forest, of_histograms  # noqa: E402
+from clickstream.models.onnx_graph import INPUT, Graph, of_boosting, of_forest, of_histograms
 
 
 def answers(graph: Graph, output: str, rows: ArrayLike) -> NDArray[np.float64]:

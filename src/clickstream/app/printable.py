@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rich.markup import escape
+
 
 def printable(text: str) -> str:
     """`text` with each character that is not visible written as its escape: none can move the cursor."""
@@ -10,3 +12,8 @@ def printable(text: str) -> str:
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
     )
+
+
+def plain(text: str) -> str:
+    """`text` of others for a rich console: no markup, no control characters."""
+    return escape(printable(text))

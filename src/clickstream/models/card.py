@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from clickstream.models import wording
 from clickstream.models.evaluation import Evaluation
 from clickstream.models.manifest import Manifest
-from clickstream.models.report import figure_rows
+from clickstream.models.report import told
 
 _ACTIVE = re.compile(r"[\\`*\[\]<>#|~$&!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 """What Markdown could take for markup; an underscore within a word is none."""
@@ -27,28 +27,7 @@ def render_card(manifest: Manifest, evaluation: Evaluation) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     ).get_template("model_card.md.j2")
-    return page.render(
-        manifest=manifest,
-        evaluation=evaluation,
-        origin=wording.origin(manifest),
-        source=wording.source_sentence(manifest),
-        label=wording.label_sentence(),
-        held_out=wording.held_out_sentence(manifest),
-        summary=wording.summary(manifest, evaluation),
-        why=wording.reference_sentences(manifest),
-        published=wording.published_rows(manifest, evaluation),
-        published_inputs=wording.PUBLISHED_INPUTS,
-        misuses=wording.misuses(manifest),
-        rows=figure_rows(evaluation),
-        columns=list(evaluation.figures),
-        estimate=wording.estimate,
-        interval=wording.interval,
-        names=wording.figure_name,
-        number=wording.number,
-        percent=wording.percent,
-        clicks_words=wording.clicks_words,
-        money=lambda value: wording.money(manifest, value, 2),
-    )
+    return page.render(**told(manifest, evaluation), estimate=wording.estimate, interval=wording.interval)
 
 
 def escape_markdown(text: str) -> str:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import datetime
 import fcntl
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from clickstream.infra.errors import BundleError
+from clickstream.infra.files import replace_file
 from clickstream.models.manifest import BUNDLE_ID, MANIFEST
 
 CHAMPION = "champion"
@@ -172,19 +172,7 @@ def _write(folder: Path, history: Sequence[Promotion]) -> None:
         one.bundle_id if one.at is None else f"{one.bundle_id} {one.at.isoformat()}"
         for one in history[:MOST_KEPT]
     )
-    handle, draft = tempfile.mkstemp(prefix=f".{CHAMPION}-", dir=folder)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes a file for the owner alone; a consumer may run as somebody else.
-        os.chmod(draft, 0o644)
-        os.replace(draft, folder / CHAMPION)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(draft)
-        raise
+    replace_file(folder / CHAMPION, "".join(f"{line}\n" for line in lines).encode())
 
 
 @contextmanager

@@ -48,36 +48,43 @@ def render_report(manifest: Manifest, evaluation: Evaluation) -> str:
         loader=PackageLoader("clickstream.models", "."), autoescape=True, undefined=StrictUndefined
     ).get_template("report.html.j2")
     return page.render(
-        manifest=manifest,
-        evaluation=evaluation,
-        origin=wording.origin(manifest),
-        source=wording.source_sentence(manifest),
-        label=wording.label_sentence(),
-        held_out=wording.held_out_sentence(manifest),
-        summary=wording.summary(manifest, evaluation),
-        why=wording.reference_sentences(manifest),
+        **told(manifest, evaluation),
         short_sessions=wording.short_sessions_sentence(evaluation),
         beyond=wording.beyond_chance(evaluation),
-        published=wording.published_rows(manifest, evaluation),
-        published_inputs=wording.PUBLISHED_INPUTS,
-        misuses=wording.misuses(manifest),
         contents=[(at, title) for at, title in _SECTIONS.items() if at != "trials" or evaluation.trials],
         key=[entry for entry in _KEY if wording.estimate(evaluation, entry[0], entry[1]) is not None],
         definitions=DEFINITIONS,
         sets=(REFERENCE, PREFIX),
-        columns=list(evaluation.figures),
-        rows=figure_rows(evaluation),
         centre=list(dict.fromkeys(name for one in evaluation.clusters for name in one.centre)),
         trials_by_model=_by_model(evaluation.trials),
         plots=_plots(manifest, evaluation),
-        names=wording.figure_name,
-        number=wording.number,
-        percent=wording.percent,
-        money=lambda value: wording.money(manifest, value, 2),
-        clicks_words=wording.clicks_words,
         light=LIGHT,
         dark=DARK,
     )
+
+
+def told(manifest: Manifest, evaluation: Evaluation) -> dict[str, Any]:
+    """What the report and the model card both say, and how they write it, for their templates."""
+    return {
+        "manifest": manifest,
+        "evaluation": evaluation,
+        "origin": wording.origin(manifest),
+        "source": wording.source_sentence(manifest),
+        "label": wording.label_sentence(),
+        "held_out": wording.held_out_sentence(manifest),
+        "summary": wording.summary(manifest, evaluation),
+        "why": wording.reference_sentences(manifest),
+        "published": wording.published_rows(manifest, evaluation),
+        "published_inputs": wording.PUBLISHED_INPUTS,
+        "misuses": wording.misuses(manifest),
+        "rows": figure_rows(evaluation),
+        "columns": list(evaluation.figures),
+        "names": wording.figure_name,
+        "number": wording.number,
+        "percent": wording.percent,
+        "clicks_words": wording.clicks_words,
+        "money": lambda value: wording.money(manifest, value, 2),
+    }
 
 
 def figure_rows(evaluation: Evaluation) -> list[str]:

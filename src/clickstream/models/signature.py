@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from clickstream.infra.errors import BundleError, ConfigurationError
+from clickstream.infra.files import replace_file
 from clickstream.infra.settings import SHORTEST_KEY, Settings
 
 SIGNATURE = "manifest.sig"
@@ -88,15 +86,4 @@ def write_signature(path: Path, manifest: bytes, key: bytes) -> None:
     Raises:
         OSError: the folder cannot be written.
     """
-    handle, draft = tempfile.mkstemp(prefix=f".{SIGNATURE}-", dir=path)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(signature(manifest, key))
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(draft, 0o644)
-        os.replace(draft, path / SIGNATURE)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(draft)
-        raise
+    replace_file(path / SIGNATURE, signature(manifest, key))

@@ -12,6 +12,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from typing import Literal
 
 import redis
 
@@ -27,7 +28,7 @@ _DEADLINE_S = 60.0
 # In a claim, there are as many passes as the consumer has partitions.
 _MOST_PASSES = {"after_claim": 2, "after_wipe": 2, "after_reconcile": 2, "after_give_up": 1}
 _USUAL_PASSES = 4
-_FLUSH_EVERY_S = 3.0
+_OCCASION_EVERY_S = 3.0
 _SLOW_S = 0.05
 
 
@@ -143,20 +144,10 @@ def disk_full(stage: Stage, rng: random.Random) -> Iterator[None]:
     yield
 
 
-def cut_broker(stage: Stage, rng: random.Random) -> Iterator[None]:
-    """the network between a consumer and the broker drops everything, about as long as the session timeout"""
-    door = _someone(stage, rng).kafka
-    door.shut()
-    try:
-        _pass(stage, rng.uniform(0.3, 2.0) * stage.settings.session_timeout / 1000)
-    finally:
-        door.open()
-    yield
-
-
-def cut_redis(stage: Stage, rng: random.Random) -> Iterator[None]:
-    """the network between a consumer and Redis drops everything, about as long as the session timeout"""
-    door = _someone(stage, rng).redis
+def cut(server: Literal["broker", "redis"], stage: Stage, rng: random.Random) -> Iterator[None]:
+    """the network between a consumer and a server drops everything, about as long as the session timeout"""
+    consumer = _someone(stage, rng)
+    door = consumer.kafka if server == "broker" else consumer.redis
     door.shut()
     try:
         _pass(stage, rng.uniform(0.3, 2.0) * stage.settings.session_timeout / 1000)
@@ -204,8 +195,8 @@ FAULTS: dict[str, Fault] = {
     "flushall": flushall,
     "redis-full": redis_full,
     "disk-full": disk_full,
-    "cut-broker": cut_broker,
-    "cut-redis": cut_redis,
+    "cut-broker": partial(cut, "broker"),
+    "cut-redis": partial(cut, "redis"),
     "slow-redis": slow_redis,
     **{name: partial(at_failpoint, name) for name in FAILPOINTS},
 }
@@ -216,11 +207,18 @@ def describe(name: str) -> str:
     if name in FAILPOINTS:
         return f"kill -9 where {FAILPOINTS[name]}"
     fault = FAULTS[name]
-    words = (fault.func if isinstance(fault, partial) else fault).__doc__ or ""
     if isinstance(fault, partial):
-        mode = fault.args[0]
-        words += "; it has no persistence" if mode == "off" else f"; appendfsync {mode}"
-    return words
+        return f"{fault.func.__doc__}; {_WHICH[fault.args[0]]}"
+    return fault.__doc__ or ""
+
+
+_WHICH = {
+    "everysec": "appendfsync everysec",
+    "always": "appendfsync always",
+    "off": "it has no persistence",
+    "broker": "the server is the broker",
+    "redis": "the server is Redis",
+}
 
 
 def _someone(stage: Stage, rng: random.Random, identity: bool | None = None) -> Consumer:
@@ -251,8 +249,8 @@ def _die_at(
     stage.keep_alive()
     consumer.failpoint, consumer.wanted = failpoint, True
     waited = 0.0
-    while not stage.wait(lambda: not consumer.failpoint, _FLUSH_EVERY_S):
-        waited += _FLUSH_EVERY_S
+    while not stage.wait(lambda: not consumer.failpoint, _OCCASION_EVERY_S):
+        waited += _OCCASION_EVERY_S
         if waited > _DEADLINE_S:
             raise ClickstreamError(f"{consumer.name} did not come to {failpoint} within {_DEADLINE_S:.0f} s")
         occasion(stage, consumer)

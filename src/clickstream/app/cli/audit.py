@@ -9,12 +9,11 @@ from typing import Annotated
 import orjson
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from clickstream.app.audit import AuditReport, run_audit
 from clickstream.app.audit.report import KINDS, Finding
-from clickstream.app.printable import printable
+from clickstream.app.printable import plain
 from clickstream.app.servers import with_running_servers
 from clickstream.infra.settings import load_settings
 
@@ -78,7 +77,7 @@ def audit(
 def show(report: AuditReport, console: Console) -> None:
     """Print the report for a person."""
     console.print(
-        f"{report.clicks:,} clicks and {report.heartbeats:,} heartbeats on {_plain(report.clicks_topic)},"
+        f"{report.clicks:,} clicks and {report.heartbeats:,} heartbeats on {plain(report.clicks_topic)},"
         f" read to their end; settings {report.settings}"
     )
     for line in (*_scores(report), *_dead_letters(report)):
@@ -88,7 +87,7 @@ def show(report: AuditReport, console: Console) -> None:
         console.print(f"digest of all scores, {name}: {digest}")
     _faults(report, console)
     for note in report.notes:
-        console.print(f"[yellow]note:[/] {_plain(note)}")
+        console.print(f"[yellow]note:[/] {plain(note)}")
     for finding in report.findings:
         _finding(finding, console)
     verdict = "[bold red]NOT CLEAN[/]"
@@ -103,7 +102,7 @@ def show(report: AuditReport, console: Console) -> None:
 
 
 def _scores(report: AuditReport) -> Iterator[str]:
-    group, scores = _plain(report.group), _plain(report.scores_topic)
+    group, scores = plain(report.group), plain(report.scores_topic)
     yield f"{report.windows:>9,}  sessions that the log closes"
     yield f"{report.scored:>9,}  of them with a score on {scores}"
     for kind in KINDS:
@@ -117,7 +116,7 @@ def _scores(report: AuditReport) -> Iterator[str]:
         (report.other_settings, "scores made under other settings, not comparable"),
         (report.other_topics, "records about another clicks topic, left out"),
         (report.unchecked, "unchecked: they reach back to where the log does not tell what must be"),
-        *((count, f"scores without predictions: {_plain(error)}") for error, count in report.errors.items()),
+        *((count, f"scores without predictions: {plain(error)}") for error, count in report.errors.items()),
     )
     for count, words in others:
         if count:
@@ -141,10 +140,10 @@ def _dead_letters(report: AuditReport) -> Iterator[str]:
 def _predictions(report: AuditReport, console: Console) -> None:
     console.print(f"batch and reference predictions computed again: {report.predictions_checked:,}")
     if len(report.bundles) > 1:
-        by_bundle = ", ".join(f"{_plain(name)} {count:,}" for name, count in report.bundles.items())
+        by_bundle = ", ".join(f"{plain(name)} {count:,}" for name, count in report.bundles.items())
         console.print(f"scores by bundle, each checked with its own: {by_bundle}")
     for reason, count in report.predictions_unchecked.items():
-        console.print(f"[yellow]predictions not checked:[/] {count:,}, {_plain(reason)}")
+        console.print(f"[yellow]predictions not checked:[/] {count:,}, {plain(reason)}")
 
 
 def _faults(report: AuditReport, console: Console) -> None:
@@ -157,32 +156,27 @@ def _faults(report: AuditReport, console: Console) -> None:
             f" [{style}]{lost:,} not found[/], {ledger.silent:,} that show in nothing"
         )
         for example in ledger.examples:
-            console.print(f"  [red]not found:[/] {_plain(example)}")
+            console.print(f"  [red]not found:[/] {plain(example)}")
     if (baseline := report.baseline) is not None:
         style = "bold red" if baseline.differ else "green"
         console.print(
-            f"baseline {_plain(baseline.topic)}, compared across logs: {baseline.equal:,} sessions equal,"
+            f"baseline {plain(baseline.topic)}, compared across logs: {baseline.equal:,} sessions equal,"
             f" [{style}]{baseline.differ:,} differ[/], {baseline.excused:,} changed by faults of the ledger"
         )
         for example in baseline.examples:
-            console.print(f"  [red]differs:[/] {_plain(example)}")
+            console.print(f"  [red]differs:[/] {plain(example)}")
 
 
 def _finding(finding: Finding, console: Console) -> None:
-    console.print(f"\n[bold red]{finding.kind}[/] {finding.what} {_plain(finding.id)}")
+    console.print(f"\n[bold red]{finding.kind}[/] {finding.what} {plain(finding.id)}")
     if finding.cause is not None:
-        console.print(f"  caused by {_plain(str(finding.cause))}")
+        console.print(f"  caused by {plain(str(finding.cause))}")
     if finding.found is not None:
-        console.print(f"  found in {_plain(str(finding.found))}")
+        console.print(f"  found in {plain(str(finding.found))}")
     if finding.detail:
-        console.print(f"  {_plain(finding.detail)}")
+        console.print(f"  {plain(finding.detail)}")
     for difference in finding.differences:
         console.print(
-            f"  {_plain(difference.field)}: expected {_plain(repr(difference.expected))},"
-            f" found {_plain(repr(difference.found))}  [dim]{_plain(difference.rule)}[/]"
+            f"  {plain(difference.field)}: expected {plain(repr(difference.expected))},"
+            f" found {plain(repr(difference.found))}  [dim]{plain(difference.rule)}[/]"
         )
-
-
-def _plain(text: str) -> str:
-    """What others wrote: no markup, no control characters."""
-    return escape(printable(text))

@@ -9,10 +9,9 @@ from typing import Annotated
 import orjson
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from clickstream.app.bundles import Listed, day_and_time, examine, figure, history
-from clickstream.app.printable import printable
+from clickstream.app.printable import plain
 from clickstream.infra.settings import Settings, load_settings
 
 _SIGNED = {
@@ -64,13 +63,13 @@ def _lines(one: Listed) -> Iterator[str]:
         split = manifest.split
         held = f"from {split.held_out_from}" if split.held_out_from else "20 % at random"
         yield (
-            f"    trained {day_and_time(manifest.created_at)} on {_plain(manifest.data.name)},"
+            f"    trained {day_and_time(manifest.created_at)} on {plain(manifest.data.name)},"
             f" {manifest.data.sessions:,} sessions, held out {held}"
         )
     if one.problem is not None:
         what = one.problem.what.replace(f"bundle {one.path} ", "").replace(f" of bundle {one.path}", "")
-        yield f"    [red]{_plain(what)}[/]"
-        yield f"    [dim]→[/] {_plain(one.problem.remedy)}"
+        yield f"    [red]{plain(what)}[/]"
+        yield f"    [dim]→[/] {plain(one.problem.remedy)}"
 
 
 def _tell_champion(found: list[Listed], settings: Settings, console: Console) -> None:
@@ -87,8 +86,4 @@ def _tell_champion(found: list[Listed], settings: Settings, console: Console) ->
     if earlier:
         console.print(f"`clickstream models rollback` leads back to {earlier[0].bundle_id}")
     if settings.bundle != "champion":
-        console.print(f"CLICKSTREAM_BUNDLE is {_plain(settings.bundle)}: consumers use that one.")
-
-
-def _plain(text: str) -> str:
-    return escape(printable(text))
+        console.print(f"CLICKSTREAM_BUNDLE is {plain(settings.bundle)}: consumers use that one.")

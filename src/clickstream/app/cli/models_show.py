@@ -9,11 +9,10 @@ from typing import Annotated
 import orjson
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from clickstream.app.bundles import day_and_time, history
-from clickstream.app.printable import printable
+from clickstream.app.printable import plain
 from clickstream.infra.settings import load_settings
 from clickstream.models.champion import locate
 from clickstream.models.evaluation import Estimate
@@ -57,10 +56,10 @@ def show(
         return
     console = Console(highlight=False, soft_wrap=True)
     for line in _words(verified, [one.bundle_id for one in history(settings)]):
-        console.print(escape(printable(line)))
+        console.print(plain(line))
     console.print(_figures(evaluation.figures))
     clusters = ", ".join(f"{cluster.name} {cluster.share:.0%}" for cluster in manifest.clusters)
-    console.print(f"clusters: {escape(printable(clusters))}")
+    console.print(f"clusters: {plain(clusters)}")
     console.print(_files(manifest, verified.path))
 
 

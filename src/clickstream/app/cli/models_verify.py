@@ -8,9 +8,8 @@ from typing import Annotated
 import orjson
 import typer
 from rich.console import Console
-from rich.markup import escape
 
-from clickstream.app.printable import printable
+from clickstream.app.printable import plain
 from clickstream.infra.errors import BundleError, ConfigurationError, UsageError
 from clickstream.infra.settings import load_settings
 from clickstream.models.champion import bundle_ids, locate
@@ -54,10 +53,8 @@ def verify(
             bad = True
             told.append({"bundle": name, "ok": False, "problem": error.what, "remedy": error.remedy})
             if not as_json:
-                console.print(
-                    f"[bold red]fail[/]  {escape(printable(name))}  {escape(printable(error.what))}"
-                )
-                console.print(f"      [dim]→[/] {escape(printable(error.remedy))}")
+                console.print(f"[bold red]fail[/]  {plain(name)}  {plain(error.what)}")
+                console.print(f"      [dim]→[/] {plain(error.remedy)}")
             continue
         told.append({"bundle": verified.manifest.id, "ok": True, "signed": verified.signed})
         if not as_json:
@@ -94,7 +91,3 @@ def sign(
     write_signature(verified.path, verified.text, key)
     check(verified.path, key)
     Console(highlight=False, soft_wrap=True).print(f"signed: {verified.manifest.id}")
-
-
-def _plain(text: str) -> str:
-    return escape(printable(text))
