@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import orjson
@@ -69,8 +69,13 @@ class Shop:
 
     def send(self, partition: int, key: bytes | None, value: bytes | None, timestamp: int) -> None:
         """One record, acknowledged."""
+        self.send_all([(partition, key, value, timestamp)])
+
+    def send_all(self, records: Iterable[tuple[int, bytes | None, bytes | None, int]]) -> None:
+        """Records, each a partition, a key, a value and a timestamp, acknowledged."""
         producer = Producer(self.settings)
-        producer.send(self.settings.clicks_topic, partition, key, value, timestamp=timestamp)
+        for partition, key, value, timestamp in records:
+            producer.send(self.settings.clicks_topic, partition, key, value, timestamp=timestamp)
         producer.flush()
         producer.close()
 

@@ -10,7 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from clickstream.infra.child import free_port
 from clickstream.infra.errors import ConfigurationError
-from clickstream.infra.metrics import DEFINITIONS, Sample, served
+from clickstream.infra.metrics import DEFINITIONS, Sample
+from clickstream.infra.serving import served
 
 
 def scrape(port: int | None) -> str:

@@ -11,7 +11,6 @@ from shop import Shop, plan_of, stop, wait_for
 
 from clickstream.app.processes import Process
 from clickstream.consumer.store import Store
-from clickstream.infra.embedded import EmbeddedKafka, EmbeddedValkey
 from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.infra.kafka import Admin, Committed
 from clickstream.infra.redis import connect
@@ -253,33 +252,6 @@ def test_offsets_set_back_are_refused_and_a_restart_on_purpose_is_possible(shop:
     shop.processes.append(again)
     wait_for(lambda: len(shop.scores()) == 400, "every session was scored a second time, on purpose")
     stop(again)
-
-
-def test_servers_that_go_away_are_waited_for(shop: Shop) -> None:
-    with EmbeddedValkey(shop.folder / "valkey") as valkey, EmbeddedKafka(shop.folder / "kafka") as kafka:
-        changes = {"kafka_bootstrap": kafka.bootstrap, "redis_url": None}
-        here = Shop(
-            Settings(**(shop.settings.model_dump() | changes | {"redis_url": valkey.url})),
-            shop.folder / "own",
-        )
-        try:
-            plan = plan_of(here.settings, 500)
-            here.publish(plan, until=1_200)
-            consumer = here.consumer("one")
-            here.drain(consumer)
-            valkey.kill()
-            here.publish(plan, after=1_200, until=2_400)
-            wait_for(lambda: "recovering" in consumer.last_words(), "the loss of Redis was noticed")
-            valkey.start()
-            here.drain(consumer)
-            kafka.kill()
-            kafka.start()
-            here.publish(plan, after=2_400)
-            here.drain(consumer)
-            stop(consumer)
-            assert_exactly_once(here, 500)
-        finally:
-            here.close()
 
 
 def test_servers_that_were_never_there_end_the_command_with_a_remedy(shop: Shop) -> None:

@@ -35,6 +35,7 @@ from clickstream.features.click import Click, Heartbeat, InvalidRecordError, par
 from clickstream.features.session import FOLD_VERSION
 from clickstream.infra.errors import ClickstreamError, FencedError, RefusedError
 from clickstream.infra.failpoints import failpoint
+from clickstream.infra.health import Health, KafkaProbe, RedisProbe
 from clickstream.infra.kafka import Admin, Committed, GroupConsumer, Membership, Producer, Record, Topic
 from clickstream.infra.logs import logger
 from clickstream.infra.settings import Settings, fingerprint
@@ -117,8 +118,10 @@ class Engine:
         self._consumer = GroupConsumer(settings, settings.clicks_topic)
         self._recovery = Recovery(settings, self._topic, self._consumer, self._store, self._publisher, bundle)
         self._promotions = Promotions(settings)
+        self.health = Health((RedisProbe(settings), KafkaProbe(settings)))
         self._claims: dict[int, Claim] = {}
         self._refused: dict[int, RefusedError] = {}
+        self._is_member = False
         self._heartbeats: Producer | None = None
         self._stopping = threading.Event()
         self._published_at = time.monotonic()
@@ -145,12 +148,14 @@ class Engine:
                 try:
                     if self._turn():
                         backoff = _FIRST_BACKOFF_S
+                    self.health.turned(self._in_the_way(), partitions=sorted(self._claims))
                 except ClickstreamError as error:
                     self._drop_claims()
                     identity_lost = isinstance(error, FencedError) and self._settings.instance is not None
                     if not error.retriable or identity_lost:
                         raise
                     self.stats.recoveries += 1
+                    self.health.turned([f"recovering: {error.what}"])
                     log.warning("recovering", error=error.what, again_in_s=backoff)
                     self._stopping.wait(backoff)
                     backoff = min(backoff * 2, _LAST_BACKOFF_S)
@@ -165,6 +170,7 @@ class Engine:
             polled = self._consumer.poll(_POLL_MS, self._settings.max_poll_records)
             # Taken here, before the heartbeat thread can lose it: Kafka checks it in the transaction.
             membership = self._consumer.membership()
+        self._is_member = membership is not None
         if membership is None:
             self._drop_claims()
             return False
@@ -177,6 +183,19 @@ class Engine:
         if time.monotonic() - self._published_at >= self._settings.commit_interval / 1000:
             self._publish({}, membership)
         return bool(records or recovered)
+
+    def _in_the_way(self) -> list[str]:
+        """What keeps this consumer from results. One without a partition waits for one, and is ready."""
+        if not self._is_member:
+            return [f"it is not a member of group {self._settings.group} yet"]
+        replaying = [claim for claim in self._claims.values() if claim.replaying]
+        return [
+            *(f"partition {p} is not served: {error.what}" for p, error in self._refused.items()),
+            *(
+                f"partition {c.partition} is replayed to {c.publish_from}, now at {c.applied}"
+                for c in replaying
+            ),
+        ]
 
     def _take_promoted(self) -> None:
         """Use a newly promoted bundle from here on; its online models start from its own warm start.
@@ -222,10 +241,9 @@ class Engine:
             raise self._refused[min(assigned)]
         return set(missing)
 
-    def _step(self, polled: Mapping[int, Sequence[Record]], membership: Membership) -> None:
+    def _step(self, read: Mapping[int, Sequence[Record]], membership: Membership) -> None:
         stage = self.stats.stage
-        for partition, records in polled.items():
-            self._advance(self._claims[partition], records)
+        polled = self._advance_all(read)
         failpoint("after_load")
 
         with stage("score"):
@@ -269,7 +287,27 @@ class Engine:
         if any(outboxes.values()):
             self._publish(outboxes, membership)
 
-    def _advance(self, claim: Claim, records: Sequence[Record]) -> None:
+    def _advance_all(self, read: Mapping[int, Sequence[Record]]) -> dict[int, Sequence[Record]]:
+        """Advance each partition; the records taken.
+
+        A step that has closed `max_poll_records` windows ends early, and the records left are read again with
+        the next poll: a heartbeat can close thousands of windows, and a group waits for a poll only so long.
+        """
+        most = self._settings.max_poll_records
+        taken: dict[int, Sequence[Record]] = {}
+        closed = 0
+        for partition, records in read.items():
+            claim = self._claims[partition]
+            count = self._advance(claim, records, most - closed) if closed < most else 0
+            if count < len(records):
+                self._consumer.start(partition, records[count].offset)
+            if count:
+                taken[partition] = records[:count]
+                closed += len(claim.logic.closed)
+        return taken
+
+    def _advance(self, claim: Claim, records: Sequence[Record], most_closed: int) -> int:
+        """How many of the records were taken: all, or up to the one that closed the last of `most_closed`."""
         logic, stage = claim.logic, self.stats.stage
         logic.clear()
         with stage("parse"):
@@ -286,13 +324,18 @@ class Engine:
             crowd = logic.open_sessions + len(session_ids) - self._settings.max_open_sessions
             first = crowd + len(session_ids) if crowd > 0 else 0
             logic.load(self._store.load(claim.partition, claim.token, session_ids, due, first))
+        count = 0
         with stage("advance"):
             for raw, record in zip(records, parsed, strict=True):
+                count += 1
                 if isinstance(record, InvalidRecordError):
                     logic.refuse(raw.offset, record.reason, record.detail)
-                else:
-                    logic.advance(raw.offset, raw.timestamp, record)
+                    continue
+                logic.advance(raw.offset, raw.timestamp, record)
+                if len(logic.closed) >= most_closed:
+                    break
         claim.read_at = time.monotonic()
+        return count
 
     def _dead_letters(self, claim: Claim, records: Sequence[Record]) -> list[OutboxRecord]:
         refused = [r for r in claim.logic.refused if r.offset >= claim.publish_from]

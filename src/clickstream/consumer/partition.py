@@ -38,7 +38,7 @@ class Rules:
     max_ahead: int = 300_000
     max_clicks: int = 1_000
     max_pending: int = 1_000
-    max_open_sessions: int = 200_000
+    max_open_sessions: int = 50_000
     max_record_bytes: int = 65_536
 
 

@@ -23,6 +23,9 @@ from clickstream.models.online import OnlineModels
 # What a model raises for values that it cannot take. Anything else is a bug of ours and stops the step.
 _UNSCORABLE = (ValueError, ArithmeticError, LookupError, TypeError)
 
+# Bounds the memory of a step that closes very many.
+_AT_ONCE = 4_000
+
 _NO_PREDICTIONS = {"batch": None, "online": None, "reference": None}
 
 
@@ -56,6 +59,12 @@ class Scorer:
 
     def score(self, windows: Sequence[Window]) -> list[bytes | None]:
         """One Score as JSON per window, None where it is not to be published; `online` models learn."""
+        scores: list[bytes | None] = []
+        for first in range(0, len(windows), _AT_ONCE):
+            scores += self._score_some(windows[first : first + _AT_ONCE])
+        return scores
+
+    def _score_some(self, windows: Sequence[Window]) -> list[bytes | None]:
         cases = [case_of(window.closed) for window in windows]
         asked = [i for i, window in enumerate(windows) if window.publish and not window.closed.partial]
         answers = dict(zip(asked, self._predict([cases[i] for i in asked]), strict=True))

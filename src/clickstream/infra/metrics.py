@@ -6,15 +6,12 @@ features are fixed lists, and of bundles only the one in use is shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-
-from clickstream.infra.errors import ConfigurationError
 
 Name = Literal[
     "clickstream_records_total",
@@ -152,32 +149,11 @@ Source = Callable[[], Iterable[Sample]]
 """Gives samples when a scrape asks, on a thread of the server's."""
 
 
-@contextmanager
-def served(host: str, port: int | None, *sources: Source) -> Iterator[int | None]:
-    """Serve what the sources say at http://host:port/metrics meanwhile; the port. None or 0 serves nothing.
-
-    Raises:
-        ConfigurationError: the port or the address cannot be used.
-    """
-    if not port:
-        yield None
-        return
-    registry = CollectorRegistry()
-    registry.register(_Collector(sources))
-    try:
-        server, thread = start_http_server(port, host, registry)
-    except (OSError, OverflowError) as error:
-        raise ConfigurationError(
-            f"metrics cannot be served on {host} port {port}: {error}",
-            "Each process needs a port of its own: set another with --metrics-port or"
-            " CLICKSTREAM_METRICS_PORT, or 0 for none.",
-        ) from error
-    try:
-        yield port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+def registry(sources: tuple[Source, ...]) -> CollectorRegistry:
+    """What the sources say, as the client library's own exposition asks for it."""
+    collected = CollectorRegistry()
+    collected.register(_Collector(sources))
+    return collected
 
 
 class _Collector(Collector):

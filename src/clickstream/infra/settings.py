@@ -101,8 +101,8 @@ class Settings(BaseSettings):
     max_pending: Annotated[int, Field(ge=1, le=10_000)] = Field(
         1_000, description="unsettled clicks of one session; beyond it the oldest settles early"
     )
-    max_open_sessions: Annotated[int, Field(ge=1)] = Field(
-        200_000, description="open sessions of one partition; beyond it the one due first closes"
+    max_open_sessions: Annotated[int, Field(ge=1, le=200_000)] = Field(
+        50_000, description="open sessions of one partition; beyond it the one due first closes"
     )
     max_record_bytes: Annotated[int, Field(ge=256)] = Field(65_536, description="size of a record on clicks")
 

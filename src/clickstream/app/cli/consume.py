@@ -13,7 +13,7 @@ from clickstream.app.servers import with_running_servers
 from clickstream.consumer.engine import Engine, prepare_topics
 from clickstream.consumer.restart import restart_from
 from clickstream.infra import logs
-from clickstream.infra.metrics import served
+from clickstream.infra.serving import served
 from clickstream.infra.settings import load_settings
 from clickstream.models.bundle import load_bundle
 
@@ -33,7 +33,7 @@ def consume(
         str | None, typer.Option(help="Silence after which a heartbeat is written, as 60s; 0 = never.")
     ] = None,
     metrics_port: Annotated[
-        int | None, typer.Option(help="Serve metrics for Prometheus there; 0 = none.")
+        int | None, typer.Option(help="Serve /metrics, /healthz and /readyz there; 0 = none.")
     ] = None,
     restart: Annotated[
         str | None,
@@ -77,5 +77,5 @@ def consume(
     # of them for cycles every 700 costs a tenth of the time.
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
-    with served(settings.metrics_host, settings.metrics_port, engine.monitor.samples):
+    with served(settings.metrics_host, settings.metrics_port, engine.monitor.samples, health=engine.health):
         engine.run()

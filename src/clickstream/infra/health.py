@@ -1,0 +1,140 @@
+"""Health: whether a process makes progress, and whether it can.
+
+Alive: its loop turned lately; if not, restart it. Ready: nothing stands in the way of results, by the loop's
+own word, and the servers answer when they are asked now. A server that is away is a reason to wait, not to
+restart.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple, Protocol
+
+from clickstream.infra.errors import ClickstreamError
+from clickstream.infra.kafka import Admin
+from clickstream.infra.redis import connect, translated
+from clickstream.infra.settings import Settings
+
+STUCK_AFTER_S = 90.0
+"""Beyond what a step may take: after 60 s without a poll the group gives the partitions away."""
+
+_PROBE_EVERY_S = 1.0
+_PROBE_MS = 1_500
+
+
+class Probe(Protocol):
+    """Asks a server."""
+
+    def __call__(self) -> None:
+        """Raises a ClickstreamError where it does not answer."""
+
+    def close(self) -> None:
+        """Drop the connection."""
+
+
+class Report(NamedTuple):
+    """An answer to somebody who watches: good or not, and what there is to say."""
+
+    good: bool
+    content: dict[str, Any]
+
+
+class Health:
+    """Told by the loop's thread, asked from others."""
+
+    def __init__(self, probes: Sequence[Probe] = (), clock: Callable[[], float] = time.monotonic) -> None:
+        self._probes = probes
+        self._clock = clock
+        self._turned_at = clock()
+        self._reasons: tuple[str, ...] = ("it is starting",)
+        self._details: Mapping[str, Any] = {}
+        self._probed_at = float("-inf")
+        self._away: tuple[str, ...] = ()
+        self._lock = threading.Lock()
+
+    def turned(self, reasons: Sequence[str] = (), **details: Any) -> None:
+        """The loop made a turn; `reasons`: what keeps it from results, `details`: what else to tell."""
+        self._turned_at = self._clock()
+        self._reasons, self._details = tuple(reasons), details
+
+    def alive(self) -> Report:
+        """Whether the loop turns."""
+        silent = self._clock() - self._turned_at
+        return Report(silent < STUCK_AFTER_S, {"last_turn_s": round(silent, 3)})
+
+    def ready(self) -> Report:
+        """Whether results can be expected. Asks the servers, at most once a second."""
+        reasons = [*self._reasons, *self._servers_away()]
+        if not self.alive().good:
+            reasons.append(f"its loop has not turned for {self._clock() - self._turned_at:.0f} s")
+        return Report(not reasons, {"reasons": reasons, **self._details})
+
+    def close(self) -> None:
+        """Drop the connections to the servers."""
+        for probe in self._probes:
+            probe.close()
+
+    def _servers_away(self) -> tuple[str, ...]:
+        with self._lock:
+            if self._clock() - self._probed_at >= _PROBE_EVERY_S:
+                self._away = tuple(filter(None, map(_problem, self._probes)))
+                self._probed_at = self._clock()
+            return self._away
+
+
+def _problem(probe: Probe) -> str:
+    try:
+        probe()
+    except ClickstreamError as error:
+        return error.what
+    return ""
+
+
+class RedisProbe:
+    """Asks Redis, on a connection of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = _impatient(settings)
+        self._client: Any = None
+
+    def __call__(self) -> None:
+        """Raises a ClickstreamError where it does not answer."""
+        with translated("asking whether it is there", self._settings):
+            self._client = self._client or connect(self._settings)
+            self._client.ping()
+
+    def close(self) -> None:
+        """Drop the connection."""
+        if self._client is not None:
+            self._client.close()
+
+
+class KafkaProbe:
+    """Asks the coordinator of the group, on a connection of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = _impatient(settings)
+        self._admin: Admin | None = None
+
+    def __call__(self) -> None:
+        """Raises a ClickstreamError where it does not answer."""
+        try:
+            self._admin = self._admin or Admin(self._settings)
+            self._admin.group_members(self._settings.group)
+        except ClickstreamError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Drop the connection."""
+        if self._admin is not None:
+            with suppress(ClickstreamError):
+                self._admin.close()
+            self._admin = None
+
+
+def _impatient(settings: Settings) -> Settings:
+    return settings.model_copy(update={"patience": min(_PROBE_MS, settings.patience)})

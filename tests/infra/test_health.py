@@ -1,0 +1,143 @@
+"""Whether a process makes progress, and whether it can: as whoever watches over it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import orjson
+import pytest
+from pydantic import SecretStr
+
+from clickstream.infra.child import free_port
+from clickstream.infra.errors import UnavailableError
+from clickstream.infra.health import STUCK_AFTER_S, Health, KafkaProbe, RedisProbe
+from clickstream.infra.serving import served
+from clickstream.infra.settings import Settings
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Server:
+    """A server that is there or not, and counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.asked = 0
+
+    def __call__(self) -> None:
+        self.asked += 1
+        if self.away:
+            raise UnavailableError("the server does not answer")
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def health(clock: Clock, server: Server) -> Health:
+    return Health([server], clock)
+
+
+def test_it_is_not_ready_before_its_first_turn(health: Health) -> None:
+    assert health.alive().good
+    assert health.ready() == (False, {"reasons": ["it is starting"]})
+
+
+def test_it_is_ready_when_its_loop_turns_and_the_server_answers(health: Health) -> None:
+    health.turned(partitions=[0, 3])
+    assert health.ready() == (True, {"reasons": [], "partitions": [0, 3]})
+
+
+def test_what_is_in_the_way_is_a_reason_until_it_is_gone(health: Health) -> None:
+    health.turned(["recovering: Redis is full"])
+    assert health.ready().content["reasons"] == ["recovering: Redis is full"]
+    health.turned()
+    assert health.ready().good
+
+
+def test_a_server_that_is_away_is_a_reason_to_wait_and_none_to_restart(
+    health: Health, server: Server, clock: Clock
+) -> None:
+    server.away = True
+    health.turned()
+    assert health.ready() == (False, {"reasons": ["the server does not answer"]})
+    assert health.alive().good
+    server.away = False
+    clock.now += 1.0
+    assert health.ready().good
+
+
+def test_servers_are_asked_once_a_second_however_often_somebody_looks(
+    health: Health, server: Server, clock: Clock
+) -> None:
+    for _ in range(5):
+        health.ready()
+    assert server.asked == 1
+    clock.now += 1.0
+    health.ready()
+    assert server.asked == 2
+
+
+def test_a_loop_that_stands_still_is_neither_alive_nor_ready(health: Health, clock: Clock) -> None:
+    health.turned()
+    clock.now += STUCK_AFTER_S
+    assert health.alive() == (False, {"last_turn_s": STUCK_AFTER_S})
+    assert health.ready().content["reasons"] == ["its loop has not turned for 90 s"]
+
+
+@pytest.fixture
+def address(health: Health) -> Iterator[str]:
+    with served("127.0.0.1", free_port(), health=health) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+def get(url: str) -> tuple[int, Any]:
+    try:
+        with urlopen(url, timeout=10) as answer:
+            return answer.status, orjson.loads(answer.read())
+    except HTTPError as error:
+        return error.code, orjson.loads(error.read())
+
+
+def test_it_is_told_over_http_with_the_reasons(address: str, health: Health) -> None:
+    assert get(f"{address}/readyz") == (503, {"ready": False, "reasons": ["it is starting"]})
+    health.turned(partitions=[1])
+    assert get(f"{address}/readyz") == (200, {"ready": True, "reasons": [], "partitions": [1]})
+    status, alive = get(f"{address}/healthz")
+    assert (status, alive["alive"]) == (200, True)
+
+
+def test_another_path_is_not_found_and_names_those_there_are(address: str) -> None:
+    with pytest.raises(HTTPError) as caught:
+        urlopen(f"{address}/health", timeout=10)
+    assert caught.value.code == 404
+    assert b"/readyz" in caught.value.read()
+
+
+@pytest.mark.parametrize("probe", [RedisProbe, KafkaProbe])
+def test_a_server_that_was_never_there_is_told_with_its_address(probe: type[RedisProbe | KafkaProbe]) -> None:
+    nowhere = Settings(kafka_bootstrap="127.0.0.1:9", redis_url=SecretStr("redis://127.0.0.1:9/0"))
+    asked = Health([probe(nowhere)])
+    asked.turned()
+    (reason,) = asked.ready().content["reasons"]
+    assert "127.0.0.1:9" in reason
+    asked.close()

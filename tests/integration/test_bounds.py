@@ -1,0 +1,169 @@
+"""Everything has a bound, and at its bound does what the documentation says."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import orjson
+import pytest
+from factory import click_json
+from shop import Shop, plan_of, stop, wait_for
+
+from clickstream.app.processes import Process
+from clickstream.consumer.engine import Engine
+from clickstream.consumer.scoring import Window
+from clickstream.consumer.store import Store
+from clickstream.infra.child import free_port
+from clickstream.infra.embedded import EmbeddedKafka, EmbeddedValkey
+from clickstream.infra.redis import connect
+from clickstream.infra.settings import Settings
+from clickstream.models.bundle import load_bundle
+
+pytestmark = pytest.mark.integration
+
+
+def test_sessions_waiting_clicks_crowds_and_records_beyond_their_bounds(shop: Shop) -> None:
+    tight = {"max_clicks": 4, "max_pending": 2, "max_open_sessions": 5, "max_record_bytes": 256}
+    shop.settings = shop.settings.model_copy(update=tight | {"max_poll_records": 70})
+    shop.publish(plan_of(shop.settings, 300))
+    at = 1_218_600_000_000
+    shop.send(0, b"s", b'{"type": "click", "note": "%s"}' % (b"x" * 300), at)
+    consumer = shop.consumer()
+    shop.drain(consumer)
+    stop(consumer)
+
+    report = shop.audit()
+    assert report.clean, report
+    scores = shop.scores()
+    assert {score["clicks"] for score in scores} == {1, 2, 3, 4}
+    closed_by = Counter(score["closed_by"] for score in scores)
+    assert closed_by["limit"] > len(scores) / 2, closed_by
+    assert {"too-large": 1}.items() <= Counter(letter["reason"] for letter in shop.dead_letters()).items()
+
+
+def test_a_step_ends_early_when_few_records_close_very_many_sessions(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One flush on each of eight partitions would close all sessions in one step."""
+    sessions, most = 400, 20
+    at = 1_218_600_000_000
+    clicks = [
+        (
+            number % shop.topic.partitions,
+            b"s%d" % number,
+            click_json(session_id=f"s{number}", event_time=at),
+            at,
+        )
+        for number in range(sessions)
+    ]
+    flush = orjson.dumps({"type": "heartbeat", "event_time": at, "flush": True})
+    shop.send_all([*clicks, *((partition, None, flush, at) for partition in range(shop.topic.partitions))])
+    engine = Engine(shop.settings.model_copy(update={"max_poll_records": most}), load_bundle(shop.settings))
+    closed: list[int] = []
+    score = engine._scorer.score
+
+    def counted(windows: Sequence[Window]) -> list[bytes | None]:
+        closed.append(len(windows))
+        return score(windows)
+
+    monkeypatch.setattr(engine._scorer, "score", counted)
+    thread = threading.Thread(target=engine.run)
+    thread.start()
+    try:
+        shop.drain()
+    finally:
+        engine.stop()
+        thread.join(30)
+    assert sum(closed) == sessions
+    # The record that reaches the bound closes all that it closes: it counts as a whole.
+    assert max(closed) == sessions // shop.topic.partitions
+    report = shop.audit()
+    assert report.clean, report
+    assert report.scored == sessions
+
+
+def test_servers_that_go_away_are_waited_for_without_piling_up_or_spinning(shop: Shop) -> None:
+    with EmbeddedValkey(shop.folder / "valkey") as valkey, EmbeddedKafka(shop.folder / "kafka") as kafka:
+        changes = {
+            "kafka_bootstrap": kafka.bootstrap,
+            "redis_url": valkey.url,
+            "max_poll_records": 50,
+            "patience": 4_000,
+            "metrics_port": free_port(),
+        }
+        here = Shop(Settings(**(shop.settings.model_dump() | changes)), shop.folder / "own")
+        try:
+            plan = plan_of(here.settings, 900)
+            here.publish(plan, until=4_500)
+            consumer = here.consumer("one")
+            wait_for(lambda: here.scored() > 300, "work began")
+            kafka.kill()
+            assert_waits_without_spinning(here, consumer, "Kafka at")
+            assert outbox(here) <= 3 * here.settings.max_poll_records
+            kafka.start()
+            wait_for(lambda: reasons(here) == [], "ready again after Kafka came back")
+            here.drain(consumer)
+
+            here.publish(plan, after=4_500)
+            valkey.kill()
+            assert_waits_without_spinning(here, consumer, "Redis at")
+            valkey.start()
+            wait_for(lambda: reasons(here) == [], "ready again after Redis came back")
+            here.drain(consumer)
+            stop(consumer)
+            report = here.audit()
+            assert report.clean, report
+            assert report.scored == 900
+        finally:
+            here.close()
+
+
+def assert_waits_without_spinning(shop: Shop, consumer: Process, server: str) -> None:
+    wait_for(lambda: server in " ".join(reasons(shop) or []), f"not ready, because of {server}")
+    recovering, began, cpu_began = tries(consumer), time.monotonic(), cpu_seconds(consumer)
+    wait_for(lambda: time.monotonic() - began > 5, "some seconds passed")
+    seconds = time.monotonic() - began
+    assert (cpu_seconds(consumer) - cpu_began) / seconds < 0.5
+    # The longest wait between two tries is 2 s, the shortest 0.1 s, doubled each time.
+    assert tries(consumer) - recovering < 6 + seconds
+    assert consumer.poll() is None
+
+
+def reasons(shop: Shop) -> list[str] | None:
+    """Why the consumer is not ready; none when it is; None when it does not answer."""
+    url = f"http://127.0.0.1:{shop.settings.metrics_port}/readyz"
+    try:
+        with urlopen(url, timeout=10) as answer:
+            found: list[str] = orjson.loads(answer.read())["reasons"]
+    except HTTPError as error:
+        found = orjson.loads(error.read())["reasons"]
+    except OSError:
+        return None
+    return found
+
+
+def tries(consumer: Process) -> int:
+    return consumer.log.read_text().count('"recovering"')
+
+
+def cpu_seconds(consumer: Process) -> float:
+    fields = Path(f"/proc/{consumer.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def outbox(shop: Shop) -> int:
+    """Records that wait in Redis for Kafka."""
+    client = connect(shop.settings)
+    store = Store(shop.settings, shop.topic.id)
+    try:
+        return sum(client.xlen(store.keys(p)[3]) for p in range(shop.topic.partitions))
+    finally:
+        store.close()
+        client.close()
