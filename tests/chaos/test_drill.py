@@ -54,7 +54,7 @@ def test_a_fault_after_which_nothing_went_on_is_not_clean() -> None:
 def test_faults_under_load_lose_and_repeat_nothing(
     synthetic_bundle: Path, tmp_path: Path, drill_seed: int
 ) -> None:
-    possible = [*sorted(set(FAULTS) - set(FAILPOINTS) - {"disk-full"}), "after_give_up"]
+    possible = [*sorted(set(FAULTS) - set(FAILPOINTS) - {"disk-full"}), "after_give_up", "after_fence"]
     faults = random.Random(drill_seed).sample(possible, SHARE)
     settings = Settings(
         bundle=str(synthetic_bundle), session_timeout=2_000, max_poll_records=200, log_format="json"
@@ -64,6 +64,7 @@ def test_faults_under_load_lose_and_repeat_nothing(
         outcome = play(stage, faults, drill_seed)
     assert outcome.clean, report(outcome)
     assert outcome.report.scored >= SESSIONS
+    assert outcome.read_uncommitted >= outcome.read_committed >= outcome.report.scored
     assert all(row.times == 1 and row.recoveries_s for row in outcome.rows.values()), report(outcome)
 
 

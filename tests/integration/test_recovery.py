@@ -36,12 +36,12 @@ def run_to_the_end(shop: Shop, settings: Settings | None = None) -> None:
 # A wipe comes with the first claim, a republication after a death between Redis and Kafka.
 DEATHS = ("after_wipe", "after_claim", "after_reconcile", "after_poll", "after_load", "after_score",
           "between_commits", "after_commit", "after_republish", "after_produce", "after_publish",
-          "after_trim")  # fmt: skip
+          "between_trims", "after_trim")  # fmt: skip
 
 
 def test_each_failpoint_is_drilled() -> None:
-    """A partition is given up in a rebalance, which takes two: that death is drilled in tests/chaos."""
-    assert {*DEATHS, "after_give_up"} == set(FAILPOINTS)
+    """What takes two consumers, a rebalance or a transaction that another left, is drilled in tests/chaos."""
+    assert {*DEATHS, "after_give_up", "after_fence"} == set(FAILPOINTS)
 
 
 def test_a_death_between_any_two_steps_loses_and_repeats_nothing(shop: Shop, drill_seed: int) -> None:

@@ -378,6 +378,7 @@ class Engine:
             for claim in behind:
                 claim.committed = claim.applied
                 self._store.trim(claim.partition, claim.token, claim.applied)
+                failpoint("between_trims")
         failpoint("after_trim")
         self.stats.transactions += 1
         with self.stats.stage("monitor"):

@@ -175,6 +175,7 @@ class Recovery:
             except UnavailableError:
                 log.warning("fencing the former owner", partition=partition, transactional_id=former)
                 fence(self._settings, former)
+                failpoint("after_fence")
         else:
             # Our own predecessor's open transaction is settled by taking its id.
             self._publisher.connect()

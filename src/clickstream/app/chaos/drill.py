@@ -6,13 +6,15 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from clickstream.app.audit import AuditReport, run_audit
-from clickstream.app.chaos.faults import FAULTS, NotPossibleError
+from clickstream.app.chaos.faults import FAULTS, NotPossibleError, NotReachedError
 from clickstream.app.chaos.stage import Stage
 from clickstream.infra.errors import UsageError
 from clickstream.infra.failpoints import FAILPOINTS
+from clickstream.infra.kafka import Reader
 
 _RECOVERY_DEADLINE_S = 90.0
 _FINISH_DEADLINE_S = 300.0
@@ -32,6 +34,7 @@ PLANS: dict[str, Mapping[str, int]] = {
     "quick": {"kill": 2, "after_commit": 1, "after_produce": 1, "pause": 1, "broker": 1, "flushall": 1},
     "kills": {"kill": 10, "lose": 2},
     "failpoints": dict.fromkeys(FAILPOINTS, 1),
+    "proof": {**dict.fromkeys(FAILPOINTS, 20), "kill": 100},
     "rebalance": {"leave": 4, "kill": 2, "lose": 2, "pause": 2},
     "servers": {"broker": 5, "valkey-everysec": 5, "valkey-always": 5, "valkey-off": 5, "flushall": 3},
     "redis": dict.fromkeys(REDIS_FAULTS, 1),
@@ -43,10 +46,14 @@ PLANS: dict[str, Mapping[str, int]] = {
 
 @dataclass
 class Row:
-    """One fault of a drill: how often it was played, and the seconds until every partition made progress."""
+    """One fault of a drill: how often it was played, and the seconds until every partition made progress.
+
+    `not_reached`: how often the occasion for it did not come. `not_recovered`: how often nothing went on.
+    """
 
     times: int = 0
     recoveries_s: list[float] = field(default_factory=list)
+    not_reached: int = 0
     not_recovered: int = 0
     left_out: str = ""
 
@@ -63,12 +70,20 @@ class Row:
 
 @dataclass
 class Outcome:
-    """What a drill found. `finished` False: the records that were left were never scored."""
+    """What a drill found.
+
+    Attributes:
+        finished: False where the records that were left were never scored.
+        read_committed, read_uncommitted: records of the scores topic that a subscriber sees with that
+            isolation level. The second sees those of aborted transactions too: copies.
+    """
 
     seed: int
     rows: dict[str, Row]
     finished: bool
     report: AuditReport
+    read_committed: int
+    read_uncommitted: int
     seconds: float
 
     @property
@@ -78,7 +93,7 @@ class Outcome:
             self.finished
             and self.report.clean
             and not self.report.pending
-            and not any(row.not_recovered for row in self.rows.values())
+            and not any(row.not_recovered or row.not_reached for row in self.rows.values())
         )
 
 
@@ -147,12 +162,28 @@ def play(
                     row.recoveries_s.append(took)
         except NotPossibleError as error:
             row.left_out = error.what
+        except NotReachedError:
+            row.not_reached += 1
         else:
             row.times += 1
         told(name, row)
     finished = stage.finish(_FINISH_DEADLINE_S)
     report = run_audit(stage.settings, bundle=stage.settings.bundle)
-    return Outcome(seed, rows, finished, report, time.monotonic() - began)
+    return Outcome(
+        seed,
+        rows,
+        finished,
+        report,
+        read_committed=_seen(stage, committed_only=True),
+        read_uncommitted=_seen(stage, committed_only=False),
+        seconds=time.monotonic() - began,
+    )
+
+
+def _seen(stage: Stage, committed_only: bool) -> int:
+    """How many records a subscriber of the scores topic sees."""
+    with closing(Reader(stage.settings, stage.settings.scores_topic, committed_only)) as reader:
+        return sum(len(batch) for batch in reader.read_to(reader.end_offsets()))
 
 
 def _recovery(stage: Stage) -> float | None:

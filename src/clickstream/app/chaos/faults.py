@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -24,9 +25,16 @@ from clickstream.infra.failpoints import FAILPOINTS
 
 Fault = Callable[[Stage, random.Random], Iterator[None]]
 
-_DEADLINE_S = 60.0
+_DEADLINE_S = 120.0
 # In a claim, there are as many passes as the consumer has partitions.
-_MOST_PASSES = {"after_claim": 2, "after_wipe": 2, "after_reconcile": 2, "after_give_up": 1}
+_MOST_PASSES = {
+    "after_claim": 2,
+    "after_wipe": 2,
+    "after_reconcile": 2,
+    "after_republish": 1,
+    "after_give_up": 1,
+    "after_fence": 1,
+}
 _USUAL_PASSES = 4
 _OCCASION_EVERY_S = 3.0
 _SLOW_S = 0.05
@@ -34,6 +42,10 @@ _SLOW_S = 0.05
 
 class NotPossibleError(ClickstreamError):
     """This machine or this drill cannot play the fault; it is left out and said so."""
+
+
+class NotReachedError(ClickstreamError):
+    """The occasion for the fault did not come; it was not played."""
 
 
 def kill(stage: Stage, rng: random.Random) -> Iterator[None]:
@@ -171,14 +183,9 @@ def slow_redis(stage: Stage, rng: random.Random) -> Iterator[None]:
 
 def at_failpoint(name: str, stage: Stage, rng: random.Random) -> Iterator[None]:
     """kill -9 at a named place in the code"""
-    # With a name of its own it has the same partitions again, in whatever state its first life left them.
-    consumer = _someone(stage, rng, identity=name == "after_republish" or None)
-    if name == "after_republish":
-        _die_at(stage, consumer, f"after_commit:{rng.randint(1, _USUAL_PASSES)}")
-        _die_at(stage, consumer, name)
-    else:
-        passes = rng.randint(1, _MOST_PASSES.get(name, _USUAL_PASSES))
-        _die_at(stage, consumer, f"{name}:{passes}", *_OCCASIONS.get(name, ()))
+    consumer = _someone(stage, rng)
+    passes = rng.randint(1, _MOST_PASSES.get(name, _USUAL_PASSES))
+    _die_at(stage, consumer, f"{name}:{passes}", _OCCASIONS.get(name, _wait))
     yield
 
 
@@ -221,11 +228,11 @@ _WHICH = {
 }
 
 
-def _someone(stage: Stage, rng: random.Random, identity: bool | None = None) -> Consumer:
+def _someone(stage: Stage, rng: random.Random) -> Consumer:
     """A consumer that runs, once there is one."""
 
     def running() -> list[Consumer]:
-        return [c for c in stage.consumers if c.running and identity in (None, c.identity)]
+        return [c for c in stage.consumers if c.running]
 
     if not stage.wait(lambda: bool(running()), _DEADLINE_S):
         raise ClickstreamError(f"no consumer runs, {_DEADLINE_S:.0f} s after one should")
@@ -238,22 +245,40 @@ def _die(consumer: Consumer) -> None:
 
 
 def _die_at(
-    stage: Stage,
-    consumer: Consumer,
-    failpoint: str,
-    occasion: Callable[[Stage, Consumer], None] = lambda *_: None,
+    stage: Stage, consumer: Consumer, failpoint: str, occasion: Callable[[Stage, Consumer], None]
 ) -> None:
     """Start a consumer anew with a failpoint, and wait until it died there; `occasion` brings that about."""
     consumer.wanted = False
     _die(consumer)
     stage.keep_alive()
     consumer.failpoint, consumer.wanted = failpoint, True
-    waited = 0.0
+    deadline = time.monotonic() + _DEADLINE_S
     while not stage.wait(lambda: not consumer.failpoint, _OCCASION_EVERY_S):
-        waited += _OCCASION_EVERY_S
-        if waited > _DEADLINE_S:
-            raise ClickstreamError(f"{consumer.name} did not come to {failpoint} within {_DEADLINE_S:.0f} s")
+        if time.monotonic() > deadline:
+            consumer.failpoint = ""
+            raise NotReachedError(f"{consumer.name} did not come to {failpoint} within {_DEADLINE_S:.0f} s")
         occasion(stage, consumer)
+
+
+def _wait(_stage: Stage, _consumer: Consumer) -> None:
+    """It comes there by itself."""
+
+
+def _inherit(failpoint: str, stage: Stage, consumer: Consumer) -> None:
+    """Another one dies there and stays away, so that its partitions are taken over as it left them."""
+    other = _another(stage, consumer)
+    _die_at(stage, other, failpoint, _wait)
+    other.wanted = False
+    _die(other)
+    stage.wait(lambda: not consumer.failpoint, stage.settings.session_timeout / 1000 + _OCCASION_EVERY_S)
+    other.wanted = True
+
+
+def _another(stage: Stage, consumer: Consumer) -> Consumer:
+    others = [one for one in stage.consumers if one is not consumer]
+    if not others:
+        raise NotPossibleError("partitions move only between two consumers or more")
+    return others[0]
 
 
 def _wipe(stage: Stage, _consumer: Consumer) -> None:
@@ -262,20 +287,23 @@ def _wipe(stage: Stage, _consumer: Consumer) -> None:
 
 def _rebalance(stage: Stage, consumer: Consumer) -> None:
     """Another one leaves and joins, so that partitions move."""
-    others = [one for one in stage.consumers if one is not consumer]
-    if not others:
-        raise NotPossibleError("partitions move only between two consumers or more")
-    others[0].wanted = False
-    if others[0].process is not None:
-        others[0].process.terminate()
-    stage.wait(lambda: not others[0].running and stage.members() < len(stage.consumers), _DEADLINE_S)
+    other = _another(stage, consumer)
+    other.wanted = False
+    if other.process is not None:
+        other.process.terminate()
+    stage.wait(lambda: not other.running and stage.members() < len(stage.consumers), _DEADLINE_S)
     stage.keep_alive()
-    others[0].wanted = True
+    other.wanted = True
     # Partitions are taken from those that stayed when it is back; one of them may die of that.
     stage.wait(lambda: stage.members() == len(stage.consumers) or not consumer.failpoint, _DEADLINE_S)
 
 
-_OCCASIONS = {"after_wipe": (_wipe,), "after_give_up": (_rebalance,)}
+_OCCASIONS: dict[str, Callable[[Stage, Consumer], None]] = {
+    "after_wipe": _wipe,
+    "after_give_up": _rebalance,
+    "after_republish": partial(_inherit, "after_commit"),
+    "after_fence": partial(_inherit, "after_produce"),
+}
 
 
 def _up(stage: Stage, consumer: Consumer) -> None:

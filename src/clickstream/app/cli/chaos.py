@@ -124,6 +124,8 @@ def _telling(console: Console) -> Callable[[str, Row], None]:
     def told(name: str, row: Row) -> None:
         if row.left_out:
             words = f"left out: {row.left_out}"
+        elif row.not_reached and not row.times:
+            words = "the occasion for it did not come"
         else:
             words = (
                 f"progress everywhere after {row.recoveries_s[-1]:.1f} s"
@@ -145,16 +147,24 @@ def _show(outcome: Outcome, console: Console) -> None:
         cells = [f"{value:.1f}" if value is not None else "" for value in (row.median_s, row.longest_s)]
         if row.not_recovered:
             cells[1] = f"[red]{row.not_recovered} not[/]"
-        table.add_row(name, "left out" if row.left_out else str(row.times), *cells)
+        times = "left out" if row.left_out else str(row.times)
+        table.add_row(
+            name, f"{times}, [red]{row.not_reached} not reached[/]" if row.not_reached else times, *cells
+        )
     console.print(table)
     report = outcome.report
     if not outcome.finished:
         console.print("[bold red]the system did not come to the end of the log[/]")
     for finding in report.findings[:5]:
         console.print(f"{finding.kind} {finding.what} {finding.id}: {finding.detail}", markup=False)
+    copies = outcome.read_uncommitted - outcome.read_committed
+    console.print(
+        f"\na subscriber that reads committed records saw {outcome.read_committed:,} scores; one that reads"
+        f" uncommitted records saw {copies:,} more, of aborted transactions"
+    )
     verdict = "[bold green]exactly once[/]" if outcome.clean else "[bold red]NOT CLEAN[/]"
     console.print(
-        f"\n[bold]{sum(row.times for row in outcome.rows.values())} faults in {outcome.seconds:.0f} s,"
+        f"[bold]{sum(row.times for row in outcome.rows.values())} faults in {outcome.seconds:.0f} s,"
         f" {report.clicks:,} clicks, {report.scored:,} sessions scored, {report.missing:,} missing,"
         f" {report.duplicate:,} duplicate, {report.wrong + report.unexpected:,} wrong[/]  {verdict}"
     )
@@ -165,6 +175,8 @@ def _as_dict(outcome: Outcome) -> dict[str, object]:
         "seed": outcome.seed,
         "clean": outcome.clean,
         "finished": outcome.finished,
+        "read_committed": outcome.read_committed,
+        "read_uncommitted": outcome.read_uncommitted,
         "seconds": outcome.seconds,
         "faults": {name: asdict(row) for name, row in outcome.rows.items()},
         "audit": outcome.report.as_dict(),
