@@ -58,12 +58,12 @@ def main() -> None:
             max_poll_records=asked.max_poll_records,
             idle_after="0",
         )
-        _bundle(settings)
+        prepared(settings)
         _throughput(settings, asked.sessions, Path(folder), asked.core)
         _latency(settings, asked.rate, asked.seconds, Path(folder))
 
 
-def _bundle(settings: Settings) -> None:
+def prepared(settings: Settings) -> None:
     try:
         bundle = load_bundle(settings)
     except BundleError:
@@ -93,7 +93,7 @@ def _throughput(settings: Settings, sessions: int, folder: Path, core: int | Non
     topic = prepare_topics(settings)
     store, redis = Store(settings, topic.id), connect(settings)
     records = len(plan)
-    with _consumer(settings, folder / "throughput.log") as consumer:
+    with consumer_of(settings, folder / "throughput.log") as consumer:
         if core is not None:
             os.sched_setaffinity(consumer.pid, {core})
         first = last = 0.0
@@ -115,7 +115,7 @@ def _throughput(settings: Settings, sessions: int, folder: Path, core: int | Non
                     for p in range(topic.partitions)
                     for key in store.keys(p)[1:3]
                 )
-            resident = max(resident, _resident_mb(consumer.pid))
+            resident = max(resident, resident_mb(consumer.pid))
             time.sleep(0.1)
         consumer.terminate()
         consumer.wait(20)
@@ -164,7 +164,7 @@ def _latency(settings: Settings, rate: int, seconds: int, folder: Path) -> None:
                 delays.append(now - sent_at[source["partition"]][source["closing_offset"]])
         reader.close()
 
-    with _consumer(settings, folder / "latency.log") as consumer:
+    with consumer_of(settings, folder / "latency.log") as consumer:
         subscriber = threading.Thread(target=subscribe)
         subscriber.start()
         producer = Producer(settings, linger_ms=0)
@@ -220,7 +220,7 @@ def _wait_until_applied(settings: Settings, records: int) -> None:
 
 
 @contextmanager
-def _consumer(settings: Settings, log: Path) -> Iterator[Process]:
+def consumer_of(settings: Settings, log: Path) -> Iterator[Process]:
     consumer = Process(["consume", "--instance", "bench"], settings, log)
     try:
         yield consumer
@@ -233,7 +233,7 @@ def _cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _resident_mb(pid: int) -> int:
+def resident_mb(pid: int) -> int:
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
 
