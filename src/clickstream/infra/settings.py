@@ -125,9 +125,9 @@ class Settings(BaseSettings):
     )
     bundle_key_file: Path | None = Field(None, description="file with that key, instead of bundle_key")
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
-        0, description="port of the metrics of a consumer, its own for each; 0 = none"
+        0, description="port of /metrics, /healthz and /readyz of a consumer, its own for each; 0 = none"
     )
-    metrics_host: str = Field("127.0.0.1", description="address that metrics are served on")
+    metrics_host: str = Field("127.0.0.1", description="address that this is served on")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
 
