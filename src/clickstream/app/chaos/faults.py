@@ -212,7 +212,7 @@ FAULTS: dict[str, Fault] = {
 def describe(name: str) -> str:
     """What a fault does, in a few words."""
     if name in FAILPOINTS:
-        return f"kill -9 where {FAILPOINTS[name]}"
+        return f"kill -9 once {FAILPOINTS[name]}"
     fault = FAULTS[name]
     if isinstance(fault, partial):
         return f"{fault.func.__doc__}; {_WHICH[fault.args[0]]}"

@@ -6,7 +6,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +22,7 @@ from clickstream.app.chaos.faults import FAULTS, describe
 from clickstream.app.chaos.stage import Stage
 from clickstream.app.data import find_dataset
 from clickstream.infra.errors import UsageError
+from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.infra.settings import Duration, load_settings
 from clickstream.models.bundle import load_bundle
 
@@ -190,5 +191,14 @@ def _show_list(console: Console) -> None:
     console.print(table)
     table = Table(title="\nplans", title_justify="left", box=None, show_header=False)
     for name, faults in PLANS.items():
-        table.add_row(name, " ".join(f"{fault}={times}" for fault, times in faults.items()))
+        table.add_row(name, " ".join(f"{fault}={times}" for fault, times in _short(faults).items()))
     console.print(table)
+
+
+def _short(plan: Mapping[str, int]) -> dict[str, int]:
+    """The plan, with `failpoints` for all of them where they have the same count."""
+    counts = {plan.get(name) for name in FAILPOINTS}
+    if counts == {None} or len(counts) > 1 or plan.keys() == FAILPOINTS.keys():
+        return dict(plan)
+    others = {name: times for name, times in plan.items() if name not in FAILPOINTS}
+    return {**others, "failpoints": plan[next(iter(FAILPOINTS))]}
