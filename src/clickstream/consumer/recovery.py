@@ -191,7 +191,7 @@ class Recovery:
         membership: Membership,
     ) -> Claim:
         meta = found.meta
-        note = _read_note(committed)
+        note = read_note(committed)
         applied = meta.applied if found.whole else None
         if applied is not None:
             self._refuse_other_settings(partition, meta.settings, meta.partitions, meta.open_sessions)
@@ -321,7 +321,8 @@ class Recovery:
             )
 
 
-def _read_note(committed: Committed | None) -> Note | None:
+def read_note(committed: Committed | None) -> Note | None:
+    """The note beside an offset; None where somebody else committed it, or nobody did."""
     if committed is None or not committed.metadata:
         return None
     try:
