@@ -14,7 +14,9 @@ from clickstream.app.audit.judge import Logs, judge
 from clickstream.app.audit.lane import Range
 from clickstream.app.audit.ledger import LedgerLine
 from clickstream.app.audit.predictions import Predictor
-from clickstream.app.audit.report import AuditReport
+from clickstream.app.audit.report import AuditReport, Finding, Place
+from clickstream.app.audit.rounds import REMEMBERED, Rounds, Topics
+from clickstream.app.audit.shelf import Shelf
 from clickstream.consumer.partition import Partition, Rules
 from clickstream.consumer.score import DeadLetter
 from clickstream.consumer.scoring import Scorer, Window
@@ -182,6 +184,7 @@ class ScoredLog:
         baseline: Sequence[Line] | None = None,
         scores_from: int = 0,
         letters_from: int = 0,
+        shelf: Shelf | None = None,
     ) -> AuditReport:
         """The audit; records before `begin`, `scores_from`, `letters_from` are no longer in their topics."""
         known = {"oracle": Oracle()} if bundles is None else bundles
@@ -195,4 +198,64 @@ class ScoredLog:
             letters_cut=letters_from > 0,
             baseline=None if baseline is None else ("baseline", lambda: baseline),
         )
-        return judge(self.settings, logs, lambda name: known.get(name, f"bundle {name} is not here"), ledger)
+        return judge(
+            self.settings, logs, lambda name: known.get(name, f"bundle {name} is not here"), ledger, shelf
+        )
+
+
+class FollowedLog:
+    """The audit of a log in rounds, each of which sees a part of it."""
+
+    def __init__(
+        self,
+        log: ScoredLog,
+        begin: int = 0,
+        remembered: int = REMEMBERED,
+        bundles: Sequence[str] = ("oracle",),
+    ) -> None:
+        self.log = log
+        self.shelf = Shelf()
+        partitions = {line.partition for line in log.clicks}
+        self._rounds = Rounds(
+            log.settings,
+            Topics({p: Range(begin) for p in partitions}),
+            self.shelf,
+            lambda name: Oracle() if name in bundles else f"bundle {name} is not here",
+            remembered=remembered,
+        )
+        self._clicks = dict.fromkeys(partitions, begin)
+        self._scores = self._letters = 0
+
+    def round(
+        self, committed: int, scores: int | None = None, letters: int | None = None, end: int | None = None
+    ) -> tuple[Finding, ...]:
+        """What a round finds, when so many scores and letters are there and every partition of the clicks
+        ends at `end`; None: all of them."""
+        log, rounds = self.log, self._rounds
+        for line in log.scores[self._scores : scores]:
+            rounds.add_score(line)
+        for line in log.letters[self._letters : letters]:
+            rounds.add_letter(line)
+        self._scores = len(log.scores) if scores is None else scores
+        self._letters = len(log.letters) if letters is None else letters
+        rounds.begin(dict.fromkeys(self._clicks, committed))
+        for line in log.clicks:
+            if self._clicks[line.partition] <= line.offset < committed:
+                self._clicks[line.partition] = line.offset + 1
+                rounds.take(line)
+        ends = {p: sum(line.partition == p for line in log.clicks) for p in self._clicks}
+        rounds.settle(self._look, ends if end is None else dict.fromkeys(ends, end))
+        return rounds.tally.take_findings()
+
+    def end(self) -> dict[str, Any]:
+        """All counts, once the whole log was read and no more comes."""
+        self.round(1 << 40)
+        self._rounds.settle(self._look)
+        return self.counts()
+
+    def counts(self) -> dict[str, Any]:
+        """All counts so far."""
+        return {**self._rounds.tally.counts(), "open": self._rounds.open_sessions}
+
+    def _look(self, topic: str, _places: Iterable[Place]) -> list[Line]:
+        return self.log.scores if topic == "scores" else self.log.letters

@@ -107,6 +107,7 @@ KEY_CAP = 256
 VALUE_CAP = 16_384
 
 Comparison = Literal["same-log", "across-logs"]
+COMPARISONS: tuple[Comparison, ...] = ("same-log", "across-logs")
 
 
 def comparable(score: Mapping[str, Any], comparison: Comparison) -> dict[str, Any]:
@@ -123,10 +124,19 @@ def comparable(score: Mapping[str, Any], comparison: Comparison) -> dict[str, An
     return kept
 
 
+def digest_line(score: Mapping[str, Any], comparison: Comparison) -> bytes:
+    """Thirty-two bytes that are equal when the comparable parts of two scores are."""
+    return hashlib.sha256(orjson.dumps(comparable(score, comparison), option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def digest_of_lines(lines: Iterable[bytes]) -> str:
+    """The digest of the scores whose lines, sorted, are these."""
+    whole = hashlib.sha256()
+    for line in lines:
+        whole.update(line)
+    return whole.hexdigest()[:16]
+
+
 def digest(scores: Iterable[Mapping[str, Any]], comparison: Comparison) -> str:
     """Sixteen hexadecimal digits over the comparable parts of all scores, in any order of arrival."""
-    lines = sorted(
-        hashlib.sha256(orjson.dumps(comparable(score, comparison), option=orjson.OPT_SORT_KEYS)).digest()
-        for score in scores
-    )
-    return hashlib.sha256(b"".join(lines)).hexdigest()[:16]
+    return digest_of_lines(sorted(digest_line(score, comparison) for score in scores))

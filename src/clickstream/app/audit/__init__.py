@@ -4,7 +4,8 @@ The clicks topic is read again from its first record through the same event-time
 without a store, and each window that closes is held against the score that was published for it.
 """
 
+from clickstream.app.audit.follow import Follower, RoundReport
 from clickstream.app.audit.report import AuditReport
 from clickstream.app.audit.run import run_audit
 
-__all__ = ["AuditReport", "run_audit"]
+__all__ = ["AuditReport", "Follower", "RoundReport", "run_audit"]

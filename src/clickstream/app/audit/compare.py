@@ -1,20 +1,22 @@
 """Comparison: what the log makes of the clicks, held against what was published. Pure, no I/O.
 
-Feed every record of the clicks topic, in offset order by partition, to `Comparison.take`, after everything
-published was added to `Published`; then call `finish`. A window is matched by its score id, a dead letter
-by the record that it is about. What a match leaves over was published without a reason.
+It goes in rounds. First everything published by then is added to `Published`; `begin` says how far the group
+has come; then every record of the clicks topic goes to `take`, in offset order by partition; `settle` judges
+what was published and is not accounted for. A window is matched by its score id, a dead letter by the record
+that it is about. What no later record of the log can account for was published without a reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from clickstream.app.audit.expected import digest_of, facts, letter
 from clickstream.app.audit.lane import Lane, Range
 from clickstream.app.audit.predictions import PredictionCheck, Suspect
-from clickstream.app.audit.published import Found, FoundLetter, Partial, Published
+from clickstream.app.audit.published import Published
 from clickstream.app.audit.report import Finding, Place, Tally
+from clickstream.app.audit.shelf import Found, FoundLetter, Partial, Shelf
 from clickstream.consumer.partition import Closed, Refused, Rules
 from clickstream.consumer.scoring import case_of
 from clickstream.features.click import Click, Heartbeat
@@ -36,6 +38,7 @@ class Comparison:
     dead_letter_topic: str
     settings: str
     published: Published
+    shelf: Shelf
     ranges: Mapping[int, Range]
     predictions: PredictionCheck
     suspect: Suspect
@@ -43,10 +46,23 @@ class Comparison:
     scores_cut: bool = False
     letters_cut: bool = False
     _lanes: dict[int, Lane] = field(default_factory=dict)
+    _committed: Mapping[int, int] = field(default_factory=dict)
     _other_until: Mapping[int, int] = field(default_factory=dict)
+    # By partition: the next record about which a dead letter was published.
+    _next_letter: dict[int, int] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
+    @property
+    def open_sessions(self) -> int:
+        """Sessions that are open where the log was read to."""
+        return sum(lane.logic.open_sessions for lane in self._lanes.values())
+
+    def begin(self, committed: Mapping[int, int]) -> None:
+        """Begin a round. `committed`: the offset up to which everything published was added, by partition."""
+        self._committed = committed
         self._other_until = self.published.other_until()
+        self._next_letter.clear()
+        for partition, lane in self._lanes.items():
+            lane.learn(committed.get(partition, 0), self._other_until.get(partition, -1))
 
     def take(self, record: Record) -> None:
         """Take the next record of its partition of the clicks topic."""
@@ -57,38 +73,76 @@ class Comparison:
         elif parsed is not None:
             self.tally.heartbeats += 1
         refused = lane.logic.refused[0] if lane.logic.refused else None
-        there = self.published.letters.pop((record.partition, record.offset), None)
+        there = self._letter_about(record)
         if refused is not None or there is not None:
             self._check_letter(lane, record, parsed, refused, there)
         for closed in lane.logic.closed:
             self._check_window(lane, record.partition, closed)
 
-    def finish(self) -> int:
-        """Judge what was left over; the number of sessions that are still open."""
+    def settle(self, ends: Mapping[int, int] | None = None) -> None:
+        """End a round: judge what was published and is not accounted for.
+
+        Args:
+            ends: the offset after the last record of each partition. What the rest of the log may still
+                account for is left for later rounds; None: there is no rest.
+        """
         self.predictions.flush()
-        for score_id, founds in self.published.scores.items():
-            for found in founds:
-                self._left_over(score_id, found)
-        for session_id, partials in self.published.partial.items():
-            for partial in partials:
-                self._judge_partial(session_id, partial)
-        for (partition, offset), there in self.published.letters.items():
-            if offset < self._lane(partition).begin:
-                self.tally.letters(there.reason).unchecked += 1
-            else:
-                self._unexpected_letter(partition, offset, there)
-        return sum(lane.logic.open_sessions for lane in self._lanes.values())
+        for found in self.shelf.waiting_scores():
+            if self._is_decided(ends, found.source, found.closing, found.session, found.opened_at):
+                self.shelf.know_score(found)
+                self._judge_score(found)
+        for partial in self.shelf.waiting_partials():
+            if self._is_decided(
+                ends, partial.source, partial.closing, partial.session, partial.last_click_at
+            ):
+                self.shelf.know_partial(partial)
+                self._judge_partial(partial)
+        for there in self.shelf.waiting_letters():
+            if self._is_passed(ends, there.source, there.about):
+                self.shelf.know_letter(there)
+                if there.about < self._lane(there.source).begin:
+                    self.tally.letters(there.reason).unchecked += 1
+                else:
+                    self._unexpected_letter(there)
 
     def _lane(self, partition: int) -> Lane:
         lane = self._lanes.get(partition)
         if lane is None:
-            lane = self._lanes[partition] = Lane(
+            lane = Lane(
                 self.rules,
                 self.ranges.get(partition, Range()),
-                self.published.published_to.get(partition, 0),
+                self._committed.get(partition, 0),
                 self._other_until.get(partition, -1),
             )
+            # What a score says of a partition that is not there leaves no trace.
+            if partition in self.ranges:
+                self._lanes[partition] = lane
         return lane
+
+    def _is_passed(self, ends: Mapping[int, int] | None, partition: int, offset: int) -> bool:
+        """Whether a record was read, or is not there."""
+        if ends is None or partition not in ends or offset >= ends[partition]:
+            return True
+        return offset < self._lane(partition).position
+
+    def _is_decided(
+        self, ends: Mapping[int, int] | None, partition: int, closing: int, session_id: str, at: int
+    ) -> bool:
+        """Whether the rest of the log cannot account for a score that `closing` is said to have caused."""
+        if ends is None or partition not in ends or closing >= ends[partition]:
+            return True
+        lane = self._lane(partition)
+        return closing < lane.position and lane.is_through(session_id, at)
+
+    def _letter_about(self, record: Record) -> FoundLetter | None:
+        partition, offset = record.partition, record.offset
+        ahead = self._next_letter.get(partition)
+        if ahead is not None and offset < ahead:
+            return None
+        found = self.shelf.take_letter(partition, offset)
+        following = self.shelf.next_letter(partition, offset + 1)
+        self._next_letter[partition] = _FOREVER if following is None else following
+        return found
 
     def _check_window(self, lane: Lane, partition: int, closed: Closed) -> None:
         tally, session = self.tally, closed.session
@@ -98,25 +152,25 @@ class Comparison:
         case = case_of(closed)
         expected = facts(closed, case.reference, self.clicks_topic, partition, self.settings)
         digest = digest_of(expected)
-        found = self.published.take(score_id, digest, closed.offset)
+        found = self.shelf.take_score(closed.session_id, session.opened_at, digest, closed.offset)
         blind = lane.is_blind_to(closed)
-        partials = self._touching(closed, partition)
+        # Scores made from a part of their clicks that lie in this window's time.
+        partials = self.shelf.touching(
+            closed.session_id, partition, session.opened_at, session.last.event_time
+        )
+        self.shelf.mark_partials(partials, "covers" if found is None else "repeats")
         if found is None:
-            for partial in partials:
-                partial.covers = True
             self._unscored(lane, partition, closed, cause, blind, bool(partials))
             return
-        for partial in partials:
-            partial.repeats = True
         place = Place(self.scores_topic, found.place, found.offset)
         if digest == found.facts:
             tally.scored += 1
-            self.predictions.check(score_id, found, case, cause, place)
+            self.predictions.check(found, case, cause, place)
         elif blind:
             tally.unchecked += 1
         else:
             tally.scored += 1
-            tally.wrong.add(score_id)
+            tally.add_wrong(score_id)
             self.suspect("score", score_id, cause, place, expected)
 
     def _unscored(
@@ -146,18 +200,15 @@ class Comparison:
     def _is_cut(self, partition: int, offset: int) -> bool:
         return self.scores_cut and offset <= self.published.kept_from.get(partition, _FOREVER)
 
-    def _touching(self, closed: Closed, partition: int) -> Sequence[Partial]:
-        """Scores made from a part of their clicks that lie in this window's time."""
-        session = closed.session
-        return [
-            partial
-            for partial in self.published.partial.get(closed.session_id, ())
-            if partial.source == partition
-            and partial.opened_at <= session.last.event_time
-            and partial.last_click_at >= session.opened_at
-        ]
+    def _judge_score(self, found: Found) -> None:
+        lane = self._lane(found.source)
+        if lane.is_blind_to_score(found.session, found.opened_at, found.closing):
+            self.tally.unchecked += 1
+            return
+        cause = Place(self.clicks_topic, found.source, found.closing)
+        self._tell_unexpected(found.score_id, cause, Place(self.scores_topic, found.place, found.offset))
 
-    def _judge_partial(self, session_id: str, partial: Partial) -> None:
+    def _judge_partial(self, partial: Partial) -> None:
         if partial.covers:
             return
         lane = self._lane(partial.source)
@@ -167,19 +218,10 @@ class Comparison:
             self.tally.duplicate += 1
             detail = "rebuilt partly, and the window has a whole score too"
             self.tally.tell(Finding("duplicate", "score", partial.score_id, cause, place, detail))
-        elif lane.is_blind_to_score(session_id, partial.opened_at, partial.closing):
+        elif lane.is_blind_to_score(partial.session, partial.opened_at, partial.closing):
             self.tally.unchecked += 1
         else:
             self._tell_unexpected(partial.score_id, cause, place)
-
-    def _left_over(self, score_id: str, found: Found) -> None:
-        lane = self._lane(found.source)
-        session_id, _, opened_at = score_id.rpartition("/")
-        if lane.is_blind_to_score(session_id, int(opened_at), found.closing):
-            self.tally.unchecked += 1
-            return
-        cause = Place(self.clicks_topic, found.source, found.closing)
-        self._tell_unexpected(score_id, cause, Place(self.scores_topic, found.place, found.offset))
 
     def _tell_unexpected(self, score_id: str, cause: Place, place: Place) -> None:
         self.tally.unexpected += 1
@@ -201,7 +243,7 @@ class Comparison:
             if there is not None and blind:
                 self.tally.letters(there.reason).unchecked += 1
             elif there is not None:
-                self._unexpected_letter(record.partition, record.offset, there)
+                self._unexpected_letter(there)
             return
         counts = self.tally.letters(refused.reason)
         counts.expected += 1
@@ -227,14 +269,14 @@ class Comparison:
         place = Place(self.dead_letter_topic, there.place, there.offset)
         self.suspect("dead letter", refused.reason, cause, place, expected)
 
-    def _unexpected_letter(self, partition: int, offset: int, there: FoundLetter) -> None:
+    def _unexpected_letter(self, there: FoundLetter) -> None:
         self.tally.letters(there.reason).unexpected += 1
         self.tally.tell(
             Finding(
                 "unexpected",
                 "dead letter",
                 there.reason,
-                Place(self.clicks_topic, partition, offset),
+                Place(self.clicks_topic, there.source, there.about),
                 Place(self.dead_letter_topic, there.place, there.offset),
                 "the record is not refused, or is not in the log",
             )

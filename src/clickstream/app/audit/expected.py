@@ -24,7 +24,7 @@ NOT_FACTS = frozenset({"scored_at", "models", "predictions", "error"})
 """Fields of a score that the log and the settings do not decide."""
 
 RULES = {
-    "score_id": "section 3: session id and opened_at",
+    "score_id": "session id and opened_at",
     "opened_at": "T7: a window opens at its first settled click",
     "last_click_at": "T2: clicks settle in the order of event time",
     "closed_by": "T3: what closes a window",
@@ -32,12 +32,12 @@ RULES = {
     "duplicates": "T5: a second click of the same identity is dropped and counted",
     "late": "T4: a click behind the watermark is late",
     "missing": "T5: orders not seen between the smallest and the largest",
-    "features": "section 6: the set reference, over all clicks",
-    "evidence": "section 3: clicks in order before the deciding one",
-    "outcome": "section 6: the proxy outcome of the last click",
-    "settings": "section 5: the fingerprint of the settings",
-    "source": "section 3: where the clicks lie, and the record that closed the window",
-    "predictions": "section 7: what the bundle answers to these features",
+    "features": "the set reference, over all clicks",
+    "evidence": "clicks in order before the deciding one",
+    "outcome": "the proxy outcome of the last click",
+    "settings": "the fingerprint of the settings",
+    "source": "where the clicks lie, and the record that closed the window",
+    "predictions": "what the bundle answers to these features",
     "reason": "T4, T8: why a record cannot be counted",
 }
 
@@ -108,7 +108,7 @@ def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[
 
 def rule_of(path: str) -> str:
     """The rule that decides a field."""
-    return RULES.get(path.partition(".")[0], "section 3: the fields of a record")
+    return RULES.get(path.partition(".")[0], "the fields of a record")
 
 
 def _same(one: object, other: object) -> bool:

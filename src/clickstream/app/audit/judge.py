@@ -1,26 +1,21 @@
-"""Judge: topics as streams of records -> a report. Pure, no I/O of its own."""
+"""Judge: whole topics as streams of records -> a report. One round, and then the rest of the log."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
 
-import orjson
-
-from clickstream.app.audit.compare import Comparison
-from clickstream.app.audit.expected import NOT_FACTS, Facts, differences
 from clickstream.app.audit.lane import Range
 from clickstream.app.audit.ledger import LedgerLine, check_ledger, compare_runs
-from clickstream.app.audit.predictions import PredictionCheck, Predictor
-from clickstream.app.audit.published import SCORERS, Published, read_score
-from clickstream.app.audit.report import EXAMPLES, AuditReport, BaselineReport, Finding, Place, Tally
+from clickstream.app.audit.predictions import Predictor
+from clickstream.app.audit.published import read_score
+from clickstream.app.audit.report import AuditReport, BaselineReport, Place
+from clickstream.app.audit.rounds import Rounds, Topics
 from clickstream.app.audit.sessions import SessionSums
-from clickstream.consumer.partition import Rules
-from clickstream.consumer.score import digest
-from clickstream.features.session import FOLD_VERSION
+from clickstream.app.audit.shelf import Shelf
+from clickstream.consumer.score import COMPARISONS, digest_of_lines
 from clickstream.infra.kafka import Record
-from clickstream.infra.settings import Settings, fingerprint
+from clickstream.infra.settings import Settings
 
 Log = Callable[[], Iterable[Record]]
 """The records of a topic, in offset order within each partition; the same at each call."""
@@ -34,6 +29,8 @@ class Logs:
         ranges: the clicks topic by partition.
         aligned: the scores topic has as many partitions as the clicks topic.
         scores_cut, letters_cut: the topic has lost its first records.
+        witnessed: scores partition -> the offset up to which scores show how far the log was processed;
+            with those after it may have been published what was not read. None: all show it.
         baseline: scores of the same clicks without faults, and their topic.
     """
 
@@ -44,6 +41,7 @@ class Logs:
     aligned: bool = True
     scores_cut: bool = False
     letters_cut: bool = False
+    witnessed: Mapping[int, int] | None = None
     baseline: tuple[str, Log] | None = None
     notes: Iterable[str] = field(default=())
 
@@ -53,115 +51,66 @@ def judge(
     logs: Logs,
     bundle: Callable[[str], Predictor | str],
     lines: Iterable[LedgerLine] | None = None,
+    shelf: Shelf | None = None,
 ) -> AuditReport:
     """Compare what was published with what the clicks make of it.
 
     Args:
         bundle: gives a bundle by its id, or says why it cannot.
         lines: faults that were put into the clicks on purpose.
+        shelf: a fresh one; it is closed at the end.
+
+    Raises:
+        ClickstreamError: there is no room on the disk.
     """
     lines = None if lines is None else list(lines)
-    rules = fingerprint(settings.rules | {"fold": FOLD_VERSION})
-    tally, suspects = Tally(), _Suspects()
-    sums = SessionSums({line.session_id for line in lines or ()}, compare=logs.baseline is not None)
-    published = Published(settings.clicks_topic, rules, logs.aligned, tally, sums)
+    with shelf or Shelf() as there:
+        sums = SessionSums(
+            {line.session_id for line in lines or ()}, None if logs.baseline is None else there
+        )
+        topics = Topics(logs.ranges, logs.aligned, logs.scores_cut, logs.letters_cut)
+        rounds = Rounds(settings, topics, there, bundle, sums, digests=True)
+        for record in logs.scores():
+            rounds.add_score(
+                record, logs.witnessed is None or record.offset < logs.witnessed[record.partition]
+            )
+        for record in logs.letters():
+            rounds.add_letter(record)
+        rounds.begin(_settled(logs.ranges, rounds.published_to))
+        for record in logs.clicks():
+            rounds.take(record)
 
-    scores = (published.add_score(record) for record in logs.scores())
-    digests = {"same-log": digest((score for score in scores if score is not None), "same-log")}
-    for record in logs.letters():
-        published.add_dead_letter(record)
+        def look(topic: str, _places: Iterable[Place]) -> Iterable[Record]:
+            return logs.scores() if topic == settings.scores_topic else logs.letters()
 
-    comparison = Comparison(
-        rules=Rules(**settings.rules),
-        clicks_topic=settings.clicks_topic,
-        scores_topic=settings.scores_topic,
-        dead_letter_topic=settings.dead_letter_topic,
-        settings=rules,
-        published=published,
-        ranges=logs.ranges,
-        predictions=PredictionCheck(published, bundle, suspects.add, tally),
-        suspect=suspects.add,
-        tally=tally,
-        scores_cut=logs.scores_cut,
-        letters_cut=logs.letters_cut,
-    )
-    for record in logs.clicks():
-        comparison.take(record)
-    still_open = comparison.finish()
-
-    # The scores a second time: for the other digest, and to show what is in those that differ.
-    looked_at = (read_score(record) for record in suspects.explain(logs.scores(), tally))
-    digests["across-logs"] = digest(
-        (score for score in looked_at if isinstance(score, dict) and published.concerns(score)), "across-logs"
-    )
-    if any(one.what == "dead letter" for one in suspects.left):
-        for _ in suspects.explain(logs.letters(), tally):
-            pass
-
-    return AuditReport(
-        **tally.counts(),
-        clicks_topic=settings.clicks_topic,
-        scores_topic=settings.scores_topic,
-        group=settings.group,
-        settings=rules,
-        open=still_open,
-        digests=digests,
-        ledger=None if lines is None else check_ledger(lines, sums),
-        baseline=None if logs.baseline is None else _baseline(*logs.baseline, lines or [], sums),
-        notes=(*logs.notes, *tally.notes),
-    )
+        rounds.settle(look)
+        return AuditReport(
+            **rounds.tally.counts(),
+            findings=rounds.tally.take_findings(),
+            clicks_topic=settings.clicks_topic,
+            scores_topic=settings.scores_topic,
+            group=settings.group,
+            settings=rounds.settings,
+            open=rounds.open_sessions,
+            digests={name: digest_of_lines(there.lines(name)) for name in COMPARISONS},
+            ledger=None if lines is None else check_ledger(lines, sums),
+            baseline=None if logs.baseline is None else _baseline(*logs.baseline, lines or [], there),
+            notes=(*logs.notes, *rounds.tally.notes),
+        )
 
 
-def _baseline(topic: str, log: Log, lines: Iterable[LedgerLine], ours: SessionSums) -> BaselineReport:
-    theirs = SessionSums(compare=True)
+def _settled(ranges: Mapping[int, Range], published_to: Mapping[int, int]) -> dict[int, int]:
+    # What was published was committed with it, so it tells where no offset does.
+    committed = {p: there.committed or 0 for p, there in ranges.items()}
+    return {
+        p: max(committed.get(p, 0), published_to.get(p, 0)) for p in committed.keys() | published_to.keys()
+    }
+
+
+def _baseline(topic: str, log: Log, lines: Iterable[LedgerLine], shelf: Shelf) -> BaselineReport:
+    theirs = SessionSums(compared_on=shelf, run="baseline")
     for record in log():
         score = read_score(record)
         if isinstance(score, dict):
             theirs.add(score)
-    return compare_runs(lines, ours.compared, theirs.compared, topic)
-
-
-class _Suspected(NamedTuple):
-    what: str
-    id: str
-    cause: Place
-    found: Place
-    expected: Facts
-
-
-class _Suspects:
-    """Published records that differ from what is expected, until they are looked at field by field."""
-
-    def __init__(self) -> None:
-        self.left: list[_Suspected] = []
-
-    def add(self, what: str, id: str, cause: Place, found: Place, expected: Facts) -> None:
-        """Keep one, unless there are enough examples."""
-        if sum(one.what == what for one in self.left) < EXAMPLES:
-            self.left.append(_Suspected(what, id, cause, found, expected))
-
-    def explain(self, records: Iterable[Record], tally: Tally) -> Iterator[Record]:
-        """Pass `records` through; where one is suspected, tell how it differs."""
-        for record in records:
-            here = Place(record.topic, record.partition, record.offset)
-            for one in [one for one in self.left if one.found == here]:
-                self.left.remove(one)
-                found = _part(orjson.loads(record.value or b"null"), one.expected)
-                tally.tell(
-                    Finding(
-                        "wrong",
-                        "score" if one.what == "score" else "dead letter",
-                        one.id,
-                        one.cause,
-                        here,
-                        differences=differences(one.expected, found),
-                    )
-                )
-            yield record
-
-
-def _part(found: dict[str, Any], expected: Facts) -> dict[str, Any]:
-    """The part of a published record that `expected` speaks of."""
-    if "predictions" in expected:
-        return {"predictions": {name: found["predictions"][name] for name in SCORERS}}
-    return {name: value for name, value in found.items() if name not in NOT_FACTS}
+    return compare_runs(lines, shelf.sums(), topic)

@@ -37,11 +37,12 @@ class Lane:
         logic: `closed` and `refused` are those of the last record.
         begin: first offset in the log.
         committed: the offset up to which what must be published is published.
+        position: the next offset to read.
     """
 
     def __init__(self, rules: Rules, there: Range, published_to: int, other_until: int) -> None:
         self.logic = Partition(rules)
-        self.begin = there.begin
+        self.begin = self.position = there.begin
         # What was published was committed with it, so it tells where no offset does.
         self.committed = max(there.committed or 0, published_to)
         self._other_until = other_until
@@ -50,9 +51,17 @@ class Lane:
         # Session id -> the event time up to which nobody knows where its windows end.
         self._doubt: dict[str, int] = {}
 
+    def learn(self, committed: int, other_until: int) -> None:
+        """Take what is known by now; `other_until` -1: other settings ruled at no time."""
+        self.committed = max(self.committed, committed)
+        # What lies behind the position was judged: a run beside this one, which is slower, changes nothing.
+        if other_until < 0 or other_until >= self.position:
+            self._other_until = other_until
+
     def advance(self, record: Record) -> Click | Heartbeat | None:
         """Take the next record, as the engine does; what it says, None where it cannot be parsed."""
         logic, rules = self.logic, self.logic.rules
+        self.position = record.offset + 1
         logic.closed.clear()
         logic.refused.clear()
         logic.changed.clear()
@@ -86,9 +95,29 @@ class Lane:
         return blind
 
     def is_blind_to_score(self, session_id: str, opened_at: int, closing: int) -> bool:
-        """Whether a score may be right although the log shows no such window. To be asked at the end."""
+        """Whether a score may be right although the log shows no such window.
+
+        To be asked at the end, or once the lane `is_through` with it.
+        """
         blind_until = max(self._blind_until, self._doubt.get(session_id, -1))
         return closing < self.begin or closing <= self._other_until or opened_at <= blind_until
+
+    def is_through(self, session_id: str, at: int) -> bool:
+        """Whether the log, read on, can change nothing any more about a session up to the event time `at`.
+
+        No window of it that opens by then is open or may open (late clicks open none), and the lane knows
+        whether it is blind to those that were.
+        """
+        logic = self.logic
+        if self._dark or self._doubt.get(session_id) == _FOREVER:
+            return False
+        there = logic.sessions.get(session_id)
+        if there is not None:
+            if there.window is not None and there.window.opened_at <= at:
+                return False
+            if there.pending and there.pending[0].click.event_time <= at:
+                return False
+        return not logic.watermark <= at <= logic.newest
 
     def is_blind_to_letter(self, offset: int, reasons: Set[str], parsed: Click | Heartbeat | None) -> bool:
         """Whether the record now read may have been refused, or taken, in truth."""

@@ -7,14 +7,17 @@ Each line of the file is one fault: `{"fault", "session_id", "order", "event_tim
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from clickstream.app.audit.report import EXAMPLES, BaselineReport, LedgerReport
-from clickstream.app.audit.sessions import Compared, SessionSums
+from clickstream.app.audit.sessions import SessionSums
+from clickstream.app.audit.shelf import Sum
 from clickstream.infra.errors import InputError, MissingFileError
 
 _HARMLESS = ("reorder", "duplicate")
@@ -108,10 +111,20 @@ def check_ledger(lines: Iterable[LedgerLine], sums: SessionSums) -> LedgerReport
     return LedgerReport(total, dict(shown), dict(absent), silent, tuple(examples))
 
 
-def compare_runs(
-    lines: Iterable[LedgerLine], ours: dict[str, Compared], baseline: dict[str, Compared], topic: str
-) -> BaselineReport:
-    """Whether nothing differs from the run without faults but what the ledger's faults change."""
+class _Compared(NamedTuple):
+    """All scores of a session in one run: a sum over the digests of what compares across logs, and copies
+    dropped."""
+
+    content: int
+    duplicates: int
+
+
+def compare_runs(lines: Iterable[LedgerLine], sums: Iterable[Sum], topic: str) -> BaselineReport:
+    """Whether nothing differs from the run without faults but what the ledger's faults change.
+
+    Args:
+        sums: the scores of both runs, by session.
+    """
     changed, copies = set(), Counter[str]()
     for line in lines:
         if line.fault not in _HARMLESS:
@@ -120,11 +133,11 @@ def compare_runs(
             copies[line.session_id] += 1
     equal = differ = excused = 0
     examples: list[str] = []
-    for session_id in sorted(ours.keys() | baseline.keys()):
-        if session_id in changed and session_id in ours and session_id in baseline:
+    for session_id, ours, theirs in _by_session(sums):
+        if session_id in changed and ours is not None and theirs is not None:
             excused += 1
             continue
-        difference = _difference(ours.get(session_id), baseline.get(session_id), copies[session_id])
+        difference = _difference(ours, theirs, copies[session_id])
         if not difference:
             equal += 1
             continue
@@ -134,7 +147,19 @@ def compare_runs(
     return BaselineReport(topic, equal, differ, excused, tuple(examples))
 
 
-def _difference(ours: Compared | None, theirs: Compared | None, copies: int) -> str:
+def _by_session(sums: Iterable[Sum]) -> Iterator[tuple[str, _Compared | None, _Compared | None]]:
+    for session_id, group in groupby(sums, attrgetter("session")):
+        found: dict[str, _Compared] = {}
+        for one in group:
+            before = found.get(one.run, _Compared(0, 0))
+            found[one.run] = _Compared(
+                (before.content + int.from_bytes(one.content)) % (1 << 128),
+                before.duplicates + one.duplicates,
+            )
+        yield session_id, found.get("ours"), found.get("baseline")
+
+
+def _difference(ours: _Compared | None, theirs: _Compared | None, copies: int) -> str:
     if theirs is None:
         return "not scored in the baseline"
     if ours is None:

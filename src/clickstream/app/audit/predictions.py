@@ -6,14 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from clickstream.app.audit.expected import Facts
-from clickstream.app.audit.published import SCORERS, Found, Published, unpack
-from clickstream.app.audit.report import Place, Tally
+from clickstream.app.audit.published import SCORERS, Published, unpack
+from clickstream.app.audit.report import Place, Tally, What
+from clickstream.app.audit.shelf import Found
 from clickstream.models.bundle import Case, Prediction
 
 TOLERANCE = 1e-9
 """Answers are rounded to ten places; on another processor the last of them may differ."""
 
 _AT_ONCE = 2_000
+
+# Bundles kept loaded: those asked last.
+_LOADED = 8
 
 # What a model raises for values that it cannot take; the engine then publishes a score without predictions.
 _UNSCORABLE = (ValueError, ArithmeticError, LookupError, TypeError)
@@ -30,7 +34,7 @@ class Predictor(Protocol):
 class Suspect(Protocol):
     """Called with a published record that differs, and what it should say."""
 
-    def __call__(self, what: str, id: str, cause: Place, found: Place, expected: Facts) -> None: ...
+    def __call__(self, what: What, id: str, cause: Place, found: Place, expected: Facts) -> None: ...
 
 
 class _Asked(NamedTuple):
@@ -58,37 +62,48 @@ class PredictionCheck:
         self._bundles: dict[int, Predictor | str] = {}
         self._asked: dict[int, list[_Asked]] = {}
 
-    def check(self, score_id: str, found: Found, case: Case, cause: Place, place: Place) -> None:
+    def check(self, found: Found, case: Case, cause: Place, place: Place) -> None:
         """Compare the answers in `found` with those to `case`, at the latest at the next `flush`."""
         if not found.answers:
             return
         number = found.bundle
-        if number not in self._bundles:
-            self._bundles[number] = self._bundle(self._published.bundles[number])
-        bundle = self._bundles[number]
+        bundle = self._load(number)
         if isinstance(bundle, str):
             self._tally.predictions_unchecked[bundle] += 1
             return
         waiting = self._asked.setdefault(number, [])
-        waiting.append(_Asked(score_id, case, found.answers, cause, place))
+        waiting.append(_Asked(found.score_id, case, found.answers, cause, place))
         if len(waiting) >= _AT_ONCE:
-            self._compare(bundle, waiting)
-            waiting.clear()
+            self._compare_waiting(number)
 
     def flush(self) -> None:
-        """Compare what still waits."""
-        for number, waiting in self._asked.items():
-            bundle = self._bundles[number]
-            if not isinstance(bundle, str):
-                self._compare(bundle, waiting)
-        self._asked.clear()
+        """Compare what still waits. A bundle that is not here is looked for again afterwards."""
+        for number in list(self._asked):
+            self._compare_waiting(number)
+        self._bundles = {n: bundle for n, bundle in self._bundles.items() if not isinstance(bundle, str)}
+
+    def _load(self, number: int) -> Predictor | str:
+        bundle = self._bundles.pop(number, None)
+        if bundle is None:
+            while len(self._bundles) >= _LOADED:
+                oldest = next(iter(self._bundles))
+                self._compare_waiting(oldest)
+                del self._bundles[oldest]
+            bundle = self._bundle(self._published.bundles[number])
+        self._bundles[number] = bundle
+        return bundle
+
+    def _compare_waiting(self, number: int) -> None:
+        bundle, waiting = self._bundles[number], self._asked.pop(number, [])
+        if not isinstance(bundle, str):
+            self._compare(bundle, waiting)
 
     def _compare(self, bundle: Predictor, asked: Sequence[_Asked]) -> None:
         for one, answers in zip(asked, _predict(bundle, [one.case for one in asked]), strict=True):
             self._tally.predictions_checked += 1
             expected = {name: None if answers is None else answers[name]._asdict() for name in SCORERS}
             if answers is None or not self._agree(one.answers, [answers[name] for name in SCORERS]):
-                self._tally.wrong.add(one.score_id)
+                self._tally.add_wrong(one.score_id)
                 self._suspect("score", one.score_id, one.cause, one.place, {"predictions": expected})
 
     def _agree(self, packed: bytes, expected: Sequence[Prediction]) -> bool:

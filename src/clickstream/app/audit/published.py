@@ -1,19 +1,19 @@
-"""Published: what lies on the scores and dead-letter topics, kept in a few hundred bytes a record."""
+"""Published: what lies on the scores and dead-letter topics. Read once; what is needed of it is shelved."""
 
 from __future__ import annotations
 
-from itertools import chain
+from collections.abc import Mapping
 from struct import Struct as Packing
 from typing import Any
 
 import orjson
-from msgspec import Struct
 from pydantic import ValidationError
 
 from clickstream.app.audit.expected import NOT_FACTS, digest_of, rule_of
 from clickstream.app.audit.report import Difference, Finding, Place, Tally
 from clickstream.app.audit.sessions import SessionSums
-from clickstream.consumer.score import REBUILT_PARTLY, DeadLetter, Score
+from clickstream.app.audit.shelf import Found, FoundLetter, Partial, Shelf
+from clickstream.consumer.score import COMPARISONS, REBUILT_PARTLY, DeadLetter, Score, digest_line
 from clickstream.infra.kafka import Record
 
 SCORERS = ("batch", "reference")
@@ -22,192 +22,171 @@ SCORERS = ("batch", "reference")
 _answers = Packing("<ddHHddHH")
 
 
-class Found(Struct, gc=False):
-    """A score that was read. `facts` is a digest; `bundle` is its place in `Published.bundles`."""
-
-    facts: bytes
-    answers: bytes
-    bundle: int
-    place: int
-    offset: int
-    source: int
-    first: int
-    closing: int
-
-
-class Partial(Struct, gc=False):
-    """A score that says of itself that clicks are missing. `covers`, `repeats`: windows that it touches and
-    that have no score, or have one."""
-
-    score_id: str
-    opened_at: int
-    last_click_at: int
-    place: int
-    offset: int
-    source: int
-    first: int
-    closing: int
-    covers: bool = False
-    repeats: bool = False
-
-
-class FoundLetter(Struct, gc=False):
-    """A dead letter that was read."""
-
-    reason: str
-    content: bytes
-    place: int
-    offset: int
+_LARGEST = 1 << 63
+"""Beyond any offset and any time that Kafka knows."""
 
 
 class Published:
     """Everything published about one clicks topic under one fingerprint of settings.
 
     Attributes:
-        scores: by score id. More than one only where a flush closed a window early and a copy of its first
-            click came afterwards (T7).
-        partial: by session id.
-        letters: by partition and offset of the record that they are about.
         published_to: clicks partition -> the offset up to which a score or a dead letter shows that the
             log was processed.
         kept_from: clicks partition -> the first closing offset that was found.
         letters_kept_from: the same of dead letters.
-        other: clicks partition -> first and last closing offset under other settings.
+        bundles, cluster_names: a name's place in the list stands for it on the shelf.
     """
 
     def __init__(
-        self, clicks_topic: str, settings: str, aligned: bool, tally: Tally, sessions: SessionSums
+        self,
+        clicks_topic: str,
+        settings: str,
+        aligned: bool,
+        shelf: Shelf,
+        tally: Tally,
+        sessions: SessionSums,
+        digests: bool = False,
     ) -> None:
         self.bundles: list[str] = []
-        self.scores: dict[str, tuple[Found, ...]] = {}
-        self.partial: dict[str, list[Partial]] = {}
-        self.letters: dict[tuple[int, int], FoundLetter] = {}
+        self.cluster_names: list[str] = []
         self.published_to: dict[int, int] = {}
         self.kept_from: dict[int, int] = {}
         self.letters_kept_from: dict[int, int] = {}
-        self.other: dict[int, tuple[int, int]] = {}
-        self.cluster_names: list[str] = []
         self._topic = clicks_topic
         self._settings = settings
         self._aligned = aligned
+        self._shelf = shelf
         self._tally = tally
         self._sessions = sessions
+        self._digests = digests
         self._bundle_numbers: dict[str, int] = {}
         self._name_numbers: dict[str, int] = {}
+        # Clicks partition -> first and last closing offset under other settings.
+        self._other: dict[int, tuple[int, int]] = {}
+        self._grown: set[int] = set()
+        self._beside: set[int] = set()
 
-    def add_score(self, record: Record) -> dict[str, Any] | None:
-        """Take a record of the scores topic; what it says, None where it is not to be compared."""
+    def add_score(self, record: Record, shows_progress: bool = True) -> None:
+        """Take a record of the scores topic.
+
+        `shows_progress` False: not everything that was published with it may be known yet.
+        """
         place = Place(record.topic, record.partition, record.offset)
         score = read_score(record)
         if isinstance(score, str):
-            self._tally.wrong.add(str(place))
+            self._tally.wrong += 1
             self._tally.tell(Finding("wrong", "score", str(place), None, place, f"not a score: {score}"))
-            return None
-        score_id, source = score["score_id"], score["source"]
+            return
+        source = score["source"]
         partition, closing = source["partition"], source["closing_offset"]
         if source["topic"] != self._topic:
             self._tally.other_topics += 1
-            return None
-        self.published_to[partition] = max(self.published_to.get(partition, 0), closing + 1)
+            return
+        if shows_progress:
+            self.published_to[partition] = max(self.published_to.get(partition, 0), closing + 1)
         if score["settings"] != self._settings:
             self._tally.other_settings += 1
-            first, last = self.other.get(partition, (closing, closing))
-            self.other[partition] = (min(first, closing), max(last, closing))
-            return None
+            first, last = self._other.get(partition, (closing, closing))
+            self._other[partition] = (min(first, closing), max(last, closing))
+            self._grown.add(partition)
+            return
+        first, last = self._other.get(partition, (0, 0))
+        if first < closing < last and score["error"] != REBUILT_PARTLY:
+            self._take_as_beside(partition)
         self.kept_from[partition] = min(self.kept_from.get(partition, closing), closing)
         self._sessions.add(score)
         self._tally.bundles[score["models"]["bundle"]] += 1
+        if self._digests:
+            for comparison in COMPARISONS:
+                self._shelf.add_line(comparison, digest_line(score, comparison))
+        self._keep(record, score, place)
+
+    def _keep(self, record: Record, score: dict[str, Any], place: Place) -> None:
+        score_id, source, error = score["score_id"], score["source"], score["error"]
+        cause = Place(self._topic, source["partition"], source["closing_offset"])
         problems = self._problems(record, score)
         if problems:
-            self._tally.wrong.add(score_id)
-            self._tally.tell(
-                Finding("wrong", "score", score_id, self._cause(score), place, differences=problems)
-            )
-        error = score["error"]
+            self._tally.add_wrong(score_id)
+            self._tally.tell(Finding("wrong", "score", score_id, cause, place, differences=problems))
         if error is not None:
             self._tally.errors[":".join(error.split(":")[:2])] += 1
+        window = (source["partition"], source["first_offset"], source["closing_offset"])
         if error == REBUILT_PARTLY:
-            self._keep_partial(score, place)
-            return score
-        if score_id != f"{score['session_id']}/{score['opened_at']}":
-            return score
-        found = Found(
-            digest_of({name: value for name, value in score.items() if name not in NOT_FACTS}),
-            b"" if error is not None or problems else self.pack(score["predictions"]),
-            self._number(score["models"]["bundle"], self._bundle_numbers, self.bundles),
-            record.partition,
-            record.offset,
-            partition,
-            source["first_offset"],
-            closing,
-        )
-        there = self.scores.get(score_id, ())
-        if any(_same_window(found, other) for other in there):
-            self._repeated(score_id, self._cause(score), place)
+            added = self._shelf.add_partial(
+                Partial(
+                    score["session_id"],
+                    score["opened_at"],
+                    *window,
+                    score["last_click_at"],
+                    score_id,
+                    record.partition,
+                    record.offset,
+                )
+            )
+        elif score_id != f"{score['session_id']}/{score['opened_at']}":
+            return
         else:
-            self.scores[score_id] = (*there, found)
-        return score
+            added = self._shelf.add_score(
+                Found(
+                    score["opened_at"],
+                    score["session_id"],
+                    *window,
+                    digest_of({name: value for name, value in score.items() if name not in NOT_FACTS}),
+                    b"" if error is not None or problems else self.pack(score["predictions"]),
+                    self._number(score["models"]["bundle"], self._bundle_numbers, self.bundles),
+                    record.partition,
+                    record.offset,
+                )
+            )
+        if not added:
+            self._tally.duplicate += 1
+            self._tally.tell(Finding("duplicate", "score", score_id, cause, place))
 
-    def take(self, score_id: str, facts: bytes, closing: int) -> Found | None:
-        """The score of this name that fits best to these facts and this closing offset; it is gone then."""
-        there = self.scores.pop(score_id, ())
-        if not there:
-            return None
-        best = min(there, key=lambda found: (found.facts != facts, found.closing != closing))
-        if len(there) > 1:
-            self.scores[score_id] = tuple(found for found in there if found is not best)
-        return best
-
-    def other_until(self) -> dict[int, int]:
+    def other_until(self) -> Mapping[int, int]:
         """By clicks partition, the last closing offset of a time before ours, when other settings ruled.
 
         Where such scores lie among ours, another run went on beside this one and says nothing about it.
         """
-        beside = set()
-        if self.other:
-            for found in chain.from_iterable(self.scores.values()):
-                first, last = self.other.get(found.source, (0, 0))
-                if first < found.closing < last:
-                    beside.add(found.source)
-        if beside:
+        for partition in self._grown - self._beside:
+            if self._shelf.has_closing_between(partition, *self._other[partition]):
+                self._take_as_beside(partition)
+        self._grown.clear()
+        return {
+            partition: last for partition, (_, last) in self._other.items() if partition not in self._beside
+        }
+
+    def _take_as_beside(self, partition: int) -> None:
+        if not self._beside:
             self._tally.notes.append(
                 "scores under other settings lie among ours: taken for another run beside this one"
             )
-        return {partition: last for partition, (_, last) in self.other.items() if partition not in beside}
-
-    def concerns(self, score: dict[str, Any]) -> bool:
-        """Whether a score is of our clicks topic, under our settings."""
-        return bool(score["source"]["topic"] == self._topic and score["settings"] == self._settings)
+        self._beside.add(partition)
 
     def add_dead_letter(self, record: Record) -> None:
         """Take a record of the dead-letter topic."""
         place = Place(record.topic, record.partition, record.offset)
-        try:
-            letter = DeadLetter.model_validate_json(record.value or b"", strict=True)
-        except ValidationError as error:
+        letter = read_letter(record)
+        if isinstance(letter, str):
             self._tally.letters("unreadable").wrong += 1
-            self._tally.tell(Finding("wrong", "dead letter", "unreadable", None, place, _first(error)))
+            self._tally.tell(Finding("wrong", "dead letter", "unreadable", None, place, letter))
             return
         if letter.topic != self._topic:
             self._tally.other_topics += 1
             return
-        where = (letter.partition, letter.offset)
         counts = self._tally.letters(letter.reason)
         counts.found += 1
-        self.published_to[letter.partition] = max(
-            self.published_to.get(letter.partition, 0), letter.offset + 1
-        )
-        kept = self.letters_kept_from.get(letter.partition, letter.offset)
-        self.letters_kept_from[letter.partition] = min(kept, letter.offset)
-        if where in self.letters:
-            counts.duplicate += 1
-            cause = Place(self._topic, *where)
-            self._tally.tell(Finding("duplicate", "dead letter", letter.reason, cause, place))
+        partition, about = letter.partition, letter.offset
+        self.published_to[partition] = max(self.published_to.get(partition, 0), about + 1)
+        self.letters_kept_from[partition] = min(self.letters_kept_from.get(partition, about), about)
+        content = digest_of(letter.model_dump())
+        if self._shelf.add_letter(
+            FoundLetter(partition, about, letter.reason, content, record.partition, record.offset)
+        ):
+            self._sessions.add_dead_letter(letter)
             return
-        self._sessions.add_dead_letter(letter)
-        self.letters[where] = FoundLetter(
-            letter.reason, digest_of(letter.model_dump()), record.partition, record.offset
-        )
+        counts.duplicate += 1
+        cause = Place(self._topic, partition, about)
+        self._tally.tell(Finding("duplicate", "dead letter", letter.reason, cause, place))
 
     def pack(self, predictions: dict[str, Any]) -> bytes:
         """What the scorers of SCORERS say, in 40 bytes; b"" when one of them says nothing."""
@@ -233,9 +212,9 @@ class Published:
         if score["score_id"] != score_id:
             found.append(Difference("score_id", score_id, score["score_id"], rule_of("score_id")))
         if record.key != expected_key:
-            found.append(Difference("key", expected_key, record.key, "section 3: the key is the session id"))
+            found.append(Difference("key", expected_key, record.key, "the key is the session id"))
         if self._aligned and record.partition != partition:
-            rule = "section 3: scores has the partitions of clicks"
+            rule = "scores has the partitions of clicks"
             found.append(Difference("partition", partition, record.partition, rule))
         for name, answer in score["predictions"].items():
             path = f"predictions.{name}"
@@ -247,31 +226,6 @@ class Published:
                 found.append(Difference(path, "revenue >= 0, cluster < 65536", answer, rule_of(path)))
         return tuple(found)
 
-    def _keep_partial(self, score: dict[str, Any], place: Place) -> None:
-        source = score["source"]
-        partial = Partial(
-            score["score_id"],
-            score["opened_at"],
-            score["last_click_at"],
-            place.partition,
-            place.offset,
-            source["partition"],
-            source["first_offset"],
-            source["closing_offset"],
-        )
-        there = self.partial.setdefault(score["session_id"], [])
-        if any(_same_window(partial, other) for other in there):
-            self._repeated(score["score_id"], self._cause(score), place)
-        else:
-            there.append(partial)
-
-    def _repeated(self, score_id: str, cause: Place, place: Place) -> None:
-        self._tally.duplicate += 1
-        self._tally.tell(Finding("duplicate", "score", score_id, cause, place))
-
-    def _cause(self, score: dict[str, Any]) -> Place:
-        return Place(self._topic, score["source"]["partition"], score["source"]["closing_offset"])
-
     def _number(self, name: str, numbers: dict[str, int], names: list[str]) -> int:
         if name not in numbers:
             numbers[name] = len(names)
@@ -279,18 +233,31 @@ class Published:
         return numbers[name]
 
 
-def _same_window(one: Found | Partial, other: Found | Partial) -> bool:
-    return (one.source, one.first, one.closing) == (other.source, other.first, other.closing)
-
-
 def read_score(record: Record) -> dict[str, Any] | str:
     """The score in a record, or why it is none."""
     try:
-        Score.model_validate_json(record.value or b"", strict=True)
+        read = Score.model_validate_json(record.value or b"", strict=True)
     except ValidationError as error:
         return _first(error)
+    source = read.source
+    numbers = (source.partition, source.first_offset, source.last_offset, source.closing_offset)
+    if too_large := _too_large(read.opened_at, read.last_click_at, *numbers):
+        return too_large
     score: dict[str, Any] = orjson.loads(record.value or b"")
     return score
+
+
+def read_letter(record: Record) -> DeadLetter | str:
+    """The dead letter in a record, or why it is none."""
+    try:
+        letter = DeadLetter.model_validate_json(record.value or b"", strict=True)
+    except ValidationError as error:
+        return _first(error)
+    return _too_large(letter.partition, letter.offset) or letter
+
+
+def _too_large(*numbers: int) -> str:
+    return next((f"{n} has more than 64 bits" for n in numbers if not -_LARGEST <= n < _LARGEST), "")
 
 
 def unpack(answers: bytes) -> tuple[Any, ...]:

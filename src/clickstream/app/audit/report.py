@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 EXAMPLES = 10
 """Findings of one kind that are told one by one; all are counted."""
 
 Kind = Literal["missing", "duplicate", "unexpected", "wrong"]
 KINDS: tuple[Kind, ...] = ("missing", "duplicate", "unexpected", "wrong")
+What = Literal["score", "dead letter"]
 
 
 class Place(NamedTuple):
@@ -44,7 +46,7 @@ class Finding:
     """
 
     kind: Kind
-    what: Literal["score", "dead letter"]
+    what: What
     id: str
     cause: Place | None = None
     found: Place | None = None
@@ -93,6 +95,24 @@ class BaselineReport:
     differ: int
     excused: int
     examples: tuple[str, ...]
+
+
+class _Counted(Protocol):
+    @property
+    def missing(self) -> int: ...
+    @property
+    def duplicate(self) -> int: ...
+    @property
+    def unexpected(self) -> int: ...
+    @property
+    def wrong(self) -> int: ...
+    @property
+    def dead_letters(self) -> Mapping[str, Letters]: ...
+
+
+def is_clean(counted: _Counted) -> bool:
+    """Whether no score and no dead letter is missing, duplicate, unexpected or wrong."""
+    return not any(getattr(one, kind) for one in (counted, *counted.dead_letters.values()) for kind in KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +174,11 @@ class AuditReport:
     @property
     def clean(self) -> bool:
         """Nothing is missing, duplicate, unexpected or wrong, and ledger and baseline hold."""
-        bad = self.missing + self.duplicate + self.unexpected + self.wrong
-        for letters in self.dead_letters.values():
-            bad += letters.missing + letters.duplicate + letters.unexpected + letters.wrong
-        if self.ledger is not None:
-            bad += sum(self.ledger.absent.values())
-        if self.baseline is not None:
-            bad += self.baseline.differ
-        return bad == 0
+        return (
+            is_clean(self)
+            and (self.ledger is None or not self.ledger.absent)
+            and (self.baseline is None or not self.baseline.differ)
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -170,8 +187,12 @@ class AuditReport:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts while an audit runs. `wrong` holds score ids, as a score can be wrong in more than one way."""
+    """Counts while an audit runs.
 
+    `is_first_wrong` says whether a digest is new to it: a score can be wrong in more than one way.
+    """
+
+    is_first_wrong: Callable[[bytes], bool]
     clicks: int = 0
     heartbeats: int = 0
     windows: int = 0
@@ -179,7 +200,7 @@ class Tally:
     missing: int = 0
     duplicate: int = 0
     unexpected: int = 0
-    wrong: set[str] = field(default_factory=set)
+    wrong: int = 0
     pending: int = 0
     rebuilt_partly: int = 0
     errors: Counter[str] = field(default_factory=Counter)
@@ -204,7 +225,7 @@ class Tally:
             "missing": self.missing,
             "duplicate": self.duplicate,
             "unexpected": self.unexpected,
-            "wrong": len(self.wrong),
+            "wrong": self.wrong,
             "pending": self.pending,
             "rebuilt_partly": self.rebuilt_partly,
             "errors": dict(self.errors),
@@ -215,8 +236,19 @@ class Tally:
             "predictions_unchecked": dict(self.predictions_unchecked),
             "bundles": dict(sorted(self.bundles.items())),
             "dead_letters": dict(sorted(self.dead_letters.items())),
-            "findings": tuple(self.findings),
         }
+
+    def take_findings(self) -> tuple[Finding, ...]:
+        """The examples found since the last call."""
+        found = tuple(self.findings)
+        self.findings.clear()
+        self._told.clear()
+        return found
+
+    def add_wrong(self, score_id: str) -> None:
+        """Count a score that is wrong, once."""
+        digest = hashlib.blake2b(score_id.encode(), digest_size=16).digest()
+        self.wrong += self.is_first_wrong(digest)
 
     def letters(self, reason: str) -> Letters:
         """The counts of one reason."""

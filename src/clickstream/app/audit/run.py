@@ -1,4 +1,4 @@
-"""The reading part of an audit: topics, a group's offsets, bundles, a ledger, a baseline."""
+"""The reading part of an audit up to now: topics, a group's offsets, bundles, a ledger, a baseline."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from clickstream.app.audit.bundles import bundle_finder
 from clickstream.app.audit.judge import Logs, judge
 from clickstream.app.audit.lane import Range
 from clickstream.app.audit.ledger import read_ledger
-from clickstream.app.audit.predictions import Predictor
 from clickstream.app.audit.reading import Extent, Progress, extent, read, silent
 from clickstream.app.audit.report import AuditReport
-from clickstream.infra.errors import BundleError
 from clickstream.infra.kafka import Admin, Record
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle import load_bundle
-from clickstream.models.champion import bundle_ids
 
 
 def run_audit(
@@ -45,7 +42,7 @@ def run_audit(
         MissingFileError, InputError: `ledger` cannot be used.
     """
     lines = None if ledger is None else read_ledger(ledger)
-    find = _bundles(settings, bundle)
+    find = bundle_finder(settings, bundle)
     topics = _Topics.look(settings)
 
     def records(topic: str, part: Extent) -> Callable[[], Iterable[Record]]:
@@ -59,6 +56,7 @@ def run_audit(
         aligned=len(topics.scores.end) == len(topics.clicks.end),
         scores_cut=any(topics.scores.begin.values()),
         letters_cut=any(topics.letters.begin.values()),
+        witnessed=topics.witnessed,
         baseline=None if baseline is None else (baseline, records(baseline, extent(settings, baseline))),
         notes=topics.notes(settings),
     )
@@ -69,19 +67,27 @@ class _Topics(NamedTuple):
     """What there is to read, and the offsets that the group has committed."""
 
     committed: Mapping[int, int]
+    witnessed: Mapping[int, int]
     scores: Extent
     letters: Extent
     clicks: Extent
 
     @classmethod
     def look(cls, settings: Settings) -> _Topics:
-        """In this order: what is committed first has its scores before their ends, and those their clicks."""
+        """In this order: what is committed first has its scores before their ends, and those their clicks.
+
+        A dead letter read here has the scores that were published with it, and a score that lies before
+        `witnessed` its dead letters.
+        """
         with closing(Admin(settings)) as admin:
             offsets = admin.group_offsets(settings.group, settings.clicks_topic)
+        witnessed = extent(settings, settings.scores_topic)
+        letters = extent(settings, settings.dead_letter_topic)
         return cls(
             {partition: committed.offset for partition, committed in offsets.items()},
+            witnessed.end,
             extent(settings, settings.scores_topic),
-            extent(settings, settings.dead_letter_topic),
+            letters,
             extent(settings, settings.clicks_topic),
         )
 
@@ -95,6 +101,11 @@ class _Topics(NamedTuple):
                 " published stands in for it, and all after that counts as pending."
                 " Is the name of the group right?"
             )
+        if self.scores.held or self.letters.held:
+            yield (
+                "a transaction that is open holds back what others have published: it may be told as missing."
+                " Audit again when it has timed out."
+            )
         for topic, part in (
             (settings.clicks_topic, self.clicks),
             (settings.scores_topic, self.scores),
@@ -103,20 +114,3 @@ class _Topics(NamedTuple):
             gone = sum(part.begin.values())
             if gone:
                 yield f"{topic} no longer holds its first {gone:,} records: what hangs on them is unchecked"
-
-
-def _bundles(settings: Settings, named: str | None) -> Callable[[str], Predictor | str]:
-    given = None if named is None else load_bundle(settings, named)
-
-    def find(bundle_id: str) -> Predictor | str:
-        if given is not None and given.id == bundle_id:
-            return given
-        # The id comes from the topic: only what is in our own folder is opened by it, never a path.
-        if bundle_id not in bundle_ids(settings.bundles):
-            return f"bundle {bundle_id!r} is not in {settings.bundles}"
-        try:
-            return load_bundle(settings, bundle_id)
-        except BundleError as error:
-            return error.what
-
-    return find

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Set
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 import orjson
 
-from clickstream.consumer.score import DeadLetter, comparable
+from clickstream.app.audit.shelf import Shelf, Sum
+from clickstream.consumer.score import DeadLetter, digest_line
 
 COUNTERS = ("duplicates", "late", "missing")
-
-_MASK = (1 << 128) - 1
-
-
-class Compared(NamedTuple):
-    """All scores of a session: a sum over the digests of what compares across logs, and copies dropped."""
-
-    content: int = 0
-    duplicates: int = 0
 
 
 class SessionSums:
@@ -30,15 +21,23 @@ class SessionSums:
     Attributes:
         counts: (session id, counter) -> its sum, for the sessions named.
         letters: (session id, reason, or None for any) -> dead letters with that key or session_id.
-        compared: by session id; only with `compare`.
+
+    Args:
+        compared_on: where to keep what is compared with another run; None: nothing is.
+        run: which of the two this is.
     """
 
-    def __init__(self, named: Set[str] = frozenset(), compare: bool = False) -> None:
+    def __init__(
+        self,
+        named: Set[str] = frozenset(),
+        compared_on: Shelf | None = None,
+        run: Literal["ours", "baseline"] = "ours",
+    ) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.letters: Counter[tuple[str, str | None]] = Counter()
-        self.compared: dict[str, Compared] = {}
         self._named = named
-        self._compare = compare
+        self._shelf = compared_on
+        self._run = run
 
     def add(self, score: Mapping[str, Any]) -> None:
         """Count a score."""
@@ -46,13 +45,9 @@ class SessionSums:
         if session_id in self._named:
             for counter in COUNTERS:
                 self.counts[session_id, counter] += score[counter]
-        if self._compare:
-            content = orjson.dumps(comparable(score, "across-logs"), option=orjson.OPT_SORT_KEYS)
-            number = int.from_bytes(hashlib.sha256(content).digest()[:16])
-            before = self.compared.get(session_id, Compared())
-            self.compared[session_id] = Compared(
-                (before.content + number) & _MASK, before.duplicates + score["duplicates"]
-            )
+        if self._shelf is not None:
+            content = digest_line(score, "across-logs")[:16]
+            self._shelf.add_sum(Sum(session_id, self._run, content, score["duplicates"]))
 
     def add_dead_letter(self, letter: DeadLetter) -> None:
         """Count a dead letter for the session that its key names, and the one that its value names."""

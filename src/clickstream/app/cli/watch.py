@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from rich.text import Text
 from clickstream.app.cli.tail import Lines
 from clickstream.app.printable import printable
 from clickstream.app.servers import with_running_servers
+from clickstream.app.stopping import asked_to_stop
 from clickstream.app.watched import Recording, Watched
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.kafka import Reader
@@ -73,7 +73,7 @@ def watch(
                 for partition, offset in ends.items():
                     reader.seek(partition, offset)
             watched = Watched(window, bundle)
-            states = followed(reader, watched, where, _asked_to_stop())
+            states = followed(reader, watched, where, asked_to_stop())
             if sys.stdout.isatty():
                 _show(watched, states)
             else:
@@ -93,14 +93,6 @@ def _judge(reader: Reader, ends: dict[int, int], recording: Recording) -> None:
         Console(highlight=False).print(final_table(summary))
     else:
         _print_line(summary)
-
-
-def _asked_to_stop() -> Event:
-    """Set by Ctrl-C or SIGTERM: an exception from a handler could surface inside the client, and be lost."""
-    asked = Event()
-    for sign in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(sign, lambda *_: asked.set())
-    return asked
 
 
 def _print_lines(watched: Watched, states: Iterator[str]) -> None:

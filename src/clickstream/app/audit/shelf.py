@@ -1,0 +1,351 @@
+"""Shelf: what an audit must remember of the topics, in a temporary SQLite database of its own.
+
+SQLite keeps the database in its page cache (`CACHE_KB`) and spills the rest into a file that has no name and
+is gone when it is closed. The names of windows begin with a time, and scores come about in the order of time,
+so the pages in use at one time are few. Nothing is ever rolled back: no journal, no sync.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Literal, NamedTuple
+
+from clickstream.infra.errors import ClickstreamError
+
+CACHE_KB = 32_768
+"""Page cache in memory. Sorting takes as much again."""
+
+_CHUNK = 1_000
+
+# A published record waits until the log accounts for it; then only its name is known, to tell a copy by.
+_TABLES = """
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+CREATE TABLE scores_waiting (
+    opened_at INT, session TEXT, source INT, first INT, closing INT,
+    facts BLOB, answers BLOB, bundle INT, place INT, "offset" INT,
+    PRIMARY KEY (opened_at, session, source, first, closing)
+) WITHOUT ROWID;
+CREATE TABLE scores_known (
+    opened_at INT, session TEXT, source INT, first INT, closing INT,
+    PRIMARY KEY (opened_at, session, source, first, closing)
+) WITHOUT ROWID;
+CREATE TABLE partials (
+    session TEXT, opened_at INT, source INT, first INT, closing INT,
+    last_click_at INT, score_id TEXT, place INT, "offset" INT, covers INT, repeats INT, judged INT,
+    PRIMARY KEY (session, opened_at, source, first, closing)
+) WITHOUT ROWID;
+CREATE TABLE letters_waiting (
+    source INT, about INT, reason TEXT, content BLOB, place INT, "offset" INT,
+    PRIMARY KEY (source, about)
+) WITHOUT ROWID;
+CREATE TABLE letters_known (source INT, about INT, PRIMARY KEY (source, about)) WITHOUT ROWID;
+CREATE TABLE wrong (id BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE lines (comparison TEXT, line BLOB);
+CREATE TABLE sums (session TEXT, run TEXT, content BLOB, duplicates INT);
+BEGIN;
+"""
+
+_SCORE = "opened_at, session, source, first, closing"
+
+
+class Found(NamedTuple):
+    """A score that was read: the name of its window, and what is compared.
+
+    `facts` is a digest; `bundle` its place in `Published.bundles`; `place` and `offset` where it lies.
+    """
+
+    opened_at: int
+    session: str
+    source: int
+    first: int
+    closing: int
+    facts: bytes
+    answers: bytes
+    bundle: int
+    place: int
+    offset: int
+
+    @property
+    def score_id(self) -> str:
+        """The name of its window."""
+        return f"{self.session}/{self.opened_at}"
+
+
+class Partial(NamedTuple):
+    """A score that says of itself that clicks are missing. `covers`, `repeats`: windows that it touches and
+    that have no score, or have one."""
+
+    session: str
+    opened_at: int
+    source: int
+    first: int
+    closing: int
+    last_click_at: int
+    score_id: str
+    place: int
+    offset: int
+    covers: bool = False
+    repeats: bool = False
+
+
+class FoundLetter(NamedTuple):
+    """A dead letter that was read, about the record `about` of the clicks partition `source`."""
+
+    source: int
+    about: int
+    reason: str
+    content: bytes
+    place: int
+    offset: int
+
+
+class Sum(NamedTuple):
+    """A score of a session, as far as it is compared with another run."""
+
+    session: str
+    run: Literal["ours", "baseline"]
+    content: bytes
+    duplicates: int
+
+
+class Shelf:
+    """A context manager; everything is gone at its end.
+
+    Attributes:
+        waiting: scores that the log has not accounted for yet.
+
+    Raises:
+        ClickstreamError: at the end of the block, where the disk was full in it.
+    """
+
+    def __init__(self, cache_kb: int = CACHE_KB) -> None:
+        self._database = sqlite3.connect("", isolation_level=None)
+        self._database.execute(f"PRAGMA cache_size = -{cache_kb}")
+        self._database.executescript(_TABLES)
+        self._do = self._database.execute
+        self.waiting = 0
+        self._known = self._letters_known = self._wrong = self._partials = 0
+
+    def __enter__(self) -> Shelf:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+        if isinstance(error, sqlite3.Error):
+            raise ClickstreamError(
+                f"the temporary database of the audit failed: {error}",
+                "It takes about 200 bytes a session. Name a folder with more room in SQLITE_TMPDIR.",
+            ) from error
+
+    def close(self) -> None:
+        """Delete everything."""
+        self._database.close()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the database, in the cache and on the disk."""
+        (pages,) = self._do("PRAGMA page_count").fetchone()
+        (page,) = self._do("PRAGMA page_size").fetchone()
+        return int(pages * page)
+
+    # --- scores ---
+
+    def add_score(self, found: Found) -> bool:
+        """Keep a score; False where one of the same window is or was there."""
+        if self._do(f"SELECT 1 FROM scores_known WHERE ({_SCORE}) = (?, ?, ?, ?, ?)", found[:5]).fetchone():
+            return False
+        added = self._do("INSERT OR IGNORE INTO scores_waiting VALUES (?,?,?,?,?,?,?,?,?,?)", found).rowcount
+        self.waiting += added
+        return added > 0
+
+    def take_score(self, session: str, opened_at: int, facts: bytes, closing: int) -> Found | None:
+        """The waiting score of this name that fits best to these facts and this closing offset.
+
+        It waits no longer. There is more than one only where a flush closed a window early and a copy of its
+        first click came afterwards (T7), or where one is made up.
+        """
+        rows = self._do(
+            "SELECT * FROM scores_waiting WHERE opened_at = ? AND session = ?", (opened_at, session)
+        ).fetchall()
+        if not rows:
+            return None
+        founds = [Found._make(row) for row in rows]
+        best = min(founds, key=lambda found: (found.facts != facts, found.closing != closing))
+        self.know_score(best)
+        return best
+
+    def know_score(self, found: Found) -> None:
+        """It waits no longer; a copy is recognised."""
+        self._do(f"DELETE FROM scores_waiting WHERE ({_SCORE}) = (?, ?, ?, ?, ?)", found[:5])
+        self._do("INSERT INTO scores_known VALUES (?, ?, ?, ?, ?)", found[:5])
+        self.waiting -= 1
+        self._known += 1
+
+    def waiting_scores(self) -> Iterator[Found]:
+        """All that wait, by the time of their first click. They may be known while this runs."""
+        last: tuple[object, ...] = (-(1 << 63), "", 0, 0, 0)
+        while rows := self._do(
+            f"SELECT * FROM scores_waiting WHERE ({_SCORE}) > (?, ?, ?, ?, ?)"
+            f" ORDER BY {_SCORE} LIMIT {_CHUNK}",
+            last,
+        ).fetchall():
+            yield from map(Found._make, rows)
+            last = rows[-1][:5]
+
+    def has_closing_between(self, source: int, first: int, last: int) -> bool:
+        """Whether a score of a partition closed after `first` and before `last`."""
+        where = "source = ? AND closing > ? AND closing < ? LIMIT 1"
+        return any(
+            self._do(f"SELECT 1 FROM {table} WHERE {where}", (source, first, last)).fetchone()
+            for table in ("scores_waiting", "scores_known")
+        )
+
+    # --- scores made from a part of their clicks ---
+
+    def add_partial(self, partial: Partial) -> bool:
+        """Keep one; False where the same is there."""
+        added = self._do("INSERT OR IGNORE INTO partials VALUES (?,?,?,?,?,?,?,?,?,?,?,0)", partial).rowcount
+        self._partials += added
+        return added > 0
+
+    def touching(self, session: str, source: int, opened_at: int, last_click_at: int) -> list[Partial]:
+        """Those that lie in the time of a window."""
+        if not self._partials:
+            return []
+        rows = self._do(
+            "SELECT * FROM partials WHERE session = ? AND source = ? AND NOT judged"
+            " AND opened_at <= ? AND last_click_at >= ?",
+            (session, source, last_click_at, opened_at),
+        )
+        return [Partial._make(row[:-1]) for row in rows.fetchall()]
+
+    def mark_partials(self, partials: list[Partial], mark: Literal["covers", "repeats"]) -> None:
+        """Note that they touch a window without a score, or one that has one."""
+        for partial in partials:
+            self._do(
+                f"UPDATE partials SET {mark} = 1 WHERE session = ? AND opened_at = ? AND source = ?"
+                " AND first = ? AND closing = ?",
+                partial[:5],
+            )
+
+    def waiting_partials(self) -> Iterator[Partial]:
+        """Those that are not judged; they may be while this runs."""
+        if not self._partials:
+            return
+        last: tuple[object, ...] = ("", -(1 << 63), 0, 0, 0)
+        key = "session, opened_at, source, first, closing"
+        while rows := self._do(
+            f"SELECT * FROM partials WHERE NOT judged AND ({key}) > (?, ?, ?, ?, ?)"
+            f" ORDER BY {key} LIMIT {_CHUNK}",
+            last,
+        ).fetchall():
+            for row in rows:
+                yield Partial._make(row[:-1])
+            last = rows[-1][:5]
+
+    def know_partial(self, partial: Partial) -> None:
+        """It is judged; a copy is recognised."""
+        self._do(
+            "UPDATE partials SET judged = 1 WHERE session = ? AND opened_at = ? AND source = ? AND first = ?"
+            " AND closing = ?",
+            partial[:5],
+        )
+
+    # --- dead letters ---
+
+    def add_letter(self, letter: FoundLetter) -> bool:
+        """Keep a dead letter; False where one about the same record is or was there."""
+        where = (letter.source, letter.about)
+        if self._do("SELECT 1 FROM letters_known WHERE source = ? AND about = ?", where).fetchone():
+            return False
+        return self._do("INSERT OR IGNORE INTO letters_waiting VALUES (?,?,?,?,?,?)", letter).rowcount > 0
+
+    def next_letter(self, source: int, offset: int) -> int | None:
+        """The first record of a partition, from `offset` on, about which a dead letter waits."""
+        (about,) = self._do(
+            "SELECT min(about) FROM letters_waiting WHERE source = ? AND about >= ?", (source, offset)
+        ).fetchone()
+        return None if about is None else int(about)
+
+    def take_letter(self, source: int, about: int) -> FoundLetter | None:
+        """The dead letter about a record; it waits no longer."""
+        row = self._do(
+            "SELECT * FROM letters_waiting WHERE source = ? AND about = ?", (source, about)
+        ).fetchone()
+        if row is None:
+            return None
+        letter = FoundLetter._make(row)
+        self.know_letter(letter)
+        return letter
+
+    def know_letter(self, letter: FoundLetter) -> None:
+        """It waits no longer; a copy is recognised."""
+        self._do("DELETE FROM letters_waiting WHERE source = ? AND about = ?", letter[:2])
+        self._do("INSERT INTO letters_known VALUES (?, ?)", letter[:2])
+        self._letters_known += 1
+
+    def waiting_letters(self) -> Iterator[FoundLetter]:
+        """All that wait, by the record that they are about. They may be known while this runs."""
+        last: tuple[object, ...] = (-(1 << 63), 0)
+        while rows := self._do(
+            "SELECT * FROM letters_waiting WHERE (source, about) > (?, ?)"
+            f" ORDER BY source, about LIMIT {_CHUNK}",
+            last,
+        ).fetchall():
+            yield from map(FoundLetter._make, rows)
+            last = rows[-1][:2]
+
+    # --- names, digests, sums ---
+
+    def is_first_wrong(self, id: bytes) -> bool:
+        """Whether this digest of a score's name is noted as wrong for the first time."""
+        added = self._do("INSERT OR IGNORE INTO wrong VALUES (?)", (id,)).rowcount
+        self._wrong += added
+        return added > 0
+
+    def add_line(self, comparison: str, line: bytes) -> None:
+        """Keep a line of a digest."""
+        self._do("INSERT INTO lines VALUES (?, ?)", (comparison, line))
+
+    def lines(self, comparison: str) -> Iterator[bytes]:
+        """The lines of a digest, sorted."""
+        rows = self._do("SELECT line FROM lines WHERE comparison = ? ORDER BY line", (comparison,))
+        return (line for (line,) in rows)
+
+    def add_sum(self, one: Sum) -> None:
+        """Keep what is compared of a score."""
+        self._do("INSERT INTO sums VALUES (?, ?, ?, ?)", one)
+
+    def sums(self) -> Iterator[Sum]:
+        """By session."""
+        return map(Sum._make, self._do("SELECT * FROM sums ORDER BY session"))
+
+    def forget(self, most: int) -> int:
+        """Where more than `most` names of a kind are known, forget the oldest tenth; how many were."""
+        forgotten = 0
+        if self._known > most:
+            excess = self._known - most + most // 10
+            forgotten += self._do(
+                f"DELETE FROM scores_known WHERE ({_SCORE}) <="
+                f" (SELECT {_SCORE} FROM scores_known ORDER BY {_SCORE} LIMIT 1 OFFSET ?)",
+                (excess - 1,),
+            ).rowcount
+            self._known -= forgotten
+        if self._letters_known > most:
+            excess = self._letters_known - most + most // 10
+            letters = self._do(
+                "DELETE FROM letters_known WHERE about <="
+                " (SELECT about FROM letters_known ORDER BY about LIMIT 1 OFFSET ?)",
+                (excess - 1,),
+            ).rowcount
+            self._letters_known -= letters
+            forgotten += letters
+        if self._wrong > most:
+            self._do("DELETE FROM wrong")
+            self._wrong = 0
+        return forgotten
