@@ -7,13 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import shop_files
+from shop_files import HEADER
 
 from clickstream.producer.dataset import Dataset, read_dataset
-
-HEADER = (
-    "year;month;day;order;country;session ID;page 1 (main category);page 2 (clothing model);colour;location;"
-    "model photography;price;price 2;page"
-)
 
 
 @pytest.fixture(scope="session")
@@ -47,24 +44,4 @@ def csv_file(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def row() -> Callable[..., str]:
     """One row; what a test does not say has a plain value."""
-
-    def make(session: str = "1", order: object = 1, **changes: object) -> str:
-        values: dict[str, object] = {
-            "year": 2008,
-            "month": 4,
-            "day": 1,
-            "order": order,
-            "country": 29,
-            "session": session,
-            "category": 1,
-            "product": "A13",
-            "colour": 1,
-            "location": 5,
-            "photography": 1,
-            "price": 28,
-            "price_2": 2,
-            "page": 1,
-        }
-        return ";".join(str(value) for value in (values | changes).values())
-
-    return make
+    return shop_files.row

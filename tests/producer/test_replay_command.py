@@ -140,3 +140,33 @@ def test_without_any_server_named_it_says_how_to_start_one() -> None:
     error = error_of("--synthetic", "5")
     assert "clickstream up" in str(error)
     assert error.exit_code == 78
+
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "own-shop"
+MAPPED = ["--data", str(EXAMPLE / "clicks.csv"), "--mapping", str(EXAMPLE / "mapping.toml")]
+
+
+def test_a_mapped_file_is_replayed_with_its_own_times() -> None:
+    out, err = run(*MAPPED, "--sink", "stdout", "--speed", "max")
+    records = [json.loads(line) for line in out.splitlines()]
+    clicks = [record for record in records if record["type"] == "click"]
+    assert {click["time_source"] for click in clicks} == {"recorded"}
+    assert [record["event_time"] for record in records] == sorted(record["event_time"] for record in records)
+    assert any(click.get("end") for click in clicks)
+    assert len(records) > len(clicks)
+    assert "refused: price" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (MAPPED[2:], "without --data"),
+        ([*MAPPED, "--synthetic", "5"], "--synthetic 5 and --mapping exclude each other"),
+        ([*MAPPED, "--calendar", "busy-day"], "--calendar busy-day and --mapping"),
+        ([*MAPPED, "--faults", "late=0.1"], "--faults late=0.1 and --mapping"),
+    ],
+)
+def test_what_makes_things_up_does_not_go_with_a_mapping(words: list[str], expected: str) -> None:
+    error = error_of(*words)
+    assert expected in str(error)
+    assert error.exit_code == 64

@@ -5,7 +5,7 @@ A record is either parsed whole or refused whole, with a reason that goes into t
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -93,6 +93,18 @@ def parse(value: bytes | None, key: bytes | None, max_bytes: int = 65_536) -> Cl
     if type(record) is Click and key != record.session_id.encode():
         raise InvalidRecordError("key-mismatch", f"key {_short(key)}, session_id {record.session_id!r}")
     return record
+
+
+def click_of(fields: dict[str, Any]) -> Click:
+    """A click from its fields, checked as one on the topic is.
+
+    Raises:
+        InvalidRecordError: it cannot be used, and why.
+    """
+    try:
+        return Click.model_validate(fields)
+    except ValidationError as error:
+        raise _explain(error) from None
 
 
 def _explain(error: ValidationError) -> InvalidRecordError:

@@ -10,7 +10,7 @@ View: a million clicks take some megabytes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -37,23 +37,26 @@ class ClickRow(NamedTuple):
     session_id: str
     day: date
     order: int
-    country: int
+    country: int | None
     product: str
     category: str
-    colour: int
-    location: int
-    photography: int
+    colour: int | None
+    location: int | None
+    photography: int | None
     price: float
     price_2: int
     page: int
+    end: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Clicks session by session, sessions as they first appear in the file, orders 1..n.
+    """Clicks session by session, sessions as they first appear in the file.
 
     Click i shows `views[view_of[i]]`; session s is the clicks `starts[s]` up to `starts[s + 1]`.
     `sha256` is that of the CSV, or of what determines a synthetic dataset; `path` is None for the latter.
+    `orders` are those of the clicks, 0 where there is none; without them orders run 1..n. `times` are event
+    times in ms since the epoch, where the file has them; else they are made up for a replay.
     """
 
     name: str
@@ -64,6 +67,9 @@ class Dataset:
     session_ids: tuple[str, ...] = field(repr=False)
     days: tuple[date, ...] = field(repr=False)
     starts: NDArray[np.int64] = field(repr=False)
+    orders: NDArray[np.int64] | None = field(default=None, repr=False)
+    times: NDArray[np.int64] | None = field(default=None, repr=False)
+    time_source: str = "synthetic"
 
     @property
     def is_uci(self) -> bool:
@@ -79,32 +85,63 @@ class Dataset:
         views = self.views
         return [
             ClickRow(session_id, day, order, *views[view])
-            for session_id, day, shown in self._sessions()
-            for order, view in enumerate(shown, 1)
+            for session_id, day, first, after in self._sessions()
+            for order, view in zip(
+                self._orders(first, after), self.view_of[first:after].tolist(), strict=True
+            )
         ]
 
     def sessions(self) -> Iterator[tuple[str, date, Session]]:
-        """Each session folded; as the file has no times, a click's event time is its order, in ms."""
+        """Each session folded."""
         for session_id, day, session, _ in self.visits():
             yield session_id, day, session
 
     def visits(self) -> Iterator[tuple[str, date, Session, list[Step]]]:
         """Each session folded, and its clicks in order."""
-        for session_id, day, shown in self._sessions():
-            steps = [self._step(view, order) for order, view in enumerate(shown, 1)]
+        for session_id, day, steps in self.steps():
             session = Session.open(steps[0], 0)
             for step in steps[1:]:
                 session.add(step, 0)
             yield session_id, day, session, steps
 
-    def _sessions(self) -> Iterator[tuple[str, date, list[int]]]:
-        starts = self.starts.tolist()
-        for place, (session_id, day) in enumerate(zip(self.session_ids, self.days, strict=True)):
-            yield session_id, day, self.view_of[starts[place] : starts[place + 1]].tolist()
+    def steps(self) -> Iterator[tuple[str, date, list[Step]]]:
+        """The clicks of each session; without times in the file, an event time is the order, in ms."""
+        views = self.views
+        source = None if self.times is None else self.time_source
+        for session_id, day, first, after in self._sessions():
+            orders = self._orders(first, after)
+            times = orders if self.times is None else self.times[first:after].tolist()
+            yield (
+                session_id,
+                day,
+                [
+                    Step(
+                        time,
+                        order or None,
+                        shown.product,
+                        shown.category,
+                        shown.price,
+                        shown.price_2,
+                        shown.page,
+                        shown.end,
+                        source,
+                    )
+                    for time, order, view in zip(
+                        times, orders, self.view_of[first:after].tolist(), strict=True
+                    )
+                    for shown in (views[view],)
+                ],
+            )
 
-    def _step(self, view: int, order: int) -> Step:
-        shown = self.views[view]
-        return Step(order, order, shown.product, shown.category, shown.price, shown.price_2, shown.page)
+    def _sessions(self) -> Iterator[tuple[str, date, int, int]]:
+        starts = self.starts.tolist()
+        yield from zip(self.session_ids, self.days, starts[:-1], starts[1:], strict=True)
+
+    def _orders(self, first: int, after: int) -> Sequence[int]:
+        if self.orders is None:
+            return range(1, after - first + 1)
+        orders: list[int] = self.orders[first:after].tolist()
+        return orders
 
 
 def read_dataset(path: Path) -> Dataset:

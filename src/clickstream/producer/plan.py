@@ -135,6 +135,7 @@ class Plan:
         timeline, source = self.timeline, self.source[places]
         keys, fields = self._keys, self._fields
         starts, view_of = self.schedule.dataset.starts, self.schedule.dataset.view_of
+        own_orders = self.schedule.dataset.orders
         clicks, sessions = timeline.clicks[source], timeline.sessions[source]
         columns = (
             source,
@@ -143,7 +144,7 @@ class Plan:
             self.sequence[places],
             timeline.times[source],
             sessions,
-            clicks - starts[sessions] + 1,
+            clicks - starts[sessions] + 1 if own_orders is None else own_orders[clicks],
             # Of a heartbeat it is any.
             view_of[clicks],
             self.faults.kinds[source] == Fault.MALFORMED,
@@ -157,7 +158,9 @@ class Plan:
                 continue
             key: bytes | None
             session_id, key = keys[session]
-            click = {"type": "click", "session_id": session_id, "event_time": time, "order": order}
+            click = {"type": "click", "session_id": session_id, "event_time": time}
+            if order:
+                click["order"] = order
             click |= fields[view]
             if malformed:
                 key, value = self._damage(record).spoil(key, click)
@@ -171,7 +174,17 @@ class Plan:
 
     @cached_property
     def _fields(self) -> list[dict[str, Any]]:
-        return [view._asdict() | {"time_source": "synthetic"} for view in self.schedule.dataset.views]
+        dataset = self.schedule.dataset
+        # What a file does not say is left out, and so is `end` where it is not.
+        return [
+            {
+                name: value
+                for name, value in view._asdict().items()
+                if value is not None and value is not False
+            }
+            | {"time_source": dataset.time_source}
+            for view in dataset.views
+        ]
 
     def _damage(self, record: int) -> Damage:
         return DAMAGES[int(self.faults.draws[record] * len(DAMAGES))]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -22,8 +23,8 @@ from clickstream.producer.source import WHERE
 CATEGORIES = {1: "trousers", 2: "skirts", 3: "blouses", 4: "sale"}
 
 _SHOWN = 10
-_DAY = "year, month, day"
-_SESSION, _ORDER, _PRICE, _PRODUCT = "session ID", "order", "price", "page 2 (clothing model)"
+DAY = "year, month, day"
+SESSION, ORDER, _PRICE, _PRODUCT = "session ID", "order", "price", "page 2 (clothing model)"
 # The fields of View, by their columns, with the bounds of the numbers.
 _BOUNDS = {
     "country": (0, 1_000_000),
@@ -36,25 +37,29 @@ _BOUNDS = {
     "page": (1, 1_000_000),
 }
 _VIEW = (_PRODUCT, *_BOUNDS)
-_COLUMNS = (*_DAY.split(", "), _ORDER, _SESSION, *_VIEW)
+COLUMNS = (*DAY.split(", "), ORDER, SESSION, *_VIEW)
 
 
 class View(NamedTuple):
-    """What a click shows, and to whom; `price` in US dollars."""
+    """What a click shows, and to whom; `price` in US dollars in UCI 553.
 
-    country: int
+    A file of another layout may not say all of it, and may say that the visit is over.
+    """
+
+    country: int | None
     product: str
     category: str
-    colour: int
-    location: int
-    photography: int
+    colour: int | None
+    location: int | None
+    photography: int | None
     price: float
     price_2: int
     page: int
+    end: bool = False
 
 
 class Problem(NamedTuple):
-    """A value that is wrong; the header is row 1."""
+    """A value that is wrong, in the row of this number; the header is row 1."""
 
     row: int
     column: str
@@ -67,7 +72,10 @@ class Problem(NamedTuple):
 
 @dataclass
 class Rows:
-    """Codes of the rows in file order, and the distinct values that they stand for."""
+    """Codes of the rows in file order, and the distinct values that they stand for.
+
+    `numbers` are those by which messages name the rows.
+    """
 
     days: dict[tuple[str, ...], int] = field(default_factory=dict)
     views: dict[tuple[str, ...], int] = field(default_factory=dict)
@@ -76,6 +84,7 @@ class Rows:
     view_of: list[int] = field(default_factory=list)
     session_of: list[int] = field(default_factory=list)
     orders: list[str] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -96,11 +105,7 @@ def read_rows(name: str, content: bytes) -> Clicks:
         InputError: it is no such CSV, or rows of it are wrong; names up to ten.
     """
     rows = _split(name, content)
-    views = [_view(values, code, rows) for values, code in rows.views.items()]
-    days = [_day(values, code, rows) for values, code in rows.days.items()]
-    for session, code in rows.sessions.items():
-        if not 1 <= len(session) <= 256:
-            _wrong(rows, rows.session_of, code, _SESSION, session, "not 1 to 256 characters")
+    views, days = check_values(rows)
     _refuse(name, rows.problems)
     codes = np.array(rows.session_of)
     by_session = np.argsort(codes, kind="stable")
@@ -117,6 +122,58 @@ def read_rows(name: str, content: bytes) -> Clicks:
     )
 
 
+def missing_columns(columns: Sequence[str]) -> list[str]:
+    """Those of UCI 553 that are not among `columns`."""
+    return [column for column in COLUMNS if column not in columns]
+
+
+def take(rows: Rows, numbered: Iterable[tuple[int, list[str]]], columns: Sequence[str]) -> None:
+    """Add the fields of rows, each with its number; one of another width is a problem, and not added."""
+    width = len(columns)
+    day = itemgetter(*map(columns.index, DAY.split(", ")))
+    view = itemgetter(*map(columns.index, _VIEW))
+    session, order = columns.index(SESSION), columns.index(ORDER)
+    days, views, sessions = rows.days, rows.views, rows.sessions
+    for number, values in numbered:
+        if len(values) != width:
+            expected = f"{len(values)} fields where the header has {width}"
+            rows.problems.append(Problem(number, "all", ";".join(values)[:60], expected))
+            continue
+        rows.day_of.append(days.setdefault(day(values), len(days)))
+        rows.view_of.append(views.setdefault(view(values), len(views)))
+        rows.session_of.append(sessions.setdefault(values[session].strip(), len(sessions)))
+        rows.orders.append(values[order].strip())
+        rows.numbers.append(number)
+
+
+def check_values(rows: Rows) -> tuple[list[View | None], list[date | None]]:
+    """The distinct views and days that the rows stand for; None, and a problem of each row, where wrong."""
+    of_views: dict[int, list[_Wrong]] = defaultdict(list)
+    views = [_view(values, of_views[code]) for values, code in rows.views.items()]
+    of_days: dict[int, list[_Wrong]] = defaultdict(list)
+    days = [_day(values, of_days[code]) for values, code in rows.days.items()]
+    of_sessions = {
+        code: [_Wrong(SESSION, session, "not 1 to 256 characters")]
+        for session, code in rows.sessions.items()
+        if not 1 <= len(session) <= 256
+    }
+    for codes, wrong in ((rows.view_of, of_views), (rows.day_of, of_days), (rows.session_of, of_sessions)):
+        # One look at each row, however many distinct values are wrong.
+        if any(wrong.values()):
+            rows.problems += [
+                Problem(number, *found)
+                for number, code in zip(rows.numbers, codes, strict=True)
+                for found in wrong.get(code, ())
+            ]
+    return views, days
+
+
+class _Wrong(NamedTuple):
+    column: str
+    value: str
+    expected: str
+
+
 def _split(name: str, content: bytes) -> Rows:
     if b"\0" in content:
         raise InputError(f"{name} is binary, not a CSV file", WHERE)
@@ -125,13 +182,12 @@ def _split(name: str, content: bytes) -> Rows:
     rows = Rows()
     try:
         columns = [column.strip() for column in next(reader)]
-        missing = [column for column in _COLUMNS if column not in columns]
-        if missing:
+        if missing := missing_columns(columns):
             raise InputError(
                 f"{name} lacks the columns {', '.join(missing)}; it begins with {';'.join(columns)[:200]!r}",
                 "Columns are separated by ';' and named as in UCI 553. " + WHERE,
             )
-        _take(rows, reader, columns)
+        take(rows, enumerate(reader, 2), columns)
     except UnicodeDecodeError as error:
         raise InputError(f"{name} is not UTF-8 text: {error}", WHERE) from error
     except csv.Error as error:
@@ -143,32 +199,15 @@ def _split(name: str, content: bytes) -> Rows:
     return rows
 
 
-def _take(rows: Rows, reader: Iterable[list[str]], columns: list[str]) -> None:
-    width = len(columns)
-    day = itemgetter(*map(columns.index, _DAY.split(", ")))
-    view = itemgetter(*map(columns.index, _VIEW))
-    session, order = columns.index(_SESSION), columns.index(_ORDER)
-    days, views, sessions = rows.days, rows.views, rows.sessions
-    for row, values in enumerate(reader, 2):
-        if len(values) != width:
-            expected = f"{len(values)} fields where the header has {width}"
-            rows.problems.append(Problem(row, "all", ";".join(values)[:60], expected))
-            continue
-        rows.day_of.append(days.setdefault(day(values), len(days)))
-        rows.view_of.append(views.setdefault(view(values), len(views)))
-        rows.session_of.append(sessions.setdefault(values[session].strip(), len(sessions)))
-        rows.orders.append(values[order].strip())
-
-
-def _day(values: tuple[str, ...], code: int, rows: Rows) -> date | None:
+def _day(values: tuple[str, ...], wrong: list[_Wrong]) -> date | None:
     try:
         return date(*map(int, values))
     except (ValueError, OverflowError):
-        _wrong(rows, rows.day_of, code, _DAY, "-".join(values), "not a date")
+        wrong.append(_Wrong(DAY, "-".join(values), "not a date"))
         return None
 
 
-def _view(values: tuple[str, ...], code: int, rows: Rows) -> View | None:
+def _view(values: tuple[str, ...], wrong: list[_Wrong]) -> View | None:
     numbers: dict[str, float] = {}
     for column, text in zip(_VIEW[1:], values[1:], strict=True):
         low, high = _BOUNDS[column]
@@ -180,10 +219,10 @@ def _view(values: tuple[str, ...], code: int, rows: Rows) -> View | None:
             numbers[column] = number
         else:
             kind = "number" if column == _PRICE else "whole number"
-            _wrong(rows, rows.view_of, code, column, text, f"not a {kind} from {low} to {high:,}")
+            wrong.append(_Wrong(column, text, f"not a {kind} from {low} to {high:,}"))
     product = values[0].strip()
     if not 1 <= len(product) <= 256:
-        _wrong(rows, rows.view_of, code, _PRODUCT, product, "not 1 to 256 characters")
+        wrong.append(_Wrong(_PRODUCT, product, "not 1 to 256 characters"))
     if len(numbers) < len(_BOUNDS):
         return None
     country, category, colour, location, photography, price, price_2, page = numbers.values()
@@ -213,16 +252,12 @@ def _check_sessions(
         found = rows.orders[row]
         if found != str(wanted):
             whose = f"not {wanted}: the orders of a session run 1..n"
-            rows.problems.append(Problem(row + 2, _ORDER, found, whose))
+            rows.problems.append(Problem(rows.numbers[row], ORDER, found, whose))
     for place in np.flatnonzero(day_of != day_of[first]).tolist():
         began = days[day_of[first[place]]]
         whose = f"a session stays on one day, this one began on {began}"
-        rows.problems.append(Problem(int(by_session[place]) + 2, _DAY, days[day_of[place]], whose))
-
-
-def _wrong(rows: Rows, codes: list[int], code: int, column: str, value: str, expected: str) -> None:
-    found = np.flatnonzero(np.array(codes) == code).tolist()
-    rows.problems += [Problem(row + 2, column, value, expected) for row in found]
+        number = rows.numbers[int(by_session[place])]
+        rows.problems.append(Problem(number, DAY, days[day_of[place]], whose))
 
 
 def _refuse(name: str, problems: list[Problem]) -> None:

@@ -1,6 +1,6 @@
-"""Schedule: an event time for every click, made up, and the same on every run.
+"""Schedule: an event time for every click, the same on every run; made up where the file has none.
 
-The dataset has days and orders but no times. A session begins at a time of day drawn from `HOURS`, and its
+UCI 553 has days and orders but no times. A session begins at a time of day drawn from `HOURS`, and its
 clicks follow at distances drawn from a Weibull distribution (shape 0.7, scale 35 s, clipped to 1 s .. 20 min:
 many quick clicks and a long tail, a mean of 44 s). Times of day depend on the dataset's hash and the seed
 alone, so a session keeps them under either calendar and under any choice of dates or number of sessions.
@@ -127,22 +127,17 @@ class Schedule:
 
 
 def make_schedule(dataset: Dataset, options: ScheduleOptions) -> Schedule:
-    """The schedule of `dataset`: a pure function of its hash and `options`.
+    """The schedule of `dataset`: a pure function of its hash and `options`. Times of its own are kept.
 
     Raises:
         UsageError: no session is left by the options.
     """
-    in_day = _times_of_day(dataset, options.seed)
     kept = _kept(dataset, options)
     lengths = np.diff(dataset.starts)
     sessions = np.repeat(np.arange(len(lengths)), lengths)
     clicks = np.flatnonzero(kept[sessions])
     sessions = sessions[clicks]
-    if options.calendar == "dated":
-        midnights = np.array(dataset.days, "datetime64[ms]").astype(np.int64)[sessions]
-    else:
-        midnights = np.full(len(clicks), midnight(BUSY_DAY))
-    times = midnights + in_day[clicks]
+    times = _made_up(dataset, options)[clicks] if dataset.times is None else dataset.times[clicks]
     # Within a session the order is the place in the dataset.
     by_id = np.empty(len(lengths), np.int64)
     by_id[np.argsort(np.array(dataset.session_ids))] = np.arange(len(lengths))
@@ -159,6 +154,15 @@ def generator(*parts: object) -> np.random.Generator:
     """A generator that depends on `parts` only."""
     digest = hashlib.sha256(" ".join(map(str, parts)).encode()).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest)))
+
+
+def _made_up(dataset: Dataset, options: ScheduleOptions) -> Times:
+    if options.calendar == "dated":
+        midnights = np.array(dataset.days, "datetime64[ms]").astype(np.int64)
+    else:
+        midnights = np.full(len(dataset.days), midnight(BUSY_DAY))
+    times: Times = np.repeat(midnights, np.diff(dataset.starts)) + _times_of_day(dataset, options.seed)
+    return times
 
 
 def _times_of_day(dataset: Dataset, seed: int) -> Times:

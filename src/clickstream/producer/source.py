@@ -1,54 +1,149 @@
-"""The CSV bytes of a file, or of a zip that holds one. Never unpacks more than a bound."""
+"""The bytes of a file, an upload or a pipe, or of the one file in a zip.
+
+Nothing is unpacked to disk, and never more than a bound into memory.
+"""
 
 from __future__ import annotations
 
+import io
+import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
-from clickstream.infra.errors import InputError, MissingFileError
+from clickstream.infra.errors import ClickstreamError, InputError, MissingFileError
 
 WHERE = (
     "Get it from the UCI Machine Learning Repository: dataset 553, Clickstream data for online shopping"
     " (https://archive.ics.uci.edu/dataset/553)."
     " The zip is read as it is. Without it, synthetic clicks drawn to its statistics serve (--synthetic N)."
 )
-MAX_BYTES = 256 * 1024 * 1024
+MAX_BYTES = 128 * 1024 * 1024
+"""Of a file, and of what a zip unpacks to. UCI 553 has 7 MB."""
+
+# The directory of a zip with one file takes a few hundred bytes.
+_LONGEST_DIRECTORY = 1 << 20
+_END, _LOCATOR_64 = b"PK\x05\x06", b"PK\x06\x07"
+_END_SIZE, _LOCATOR_SIZE, _LONGEST_COMMENT = 22, 20, 65_535
+_ENCRYPTED = 1
+
+Source = Path | bytes | BinaryIO
+"""A file by its path, its bytes, or an open one: an upload, standard input."""
 
 
-def read_source(path: Path) -> tuple[str, bytes]:
-    """Name and content of the CSV.
+def read_source(
+    source: Source, name: str | None = None, endings: Sequence[str] = (".csv",), where: str = WHERE
+) -> tuple[str, bytes]:
+    """Name and content of the file, or of the one file in a zip that ends with one of `endings`.
+
+    `name` is for messages; `where` tells what to do where there is no such file, or nothing in it.
 
     Raises:
-        MissingFileError: there is no such file, or it may not be read; says where to get it.
-        InputError: it is empty, too large, or no zip with one CSV.
+        MissingFileError: there is no such file, or it may not be read.
+        InputError: it is empty, too large, or no zip with one such file.
     """
+    name = name or _name(source)
     try:
-        with path.open("rb") as file:
-            zipped = file.read(2) == b"PK"
-            file.seek(0)
-            content = b"" if zipped else file.read(MAX_BYTES + 1)
+        content = _content(source)
     except FileNotFoundError:
-        raise MissingFileError(f"{path} is not there", WHERE) from None
+        raise MissingFileError(f"{source!s} is not there", where) from None
     except OSError as error:
-        raise MissingFileError(f"{path} cannot be read: {error.strerror}", WHERE) from error
-    name, content = _unzipped(path) if zipped else (path.name, content)
-    if len(content) > MAX_BYTES:
-        raise InputError(f"{name} is larger than {MAX_BYTES // 2**20} MiB", "Split it into several files.")
+        raise MissingFileError(f"{source!s} cannot be read: {error.strerror}", where) from error
+    _check_size(name, content)
+    if content[:2] == b"PK":
+        name, content = _unzipped(name, content, endings, where)
+        _check_size(name, content)
     if not content.strip():
-        raise InputError(f"{name} is empty", WHERE)
+        raise InputError(f"{name} is empty", where)
     return name, content
 
 
-def _unzipped(path: Path) -> tuple[str, bytes]:
+def _name(source: Source) -> str:
+    if isinstance(source, bytes):
+        return "file"
+    return Path(str(getattr(source, "name", "file"))).name
+
+
+def _content(source: Source) -> bytes:
+    # One byte more than allowed is enough to know.
+    if isinstance(source, bytes):
+        return source
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    return source.read(MAX_BYTES + 1)
+
+
+def _check_size(name: str, content: bytes) -> None:
+    if len(content) > MAX_BYTES:
+        raise InputError(f"{name} is larger than {MAX_BYTES // 2**20} MiB", "Split it into several files.")
+
+
+def _unzipped(name: str, content: bytes, endings: Sequence[str], where: str) -> tuple[str, bytes]:
+    _check_directory(name, content)
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if name.lower().endswith(".csv")]
-            if len(names) != 1:
-                held = ", ".join(archive.namelist()[:5]) or "nothing"
-                raise InputError(f"{path.name} must hold one CSV file; it holds {held}", WHERE)
-            with archive.open(names[0]) as file:
-                # One byte more than allowed is enough to know; a zip bomb is never unpacked further.
-                return names[0], file.read(MAX_BYTES + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
-        raise InputError(f"{path.name} is a damaged, truncated or locked zip: {error}", WHERE) from error
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            entry = _only(name, archive.infolist(), endings, where)
+            if entry.flag_bits & _ENCRYPTED:
+                raise InputError(f"{name} is locked: {entry.filename} needs a password", "Unpack it first.")
+            with archive.open(entry) as file:
+                # A zip bomb is never unpacked further.
+                return entry.filename, file.read(MAX_BYTES + 1)
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        RuntimeError,
+        NotImplementedError,
+        ValueError,
+    ) as error:
+        raise InputError(f"{name} is a damaged, truncated or locked zip: {error}", where) from error
+
+
+def _check_directory(name: str, content: bytes) -> None:
+    """A directory of a million files would fill the memory before the first is looked at."""
+    tail = content[-_END_SIZE - _LONGEST_COMMENT :]
+    at = tail.rfind(_END)
+    if at < 0 or len(tail) < at + _END_SIZE:
+        return  # No zip, which zipfile says better.
+    (size,) = struct.unpack_from("<L", tail, at + 12)
+    locator = tail[max(at - _LOCATOR_SIZE, 0) : at]
+    if size > _LONGEST_DIRECTORY or locator.startswith(_LOCATOR_64):
+        raise InputError(
+            f"{name} must hold one file; its directory is that of very many, or very large ones",
+            "Zip the one file alone.",
+        )
+
+
+def _only(name: str, entries: list[zipfile.ZipInfo], endings: Sequence[str], where: str) -> zipfile.ZipInfo:
+    # What a Mac adds to each file.
+    files = [entry for entry in entries if not entry.is_dir() and not entry.filename.startswith("__MACOSX/")]
+    for entry in files:
+        if _leads_out(entry.filename):
+            raise InputError(
+                f"{name} holds a file with a path outside: {entry.filename[:200]!r}",
+                "Nothing of it was read. Zip the file again, without a path.",
+            )
+    found = [entry for entry in files if entry.filename.lower().endswith(tuple(endings))]
+    if len(found) == 1:
+        return found[0]
+    held = ", ".join(entry.filename[:100] for entry in (found or files)[:5]) or "nothing"
+    problem: ClickstreamError = InputError(
+        f"{name} must hold one {_kinds(endings)} file; it holds {held}",
+        "A zip in a zip is not opened: unpack the outer one."
+        if any(entry.filename.lower().endswith(".zip") for entry in files)
+        else where,
+    )
+    raise problem
+
+
+def _leads_out(path: str) -> bool:
+    parts = path.replace("\\", "/").split("/")
+    return ".." in parts or parts[0] == "" or ":" in parts[0]
+
+
+def _kinds(endings: Sequence[str]) -> str:
+    return " or ".join(ending.lstrip(".").upper() for ending in endings)

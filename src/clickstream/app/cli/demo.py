@@ -22,7 +22,7 @@ from clickstream.app.cli.train import train
 from clickstream.app.data import find_dataset
 from clickstream.app.demo import Run
 from clickstream.app.servers import announced
-from clickstream.app.summary import SCORERS, Summary
+from clickstream.app.summary_view import clusters_table, predictions_table
 from clickstream.infra.embedded import embedded_servers
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings, load_settings
@@ -174,8 +174,8 @@ def _conclude(console: Console, run: Run, report: AuditReport, manifest: Manifes
     summary = run.summary
     seconds = time.monotonic() - run.started_at
     console.print()
-    console.print(_predictions(summary))
-    console.print(_clusters(summary))
+    console.print(predictions_table(summary))
+    console.print(clusters_table(summary))
     console.print(
         f"[dim]Conversion and revenue are proxies: the dataset has no purchase, its rule looks at the last"
         f" click. {summary.converted / max(summary.sessions, 1):.1%} of these sessions meet the rule."
@@ -193,35 +193,6 @@ def _conclude(console: Console, run: Run, report: AuditReport, manifest: Manifes
         console.print("[bold green]exactly once[/]: each score was recomputed from the log and compared")
     else:
         console.print("[bold red]not clean[/]: `clickstream scores audit` tells more (with --keep)")
-
-
-def _predictions(summary: Summary) -> Table:
-    table = Table(title=f"{summary.sessions:,} sessions", title_justify="left", title_style="bold")
-    table.add_column("")
-    for name in SCORERS:
-        table.add_column(name, justify="right")
-    table.add_row("average conversion probability", *(f"{summary.mean_conversion(n):.3f}" for n in SCORERS))
-    table.add_row("average predicted revenue", *(f"${summary.mean_revenue(n):.2f}" for n in SCORERS))
-    table.add_row("most common cluster", *((summary.shares(n) or [("-", 0.0)])[0][0] for n in SCORERS))
-    return table
-
-
-def _clusters(summary: Summary) -> Table:
-    table = Table(title="clusters", title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
-    table.add_column("")
-    table.add_column("batch")
-    table.add_column("")
-    table.add_column("online")
-    table.add_column("")
-    online = dict(summary.shares("online"))
-    for name, share in summary.shares("batch"):
-        other = online.get(name, 0.0)
-        table.add_row(name, _bar(share, "cyan"), f"{share:.1%}", _bar(other, "magenta"), f"{other:.1%}")
-    return table
-
-
-def _bar(share: float, style: str) -> Text:
-    return Text("█" * max(round(share * 40), 1 if share else 0), style=style)
 
 
 def _stay(console: Console, settings: Settings, run: Run) -> None:

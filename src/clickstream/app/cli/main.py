@@ -31,6 +31,7 @@ _GROUPS = {
 _COMMANDS = (
     ("demo", "See it work", "demo:demo"),
     ("up", "See it work", "up:up"),
+    ("score", "See it work", "score:score"),
     ("scores tail", None, "tail:tail"),
     ("scores audit", None, "audit:audit"),
     ("train", "Run it", "train:train"),

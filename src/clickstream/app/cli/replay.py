@@ -22,12 +22,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from clickstream.app.cleaning_view import tell_cleaning
 from clickstream.app.data import find_dataset
 from clickstream.app.servers import with_running_servers
 from clickstream.infra.errors import MissingFileError, UsageError
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.producer.dataset import UCI_CLICKS, UCI_SESSIONS, Dataset, read_dataset
 from clickstream.producer.faults import parse_faults
+from clickstream.producer.mapping import map_dataset, read_mapping
 from clickstream.producer.plan import Plan, PlanOptions, make_plan
 from clickstream.producer.replay import KafkaSink, LineSink, Pace, Progress, find_start, prepare, publish
 from clickstream.producer.schedule import Calendar, ScheduleOptions, make_schedule
@@ -50,6 +52,10 @@ def replay(
             help="The file of UCI 553, zip or CSV, or one like it. Else $CLICKSTREAM_DATA, or one in data/."
         ),
     ] = None,
+    mapping: Annotated[
+        Path | None,
+        typer.Option(help="TOML file that says which column of --data is which; its own times are kept."),
+    ] = None,
     synthetic: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="N sessions drawn to its statistics instead; labelled so."),
@@ -58,8 +64,9 @@ def replay(
         str, typer.Option(metavar="N|max", help="N times faster than event time, or as fast as possible.")
     ] = "60",
     calendar: Annotated[
-        Calendar, typer.Option(help="Each day on its date, or all days laid over one.")
-    ] = "busy-day",
+        Calendar | None,
+        typer.Option(help="Each day on its date, or all days laid over one, as is the default."),
+    ] = None,
     first: Annotated[datetime | None, _day("--from", "First day of the file to take.")] = None,
     last: Annotated[datetime | None, _day("--to", "Last day of the file to take.")] = None,
     sessions: Annotated[int | None, typer.Option(min=1, help="Take the first so many sessions.")] = None,
@@ -89,6 +96,8 @@ def replay(
 ) -> None:
     """Publish the dataset's clicks in event-time order, at a pace, with made-up times (labelled synthetic).
 
+    With --mapping a log file of your own, with its own times.
+
     The same file, options and seed give the same records. Ctrl-C or SIGTERM stops cleanly; after that, a
     crash or a lost broker, the same command with --resume loses and repeats nothing.
 
@@ -107,9 +116,14 @@ def replay(
     settings = load_settings(clicks_topic=topic)
     fault_options = parse_faults(faults, fault_seed)
     say = Console(stderr=True, highlight=False, soft_wrap=True)
-    dataset = _dataset(data, synthetic, seed, say)
+    if mapping is None:
+        dataset = _dataset(data, synthetic, seed, say)
+    else:
+        _refuse_made_up(synthetic, calendar, faults)
+        dataset = _mapped(data, mapping, say)
+        calendar = "dated"
     days = (first.date() if first else None, last.date() if last else None)
-    schedule = make_schedule(dataset, ScheduleOptions(calendar, seed, *days, sessions))
+    schedule = make_schedule(dataset, ScheduleOptions(calendar or "busy-day", seed, *days, sessions))
     on_kafka = sink == "kafka" and not dry_run
     count = partitions or settings.partitions
     if on_kafka:
@@ -187,6 +201,22 @@ def _dataset(data: Path | None, synthetic: int | None, seed: int, say: Console) 
         )
     say.print(f"{dataset.name}: {len(dataset)} clicks, {len(dataset.session_ids)} sessions; {kind}")
     return dataset
+
+
+def _refuse_made_up(synthetic: int | None, calendar: Calendar | None, faults: str) -> None:
+    """What makes up clicks or times does not go with a file that has its own."""
+    given = {"--synthetic": synthetic, "--calendar": calendar, "--faults": faults}
+    for name, value in given.items():
+        if value:
+            raise UsageError(f"{name} {value} and --mapping exclude each other", "Leave one out.")
+
+
+def _mapped(data: Path | None, mapping: Path, say: Console) -> Dataset:
+    if data is None:
+        raise UsageError(f"--mapping {mapping} without --data", "Name the file that it describes.")
+    cleaned = map_dataset(data, read_mapping(mapping))
+    tell_cleaning(cleaned.cleaning, say)
+    return cleaned.dataset
 
 
 def _speed(text: str) -> float | None:

@@ -14,10 +14,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from clickstream.app.cleaning_view import tell_cleaning
 from clickstream.app.data import find_dataset
+from clickstream.app.file_scoring.windows import cut_windows
 from clickstream.app.recorded import Recorded, read_recorded
 from clickstream.app.servers import with_running_servers
 from clickstream.app.training_view import show
+from clickstream.consumer.partition import Rules
 from clickstream.infra.errors import BundleError, MissingFileError, UsageError
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.models import bundle as bundles
@@ -28,6 +31,7 @@ from clickstream.models.split import SplitKind
 from clickstream.models.training import Progress, SetChoice, TrainingSession
 from clickstream.models.training import train as fit
 from clickstream.producer.dataset import read_dataset
+from clickstream.producer.mapping import map_dataset, read_mapping
 from clickstream.producer.source import WHERE
 from clickstream.producer.synthetic import synthetic_dataset
 
@@ -48,6 +52,9 @@ def train(
     data: Annotated[
         Path | None,
         typer.Option(help="The file of UCI 553, zip or CSV. Else $CLICKSTREAM_DATA, or one in data/."),
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help="TOML file that says which column of --data is which.")
     ] = None,
     synthetic: Annotated[
         int | None, typer.Option(help="Train on N made-up sessions instead, to try things out.", min=500)
@@ -87,14 +94,16 @@ def train(
         console.print(f"[dim]{time.monotonic() - begun:5.1f} s[/]  {escape(words)}")
 
     if from_topic:
-        if data is not None or synthetic is not None:
+        if data is not None or synthetic is not None or mapping is not None:
             raise UsageError(
-                "--from-topic stands together with --data or --synthetic",
+                "--from-topic stands together with --data, --mapping or --synthetic",
                 "Name one source of sessions.",
             )
         source = _from_topic(with_running_servers(settings), console, step)
     elif clicks_topic is not None:
         raise UsageError(f"--clicks-topic {clicks_topic} without --from-topic", "Add --from-topic.")
+    elif mapping is not None:
+        source = _from_mapped(data, synthetic, mapping, settings, console, step)
     else:
         source = _from_file(data, synthetic, seed, step)
     previous = _previous(settings, sets)
@@ -125,6 +134,24 @@ def _from_file(data: Path | None, synthetic: int | None, seed: int, step: Step) 
     step(f"reading {file}" if file else f"drawing {synthetic:,} synthetic sessions")
     dataset = read_dataset(file) if file else synthetic_dataset(synthetic or 0, seed)
     return _Source(dataset.name, dataset.sha256, [TrainingSession(*visit) for visit in dataset.visits()])
+
+
+def _from_mapped(
+    data: Path | None, synthetic: int | None, mapping: Path, settings: Settings, console: Console, step: Step
+) -> _Source:
+    if data is None or synthetic is not None:
+        raise UsageError(
+            f"--mapping {mapping} needs --data, and it alone", "Name the file that it describes."
+        )
+    step(f"reading {data}")
+    dataset, cleaning = map_dataset(data, read_mapping(mapping))
+    tell_cleaning(cleaning, console)
+    sessions = [
+        TrainingSession(cut.closed.session_id, cut.day, cut.closed.session, cut.steps)
+        for cut in cut_windows(dataset, Rules(**settings.rules))
+    ]
+    sessions.sort(key=lambda one: (one.session.opened_at, one.session_id))
+    return _Source(dataset.name, dataset.sha256, sessions)
 
 
 def _from_topic(settings: Settings, console: Console, step: Step) -> _Source:

@@ -1,0 +1,234 @@
+"""Spec: the mapping file, TOML. It says which column is which, and how to derive what a shop does not log."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+import zoneinfo
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from clickstream.infra.errors import InputError, MissingFileError
+
+WHERE = (
+    "docs/own-clicks.md, section From a log file, lists every key; examples/own-shop is one to begin with."
+)
+
+_LARGEST = 1 << 20
+
+Scalar = str | int | float | bool
+TimeUnit = Literal["iso", "s", "ms", "us"]
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Column(_Spec):
+    """Where a field of the click comes from: a column, or a constant.
+
+    Attributes:
+        values: text in the column -> what it stands for.
+        missing: what to take where the column is empty, or its text is not among `values`.
+    """
+
+    column: str | None = None
+    constant: Scalar | None = None
+    values: dict[str, Scalar] | None = None
+    missing: Scalar | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, given: Any) -> Any:
+        return {"column": given} if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Column:
+        named = [name for name in ("column", "constant", "derive") if getattr(self, name, None) is not None]
+        if len(named) != 1:
+            raise ValueError(
+                f"needs one of column, constant{self._derivable()}; has {' and '.join(named) or 'none'}"
+            )
+        if self.column is None and (self.values is not None or self.missing is not None):
+            raise ValueError("values and missing belong to a column")
+        return self
+
+    def _derivable(self) -> str:
+        return " or derive" if "derive" in type(self).model_fields else ""
+
+
+class TextColumn(Column):
+    """A text. `up_to`: only what stands before this separator, as "a" of the path "a.b.c"."""
+
+    up_to: Annotated[str, Field(min_length=1, max_length=8)] | None = None
+
+
+class NumberColumn(Column):
+    """A number; `decimal` is its decimal sign."""
+
+    decimal: Literal[".", ","] = "."
+
+
+class TimeColumn(_Spec):
+    """A time: `format` is iso (ISO 8601), s, ms or us (since 1970), or a pattern of strptime.
+
+    `timezone` (IANA) is that of times that do not say theirs.
+    """
+
+    column: str
+    format: str = "iso"
+    timezone: str = "UTC"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, given: Any) -> Any:
+        return {"column": given} if isinstance(given, str) else given
+
+    @field_validator("format")
+    @classmethod
+    def _known(cls, given: str) -> str:
+        if given not in ("iso", "s", "ms", "us") and "%" not in given:
+            raise ValueError("write iso, s, ms, us, or a pattern such as %d.%m.%Y %H:%M:%S")
+        try:
+            datetime.strptime(datetime(2026, 3, 2).strftime(given), given)
+        except (ValueError, re.error):
+            raise ValueError("is no pattern of strptime") from None
+        return given
+
+    @field_validator("timezone")
+    @classmethod
+    def _on_earth(cls, given: str) -> str:
+        try:
+            zoneinfo.ZoneInfo(given)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("is no time zone such as UTC or Europe/Warsaw") from None
+        return given
+
+
+class PriceLevel(Column):
+    """price_2. `mean-of-category`: 1 above the mean price of the category's products in the file, else 2."""
+
+    derive: Literal["mean-of-category"] | None = None
+
+
+class Page(Column):
+    """page. `depth`: how many different products of the click's category the session has shown up to it, at
+    most `at_most`.
+    """
+
+    derive: Literal["depth"] | None = None
+    at_most: Annotated[int, Field(ge=1, le=1_000_000)] = 5
+
+
+class Clicks(_Spec):
+    """The fields of a click. Those that the log of a shop seldom has are derived unless it says otherwise."""
+
+    session_id: TextColumn
+    event_time: TimeColumn
+    product: TextColumn
+    category: TextColumn
+    price: NumberColumn
+    price_2: PriceLevel = PriceLevel(derive="mean-of-category")
+    page: Page = Page(derive="depth")
+    order: NumberColumn | None = None
+    country: NumberColumn | None = None
+    colour: NumberColumn | None = None
+    location: NumberColumn | None = None
+    photography: NumberColumn | None = None
+
+
+class Rows(_Spec):
+    """Which rows are clicks: those with one of `keep` in `column`.
+
+    A row with one of `end` says that the visit is over: the session's last click up to then carries `end`.
+    """
+
+    column: str
+    keep: Annotated[list[str], Field(min_length=1)]
+    end: list[str] = []
+
+
+class Layout(_Spec):
+    """How the file is written; what is not said is found out."""
+
+    format: Literal["csv", "jsonl"] | None = None
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    encoding: str | None = None
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, given: str | None) -> str | None:
+        if given is not None:
+            try:
+                "".encode(given)
+            except LookupError:
+                raise ValueError("is no encoding such as utf-8 or windows-1252") from None
+        return given
+
+
+class Mapping(_Spec):
+    """A mapping file."""
+
+    clicks: Clicks
+    rows: Rows | None = None
+    file: Layout = Layout()
+    time_source: Annotated[str, Field(min_length=1, max_length=64)] = "recorded"
+
+    @property
+    def sha256(self) -> str:
+        """Of what it says, whatever its spelling."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+def read_mapping(source: Path | bytes, name: str | None = None) -> Mapping:
+    """The mapping in a TOML file.
+
+    Raises:
+        MissingFileError: the file is not there.
+        InputError: it is no such file; names the key, the value and what belongs there.
+    """
+    name = name or (source.name if isinstance(source, Path) else "mapping")
+    try:
+        content = source if isinstance(source, bytes) else _read(source)
+    except OSError as error:
+        raise MissingFileError(f"{source!s} cannot be read: {error.strerror}", WHERE) from error
+    if len(content) > _LARGEST:
+        raise InputError(f"{name} is larger than {_LARGEST // 1024} KiB: no mapping is", WHERE)
+    try:
+        given = tomllib.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name} is not UTF-8 text: {error}", WHERE) from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{name} is not TOML: {error}", WHERE) from error
+    try:
+        return Mapping.model_validate(given)
+    except ValidationError as error:
+        raise InputError("\n".join([f"{name} is not a mapping:", *_told(error)]), WHERE) from error
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_LARGEST + 1)
+
+
+def _told(error: ValidationError) -> list[str]:
+    told = []
+    for problem in error.errors(include_url=False)[:10]:
+        key = ".".join(map(str, problem["loc"])) or "the file"
+        if problem["type"] == "extra_forbidden":
+            told.append(f"  {key}: there is no such key")
+        elif problem["type"] == "missing":
+            told.append(f"  {key}: is needed")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            told.append(f"  {key}: {message} (got {_short(problem['input'])})")
+    return told
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,143 @@
+"""Text: the lines of a file of unknown origin, in the encoding that it is in, each of bounded length."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from clickstream.infra.errors import InputError
+
+LONGEST_LINE = 65_536
+"""Characters of a line; a click on the topic is no longer either."""
+
+_CHUNK = 1 << 20
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_PROBED = 400
+_SHOWN = 200
+_NEVER_CLOSED = "a field longer than 131,072 characters: is a quotation mark never closed?"
+
+
+class Line(NamedTuple):
+    """A line, its number from 1, and what is wrong with it as a line, if anything."""
+
+    number: int
+    text: str
+    problem: str | None
+
+
+class Row(NamedTuple):
+    """A row of a table. `line` is the last that it stands on, from 1; with a `problem`, `fields` holds no
+    more than the beginning of its text.
+    """
+
+    line: int
+    fields: list[str]
+    problem: str | None
+
+
+def encoding_of(name: str, content: bytes, given: str | None = None) -> str:
+    """The encoding of a text: the one given; or by its byte order mark, by its zero bytes, UTF-8 where it is
+    valid, or else Windows-1252, which Western spreadsheets write.
+
+    Raises:
+        InputError: it is no text in the one given, or in any of these.
+    """
+    if given is not None:
+        if _decodes(content, given):
+            return given
+        raise InputError(f"{name} is no text in {given}", "Correct file.encoding, or leave it out.")
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if content.startswith(mark):
+            return _valid(name, content, encoding)
+    # Of the first line: a zero byte further down spoils one row, not the file.
+    head = content[:_PROBED].partition(b"\n")[0]
+    if b"\0" in head:
+        # Letters of Western text have a zero for every other byte in UTF-16.
+        for encoding, zeros, letters in (
+            ("utf-16-le", head[1::2], head[::2]),
+            ("utf-16-be", head[::2], head[1::2]),
+        ):
+            if zeros.count(0) > 0.9 * len(zeros) and letters.count(0) == 0:
+                return _valid(name, content, encoding)
+        raise InputError(f"{name} is binary, not a text file", "Give a CSV file, or a zip that holds one.")
+    if _decodes(content, "utf-8"):
+        return "utf-8"
+    if _decodes(content, "windows-1252"):
+        return "windows-1252"
+    raise InputError(
+        f"{name} is no text in UTF-8, UTF-16 or Windows-1252", "Save it as UTF-8: most programs offer that."
+    )
+
+
+def lines_of(content: bytes, encoding: str) -> Iterator[Line]:
+    """The lines, without their ends; an overlong one is cut and says so."""
+    text = io.TextIOWrapper(io.BytesIO(content), encoding, newline="")
+    number = 0
+    while line := text.readline(LONGEST_LINE + 1):
+        number += 1
+        problem = "a NUL character" if "\0" in line else None
+        if len(line) > LONGEST_LINE:
+            problem = f"a line longer than {LONGEST_LINE:,} characters"
+            rest = line
+            while rest and not rest.endswith(("\n", "\r")):
+                rest = text.readline(_CHUNK)
+        yield Line(number, line, problem)
+
+
+def rows_of(lines: Iterator[Line], delimiter: str) -> Iterator[Row]:
+    """The rows of a CSV file, without blank ones. A row may stand on several lines, in quotation marks."""
+    problems: list[tuple[str, str]] = []
+
+    def texts() -> Iterator[str]:
+        for line in lines:
+            if line.problem is None:
+                yield line.text
+            else:
+                # Half a line could open a quotation that takes the next ones with it.
+                problems.append((line.problem, line.text[:_SHOWN]))
+                yield ""
+
+    reader = csv.reader(texts(), delimiter=delimiter)
+    while True:
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            fields = []
+            problems.append((_NEVER_CLOSED if "field limit" in str(error) else str(error), ""))
+        if problems:
+            problem, text = problems[0]
+            yield Row(reader.line_num, [text], problem)
+            problems.clear()
+        elif fields:
+            yield Row(reader.line_num, fields, None)
+
+
+def _valid(name: str, content: bytes, encoding: str) -> str:
+    if _decodes(content, encoding):
+        return encoding
+    raise InputError(
+        f"{name} begins like {encoding.removesuffix('-sig').upper()} text and is none further on",
+        "It is damaged, or two files were joined. Save it again as UTF-8.",
+    )
+
+
+def _decodes(content: bytes, encoding: str) -> bool:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        for start in range(0, len(content), _CHUNK):
+            decoder.decode(content[start : start + _CHUNK])
+        decoder.decode(b"", True)
+    except UnicodeError:
+        return False
+    return True
