@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test unit integration check format bench lock clean
+.PHONY: help install demo up test unit integration check format docs bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -32,7 +32,7 @@ test: $(READY) ## all tests; real servers are started and stopped by them
 unit: $(READY) ## unit and property tests alone
 	$(BIN)/python -m pytest -m "not integration and not chaos" $(ARGS)
 
-check: $(READY) ## lint, types, import rules, stale schemas
+check: $(READY) ## lint, types, import rules, stale documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -42,6 +42,9 @@ check: $(READY) ## lint, types, import rules, stale schemas
 format: $(READY) ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(READY) ## the documentation as a site that needs no network, into site/
+	$(BIN)/mkdocs build
 
 bench: $(READY) ## measure throughput, latency and memory on this machine
 	$(BIN)/python bench/engine.py $(ARGS)

@@ -91,12 +91,17 @@ def settings(servers: Addresses, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def synthetic_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real bundle, trained on synthetic sessions."""
+def synthetic_fitted() -> Fitted:
+    """What a training on synthetic sessions gives."""
     dataset = synthetic_dataset(1_200, seed=7)
     sessions = [TrainingSession(*visit) for visit in dataset.visits()]
-    fitted = train(sessions, data_sha256=dataset.sha256, data_name=dataset.name, split="random")
-    return write(fitted, tmp_path_factory.mktemp("bundles")).path
+    return train(sessions, data_sha256=dataset.sha256, data_name=dataset.name, split="random")
+
+
+@pytest.fixture(scope="session")
+def synthetic_bundle(synthetic_fitted: Fitted, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real bundle, trained on synthetic sessions."""
+    return write(synthetic_fitted, tmp_path_factory.mktemp("bundles")).path
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import orjson
 import pytest
 from rich.console import Console
 from scored_log import ScoredLog
 
-from clickstream.app.cli.tail import Rows, chosen
+from clickstream.app.scores.fields import find_field
+from clickstream.app.scores.filters import chosen
+from clickstream.app.scores.writers import FieldsAsJson, FieldsAsRows, FieldsAsTsv, Rows
 
 
 @pytest.fixture
@@ -94,3 +97,58 @@ def test_what_a_sender_wrote_cannot_style_the_terminal(score: dict[str, Any]) ->
     rows.flush()
     assert "[red]" in screen.getvalue()
     assert "\x1b[2J" not in screen.getvalue()
+
+
+def shown(
+    writer: type[FieldsAsJson] | type[FieldsAsTsv], capture: Any, *scores: dict[str, Any] | None
+) -> str:
+    columns = writer(
+        [find_field(name) for name in ("session_id", "batch.conversion", "converted", "features")]
+    )
+    for score in scores:
+        columns.write(b"", score)
+    columns.flush()
+    return str(capture.readouterr().out)
+
+
+def test_chosen_fields_are_json_under_the_names_that_were_asked_for(
+    score: dict[str, Any], capsys: Any
+) -> None:
+    without = score | {"predictions": {"batch": None}}
+    lines = shown(FieldsAsJson, capsys, score, None, without).splitlines()
+    first, second = (orjson.loads(line) for line in lines)
+    assert first == {
+        "session_id": "alice",
+        "batch.conversion": score["predictions"]["batch"]["conversion"],
+        "converted": True,
+        "features": score["features"],
+    }
+    assert second["batch.conversion"] is None
+
+
+def test_tsv_has_a_line_of_names_and_keeps_each_score_on_its_line(score: dict[str, Any], capsys: Any) -> None:
+    strange = score | {"session_id": "a\tb\nc\x1b", "predictions": {"batch": None}}
+    lines = shown(FieldsAsTsv, capsys, score, strange).splitlines()
+    assert lines[0] == "session_id\tbatch.conversion\tconverted\tfeatures"
+    assert lines[1].split("\t")[:3] == ["alice", "0.3333333333333333", "true"]
+    assert lines[2].split("\t")[:3] == [r"a\tb\nc\x1b", "", "true"]
+
+
+def test_chosen_fields_are_a_table_on_a_terminal(score: dict[str, Any]) -> None:
+    screen = io.StringIO()
+    fields = [find_field(name) for name in ("session_id", "mean_price", "batch.conversion", "error")]
+    rows = FieldsAsRows(Console(file=screen, width=100), fields)
+    rows.write(b"", score)
+    rows.write(b"", None)
+    rows.flush()
+    titles, row, none = screen.getvalue().splitlines()
+    assert titles.split() == ["session_id", "mean_price", "batch.conversion", "error"]
+    assert row.split() == ["alice", "38", "0.3333", "-"]
+    assert none.strip() == "not a score"
+
+
+def test_a_condition_is_one_more_filter(score: dict[str, Any]) -> None:
+    assert chosen(where="conversion > 0.3", session="alice")(score)
+    assert not chosen(where="conversion > 0.3", session="bob")(score)
+    assert not chosen(where="conversion > 0.3", scorer="reference")(score)
+    assert not chosen(where="true")(None)

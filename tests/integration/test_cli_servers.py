@@ -80,6 +80,24 @@ def test_tail_stops_after_as_many_scores_as_it_is_told(topics: Settings) -> None
     assert done.stdout.count(b"\n") == 7
 
 
+def test_tail_shows_the_fields_it_is_asked_for_of_the_scores_that_pass(topics: Settings) -> None:
+    put_scores(topics, b'{"score_id":"a/1","clicks":3}', b'{"score_id":"b/1","clicks":5}', b"no score")
+    asked = ("--where", "clicks > 3", "--columns", "score_id,clicks,conversion")
+    done = run(topics, "scores", "tail", "--until-end", *asked)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == b'{"score_id":"b/1","clicks":5,"conversion":null}\n'
+    done = run(topics, "scores", "tail", "--until-end", *asked, "--format", "tsv")
+    assert done.stdout == b"score_id\tclicks\tconversion\nb/1\t5\t\n"
+
+
+def test_tail_refuses_what_is_no_condition_before_it_asks_a_server(settings: Settings) -> None:
+    done = run(settings, "scores", "tail", "--where", "conversoin > 0.8")
+    assert done.returncode == 64
+    assert b"no field `conversoin`, at character 1" in done.stderr
+    assert b"^^^^^^^^^^" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
 def test_tail_of_a_topic_that_is_not_there_says_so(settings: Settings) -> None:
     done = run(settings, "scores", "tail")
     assert done.returncode == 69

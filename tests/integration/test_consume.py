@@ -38,12 +38,21 @@ def test_every_session_is_scored_once_and_every_score_is_valid(shop: Shop) -> No
     assert report.scored == 400
 
 
+def documented(record: str) -> Draft202012Validator:
+    """The payload of a record in docs/asyncapi.json."""
+    components = json.loads(Path("docs/asyncapi.json").read_text())["components"]
+    return Draft202012Validator({"components": components} | components["messages"][record]["payload"])
+
+
 def test_a_foreign_subscriber_gets_each_score_once_and_by_the_schema(shop: Shop) -> None:
-    shop.publish(plan_of(shop.settings, 200))
+    plan = plan_of(shop.settings, 200)
+    shop.send(0, b"broken", b"{", 0)
+    shop.publish(plan)
     consumer = shop.consumer()
     shop.drain(consumer)
     stop(consumer)
     schema = Draft202012Validator(json.loads(Path("docs/schemas/score.json").read_text()))
+    documented_score = documented("score")
 
     reader = KafkaConsumer(
         bootstrap_servers=shop.settings.kafka_bootstrap,
@@ -60,9 +69,16 @@ def test_a_foreign_subscriber_gets_each_score_once_and_by_the_schema(shop: Shop)
             for record in records:
                 score = json.loads(record.value)
                 schema.validate(score)
+                documented_score.validate(score)
                 ids.append(score["score_id"])
     reader.close()
     assert len(ids) == len(set(ids)) == 200
+    (letter,) = shop.dead_letters()
+    documented("dead-letter").validate(letter)
+    payloads = {"click": documented("click"), "heartbeat": documented("heartbeat")}
+    for publication in plan.publications():
+        record = json.loads(publication.value)
+        payloads[record["type"]].validate(record)
 
 
 def test_scores_are_equal_for_any_number_of_consumers_and_any_size_of_a_poll(shop: Shop) -> None:

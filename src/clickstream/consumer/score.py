@@ -18,7 +18,13 @@ REBUILT_PARTLY = "rebuilt-partly"
 
 
 class _Published(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        # What has a default is published all the same.
+        json_schema_serialization_defaults_required=True,
+    )
 
 
 class Prediction(_Published):

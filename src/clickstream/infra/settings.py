@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from clickstream.infra.errors import ConfigurationError
@@ -58,6 +59,11 @@ _DURATION = BeforeValidator(parse_duration)
 Duration = Annotated[int, _DURATION, Field(ge=0)]
 
 
+def is_duration(field: FieldInfo) -> bool:
+    """Whether a setting is a duration: written with a unit, held in milliseconds."""
+    return _DURATION in field.metadata
+
+
 class Settings(BaseSettings):
     """One frozen object that is handed to whatever needs it."""
 
@@ -65,71 +71,129 @@ class Settings(BaseSettings):
 
     home: Path = Field(
         default_factory=lambda: Path.home() / ".local" / "share" / "clickstream",
-        description="folder for the embedded servers' data, the model bundles and downloaded jars",
+        description="folder of the model bundles, of Kafka's jars, and of the data of the servers that `up`"
+        " and `demo` start",
+    )
+    bundle: str = Field(
+        "champion",
+        description="bundle id, path of a bundle, or `champion`: the one that `train` or `models promote` put"
+        " in use last; running consumers follow it",
+    )
+    bundle_key: Annotated[SecretStr, AfterValidator(_long_enough)] | None = Field(
+        None,
+        description=f"key that bundles are signed with, {SHORTEST_KEY} characters or more; with one, unsigned"
+        " and wrongly signed bundles are refused",
+    )
+    bundle_key_file: Path | None = Field(
+        None,
+        description=f"file with that key, {SHORTEST_KEY} to 4,096 bytes without the line end, instead of"
+        " `bundle_key`",
     )
 
-    kafka_bootstrap: str | None = Field(None, description="host:port[,host:port]; none = embedded Kafka")
-    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    kafka_username: str | None = None
-    kafka_password: SecretStr | None = None
-    kafka_ca_file: Path | None = Field(None, description="PEM file with the authority of the brokers")
+    kafka_bootstrap: str | None = Field(
+        None,
+        description="`host:port[,host:port]`; none = the Kafka that `up` or `demo` runs with this `home`",
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how to talk to the brokers"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="used with a `SASL_…` protocol"
+    )
+    kafka_username: str | None = Field(None, description="used with a `SASL_…` protocol")
+    kafka_password: SecretStr | None = Field(None, description="used with a `SASL_…` protocol")
+    kafka_ca_file: Path | None = Field(
+        None, description="PEM file with the authority that signed the brokers' certificates"
+    )
     redis_url: SecretStr | None = Field(
-        None, description="redis://[user:password@]host:port/db; none = embedded Valkey"
+        None,
+        description="`redis://[user:password@]host:port/db`; none = the Valkey that `up` or `demo` runs with"
+        " this `home`",
     )
     redis_cluster: bool = Field(False, description="the URL names a node of a Redis Cluster")
 
-    clicks_topic: str = "clicks"
-    scores_topic: str = "scores"
-    dead_letter_topic: str = "clicks.dead-letter"
-    partitions: Annotated[int, Field(ge=1, le=1024)] = Field(8, description="of a topic that we create")
-    replication_factor: Annotated[int, Field(ge=1, le=9)] = Field(1, description="of a topic that we create")
+    clicks_topic: str = Field("clicks", description="topic that is read")
+    scores_topic: str = Field("scores", description="topic of the scores")
+    dead_letter_topic: str = Field(
+        "clicks.dead-letter", description="topic of the records that could not be counted"
+    )
+    partitions: Annotated[int, Field(ge=1, le=1024)] = Field(
+        8, description="of a topic that a command creates"
+    )
+    replication_factor: Annotated[int, Field(ge=1, le=9)] = Field(
+        1, description="of a topic that a command creates; 3 on a cluster"
+    )
 
-    group: Annotated[str, Field(min_length=1, max_length=200)] = "clickstream-scoring"
+    group: Annotated[str, Field(min_length=1, max_length=200)] = Field(
+        "clickstream-scoring",
+        description="consumer group, 1 to 200 characters; part of the Redis keys and of the transactional id",
+    )
     instance: str | None = Field(
-        None, description="stable name of this consumer; a restart takes over at once"
+        None,
+        description="stable name of this consumer, its own for each; a restart takes over at once",
+    )
+    session_timeout: Duration = Field(
+        6_000,
+        description="silence after which the group gives a consumer's partitions away; heartbeats go out each"
+        " 500 ms, or four times in this time",
     )
 
     gap: Duration = Field(1_800_000, description="inactivity that closes a session (T3)")
     allowed_lateness: Duration = Field(
         60_000, description="how far behind the newest click one may come (T1)"
     )
-    max_ahead: Duration = Field(300_000, description="event time beyond the record's Kafka timestamp (T8)")
+    max_ahead: Duration = Field(
+        300_000,
+        description="how far an event time may be beyond the record's Kafka timestamp (T8); below `gap`",
+    )
     max_clicks: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        1_000, description="clicks that close a window"
+        1_000, description="distinct clicks that close a window (T3)"
     )
     max_pending: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        1_000, description="unsettled clicks of one session; beyond it the oldest settles early"
+        1_000, description="waiting clicks of one session; beyond it the oldest settles early"
     )
     max_open_sessions: Annotated[int, Field(ge=1, le=200_000)] = Field(
-        50_000, description="open sessions of one partition; beyond it the one due first closes"
+        50_000, description="session ids open on one partition; beyond it the one due first closes"
     )
-    max_record_bytes: Annotated[int, Field(ge=256)] = Field(65_536, description="size of a record on clicks")
+    max_record_bytes: Annotated[int, Field(ge=256)] = Field(
+        65_536, description="bytes of a value on `clicks`; a larger one is a dead letter"
+    )
 
+    max_poll_records: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        2_000, description="records of one poll, that is of one step"
+    )
+    commit_interval: Duration = Field(
+        1_000,
+        description="longest time that an offset waits for a transaction when nothing was to be published",
+    )
     idle_after: Duration = Field(
-        60_000, description="silence after which an owner writes a heartbeat; 0 = off"
+        60_000,
+        description="silence (wall clock) after which the owner of a partition writes a heartbeat (T6); 0 ="
+        " never",
     )
-    commit_interval: Duration = Field(1_000, description="longest time an offset without results waits")
     rebuild_horizon: Duration = Field(
-        21_600_000, description="event time replayed when Redis is found empty (kept in each commit)"
+        21_600_000,
+        description="event time that is replayed when Redis is found empty; longer than `gap` +"
+        " `allowed_lateness`",
     )
-    max_poll_records: Annotated[int, Field(ge=1, le=100_000)] = 2_000
-    session_timeout: Duration = Field(
-        6_000, description="silence after which the group gives partitions away"
+    patience: Duration = Field(
+        10_000, description="longest wait for one answer of a server; also the timeout of a transaction"
     )
-    patience: Duration = Field(10_000, description="longest wait for one answer of a server")
 
-    bundle: str = Field("champion", description="bundle id, path of a bundle, or champion")
-    bundle_key: Annotated[SecretStr, AfterValidator(_long_enough)] | None = Field(
-        None, description="key that bundles are signed with; with one, others are refused"
-    )
-    bundle_key_file: Path | None = Field(None, description="file with that key, instead of bundle_key")
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
-        0, description="port of /metrics, /healthz and /readyz of a consumer, its own for each; 0 = none"
+        0,
+        description="port on which a consumer serves `/metrics`, `/healthz` and `/readyz`, its own for each"
+        " consumer; 0 = none",
     )
-    metrics_host: str = Field("127.0.0.1", description="address that this is served on")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["auto", "console", "json"] = "auto"
+    metrics_host: str = Field(
+        "127.0.0.1", description="address that this is served on; `0.0.0.0` = all of the machine's"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="what is logged: this, and what is worse"
+    )
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="`auto` = `console` on a terminal, else JSON lines"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
@@ -172,7 +236,7 @@ def as_environment(settings: Settings) -> dict[str, str]:
             continue
         if isinstance(value, SecretStr):
             value = value.get_secret_value()
-        unit = "ms" if _DURATION in field.metadata else ""
+        unit = "ms" if is_duration(field) else ""
         variables[f"CLICKSTREAM_{name.upper()}"] = f"{value}{unit}"
     return variables
 

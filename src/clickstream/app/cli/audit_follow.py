@@ -21,8 +21,8 @@ from clickstream.app.audit.follow import Reading
 from clickstream.app.audit.report import KINDS
 from clickstream.app.audit.shelf import Shelf
 from clickstream.app.audit_view import show_finding
-from clickstream.app.cli.tail import Lines
 from clickstream.app.printable import plain
+from clickstream.app.scores.writers import Lines
 from clickstream.app.stopping import asked_to_stop
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.settings import Settings

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Sequence
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from clickstream.infra.errors import ClickstreamError
-
-app = typer.Typer(
-    name="clickstream",
-    help="Scores the sessions of a web shop while they happen.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Every setting is also in the environment: --max-poll-records is CLICKSTREAM_MAX_POLL_RECORDS.",
-)
 
 # Help panel and help of each group of commands.
 _GROUPS = {
@@ -52,8 +43,18 @@ _COMMANDS = (
 )
 
 
-def _register(words: list[str]) -> None:
-    """Register the command that `words` name, or all for --help: importing a command takes its time."""
+def command_line(words: Sequence[str] = ()) -> typer.Typer:
+    """The command that `words` name, or all of them: importing a command takes its time."""
+    app = typer.Typer(
+        name="clickstream",
+        help="Scores the sessions of a web shop while they happen.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        epilog="Every setting is also in the environment:"
+        " --max-poll-records is CLICKSTREAM_MAX_POLL_RECORDS.",
+    )
     asked = [c for c in _COMMANDS if c[0] in (" ".join(words[:1]), " ".join(words[:2]))]
     groups = {name: typer.Typer(no_args_is_help=True, help=text) for name, (_, text) in _GROUPS.items()}
     for name, panel, target in asked or _COMMANDS:
@@ -64,11 +65,12 @@ def _register(words: list[str]) -> None:
         parent.command(name_in_group, rich_help_panel=panel, hidden=name == "schemas")(command)
     for name, (panel, _) in _GROUPS.items():
         app.add_typer(groups[name], name=name, rich_help_panel=panel)
+    return app
 
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 an audit or a check found something, 2 wrong usage, sysexits."""
-    _register(sys.argv[1:])
+    app = command_line(sys.argv[1:])
     try:
         app()
     except ClickstreamError as error:

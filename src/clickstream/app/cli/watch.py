@@ -17,8 +17,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from clickstream.app.cli.tail import Lines
 from clickstream.app.printable import printable
+from clickstream.app.scores.writers import Lines
 from clickstream.app.servers import with_running_servers
 from clickstream.app.stopping import asked_to_stop
 from clickstream.app.watched import Recording, Watched

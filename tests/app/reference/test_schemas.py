@@ -16,10 +16,12 @@ from jsonschema import Draft202012Validator
 from scored_log import START, ScoredLog
 from typer.testing import CliRunner
 
-from clickstream.app.cli.schemas import files, schemas
+from clickstream.app.cli.schemas import schemas
+from clickstream.app.reference import documents
 from clickstream.features.click import InvalidRecordError, parse
 
-FOLDER = Path(__file__).parents[2] / "docs" / "schemas"
+DOCS = Path(__file__).parents[3] / "docs"
+FOLDER = DOCS / "schemas"
 
 app = typer.Typer()
 app.command()(schemas)
@@ -40,7 +42,8 @@ def errors(name: str, records: Iterable[Any]) -> list[str]:
 
 
 def test_the_files_are_those_of_the_models() -> None:
-    assert {path.name: path.read_bytes() for path in FOLDER.iterdir()} == files()
+    assert {name: (DOCS / name).read_bytes() for name in documents()} == documents()
+    assert {f"schemas/{path.name}" for path in FOLDER.iterdir()} < documents().keys()
 
 
 def test_scores_and_dead_letters_as_published_satisfy_their_schemas() -> None:
@@ -118,8 +121,10 @@ def test_a_click_satisfies_its_schema_exactly_when_it_is_taken(changes: dict[str
 
 def test_stale_files_are_found_and_renewed(tmp_path: Path) -> None:
     run = CliRunner().invoke
-    out = ["--out", str(tmp_path / "schemas")]
-    assert run(app, [*out, "--check"]).exit_code == 1
+    out = ["--out", str(tmp_path)]
+    missing = run(app, [*out, "--check"])
+    assert missing.exit_code == 1
+    assert all(f"{name} is stale" in missing.output for name in documents())
     assert run(app, out).exit_code == 0
     assert run(app, [*out, "--check"]).exit_code == 0
     (tmp_path / "schemas" / "score.json").write_text("{}")
