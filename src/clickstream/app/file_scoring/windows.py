@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -64,7 +65,8 @@ def _by_session_id(dataset: Dataset, rules: Rules) -> Iterator[Cut]:
 
 
 def _by_event_time(dataset: Dataset, rules: Rules) -> Iterator[Cut]:
-    log = Partition(rules)
+    # The bound on open sessions is one of a server's memory, and by partition: a file has its own.
+    log = Partition(replace(rules, max_open_sessions=len(dataset)))
     waiting: dict[str, list[Step]] = {}
     last = 0
     for offset, (session_id, step) in enumerate(_in_event_time(dataset)):
