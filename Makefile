@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test unit integration check format docs bench lock clean
+.PHONY: help install demo up dashboard test unit integration check format docs bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -25,6 +25,9 @@ demo: $(READY) ## the whole system on this machine, on real servers, in a minute
 
 up: $(READY) ## a real Kafka and Valkey on this machine, until Ctrl-C
 	@$(BIN)/clickstream up $(ARGS)
+
+dashboard: $(READY) ## score files, watch the stream, in a browser, until Ctrl-C (ARGS="--open")
+	@$(BIN)/clickstream dashboard $(ARGS)
 
 test: $(READY) ## all tests; real servers are started and stopped by them
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)

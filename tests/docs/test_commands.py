@@ -53,6 +53,7 @@ SERVICES = (
     Service(r"^clickstream replay --speed 60$", "records sent", code=130),
     Service(r"^clickstream scores audit --follow$", "scored"),
     Service(r"^clickstream scores audit --follow --json ", '"clean"'),
+    Service(r"^clickstream dashboard\b", "Dashboard  http"),
     Service(r"^clickstream models watch$", '"sessions"', fed=True),
     Service(r"^clickstream scores tail (?!.*(--until-end|--max|\|))", "alice", fed=True),
     Service(r"^for record in scores:", "alice", code=-signal.SIGINT, fed=True),
@@ -63,6 +64,7 @@ ENDS_WITH: dict[str, int] = {}
 NOT_RUN = {
     r"^make demo$": "a minute of both cores; tests/integration runs what it is made of",
     r"^make test$": "this is it",
+    r"^clickstream dashboard .*--open$": "opens a browser; test_dashboard_browser.py has one without a screen",
     r"^clickstream chaos all$": "half an hour; tests/chaos plays each fault",
     r"^clickstream scores audit --ledger ": "needs runs with and without faults; test_consume.py has both",
     r"^clickstream train$": "README's line does the same with a file that is named",

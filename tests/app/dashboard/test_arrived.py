@@ -1,0 +1,64 @@
+"""What the page *Live* takes from the scores topic, and what it leaves there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from clickstream.app.dashboard.arrived import arrived
+from clickstream.app.summary import SCORERS, Summary
+
+PREDICTION = {"conversion": 0.5, "revenue": 40.0, "cluster": 1, "cluster_name": "exploratory"}
+SCORE: dict[str, Any] = {
+    "score_id": "7/1",
+    "session_id": "7",
+    "clicks": 3,
+    "closed_by": "gap",
+    "features": {"session_length": 3},
+    "predictions": dict.fromkeys(SCORERS, PREDICTION),
+    "outcome": {"converted": True, "revenue": 48.0, "source": "proxy"},
+    "scored_at": 1_795_476_857_106,
+    "error": None,
+}
+NOTHING_SAID = dict.fromkeys(SCORERS)
+
+
+def test_a_score_is_taken_with_what_the_page_shows_and_no_more() -> None:
+    taken = arrived(orjson.dumps(SCORE))
+    assert taken is not None
+    assert "features" not in taken
+    summary = Summary()
+    summary.add(taken, SCORE["scored_at"] + 5)
+    assert summary.mean_conversion("online") == 0.5
+    assert summary.delays_ms == [5]
+
+
+def test_a_score_without_predictions_is_taken_where_it_says_why() -> None:
+    assert arrived(orjson.dumps(SCORE | {"predictions": NOTHING_SAID, "error": "rebuilt-partly"})) is not None
+    assert arrived(orjson.dumps(SCORE | {"predictions": NOTHING_SAID})) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scored_at": "yesterday"},
+        {"scored_at": 10**18},
+        {"scored_at": -1},
+        {"outcome": None},
+        {"predictions": {}},
+        {"predictions": dict.fromkeys(SCORERS, PREDICTION | {"conversion": 2})},
+        {"predictions": dict.fromkeys(SCORERS, PREDICTION | {"revenue": 1e300})},
+        {"session_id": "x" * 1_000_000},
+        {"clicks": 1.5},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_cannot_be_a_score_is_left_out(change: dict[str, Any]) -> None:
+    assert arrived(orjson.dumps(SCORE | change)) is None
+
+
+@pytest.mark.parametrize("value", [None, b"", b"\xff\xfe", b"[1]", b"null", b"{}", b'{"scored_at": NaN}'])
+def test_neither_is_what_is_no_json_or_another_record(value: bytes | None) -> None:
+    assert arrived(value) is None
