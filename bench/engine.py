@@ -75,7 +75,8 @@ def prepared(settings: Settings) -> None:
     console.print(f"bundle {bundle.id}")
 
 
-def _throughput(settings: Settings, sessions: int, folder: Path, core: int | None) -> None:
+def preloaded(settings: Settings, sessions: int) -> int:
+    """The records that are now on the clicks topic."""
     prepare_topics(settings)
     plan = _plan(settings, sessions)
     began = time.monotonic()
@@ -90,9 +91,13 @@ def _throughput(settings: Settings, sessions: int, folder: Path, core: int | Non
         f"preloaded {plan.clicks:,} clicks of {sessions:,} sessions at {plan.clicks / took:,.0f} clicks/s;"
         f" open at once: mean {load.mean:,.0f}, peak {load.peak:,}"
     )
+    return len(plan)
+
+
+def _throughput(settings: Settings, sessions: int, folder: Path, core: int | None) -> None:
+    records = preloaded(settings, sessions)
     topic = prepare_topics(settings)
     store, redis = Store(settings, topic.id), connect(settings)
-    records = len(plan)
     with consumer_of(settings, folder / "throughput.log") as consumer:
         if core is not None:
             os.sched_setaffinity(consumer.pid, {core})

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from urllib.request import urlopen
 
 import orjson
+from prometheus_client.parser import text_string_to_metric_families
 
 from clickstream.app.audit import AuditReport, run_audit
 from clickstream.app.processes import Process
@@ -42,6 +44,17 @@ def plan_of(settings: Settings, sessions: int, seed: int = 1, faults: FaultOptio
     schedule = make_schedule(synthetic_dataset(sessions, seed), ScheduleOptions(seed=seed))
     options = PlanOptions.of(settings, settings.partitions, True, faults or FaultOptions())
     return make_plan(schedule, options)
+
+
+def scraped(settings: Settings) -> dict[tuple[str, ...], float]:
+    """What the consumer serves: name without its prefix, and labels -> value."""
+    with urlopen(f"http://127.0.0.1:{settings.metrics_port}/metrics", timeout=10) as answer:
+        families = list(text_string_to_metric_families(answer.read().decode()))
+    return {
+        (sample.name.removeprefix("clickstream_"), *sample.labels.values()): sample.value
+        for family in families
+        for sample in family.samples
+    }
 
 
 class Shop:

@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import orjson
 import pytest
 from factory import click_json
-from shop import Shop, plan_of, stop, wait_for
+from shop import Shop, plan_of, scraped, stop, wait_for
 
 from clickstream.app.processes import Process
 from clickstream.consumer.engine import Engine
@@ -104,19 +104,24 @@ def test_servers_that_go_away_are_waited_for_without_piling_up_or_spinning(shop:
             here.publish(plan, until=4_500)
             consumer = here.consumer("one")
             wait_for(lambda: here.scored() > 300, "work began")
+            before = scraped(here.settings)
             kafka.kill()
             assert_waits_without_spinning(here, consumer, "Kafka at")
             assert outbox(here) <= 3 * here.settings.max_poll_records
+            assert scraped(here.settings)["ready",] == 0
             kafka.start()
             wait_for(lambda: reasons(here) == [], "ready again after Kafka came back")
             here.drain(consumer)
+            before = assert_told(here, before)
 
             here.publish(plan, after=4_500)
             valkey.kill()
             assert_waits_without_spinning(here, consumer, "Redis at")
+            assert scraped(here.settings)["ready",] == 0
             valkey.start()
             wait_for(lambda: reasons(here) == [], "ready again after Redis came back")
             here.drain(consumer)
+            assert_told(here, before)
             stop(consumer)
             report = here.audit()
             assert report.clean, report
@@ -125,8 +130,21 @@ def test_servers_that_go_away_are_waited_for_without_piling_up_or_spinning(shop:
             here.close()
 
 
+def assert_told(shop: Shop, before: dict[tuple[str, ...], float]) -> dict[tuple[str, ...], float]:
+    """The metrics since `before` tell of an outage that is over: recoveries, every partition claimed anew."""
+    wait_for(lambda: scraped(shop.settings)["lag_records",] == 0, "the lag is gone")
+    now = scraped(shop.settings)
+    assert now["recoveries_total",] > before["recoveries_total",]
+    claims = sum(now[key] - before[key] for key in now if key[0] == "claims_total")
+    assert claims >= shop.topic.partitions
+    assert now["partitions", "served"] == shop.topic.partitions
+    assert now["ready",] == 1
+    return now
+
+
 def assert_waits_without_spinning(shop: Shop, consumer: Process, server: str) -> None:
-    wait_for(lambda: server in " ".join(reasons(shop) or []), f"not ready, because of {server}")
+    away = f"not ready, because of {server}"
+    wait_for(lambda: server in " ".join(reasons(shop) or []), away, deadline_s=5)
     recovering, began, cpu_began = tries(consumer), time.monotonic(), cpu_seconds(consumer)
     wait_for(lambda: time.monotonic() - began > 5, "some seconds passed")
     seconds = time.monotonic() - began

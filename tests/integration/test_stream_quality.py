@@ -11,12 +11,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
-from urllib.request import urlopen
 
 import orjson
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
-from shop import Shop, plan_of, stop, wait_for
+from shop import Shop, plan_of, scraped, stop, wait_for
 
 from clickstream.app.processes import Process, environment
 from clickstream.consumer.monitor import WINDOW
@@ -47,17 +45,6 @@ def summer(settings: Settings, real_bundle: Bundle, tmp_path: Path) -> Iterator[
     shop = Shop(settings.model_copy(update=changes), tmp_path / "logs")
     yield shop
     shop.close()
-
-
-def scraped(settings: Settings) -> dict[tuple[str, ...], float]:
-    """What the consumer serves: name and labels -> value."""
-    with urlopen(f"http://127.0.0.1:{settings.metrics_port}/metrics", timeout=10) as answer:
-        families = list(text_string_to_metric_families(answer.read().decode()))
-    return {
-        (sample.name.removeprefix("clickstream_"), *sample.labels.values()): sample.value
-        for family in families
-        for sample in family.samples
-    }
 
 
 def judged(settings: Settings) -> dict[str, Any]:

@@ -17,12 +17,12 @@ from __future__ import annotations
 import base64
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import orjson
 
+from clickstream.consumer.counters import Counters, Taken
 from clickstream.consumer.monitor import Monitor
 from clickstream.consumer.partition import Refused
 from clickstream.consumer.promotion import Promotions
@@ -37,7 +37,7 @@ from clickstream.infra.errors import ClickstreamError, FencedError, RefusedError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.health import Health, KafkaProbe, RedisProbe
 from clickstream.infra.kafka import Admin, Committed, GroupConsumer, Membership, Producer, Record, Topic
-from clickstream.infra.logs import logger
+from clickstream.infra.logs import logger, on_every_line
 from clickstream.infra.settings import Settings, fingerprint
 from clickstream.models.bundle import Bundle
 
@@ -47,32 +47,6 @@ _POLL_MS = 100
 _EMPTY_ASSIGNMENT_S = 5.0
 _FIRST_BACKOFF_S, _LAST_BACKOFF_S = 0.1, 2.0
 _EVERYTHING = 1 << 53  # the largest due time that a Redis score holds exactly
-
-
-@dataclass(slots=True)
-class Stats:
-    """Work done since the start, and where the time went: seconds by stage, of wall clock and of this
-    thread's CPU."""
-
-    records: int = 0
-    scores: int = 0
-    dead_letters: int = 0
-    steps: int = 0
-    transactions: int = 0
-    recoveries: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
-    cpu_seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Count the time spent inside to `name`."""
-        start, cpu_start = time.perf_counter(), time.thread_time()
-        try:
-            yield
-        finally:
-            cpu = time.thread_time() - cpu_start
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-            self.cpu_seconds[name] = self.cpu_seconds.get(name, 0.0) + cpu
 
 
 def prepare_topics(settings: Settings) -> Topic:
@@ -103,7 +77,6 @@ class Engine:
     """Scores the sessions of the partitions that the group gives us, until `stop` is called."""
 
     def __init__(self, settings: Settings, bundle: Bundle) -> None:
-        self.stats = Stats()
         self._settings = settings
         self._topic = prepare_topics(settings)
         self._store = Store(settings, self._topic.id)
@@ -114,8 +87,9 @@ class Engine:
         self._publisher = Publisher(settings, aligned)
         rules = fingerprint(settings.rules | {"fold": FOLD_VERSION})
         self._scorer = Scorer(bundle, settings.clicks_topic, rules)
-        self.monitor = Monitor(self.stats, settings.scores_topic, bundle.id)
+        self.monitor = Monitor(settings.scores_topic, bundle.id)
         self._consumer = GroupConsumer(settings, settings.clicks_topic)
+        self.counters = Counters(self._store, self._consumer)
         self._recovery = Recovery(settings, self._topic, self._consumer, self._store, self._publisher, bundle)
         self._promotions = Promotions(settings)
         self.health = Health((RedisProbe(settings), KafkaProbe(settings)))
@@ -124,8 +98,7 @@ class Engine:
         self._is_member = False
         self._heartbeats: Producer | None = None
         self._stopping = threading.Event()
-        self._published_at = time.monotonic()
-        self._assigned_at = time.monotonic()
+        self._read_at = self._published_at = self._assigned_at = time.monotonic()
 
     def stop(self) -> None:
         """Finish the step, commit, leave the group. May be called from a signal handler."""
@@ -138,6 +111,7 @@ class Engine:
             FencedError: another process has this instance's identity; exit, a supervisor restarts.
             RefusedError, ConfigurationError, BundleError: a person must decide.
         """
+        on_every_line(owner=self._publisher.transactional_id)
         log.info(
             "consuming", topic=self._topic.name, group=self._settings.group, bundle=self._scorer.bundle.id
         )
@@ -148,13 +122,14 @@ class Engine:
                 try:
                     if self._turn():
                         backoff = _FIRST_BACKOFF_S
+                    self.counters.look(self._claims, len(self._refused))
                     self.health.turned(self._in_the_way(), partitions=sorted(self._claims))
                 except ClickstreamError as error:
                     self._drop_claims()
+                    self.counters.failed(error)
                     identity_lost = isinstance(error, FencedError) and self._settings.instance is not None
                     if not error.retriable or identity_lost:
                         raise
-                    self.stats.recoveries += 1
                     self.health.turned([f"recovering: {error.what}"])
                     log.warning("recovering", error=error.what, again_in_s=backoff)
                     self._stopping.wait(backoff)
@@ -166,8 +141,9 @@ class Engine:
     def _turn(self) -> bool:
         """One poll and its step. True when there was something to do and it worked."""
         self._take_promoted()
-        with self.stats.stage("poll"):
+        with self.counters.stage("poll"):
             polled = self._consumer.poll(_POLL_MS, self._settings.max_poll_records)
+            self._read_at = time.monotonic()
             # Taken here, before the heartbeat thread can lose it: Kafka checks it in the transaction.
             membership = self._consumer.membership()
         self._is_member = membership is not None
@@ -222,15 +198,18 @@ class Engine:
             self._consumer.rejoin()
         for partition in self._consumer.newly_assigned() | (self._claims.keys() - assigned):
             self._refused.pop(partition, None)
-            if self._claims.pop(partition, None) is not None:
-                log.info("gave up", partition=partition)
+            claim = self._claims.pop(partition, None)
+            if claim is not None:
+                log.info("gave up", partition=partition, applied=claim.applied, committed=claim.committed)
                 failpoint("after_give_up")
         missing = assigned - self._claims.keys()
         self._refused = {p: error for p, error in self._refused.items() if p in missing}
         for partition in sorted(missing - self._refused.keys()):
-            with self.stats.stage("recover"):
+            with self.counters.stage("recover"):
                 try:
-                    self._claims[partition] = self._recovery.claim(partition, membership)
+                    claim = self._recovery.claim(partition, membership)
+                    self._claims[partition] = claim
+                    self.counters.claimed(claim)
                 except SettingsChangedError:
                     raise
                 except RefusedError as error:
@@ -242,8 +221,8 @@ class Engine:
         return set(missing)
 
     def _step(self, read: Mapping[int, Sequence[Record]], membership: Membership) -> None:
-        stage = self.stats.stage
-        polled = self._advance_all(read)
+        stage = self.counters.stage
+        taken = self._advance_all(read)
         failpoint("after_load")
 
         with stage("score"):
@@ -255,11 +234,11 @@ class Engine:
                     publish=closed.offset >= claim.publish_from,
                     learn=closed.offset >= claim.learn_from,
                 )
-                for claim in map(self._claims.__getitem__, polled)
+                for claim in map(self._claims.__getitem__, taken)
                 for closed in claim.logic.closed
             ]
             scores = self._scorer.score(windows)
-        outboxes: dict[int, list[OutboxRecord]] = {p: [] for p in polled}
+        outboxes: dict[int, list[OutboxRecord]] = {p: [] for p in taken}
         for window, score in zip(windows, scores, strict=True):
             if score is not None:
                 outboxes[window.partition].append(
@@ -270,45 +249,45 @@ class Engine:
                         score,
                     )
                 )
-        for partition, records in polled.items():
-            outboxes[partition] += self._dead_letters(self._claims[partition], records)
+        for partition, part in taken.items():
+            outboxes[partition] += self._dead_letters(self._claims[partition], part.records)
             outboxes[partition].sort(key=lambda record: record.offset)
         failpoint("after_score")
 
         with stage("commit"):
             learned = {w.partition for w in windows}
-            for partition, records in polled.items():
+            for partition, part in taken.items():
                 claim = self._claims[partition]
-                self._commit(claim, records[-1].offset + 1, outboxes[partition], partition in learned)
+                self._commit(claim, part.records[-1].offset + 1, outboxes[partition], partition in learned)
                 failpoint("between_commits")
         failpoint("after_commit")
-        self.stats.steps += 1
-        self.stats.records += sum(len(records) for records in polled.values())
+        self.counters.stepped(taken, self._claims, windows)
         if any(outboxes.values()):
             self._publish(outboxes, membership)
 
-    def _advance_all(self, read: Mapping[int, Sequence[Record]]) -> dict[int, Sequence[Record]]:
+    def _advance_all(self, read: Mapping[int, Sequence[Record]]) -> dict[int, Taken]:
         """Advance each partition; the records taken.
 
         A step that has closed `max_poll_records` windows ends early, and the records left are read again with
         the next poll: a heartbeat can close thousands of windows, and a group waits for a poll only so long.
         """
         most = self._settings.max_poll_records
-        taken: dict[int, Sequence[Record]] = {}
+        taken: dict[int, Taken] = {}
         closed = 0
         for partition, records in read.items():
             claim = self._claims[partition]
-            count = self._advance(claim, records, most - closed) if closed < most else 0
+            part = self._advance(claim, records, most - closed) if closed < most else None
+            count = len(part.records) if part else 0
             if count < len(records):
                 self._consumer.start(partition, records[count].offset)
-            if count:
-                taken[partition] = records[:count]
+            if part:
+                taken[partition] = part
                 closed += len(claim.logic.closed)
         return taken
 
-    def _advance(self, claim: Claim, records: Sequence[Record], most_closed: int) -> int:
-        """How many of the records were taken: all, or up to the one that closed the last of `most_closed`."""
-        logic, stage = claim.logic, self.stats.stage
+    def _advance(self, claim: Claim, records: Sequence[Record], most_closed: int) -> Taken:
+        """The records that were taken: all, or up to the one that closed the last of `most_closed`."""
+        logic, stage = claim.logic, self.counters.stage
         logic.clear()
         with stage("parse"):
             max_bytes = self._settings.max_record_bytes
@@ -335,7 +314,8 @@ class Engine:
                 if len(logic.closed) >= most_closed:
                     break
         claim.read_at = time.monotonic()
-        return count
+        kinds = Counter(map(type, parsed[:count]))
+        return Taken(records[:count], kinds[Click], kinds[Heartbeat])
 
     def _dead_letters(self, claim: Claim, records: Sequence[Record]) -> list[OutboxRecord]:
         refused = [r for r in claim.logic.refused if r.offset >= claim.publish_from]
@@ -371,24 +351,18 @@ class Engine:
         if not behind:
             return
         offsets = {c.partition: Committed(c.applied, self._recovery.note(c.logic)) for c in behind}
-        with self.stats.stage("publish"):
+        with self.counters.transaction():
             self._publisher.publish(outboxes, offsets, membership)
+        self.counters.published(outboxes, self._settings.scores_topic, self._read_at)
         failpoint("after_publish")
-        with self.stats.stage("trim"):
+        with self.counters.stage("trim"):
             for claim in behind:
                 claim.committed = claim.applied
                 self._store.trim(claim.partition, claim.token, claim.applied)
                 failpoint("between_trims")
         failpoint("after_trim")
-        self.stats.transactions += 1
-        with self.stats.stage("monitor"):
+        with self.counters.stage("monitor"):
             self.monitor.published(outboxes)
-        for outbox in outboxes.values():
-            for record in outbox:
-                if record.topic == self._settings.scores_topic:
-                    self.stats.scores += 1
-                else:
-                    self.stats.dead_letters += 1
 
     def _keep_time_moving(self) -> None:
         """Write a heartbeat on partitions that wait for clicks which may never come (T6)."""
@@ -435,18 +409,7 @@ class Engine:
         if self._heartbeats is not None:
             self._heartbeats.close()
         self._store.close()
-        stats = self.stats
-        log.info(
-            "stopped",
-            records=stats.records,
-            scores=stats.scores,
-            dead_letters=stats.dead_letters,
-            steps=stats.steps,
-            transactions=stats.transactions,
-            recoveries=stats.recoveries,
-            seconds={name: round(value, 3) for name, value in stats.seconds.items()},
-            cpu_seconds={name: round(value, 3) for name, value in stats.cpu_seconds.items()},
-        )
+        log.info("stopped", **self.counters.summary())
 
 
 def _parsed(record: Record, max_bytes: int) -> Click | Heartbeat | InvalidRecordError:

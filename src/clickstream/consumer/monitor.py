@@ -1,4 +1,4 @@
-"""What a running consumer tells of itself: work done, quality of the models, drift.
+"""What a running consumer tells of its models: their quality in the stream, and drift.
 
 It is this process's view since its start: each score counts once, when the transaction of the step that made
 it is known to be committed. A restart begins anew, and quality with another bundle; what other processes
@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
-from typing import Protocol
 
 from clickstream.consumer.observer import Observed, Observer, observed
 from clickstream.consumer.store import OutboxRecord
@@ -30,17 +29,6 @@ _bundle = attrgetter("models.bundle")
 _last_click_at = attrgetter("last_click_at")
 
 
-class Counters(Protocol):
-    """Work done since the start."""
-
-    records: int
-    scores: int
-    dead_letters: int
-    steps: int
-    transactions: int
-    recoveries: int
-
-
 class Monitor:
     """Fed by the engine after each transaction, asked by a scrape on another thread.
 
@@ -49,8 +37,7 @@ class Monitor:
     partitions come in pieces one after the other, and a change within it can be missed or found twice.
     """
 
-    def __init__(self, counters: Counters, scores_topic: str, bundle: str) -> None:
-        self._counters = counters
+    def __init__(self, scores_topic: str, bundle: str) -> None:
         self._topic = scores_topic
         self._bundle = bundle
         self._observer = Observer(WINDOW)
@@ -70,13 +57,6 @@ class Monitor:
 
     def samples(self) -> Iterator[Sample]:
         """All that is known now."""
-        counters = self._counters
-        yield Sample("clickstream_records_total", counters.records)
-        yield Sample("clickstream_scores_total", counters.scores)
-        yield Sample("clickstream_dead_letters_total", counters.dead_letters)
-        yield Sample("clickstream_steps_total", counters.steps)
-        yield Sample("clickstream_transactions_total", counters.transactions)
-        yield Sample("clickstream_recoveries_total", counters.recoveries)
         with self._lock:
             bundle, alarms = self._bundle, dict(self._observer.alarms)
             since_start, recent = self._observer.since_start(), self._observer.recent()

@@ -7,6 +7,7 @@ scores topic see the same. A score is decoded as far as is needed here, a third 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from operator import attrgetter
 
 import msgspec
@@ -85,8 +86,9 @@ def judged(score: Observed) -> Judged | None:
 
 def features(scores: Sequence[Observed]) -> Floats:
     """What is watched of each session, shape (n, len(FEATURES))."""
-    table = np.array([_watched(score.features) for score in scores], dtype=np.float64)
-    return table.reshape(len(scores), len(FEATURES))
+    watched = chain.from_iterable(_watched(score.features) for score in scores)
+    values = np.fromiter(watched, np.float64, len(scores) * len(FEATURES))
+    return values.reshape(len(scores), len(FEATURES))
 
 
 class Observer:
@@ -119,9 +121,9 @@ class Observer:
         self.sessions += len(watched)
         alarms = self._features.add(watched)
         if len(table):
-            self._since_start.add(table)
+            log_losses, errors = found = losses(table)
+            self._since_start.add(table, found)
             self._rolling.add(table)
-            log_losses, errors = losses(table)
             alarms += self._errors.add(np.column_stack((log_losses[:, 0], errors[:, 0])))
         for alarm in alarms:
             self._alarms[alarm.feature] += 1

@@ -18,6 +18,7 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import dataclass, field
+from typing import Literal
 
 import msgspec
 
@@ -34,6 +35,8 @@ from clickstream.models.bundle import Bundle
 from clickstream.models.online import OnlineModels
 
 log = logger("recovery")
+
+Case = Literal["clean", "ahead", "behind", "new", "rebuild"]
 
 _START_OVER = "To start over on purpose: `clickstream consume --restart-from earliest` (scores are repeated)."
 
@@ -58,6 +61,7 @@ class Claim:
 
     `applied` is the next record to process and `stored` what Redis has as applied. Records before
     `publish_from` are processed without publishing, windows they close before `learn_from` without learning.
+    `republished` counts the records of a former owner's outbox that the claim published.
     """
 
     partition: int
@@ -69,7 +73,8 @@ class Claim:
     committed: int
     publish_from: int
     learn_from: int
-    case: str
+    case: Case
+    republished: int = 0
     read_at: float = field(default_factory=time.monotonic)
 
     @property
@@ -150,7 +155,9 @@ class Recovery:
             case=claim.case,
             applied=found.meta.applied,
             committed=committed.offset if committed else None,
+            goes_on_at=claim.applied,
             open_sessions=claim.logic.open_sessions,
+            former_owner=found.meta.transactional_id or None,
         )
         return claim
 
@@ -245,8 +252,9 @@ class Recovery:
         failpoint("after_republish")
         self._store.trim(p, claim.token, claim.applied)
         claim.committed = claim.publish_from = claim.applied
+        claim.republished = len(left)
         if left:
-            log.info("published a former owner's outbox", partition=p, records=len(left))
+            log.info("published a former owner's outbox", partition=p, records=len(left), to=claim.applied)
 
     def _rebuild(
         self,
@@ -258,7 +266,7 @@ class Recovery:
         begin: int,
     ) -> Claim:
         if found.meta.applied is not None or not found.whole:
-            log.warning("state is incomplete, rebuilding", partition=partition)
+            log.warning("state is incomplete, rebuilding", partition=partition, applied=found.meta.applied)
         self._store.wipe(partition, token)
         failpoint("after_wipe")
         start, newest, partial_before = begin, NOTHING_SEEN, -1

@@ -100,6 +100,11 @@ class Store:
             for name in ("claim", "load", "commit", "trim", "wipe")
         )
 
+    @property
+    def round_trips(self) -> int:
+        """Scripts run so far."""
+        return sum(one.runs for one in (self._claim, self._load, self._commit, self._trim, self._wipe))
+
     def keys(self, partition: int) -> tuple[str, str, str, str, str]:
         """meta, sessions, due, outbox, online."""
         base = f"{self._prefix}{{{self._settings.clicks_topic}:{partition}}}:"

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.kafka import Admin
+from clickstream.infra.metrics import Sample
 from clickstream.infra.redis import connect, translated
 from clickstream.infra.settings import Settings
 
@@ -71,6 +72,10 @@ class Health:
         if not self.alive().good:
             reasons.append(f"its loop has not turned for {self._clock() - self._turned_at:.0f} s")
         return Report(not reasons, {"reasons": reasons, **self._details})
+
+    def samples(self) -> Iterator[Sample]:
+        """Ready by the loop's own word: a scrape must not wait for a server that is away."""
+        yield Sample("clickstream_ready", self.alive().good and not self._reasons)
 
     def close(self) -> None:
         """Drop the connections to the servers."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import kafka
 from kafka import errors as kafka_errors
-from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, MemberToRemove
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, MemberToRemove, OffsetSpec
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.partitioner import murmur2
 from kafka.structs import ConsumerGroupMetadata, MemberState, OffsetAndMetadata, TopicPartition
@@ -83,6 +83,27 @@ class Topic(NamedTuple):
     name: str
     id: str
     partitions: int
+
+
+class LogEnd(NamedTuple):
+    """The offset after the last record of a partition, and the largest timestamp; None where it is empty."""
+
+    offset: int
+    newest: int | None
+
+
+class Member(NamedTuple):
+    """A consumer in a group: its stable name, or the id that the broker gave it, and what it was assigned."""
+
+    name: str
+    partitions: tuple[int, ...]
+
+
+class GroupState(NamedTuple):
+    """A consumer group by the word of its coordinator: "Stable", "Empty", "PreparingRebalance", "Dead" …"""
+
+    state: str
+    members: tuple[Member, ...]
 
 
 def partition_for(key: bytes, partitions: int) -> int:
@@ -457,12 +478,19 @@ class GroupConsumer:
 
     def lag(self, partition: int) -> int | None:
         """Records not yet delivered, by the last fetch; None before the first."""
-        tp = self._tp(partition)
+        end = self.end(partition)
         try:
-            high = self._consumer.highwater(tp)
-            return None if high is None else int(high - self._consumer.position(tp, timeout_ms=100))
+            position = self._consumer.position(self._tp(partition), timeout_ms=100)
         except (kafka_errors.KafkaError, AssertionError):
             return None
+        return None if end is None else int(end - position)
+
+    def end(self, partition: int) -> int | None:
+        """The offset after the last record, by the last fetch; None before the first."""
+        with suppress(kafka_errors.KafkaError, AssertionError):
+            found: int | None = self._consumer.highwater(self._tp(partition))
+            return found
+        return None
 
     def close(self, leave: bool = True) -> None:
         """Leave the group at once, a static member too, so that others need not wait for its timeout.
@@ -637,6 +665,32 @@ class Admin:
             return 0
         return len(described[group].get("members") or [])
 
+    def group_state(self, group: str, topic: str) -> GroupState:
+        """Who is in the group, and which partitions of `topic` each has; "Dead" when it does not exist."""
+        try:
+            found = self._ask(f"describing group {group}", lambda: self._client.describe_groups([group]))
+        except MissingError:
+            return GroupState("Dead", ())
+        return GroupState(
+            str(found[group]["group_state"]),
+            tuple(_member(one, topic) for one in found[group].get("members") or []),
+        )
+
+    def log_ends(self, topic: Topic) -> dict[int, LogEnd]:
+        """Of each partition."""
+        tps = [TopicPartition(topic.name, partition) for partition in range(topic.partitions)]
+        with translated(f"reading the offsets of {topic.name}", self._settings):
+            ends, newest = (
+                self._client.list_partition_offsets(
+                    dict.fromkeys(tps, spec), timeout_ms=self._settings.patience
+                )
+                for spec in (OffsetSpec.LATEST, OffsetSpec.MAX_TIMESTAMP)
+            )
+        return {
+            tp.partition: LogEnd(ends[tp].offset, newest[tp].timestamp if newest[tp].offset >= 0 else None)
+            for tp in tps
+        }
+
     def group_offsets(self, group: str, topic: str) -> dict[int, Committed]:
         """Committed offsets of a group by partition."""
         found = self._ask(
@@ -679,3 +733,13 @@ class Admin:
         return {
             name: str(entry["value"] if isinstance(entry, dict) else entry) for name, entry in entries.items()
         }
+
+
+def _member(described: Mapping[str, Any], topic: str) -> Member:
+    # Empty bytes while the group is rebalancing.
+    assignment = described.get("member_assignment") or {}
+    topics = assignment.get("assigned_partitions", ()) if isinstance(assignment, dict) else ()
+    partitions = (p for one in topics if one["topic"] == topic for p in one["partitions"])
+    return Member(
+        described.get("group_instance_id") or str(described["member_id"]), tuple(sorted(partitions))
+    )

@@ -1,4 +1,7 @@
-"""Logs: readable on a terminal, JSON lines elsewhere; always on standard error."""
+"""Logs: readable on a terminal, JSON lines elsewhere; always on standard error.
+
+A line says what happened and where (partition, offsets, owner), never what a click holds.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,11 @@ def configure(settings: Settings) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def on_every_line(**values: str) -> None:
+    """Say `values` on each further line of this thread."""
+    structlog.contextvars.bind_contextvars(**values)
 
 
 def logger(name: str) -> Any:

@@ -1,25 +1,43 @@
 """Metrics for Prometheus: every name once, with its meaning and what to do about it.
 
-Values are computed when they are asked for. No label grows with the data: scorers, windows and watched
-features are fixed lists, and of bundles only the one in use is shown.
+Values are computed when they are asked for. No label grows with the data: the values of each are a fixed
+list, and of bundles only the one in use is shown.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
+from itertools import accumulate
 from typing import Literal, NamedTuple
-
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 Name = Literal[
     "clickstream_records_total",
+    "clickstream_clicks_total",
+    "clickstream_heartbeats_total",
+    "clickstream_sessions_closed_total",
+    "clickstream_late_total",
+    "clickstream_duplicates_total",
+    "clickstream_missing_total",
     "clickstream_scores_total",
     "clickstream_dead_letters_total",
+    "clickstream_close_to_score_seconds",
+    "clickstream_open_sessions",
+    "clickstream_lag_records",
+    "clickstream_watermark_lag_seconds",
+    "clickstream_partitions",
+    "clickstream_ready",
     "clickstream_steps_total",
+    "clickstream_stage_seconds_total",
+    "clickstream_stage_runs_total",
+    "clickstream_redis_round_trips_total",
     "clickstream_transactions_total",
+    "clickstream_transaction_failures_total",
     "clickstream_recoveries_total",
+    "clickstream_fenced_total",
+    "clickstream_claims_total",
+    "clickstream_republished_total",
+    "clickstream_suppressed_total",
     "clickstream_bundle_info",
     "clickstream_model_sessions",
     "clickstream_model_log_loss",
@@ -31,13 +49,18 @@ Name = Literal[
 
 
 class Definition(NamedTuple):
-    """What a name stands for. A name in `_total` is a counter since the start of the process."""
+    """What a name stands for.
+
+    A name in `_total` is a counter since the start of the process, one with `buckets` (upper bounds) a
+    histogram, any other a gauge.
+    """
 
     name: Name
     unit: str
     labels: tuple[str, ...]
     meaning: str
     action: str
+    buckets: tuple[float, ...] = ()
 
 
 DEFINITIONS = (
@@ -49,6 +72,48 @@ DEFINITIONS = (
         "Stands still while clicks come: look at the log of the consumer.",
     ),
     Definition(
+        "clickstream_clicks_total",
+        "clicks",
+        (),
+        "Clicks among these records; those that came late or twice are in it.",
+        "Stands still in the shop's open hours: the shop, or its way to Kafka, is down.",
+    ),
+    Definition(
+        "clickstream_heartbeats_total",
+        "heartbeats",
+        (),
+        "Heartbeats among these records.",
+        "Nothing; many of them and few clicks: the partitions are idle.",
+    ),
+    Definition(
+        "clickstream_sessions_closed_total",
+        "sessions",
+        ("closed_by",),
+        "Windows closed, by what closed them; those of a replay that publishes nothing are not in it.",
+        "`limit` rises: sessions are cut, by robots or a crowd; see max_clicks and max_open_sessions.",
+    ),
+    Definition(
+        "clickstream_late_total",
+        "clicks",
+        (),
+        "Late clicks counted into windows, when these closed; dead letters of reason `late` are not in it.",
+        "A rising share of the clicks: senders are slow; a larger allowed_lateness takes more in order.",
+    ),
+    Definition(
+        "clickstream_duplicates_total",
+        "clicks",
+        (),
+        "Second copies of a click that were dropped, when their window closed.",
+        "Rises: a sender repeats; harmless to the scores.",
+    ),
+    Definition(
+        "clickstream_missing_total",
+        "clicks",
+        (),
+        "Orders that were never seen between the first and the last of a window, when it closed.",
+        "Rises: clicks are lost before they reach Kafka.",
+    ),
+    Definition(
         "clickstream_scores_total",
         "scores",
         (),
@@ -58,9 +123,53 @@ DEFINITIONS = (
     Definition(
         "clickstream_dead_letters_total",
         "records",
-        (),
+        ("reason",),
         "Records that could not be counted, committed to the dead letters.",
         "Rises: read the dead letters, each says why; the sender needs mending.",
+    ),
+    Definition(
+        "clickstream_close_to_score_seconds",
+        "seconds",
+        (),
+        "From reading the record that closed a session to its score being committed.",
+        "p99 above a second: the stage that takes the time is slow, often Kafka's transaction.",
+        (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+    ),
+    Definition(
+        "clickstream_open_sessions",
+        "sessions",
+        (),
+        "Sessions open on the partitions of this consumer.",
+        "Rises without end: event time stands still, or the shop is crowded; about 400 bytes of Redis each.",
+    ),
+    Definition(
+        "clickstream_lag_records",
+        "records",
+        (),
+        "Records in the log that are not applied yet, on the partitions of this consumer, by the last fetch.",
+        "Rises for long: more consumers, up to the number of partitions.",
+    ),
+    Definition(
+        "clickstream_watermark_lag_seconds",
+        "seconds",
+        (),
+        "Wall clock minus watermark, of the partition with open sessions that is furthest behind; in a replay"
+        " the age of its calendar. Absent without open sessions.",
+        "Grows as the clock does: event time stands still there, so nothing closes.",
+    ),
+    Definition(
+        "clickstream_partitions",
+        "partitions",
+        ("state",),
+        "Partitions of this consumer: served, replayed (nothing is published meanwhile), or refused.",
+        "Any refused: a person must decide, the log line `not served` says what.",
+    ),
+    Definition(
+        "clickstream_ready",
+        "1",
+        (),
+        "1 while nothing keeps the loop from results, by its own word; /readyz says what does.",
+        "0 for minutes: ask /readyz for the reasons.",
     ),
     Definition(
         "clickstream_steps_total",
@@ -70,6 +179,27 @@ DEFINITIONS = (
         "Nothing; records a step say how large a step is.",
     ),
     Definition(
+        "clickstream_stage_seconds_total",
+        "seconds",
+        ("stage",),
+        "Time of the loop by stage of a step; `publish` is the transaction, `poll` mostly waiting.",
+        "Says where a slow step spends its time.",
+    ),
+    Definition(
+        "clickstream_stage_runs_total",
+        "runs",
+        ("stage",),
+        "Runs of the stage; once a step, or once a step and partition.",
+        "Nothing; seconds a run say how long one takes.",
+    ),
+    Definition(
+        "clickstream_redis_round_trips_total",
+        "calls",
+        (),
+        "Scripts run in Redis.",
+        "Nothing; about three a step and partition are usual.",
+    ),
+    Definition(
         "clickstream_transactions_total",
         "transactions",
         (),
@@ -77,11 +207,46 @@ DEFINITIONS = (
         "Nothing; scores a transaction say what one is shared by.",
     ),
     Definition(
+        "clickstream_transaction_failures_total",
+        "transactions",
+        (),
+        "Transactions that are not known to be committed; each is followed by a recovery.",
+        "Rises again and again: the broker is away, or slower than `patience`.",
+    ),
+    Definition(
         "clickstream_recoveries_total",
         "recoveries",
         (),
         "Times that all partitions were dropped and recovered after a fault.",
         "Rises again and again: the log names the fault, mostly a server that is away.",
+    ),
+    Definition(
+        "clickstream_fenced_total",
+        "times",
+        ("by",),
+        "Times that work was refused because another owner has the partition or the name, by who refused it.",
+        "Rises again and again: two processes with one --instance, or pauses beyond session_timeout.",
+    ),
+    Definition(
+        "clickstream_claims_total",
+        "claims",
+        ("case",),
+        "Partitions claimed, by what recovery found.",
+        "`behind` or `rebuild` without a known loss of Redis: look at its persistence and eviction.",
+    ),
+    Definition(
+        "clickstream_republished_total",
+        "records",
+        (),
+        "Scores and dead letters that an owner had left in the outbox, published by its successor.",
+        "Nothing; they follow a death between Redis and Kafka.",
+    ),
+    Definition(
+        "clickstream_suppressed_total",
+        "records",
+        (),
+        "Scores and dead letters made again in a replay and not published, as they were before.",
+        "Nothing; they follow a loss of state in Redis.",
     ),
     Definition(
         "clickstream_bundle_info",
@@ -137,41 +302,32 @@ DEFINITIONS = (
 )
 
 
+class Distribution:
+    """Values counted into the buckets of a definition; told by one thread, read by another."""
+
+    def __init__(self, name: Name) -> None:
+        (self._bounds,) = (one.buckets for one in DEFINITIONS if one.name == name)
+        self._counts = [0] * (len(self._bounds) + 1)
+        self._sum = 0.0
+
+    def add(self, value: float, times: int = 1) -> None:
+        """Count `value` so many times."""
+        self._counts[bisect_left(self._bounds, value)] += times
+        self._sum += value * times
+
+    def cumulated(self) -> tuple[list[tuple[str, float]], float]:
+        """(upper bound, values up to it) by bucket, and the sum, as the client library asks for them."""
+        bounds = [*map(str, self._bounds), "+Inf"]
+        return list(zip(bounds, accumulate(self._counts), strict=True)), self._sum
+
+
 class Sample(NamedTuple):
     """A value; `labels` in the order of the definition."""
 
     name: Name
-    value: float
+    value: float | Distribution
     labels: tuple[str, ...] = ()
 
 
 Source = Callable[[], Iterable[Sample]]
 """Gives samples when a scrape asks, on a thread of the server's."""
-
-
-def registry(sources: tuple[Source, ...]) -> CollectorRegistry:
-    """What the sources say, as the client library's own exposition asks for it."""
-    collected = CollectorRegistry()
-    collected.register(_Collector(sources))
-    return collected
-
-
-class _Collector(Collector):
-    def __init__(self, sources: tuple[Source, ...]) -> None:
-        self._sources = sources
-
-    def collect(self) -> Iterable[Metric]:
-        samples: dict[Name, list[Sample]] = {}
-        for source in self._sources:
-            for sample in source():
-                samples.setdefault(sample.name, []).append(sample)
-        for definition in DEFINITIONS:
-            found = samples.get(definition.name)
-            if not found:
-                continue
-            kind = CounterMetricFamily if definition.name.endswith("_total") else GaugeMetricFamily
-            meaning = f"{definition.meaning} [{definition.unit}]"
-            family = kind(definition.name, meaning, labels=definition.labels)
-            for sample in found:
-                family.add_metric(sample.labels, sample.value)
-            yield family

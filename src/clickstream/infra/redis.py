@@ -107,9 +107,11 @@ class Script:
         self._client = client
         self._source = source
         self._sha: str | None = None
+        self.runs = 0
 
     def __call__(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
         """Run it; raises the client's errors, to be called inside `translated`."""
+        self.runs += 1
         if self._sha is None:
             self._sha = self._client.script_load(self._source)
         try:

@@ -19,8 +19,9 @@ import orjson
 from prometheus_client import make_wsgi_app
 
 from clickstream.infra.errors import ConfigurationError
+from clickstream.infra.exposition import registry
 from clickstream.infra.health import Health, Report
-from clickstream.infra.metrics import Source, registry
+from clickstream.infra.metrics import Source
 
 _Answer = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -60,7 +61,7 @@ def served(
 
 
 def _routes(health: Health | None, sources: tuple[Source, ...]) -> _Answer:
-    metrics: _Answer = make_wsgi_app(registry(sources))
+    metrics: _Answer = make_wsgi_app(registry(sources if health is None else (*sources, health.samples)))
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]

@@ -10,6 +10,7 @@ the start is counted in bins of the forecast, and over the last sessions all is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -67,7 +68,8 @@ class Quality(NamedTuple):
 
 def rows(judged: Sequence[Judged]) -> Floats:
     """As a table, shape (n, 9): what `add` takes."""
-    return np.array(judged, dtype=np.float64).reshape(len(judged), len(Judged._fields))
+    values = np.fromiter(chain.from_iterable(judged), np.float64, len(judged) * len(Judged._fields))
+    return values.reshape(len(judged), len(Judged._fields))
 
 
 def losses(table: Floats) -> tuple[Floats, Floats]:
@@ -91,17 +93,16 @@ class SinceStart:
         # Scorer, outcome, bin.
         self._counts = np.zeros((len(SCORERS), 2, BINS), dtype=np.int64)
 
-    def add(self, table: Floats) -> None:
-        """Count the sessions of a table of `rows`."""
-        log_losses, errors = losses(table)
+    def add(self, table: Floats, found: tuple[Floats, Floats] | None = None) -> None:
+        """Count the sessions of a table of `rows`; `found`: their `losses`, where they are known."""
+        log_losses, errors = found or losses(table)
         self._sessions += len(table)
         self._same += table[:, _SAME].sum()
         self._log_loss += log_losses.sum(axis=0)
         self._error += errors.sum(axis=0)
         outcomes = table[:, _CONVERTED].astype(np.intp)
         places = np.minimum((table[:, _CONVERSIONS] * BINS).astype(np.intp), BINS - 1)
-        for scorer, counts in enumerate(self._counts):
-            np.add.at(counts, (outcomes, places[:, scorer]), 1)
+        np.add.at(self._counts, (np.arange(len(SCORERS)), outcomes[:, None], places), 1)
 
     def quality(self) -> Quality | None:
         """None before the first session."""

@@ -77,5 +77,6 @@ def consume(
     # of them for cycles every 700 costs a tenth of the time.
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
-    with served(settings.metrics_host, settings.metrics_port, engine.monitor.samples, health=engine.health):
+    sources = (engine.counters.samples, engine.monitor.samples)
+    with served(settings.metrics_host, settings.metrics_port, *sources, health=engine.health):
         engine.run()

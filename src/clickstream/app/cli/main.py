@@ -37,6 +37,7 @@ _COMMANDS = (
     ("models watch", None, "watch:watch"),
     ("replay", "Run it", "replay:replay"),
     ("consume", "Run it", "consume:consume"),
+    ("top", "Run it", "top:top"),
     ("drain", "Run it", "drain:drain"),
     ("chaos", "See it work", "chaos:chaos"),
     ("doctor", "Run it", "doctor:doctor"),

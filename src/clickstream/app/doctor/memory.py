@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from functools import partial
 from typing import Any
 
-import msgspec
-
 from clickstream.app.doctor.check import Check, failed
-from clickstream.consumer.recovery import Note, describe_settings
+from clickstream.consumer.recovery import describe_settings, read_note
 from clickstream.consumer.store import Meta, Store
 from clickstream.infra.errors import ConfigurationError, RefusedError
 from clickstream.infra.kafka import Committed, Topic
@@ -157,7 +155,7 @@ def _partition(
 ) -> Iterator[Check]:
     where = f"partition {partition}"
     now = describe_settings(settings)
-    note = _note(committed)
+    note = read_note(committed)
     open_, before, partitions = meta.open_sessions, meta.settings, meta.partitions
     if meta.applied is None and note is not None:
         open_, before, partitions = note.open, note.settings, note.partitions
@@ -199,14 +197,6 @@ def _partition(
             if lost
             else "Lengthen the retention of the clicks topic, or shorten CLICKSTREAM_REBUILD_HORIZON.",
         )
-
-
-def _note(committed: Committed | None) -> Note | None:
-    if committed is None or not committed.metadata:
-        return None
-    with suppress(msgspec.DecodeError):
-        return msgspec.json.decode(committed.metadata, type=Note)
-    return None
 
 
 def _changes(before: str, now: str) -> str:

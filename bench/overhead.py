@@ -1,0 +1,165 @@
+"""What metrics and logs cost a consumer: CPU a click with them and without, in turns, in one process.
+
+Of two steps one has all of them and the other none, in an order drawn by chance, over one backlog: what else
+the machine does strikes both alike. A step is taken to cost so much a record, so much a score, and so much a
+record for being told of. Prints, asserts nothing.
+
+python bench/overhead.py                    76,000 sessions
+python bench/overhead.py --sessions 20000   fewer
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import structlog
+from engine import console, preloaded, prepared
+from prometheus_client import generate_latest
+from rich.table import Table
+
+from clickstream.consumer.engine import Engine
+from clickstream.infra.embedded import embedded_servers
+from clickstream.infra.exposition import registry
+from clickstream.infra.logs import configure
+from clickstream.infra.settings import Settings, load_settings
+from clickstream.models.bundle import load_bundle
+
+_SCRAPE_EVERY_S = 15.0
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    words.add_argument("--sessions", type=int, default=76_000, help="6.9 clicks each")
+    words.add_argument("--max-poll-records", type=int, default=2_000)
+    asked = words.parse_args()
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        embedded_servers(load_settings().home, data=Path(folder), notify=console.print) as servers,
+    ):
+        settings = load_settings(
+            kafka_bootstrap=servers.bootstrap,
+            redis_url=servers.url,
+            max_poll_records=asked.max_poll_records,
+            idle_after="0",
+            log_format="json",
+        )
+        prepared(settings)
+        records = preloaded(settings, asked.sessions)
+        configure(settings)
+        engine = InTurns(settings, records)
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
+        engine.run()
+        _show(engine)
+
+
+class _Silent:
+    """In the place of counters and monitor: takes everything, tells nothing."""
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:  # noqa: ARG002
+        yield
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        yield
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None
+
+
+class InTurns(Engine):
+    """An engine of which half of the turns neither count nor watch.
+
+    `spent` holds (told, records, scores, CPU seconds of the loop's thread) of each turn with records;
+    `all_threads` the CPU seconds of the process in all of these.
+    """
+
+    def __init__(self, settings: Settings, records: int) -> None:
+        super().__init__(settings, load_bundle(settings))
+        self.spent: list[tuple[bool, int, int, float]] = []
+        self.all_threads = 0.0
+        self.seen: Any = self.counters
+        self._watching: Any = self.monitor
+        self._left = records
+        self._chance = np.random.default_rng(1)
+        self._turns = [True]
+
+    def _turn(self) -> bool:
+        silent: Any = _Silent()
+        told = self._turns[-1]
+        self.counters = self.seen if told else silent
+        self.monitor = self._watching if told else silent
+        before, began, all_began = self._applied(), time.thread_time(), time.process_time()
+        done = super()._turn()
+        if told:
+            self.seen.look(self._claims, 0)
+        used, records = time.thread_time() - began, self._applied() - before
+        self._left -= records
+        if records and before:
+            scores = sum(len(claim.logic.closed) for claim in self._claims.values())
+            self.spent.append((told, records, scores, used))
+            self.all_threads += time.process_time() - all_began
+            self._turns.pop()
+            if not self._turns:
+                first = bool(self._chance.integers(2))
+                self._turns = [first, not first]
+        if self._left <= 0:
+            self.counters, self.monitor = self.seen, self._watching
+            self.stop()
+        return done
+
+    def _applied(self) -> int:
+        return sum(claim.applied for claim in self._claims.values())
+
+    def scrape_seconds(self) -> float:
+        """CPU of one scrape, the median of some."""
+        told = registry((self.seen.samples, self._watching.samples, self.health.samples))
+        times = []
+        for _ in range(50):
+            began = time.thread_time()
+            generate_latest(told)
+            times.append(time.thread_time() - began)
+        return float(np.median(times))
+
+
+def _show(engine: InTurns) -> None:
+    structlog.reset_defaults()
+    turns = np.array(engine.spent, dtype=np.float64)
+    told, records, _, used = turns.T
+    drawn = np.random.default_rng(1).integers(0, len(turns), (2_000, len(turns)))
+    low, high = np.percentile([_cost(turns[rows]) for rows in drawn], (2.5, 97.5))
+    cost = _cost(turns)
+    loop = used[told == 0].sum() / records[told == 0].sum() * 1e6
+    whole = engine.all_threads / records.sum() * 1e6 - cost / 2
+    scrape = engine.scrape_seconds()
+    table = Table(title="metrics and logs: CPU", title_justify="left")
+    table.add_column("")
+    table.add_column("", justify="right")
+    table.add_row("turns with / without", f"{int(told.sum())} / {int((told == 0).sum())}")
+    table.add_row("a record without, loop's thread / all threads", f"{loop:.1f} / {whole:.1f} µs")
+    table.add_row("metrics and logs, a record", f"{cost:.2f} µs (95 %: {low:.2f} to {high:.2f})")
+    table.add_row("of the loop's thread", f"{cost / loop:.1%} (95 %: {low / loop:.1%} to {high / loop:.1%})")
+    table.add_row("of all threads", f"{cost / whole:.1%} (95 %: {low / whole:.1%} to {high / whole:.1%})")
+    table.add_row("one scrape", f"{scrape * 1e3:.1f} ms")
+    table.add_row(f"one each {_SCRAPE_EVERY_S:.0f} s", f"{scrape / _SCRAPE_EVERY_S:.2%} of a core")
+    console.print(table)
+
+
+def _cost(turns: np.ndarray) -> float:
+    """Microseconds a record for being told of, by least squares over turns."""
+    told, records, scores, used = turns.T
+    fitted, *_ = np.linalg.lstsq(np.column_stack((records, scores, told * records)), used, rcond=None)
+    return float(fitted[2]) * 1e6
+
+
+if __name__ == "__main__":
+    main()

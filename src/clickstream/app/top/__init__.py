@@ -1,0 +1,1 @@
+"""A running group as it is seen from outside: from Kafka, and from the consumers' metrics."""

@@ -1,0 +1,223 @@
+"""What a consumer counts of its own work: a few additions a step, none a click.
+
+Counted by the loop's thread, read by scrapes on others. So every label is there from the start, no table
+changes its size, and what belongs together is replaced as one value. A step that is discarded is not counted:
+it comes again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, NamedTuple, get_args
+
+import msgspec
+
+from clickstream.consumer.partition import NOTHING_SEEN, ClosedBy, Reason
+from clickstream.consumer.recovery import Case, Claim
+from clickstream.consumer.scoring import Window
+from clickstream.consumer.store import LostError, OutboxRecord, Store
+from clickstream.infra.errors import ClickstreamError, FencedError
+from clickstream.infra.kafka import GroupConsumer, Record
+from clickstream.infra.metrics import Distribution, Sample
+
+Stage = Literal[
+    "poll", "recover", "parse", "load", "advance", "score", "commit", "publish", "trim", "monitor"
+]
+
+_LOOK_EVERY_S = 1.0
+
+
+class Taken(NamedTuple):
+    """Records of one partition that a step took, and what they are."""
+
+    records: Sequence[Record]
+    clicks: int
+    heartbeats: int
+
+
+class Held(NamedTuple):
+    """The partitions of this consumer, as they were a moment ago; `watermark` of the one furthest behind."""
+
+    served: int = 0
+    replayed: int = 0
+    refused: int = 0
+    open_sessions: int = 0
+    lag: int = 0
+    watermark: int | None = None
+
+
+class _Letter(msgspec.Struct, gc=False):
+    reason: str
+
+
+_letter = msgspec.json.Decoder(_Letter).decode
+
+
+class Counters:
+    """Work done since the start, and where the time went.
+
+    Attributes:
+        seconds, cpu_seconds: by stage, of the wall clock and of this thread's CPU.
+        held: the partitions, as of the last `look`.
+    """
+
+    def __init__(self, store: Store, consumer: GroupConsumer) -> None:
+        self._store = store
+        self._consumer = consumer
+        self._looked_at = float("-inf")
+        self.held = Held()
+        self.records = self.clicks = self.heartbeats = self.scores = self.suppressed = self.republished = 0
+        self.steps = self.transactions = self.failures = self.recoveries = 0
+        self.late = self.duplicates = self.missing = 0
+        self.closed: dict[ClosedBy, int] = dict.fromkeys(get_args(ClosedBy), 0)
+        self.refused: dict[str, int] = dict.fromkeys(get_args(Reason), 0)
+        self.claims: dict[Case, int] = dict.fromkeys(get_args(Case), 0)
+        self.fenced = {"redis": 0, "kafka": 0}
+        self.seconds: dict[Stage, float] = dict.fromkeys(get_args(Stage), 0.0)
+        self.cpu_seconds = dict(self.seconds)
+        self.runs: dict[Stage, int] = dict.fromkeys(get_args(Stage), 0)
+        self.close_to_score = Distribution("clickstream_close_to_score_seconds")
+
+    @contextmanager
+    def stage(self, name: Stage) -> Iterator[None]:
+        """Count the time spent inside to `name`."""
+        start, cpu_start = time.perf_counter(), time.thread_time()
+        try:
+            yield
+        finally:
+            self.cpu_seconds[name] += time.thread_time() - cpu_start
+            self.seconds[name] += time.perf_counter() - start
+            self.runs[name] += 1
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """The stage `publish`: one transaction, counted by how it ended."""
+        with self.stage("publish"):
+            try:
+                yield
+            except ClickstreamError:
+                self.failures += 1
+                raise
+        self.transactions += 1
+
+    def stepped(
+        self, taken: Mapping[int, Taken], claims: Mapping[int, Claim], windows: Iterable[Window]
+    ) -> None:
+        """A step is in Redis."""
+        self.steps += 1
+        for partition, part in taken.items():
+            self.records += len(part.records)
+            self.clicks += part.clicks
+            self.heartbeats += part.heartbeats
+            claim = claims[partition]
+            self.suppressed += sum(one.offset < claim.publish_from for one in claim.logic.refused)
+        for window in windows:
+            if not window.publish:
+                self.suppressed += 1
+                continue
+            session = window.closed.session
+            self.closed[window.closed.closed_by] += 1
+            self.late += session.late
+            self.duplicates += session.duplicates
+            self.missing += session.missing
+
+    def published(
+        self, outboxes: Mapping[int, Sequence[OutboxRecord]], scores_topic: str, read_at: float
+    ) -> None:
+        """A transaction with these records is committed; the last poll returned at `read_at`."""
+        scores = 0
+        for record in (record for outbox in outboxes.values() for record in outbox):
+            if record.topic == scores_topic:
+                scores += 1
+            else:
+                self.refused[_letter(record.value).reason] += 1
+        self.scores += scores
+        if scores:
+            self.close_to_score.add(time.monotonic() - read_at, scores)
+
+    def claimed(self, claim: Claim) -> None:
+        """A partition was recovered."""
+        self.claims[claim.case] += 1
+        self.republished += claim.republished
+
+    def failed(self, error: ClickstreamError) -> None:
+        """The loop met an error; all partitions are dropped."""
+        self.held = Held()
+        self.recoveries += error.retriable
+        if isinstance(error, LostError):
+            self.fenced["redis"] += 1
+        elif isinstance(error, FencedError):
+            self.fenced["kafka"] += 1
+
+    def look(self, claims: Mapping[int, Claim], refused: int) -> None:
+        """Look at the partitions, once a second and where their number changed.
+
+        On the loop's thread: the Kafka consumer belongs to it.
+        """
+        now = time.monotonic()
+        held = self.held
+        if now - self._looked_at < _LOOK_EVERY_S and len(claims) == held.served + held.replayed:
+            return
+        self._looked_at = now
+        replayed = open_sessions = lag = 0
+        watermark: int | None = None
+        for claim in claims.values():
+            logic = claim.logic
+            replayed += claim.replaying
+            open_sessions += logic.open_sessions
+            end = self._consumer.end(claim.partition)
+            lag += 0 if end is None else max(end - claim.applied, 0)
+            if logic.open_sessions and logic.newest != NOTHING_SEEN:
+                watermark = logic.watermark if watermark is None else min(watermark, logic.watermark)
+        self.held = Held(len(claims) - replayed, replayed, refused, open_sessions, lag, watermark)
+
+    def samples(self) -> Iterator[Sample]:
+        """All that is known now."""
+        held = self.held
+        yield Sample("clickstream_records_total", self.records)
+        yield Sample("clickstream_clicks_total", self.clicks)
+        yield Sample("clickstream_heartbeats_total", self.heartbeats)
+        yield Sample("clickstream_late_total", self.late)
+        yield Sample("clickstream_duplicates_total", self.duplicates)
+        yield Sample("clickstream_missing_total", self.missing)
+        yield Sample("clickstream_scores_total", self.scores)
+        yield Sample("clickstream_close_to_score_seconds", self.close_to_score)
+        yield Sample("clickstream_open_sessions", held.open_sessions)
+        yield Sample("clickstream_lag_records", held.lag)
+        if held.watermark is not None:
+            yield Sample("clickstream_watermark_lag_seconds", time.time() - held.watermark / 1000)
+        yield Sample("clickstream_steps_total", self.steps)
+        yield Sample("clickstream_redis_round_trips_total", self._store.round_trips)
+        yield Sample("clickstream_transactions_total", self.transactions)
+        yield Sample("clickstream_transaction_failures_total", self.failures)
+        yield Sample("clickstream_recoveries_total", self.recoveries)
+        yield Sample("clickstream_republished_total", self.republished)
+        yield Sample("clickstream_suppressed_total", self.suppressed)
+        for state in ("served", "replayed", "refused"):
+            yield Sample("clickstream_partitions", getattr(held, state), (state,))
+        for closed_by, count in self.closed.items():
+            yield Sample("clickstream_sessions_closed_total", count, (closed_by,))
+        for reason, count in self.refused.items():
+            yield Sample("clickstream_dead_letters_total", count, (reason,))
+        for case, count in self.claims.items():
+            yield Sample("clickstream_claims_total", count, (case,))
+        for by, count in self.fenced.items():
+            yield Sample("clickstream_fenced_total", count, (by,))
+        for stage, runs in self.runs.items():
+            yield Sample("clickstream_stage_seconds_total", self.seconds[stage], (stage,))
+            yield Sample("clickstream_stage_runs_total", runs, (stage,))
+
+    def summary(self) -> dict[str, Any]:
+        """For the last line of the log."""
+        return {
+            "records": self.records,
+            "scores": self.scores,
+            "dead_letters": sum(self.refused.values()),
+            "steps": self.steps,
+            "transactions": self.transactions,
+            "recoveries": self.recoveries,
+            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+            "cpu_seconds": {name: round(value, 3) for name, value in self.cpu_seconds.items()},
+        }

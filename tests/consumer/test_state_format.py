@@ -1,0 +1,101 @@
+"""State of another version is read or refused, never misread; a format changes with its number only."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+import pytest
+from factory import session, step
+
+from clickstream.consumer import recovery
+from clickstream.consumer.partition import NOTHING_SEEN, Crumb, Open, Partition, Pending, Rules
+from clickstream.consumer.recovery import (
+    Recovery,
+    SettingsChangedError,
+    describe_settings,
+    note_text,
+    read_note,
+)
+from clickstream.consumer.store import STATE_VERSION, _meta, decode, encode, meta_fields
+from clickstream.features.session import FOLD_VERSION
+from clickstream.infra.errors import RefusedError
+from clickstream.infra.kafka import Committed, Topic
+from clickstream.infra.settings import Settings
+
+# What version 1 of the state and of the fold wrote of `kept()`. A difference means that state in Redis would
+# be misread: raise STATE_VERSION (other bytes for the same session) or FOLD_VERSION (another session of the
+# same clicks), then renew this.
+VERSION_1 = (
+    "019299cd03e899cd07d003a3413133a473616c65cb40290000000000000104c2c000079c0291a341313381a874726f75"
+    "7365727302cb4043000000000000cb0000000000000000cb4043000000000000cb404300000000000002010099cd03e8"
+    "01a3413133a874726f7573657273cb40430000000000000101c2c099cd03e801a3413133a874726f7573657273cb4043"
+    "0000000000000101c2c0920103900101919399cd232804a3413133a874726f7573657273cb40430000000000000101c3"
+    "a973796e7468657469630801"
+)
+
+
+def kept() -> Open:
+    """An open session: a window of three clicks, one of them late, and a click that waits, twice."""
+    window = session(step(1_000, 1), step(2_000, 3, category="sale", price=12.5, page=4))
+    window.add_late(step(1_500, 2), 7)
+    window.duplicates = 1
+    return Open(window, [Pending(step(9_000, 4, end=True, time_source="synthetic"), 8, 1)])
+
+
+def test_a_session_is_read_back_as_it_was_written() -> None:
+    assert decode(encode(kept())) == kept()
+
+
+def test_what_version_1_wrote_is_read_and_still_written_so() -> None:
+    assert (STATE_VERSION, FOLD_VERSION) == (1, 1)
+    assert encode(kept()).hex() == VERSION_1
+    assert decode(bytes.fromhex(VERSION_1)) == kept()
+
+
+@pytest.mark.parametrize("version", [0, STATE_VERSION + 1, 255])
+def test_a_session_of_another_format_is_refused_with_the_way_out(version: int) -> None:
+    state = bytes((version,)) + encode(kept())[1:]
+    with pytest.raises(RefusedError, match=rf"this program reads {STATE_VERSION}") as caught:
+        decode(state)
+    assert "clickstream drain" in caught.value.remedy
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2, 40, -1])
+def test_a_damaged_session_is_refused(cut: int) -> None:
+    with pytest.raises(RefusedError):
+        decode(encode(kept())[:cut])
+
+
+def test_a_partition_of_another_format_is_refused() -> None:
+    logic = Partition(Rules(), 5_000, 3, [Crumb(1, NOTHING_SEEN)])
+    written = {name: str(value) for name, value in meta_fields(logic, "gap=1", 8).items()}
+    assert _meta(written).open_sessions == 3
+    with pytest.raises(RefusedError, match=f"format {STATE_VERSION + 1}") as caught:
+        _meta(written | {"version": str(STATE_VERSION + 1)})
+    assert "clickstream drain" in caught.value.remedy
+
+
+def test_open_sessions_of_another_fold_are_refused_and_none_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings()
+    before = describe_settings(settings)
+    monkeypatch.setattr(recovery, "FOLD_VERSION", FOLD_VERSION + 1)
+    nothing = cast(Any, None)
+    mine = Recovery(settings, Topic("clicks", "id", 8), nothing, nothing, nothing, nothing)
+    mine._refuse_other_settings(0, before, 8, 0)
+    with pytest.raises(
+        SettingsChangedError, match=f"fold was {FOLD_VERSION} and is {FOLD_VERSION + 1}"
+    ) as caught:
+        mine._refuse_other_settings(0, before, 8, 3)
+    assert "clickstream drain" in caught.value.remedy
+
+
+def test_a_note_of_a_later_version_is_read_as_far_as_it_is_known_and_another_is_none() -> None:
+    text = note_text("gap=1", 8, 3, 5_000, Crumb(7, 1_000))
+    note = read_note(Committed(9, text))
+    assert note is not None
+    assert (note.open, note.newest, note.crumb) == (3, 5_000, (7, 1_000))
+    later = msgspec.json.encode(msgspec.json.decode(text) | {"more": 1}).decode()
+    assert read_note(Committed(9, later)) == note
+    for strange in ("", "{}", "[]", "a note of somebody else", '{"settings": 1}'):
+        assert read_note(Committed(9, strange)) is None

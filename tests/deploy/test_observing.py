@@ -1,0 +1,139 @@
+"""The dashboard and the alerts name metrics that there are, and each alert has its page."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import promql_parser
+import pytest
+import yaml
+from prometheus_client import ProcessCollector
+
+from clickstream.consumer.counters import Stage
+from clickstream.consumer.partition import ClosedBy, Reason
+from clickstream.consumer.recovery import Case
+from clickstream.infra.metrics import DEFINITIONS
+
+ROOT = Path(__file__).parents[2]
+ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
+MAKE = ROOT / "deploy" / "grafana" / "make.py"
+
+OURS = {
+    name: set(one.labels) | ({"le"} if one.buckets else set())
+    for one in DEFINITIONS
+    for name in ([f"{one.name}_{part}" for part in ("bucket", "sum", "count")] if one.buckets else [one.name])
+}
+PROCESS = {family.name for family in ProcessCollector(registry=None).collect()}
+# What Prometheus adds by itself.
+TARGET = {"instance", "job"}
+VALUES = {
+    "state": {"served", "replayed", "refused"},
+    "case": set(get_args(Case)),
+    "closed_by": set(get_args(ClosedBy)),
+    "reason": set(get_args(Reason)),
+    "stage": set(get_args(Stage)),
+    "scorer": {"batch", "online", "reference"},
+    "window": {"since_start", "rolling"},
+    "job": {"clickstream"},
+}
+
+
+def rules() -> list[dict[str, Any]]:
+    (group,) = yaml.safe_load(ALERTS.read_text())["groups"]
+    found: list[dict[str, Any]] = group["rules"]
+    return found
+
+
+def dashboard() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((MAKE.parent / "dashboards" / "clickstream.json").read_text())
+    return found
+
+
+def queries() -> list[str]:
+    targets = [target["expr"] for panel in dashboard()["panels"] for target in panel.get("targets", ())]
+    return [query.replace("$__rate_interval", "5m") for query in targets]
+
+
+def selectors(query: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Each metric that a query reads, with the label values that it asks for."""
+    found: list[promql_parser.VectorSelector] = []
+
+    def visit(expression: promql_parser.Expr) -> bool:
+        if isinstance(expression, promql_parser.VectorSelector):
+            found.append(expression)
+        return True
+
+    promql_parser.walk(promql_parser.parse(query), visit)
+    for one in found:
+        yield one.name or "", [(matcher.name, matcher.value) for matcher in one.matchers.matchers]
+
+
+EVERYTHING = [*queries(), *(rule["expr"] for rule in rules())]
+
+
+@pytest.mark.parametrize("query", EVERYTHING)
+def test_a_query_parses_and_reads_metrics_and_labels_that_there_are(query: str) -> None:
+    read = list(selectors(query))
+    assert read
+    for name, matchers in read:
+        assert name in OURS or name.removesuffix("_total") in PROCESS or name == "up", name
+        for label, value in matchers:
+            assert label in OURS.get(name, set()) | TARGET, f"{name} has no label {label}"
+            assert set(value.split("|")) <= VALUES[label], f"{label} is never {value}"
+
+
+def test_a_query_that_names_none_would_be_found() -> None:
+    assert list(selectors('sum(rate(clickstream_nothing_total{case="new"}[5m]))')) == [
+        ("clickstream_nothing_total", [("case", "new")])
+    ]
+    with pytest.raises(ValueError):
+        promql_parser.parse("sum(rate(clickstream_clicks_total[5m])")
+
+
+def test_the_dashboard_shows_every_metric() -> None:
+    shown = {name for query in queries() for name, _ in selectors(query)}
+    for one in DEFINITIONS:
+        assert any(name.startswith(one.name) for name in shown), one.name
+
+
+def test_the_dashboard_is_the_one_of_its_script() -> None:
+    made = runpy.run_path(str(MAKE))
+    assert (MAKE.parent / "dashboards" / "clickstream.json").read_text() == made["text"]()
+
+
+def test_panels_have_numbers_of_their_own_and_do_not_overlap() -> None:
+    panels = dashboard()["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken = [
+        (x, y)
+        for place in (panel["gridPos"] for panel in panels)
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(taken) == len(set(taken))
+    assert max(x for x, _ in taken) < 24
+    assert all(
+        panel["description"] for panel in panels if panel["type"] != "row" and "process_" not in str(panel)
+    )
+
+
+def test_each_alert_has_its_section_of_the_operations_guide() -> None:
+    guide = (ROOT / "docs" / "operations.md").read_text()
+    sections = {line.removeprefix("### ") for line in guide.splitlines() if line.startswith("### ")}
+    names = [rule["alert"] for rule in rules()]
+    assert len(names) == len(set(names))
+    assert set(names) <= sections
+    for rule in rules():
+        assert rule["annotations"]["runbook"] == f"docs/operations.md#{rule['alert'].lower()}"
+        assert rule["annotations"]["summary"].endswith(".")
+        assert rule["labels"]["severity"] in ("page", "ticket")
+
+
+def test_prometheus_reads_these_rules_and_scrapes_under_the_name_that_they_ask_for() -> None:
+    config = yaml.safe_load((ALERTS.parent / "prometheus.yml").read_text())
+    assert config["rule_files"] == [ALERTS.name]
+    assert [job["job_name"] for job in config["scrape_configs"]] == ["clickstream"]
