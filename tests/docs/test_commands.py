@@ -53,6 +53,7 @@ SERVICES = (
     Service(r"^clickstream replay --speed 60$", "records sent", code=130),
     Service(r"^clickstream scores audit --follow$", "scored"),
     Service(r"^clickstream scores audit --follow --json ", '"clean"'),
+    Service(r"^clickstream top\b", '"group"'),
     Service(r"^clickstream dashboard\b", "Dashboard  http"),
     Service(r"^clickstream models watch$", '"sessions"', fed=True),
     Service(r"^clickstream scores tail (?!.*(--until-end|--max|\|))", "alice", fed=True),
