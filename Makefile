@@ -5,10 +5,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up dashboard test unit integration check format docs bench lock clean
+.PHONY: help install demo up dashboard test unit test-containers images check format docs bench lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 install: $(READY) ## make the environment: locked versions, checked by hash
 
@@ -30,10 +30,17 @@ dashboard: $(READY) ## score files, watch the stream, in a browser, until Ctrl-C
 	@$(BIN)/clickstream dashboard $(ARGS)
 
 test: $(READY) ## all tests; real servers are started and stopped by them
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not containers" $(ARGS)
 
 unit: $(READY) ## unit and property tests alone
-	$(BIN)/python -m pytest -m "not integration and not chaos" $(ARGS)
+	$(BIN)/python -m pytest -m "not integration and not chaos and not containers" $(ARGS)
+
+test-containers: $(READY) ## integration tests on containers, then docker-compose.yml itself (needs Docker)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m integration --servers containers $(ARGS)
+	$(BIN)/python -m pytest -m containers --servers containers $(ARGS)
+
+images: ## the images of consumer and dashboard (needs Docker)
+	docker compose build
 
 check: $(READY) ## lint, types, import rules, stale documents
 	$(BIN)/ruff check .
@@ -52,9 +59,16 @@ docs: $(READY) ## the documentation as a site that needs no network, into site/
 bench: $(READY) ## measure throughput, latency and memory on this machine
 	$(BIN)/python bench/engine.py $(ARGS)
 
-lock: $(READY) ## renew constraints.txt from pyproject.toml (needs uv)
-	uv pip compile --universal --generate-hashes --python-version 3.11 --extra dev --no-header --no-annotate \
-	  --quiet --upgrade pyproject.toml -o constraints.txt
+LOCK := uv pip compile --universal --generate-hashes --no-header --no-annotate --quiet
+LOCKS := deploy/constraints
+LOCK_IMAGE := $(LOCK) --python-version 3.13 -c constraints.txt --excludes $(LOCKS)/left-out.txt
+
+lock: $(READY) ## renew constraints.txt from pyproject.toml, and the locks of the images from it (needs uv)
+	$(LOCK) --python-version 3.11 --extra dev --upgrade pyproject.toml -o constraints.txt
+	rm -f $(LOCKS)/consumer.txt $(LOCKS)/dashboard.txt $(LOCKS)/build.txt
+	$(LOCK_IMAGE) pyproject.toml -o $(LOCKS)/consumer.txt
+	$(LOCK_IMAGE) --extra dashboard pyproject.toml -o $(LOCKS)/dashboard.txt
+	echo hatchling | $(LOCK_IMAGE) - -o $(LOCKS)/build.txt
 
 clean: ## remove the environment and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

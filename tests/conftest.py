@@ -26,6 +26,16 @@ ARCHIVE = "clickstream+data+for+online+shopping.zip"
 _SEED = "CLICKSTREAM_DRILL_SEED"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--servers containers`: the same tests, on the images of docker-compose.yml."""
+    parser.addoption(
+        "--servers",
+        choices=("embedded", "containers"),
+        default="embedded",
+        help="Kafka and Valkey of the integration tests: processes of ours, or containers (needs Docker)",
+    )
+
+
 def pytest_configure() -> None:
     """A fresh seed for the drills, the same in all processes of this run."""
     os.environ.setdefault(_SEED, str(secrets.randbelow(1_000_000)))
@@ -61,13 +71,20 @@ class Addresses:
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
+def servers(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Addresses]:
     """Those of CLICKSTREAM_KAFKA_BOOTSTRAP and CLICKSTREAM_REDIS_URL; each that is not set is started."""
     given = Settings()
+    in_containers = pytestconfig.getoption("--servers") == "containers"
     folder = tmp_path_factory.mktemp("servers")
     bootstrap = given.kafka_bootstrap
     redis_url = given.redis_url.get_secret_value() if given.redis_url else None
     with ExitStack() as started:
+        if in_containers:
+            # Only where it is asked for: this import takes its time.
+            from contained import KafkaContainer, ValkeyContainer
+
+            redis_url = redis_url or started.enter_context(ValkeyContainer()).url
+            bootstrap = bootstrap or started.enter_context(KafkaContainer()).bootstrap
         if redis_url is None:
             redis_url = started.enter_context(EmbeddedValkey(folder / "valkey")).url
         if bootstrap is None:

@@ -66,6 +66,7 @@ NOT_RUN = {
     r"^make demo$": "a minute of both cores; tests/integration runs what it is made of",
     r"^make test$": "this is it",
     r"^clickstream dashboard --open$": "opens a browser; test_dashboard_browser.py has one of its own",
+    r"^docker ": "needs a Docker engine; tests/containers runs docker-compose.yml",
     r"^clickstream chaos all$": "half an hour; tests/chaos plays each fault",
     r"^clickstream scores audit --ledger ": "needs runs with and without faults; test_consume.py has both",
     r"^clickstream train$": "README's line does the same with a file that is named",

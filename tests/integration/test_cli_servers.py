@@ -64,6 +64,14 @@ def following(topics: Settings) -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
+def test_topics_are_created_once_and_then_stay_as_they_are(settings: Settings) -> None:
+    told = f"{settings.clicks_topic}: 3 partitions\n{settings.scores_topic}: 3 partitions\n"
+    for words in (["--partitions", "3"], ["--partitions", "5"]):
+        done = run(settings, "topics", *words)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.decode() == told + f"{settings.dead_letter_topic}: 1 partition\n"
+
+
 def test_tail_in_a_pipe_gives_exactly_the_records_and_a_line_each(topics: Settings) -> None:
     values = [b'{"score_id": "a/1",  "x":1}', '{"score_id":"é"}'.encode(), b"no score"]
     put_scores(topics, *values)

@@ -99,6 +99,7 @@ def test_without_data_it_says_where_to_get_them(tmp_path: Path, monkeypatch: pyt
 
 def test_without_data_made_up_sessions_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    words = ["--home", str(tmp_path), "--synthetic", "1000"]
+    monkeypatch.delenv("CLICKSTREAM_DATA", raising=False)
+    words = ["--home", str(tmp_path), "--or-synthetic", "1000"]
     assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
     assert load_bundle(tmp_path / "bundles", "champion").manifest.data.name == "synthetic"

@@ -170,3 +170,16 @@ def test_what_makes_things_up_does_not_go_with_a_mapping(words: list[str], expec
     error = error_of(*words)
     assert expected in str(error)
     assert error.exit_code == 64
+
+
+def test_made_up_sessions_stand_in_only_where_there_is_no_dataset(
+    dataset_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container, where the variable names a folder that may be empty."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    monkeypatch.setenv("CLICKSTREAM_DATA", str(folder))
+    words = ("--or-synthetic", "500", "--sessions", "50", "--dry-run")
+    assert "500 sessions; synthetic" in run(*words)[1]
+    (folder / dataset_path.name).symlink_to(dataset_path)
+    assert "the file of UCI 553" in run(*words)[1]

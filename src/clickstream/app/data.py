@@ -5,15 +5,22 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-_FOLDERS = (Path("data"), Path("../shared/data"))
+_FOLDERS: tuple[Path, ...] = (Path("data"), Path("../shared/data"))
 _NAMES = ("*lickstream*.zip", "e-shop*.zip", "e-shop*.csv")
 
 
 def find_dataset(given: Path | None) -> Path | None:
-    """The path given, else $CLICKSTREAM_DATA, else the first e-shop file in `data/` or `../shared/data/`."""
+    """The path given, else $CLICKSTREAM_DATA, else the first e-shop file in `data/` or `../shared/data/`.
+
+    The variable names a file, or a folder to look into.
+    """
     if given is not None:
         return given
+    folders = _FOLDERS
     if named := os.environ.get("CLICKSTREAM_DATA"):
-        return Path(named)
-    found = (path for folder in _FOLDERS for name in _NAMES for path in sorted(folder.glob(name)))
+        path = Path(named)
+        if not path.is_dir():
+            return path
+        folders = (path,)
+    found = (path for folder in folders for name in _NAMES for path in sorted(folder.glob(name)))
     return next(found, None)

@@ -120,8 +120,9 @@ class EmbeddedKafka(Server):
         return self.address
 
     def _prepare(self) -> list[str]:
+        program = find_java()
         jars = kafka_jars(self._cache.absolute(), self._notify)
-        java = [find_java(), *_JVM, "-cp", ":".join(map(str, jars))]
+        java = [program, *_JVM, "-cp", ":".join(map(str, jars))]
         # Kafka unpacks native libraries there, and a crash leaves them.
         shutil.rmtree(self.folder / "tmp", ignore_errors=True)
         (self.folder / "tmp").mkdir()

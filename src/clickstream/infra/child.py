@@ -94,11 +94,18 @@ class Child:
         """Takes the folder, which is made if need be, until `stop` or `kill`; the lock's file descriptor.
 
         Raises:
-            ConfigurationError: another owner or its process has it; says which.
+            ConfigurationError: another owner or its process has it, and which; or it cannot be made.
         """
         if self._lock is not None:
             return self._lock
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The folder {self.folder} cannot be made: {error.strerror}.",
+                "Give a --home that can be written, or the addresses of servers that run:"
+                " CLICKSTREAM_KAFKA_BOOTSTRAP and CLICKSTREAM_REDIS_URL.",
+            ) from error
         lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         # A process that was killed together with its owner takes a moment to be gone.
         deadline = time.monotonic() + 1.0

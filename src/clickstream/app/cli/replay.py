@@ -60,6 +60,9 @@ def replay(
         int | None,
         typer.Option(min=1, metavar="N", help="N sessions drawn to its statistics instead; labelled so."),
     ] = None,
+    or_synthetic: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="The same, but only where there is no dataset.")
+    ] = None,
     speed: Annotated[
         str, typer.Option(metavar="N|max", help="N times faster than event time, or as fast as possible.")
     ] = "60",
@@ -117,9 +120,11 @@ def replay(
     fault_options = parse_faults(faults, fault_seed)
     say = Console(stderr=True, highlight=False, soft_wrap=True)
     if mapping is None:
+        if or_synthetic is not None and synthetic is None and find_dataset(data) is None:
+            synthetic = or_synthetic
         dataset = _dataset(data, synthetic, seed, say)
     else:
-        _refuse_made_up(synthetic, calendar, faults)
+        _refuse_made_up(synthetic or or_synthetic, calendar, faults)
         dataset = _mapped(data, mapping, say)
         calendar = "dated"
     days = (first.date() if first else None, last.date() if last else None)

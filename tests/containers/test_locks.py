@@ -1,0 +1,77 @@
+"""The locks of the images hold what the package needs, as the one lock of the project has it."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import PackageNotFoundError, requires
+from pathlib import Path
+
+import pytest
+from composed import ROOT
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+LOCKS = ROOT / "deploy" / "constraints"
+Pins = dict[tuple[str, str], set[str]]
+
+
+def pins(lock: Path) -> Pins:
+    """Hashes by name and version."""
+    found: Pins = {}
+    for block in re.split(r"\n(?=\S)", lock.read_text()):
+        if pin := re.match(r"([\w.-]+)==([^\s;]+)", block):
+            found[(pin[1], pin[2])] = set(re.findall(r"sha256:\w{64}", block))
+    return found
+
+
+def left_out() -> set[str]:
+    lines = (LOCKS / "left-out.txt").read_text().splitlines()
+    return {line for line in lines if line and not line.startswith("#")}
+
+
+def needed(*roots: Requirement) -> set[str]:
+    """Names of all that these need, on Python 3.13 and Linux, without what is left out."""
+    image = {"python_version": "3.13", "python_full_version": "3.13.0"}
+    found: set[str] = set()
+    seen: set[tuple[str, str]] = set()
+    waiting = [(root, extra) for root in roots for extra in ("", *root.extras)]
+    while waiting:
+        root, wanted = waiting.pop()
+        name = canonicalize_name(root.name)
+        if (name, wanted) in seen or name in left_out():
+            continue
+        seen.add((name, wanted))
+        found.add(name)
+        try:
+            below = map(Requirement, requires(name) or ())
+        except PackageNotFoundError:
+            continue
+        for one in below:
+            if one.marker is None or one.marker.evaluate(image | {"extra": wanted}):
+                waiting += [(one, extra) for extra in ("", *one.extras)]
+    return found
+
+
+@pytest.mark.parametrize("lock", ["consumer", "dashboard", "build"])
+def test_a_lock_of_an_image_is_a_part_of_the_projects(lock: str) -> None:
+    ours, whole = pins(LOCKS / f"{lock}.txt"), pins(ROOT / "constraints.txt")
+    assert ours
+    for pin, hashes in ours.items():
+        assert hashes == whole.get(pin), f"{pin}: run `make lock`"
+
+
+@pytest.mark.parametrize(
+    ("lock", "root"),
+    [
+        ("consumer", "clickstream-scoring"),
+        ("dashboard", "clickstream-scoring[dashboard]"),
+        ("build", "hatchling"),
+    ],
+)
+def test_a_lock_of_an_image_holds_all_that_is_needed_and_no_server(lock: str, root: str) -> None:
+    names = {name for name, _ in pins(LOCKS / f"{lock}.txt")}
+    wanted = needed(Requirement(root)) - {"clickstream-scoring"}
+    assert wanted <= names, "run `make lock`"
+    # What other systems need is in a lock too.
+    assert len(names - wanted) <= 3, names - wanted
+    assert names.isdisjoint(left_out())
