@@ -38,7 +38,7 @@ def test_an_image_has_a_tag_that_says_its_version(name: str) -> None:
     assert re.match(r"v?\d", tag), tag
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", sorted(OURS))
 def test_an_image_of_ours_has_the_version_of_the_package(name: str) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     suffix = "-dashboard" if name == "dashboard" else ""
@@ -67,7 +67,7 @@ def test_a_container_is_confined(name: str) -> None:
     assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
 
 
-@pytest.mark.parametrize("name", SERVICES.keys() - ENDS - BY_HAND - STAYS)
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - ENDS - BY_HAND - STAYS))
 def test_what_runs_for_long_is_restarted_and_has_a_health_check(name: str) -> None:
     service = SERVICES[name]
     assert service["restart"] == "unless-stopped"
@@ -75,7 +75,7 @@ def test_what_runs_for_long_is_restarted_and_has_a_health_check(name: str) -> No
     assert "start_period" in service["healthcheck"]
 
 
-@pytest.mark.parametrize("name", ENDS)
+@pytest.mark.parametrize("name", sorted(ENDS))
 def test_what_ends_is_awaited_or_up_wait_would_take_its_end_for_a_failure(name: str) -> None:
     assert "restart" not in SERVICES[name]
     conditions = [
@@ -105,7 +105,7 @@ def test_no_two_services_take_the_same_port() -> None:
     assert len({port.split("}")[0] for port in ports}) == len(ports)
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", sorted(OURS))
 def test_variables_are_settings_and_their_values_are_accepted(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
