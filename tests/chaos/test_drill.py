@@ -6,10 +6,13 @@ import random
 from pathlib import Path
 
 import pytest
+from shop import wait_for
 
 from clickstream.app.chaos.drill import PLANS, Outcome, Row, order, parse_plan, play
 from clickstream.app.chaos.faults import FAULTS, describe
+from clickstream.app.chaos.load import Load
 from clickstream.app.chaos.stage import Stage
+from clickstream.consumer.engine import prepare_topics
 from clickstream.infra.errors import UsageError
 from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.infra.settings import Settings
@@ -46,6 +49,24 @@ def test_every_fault_says_what_it_does() -> None:
 def test_a_fault_after_which_nothing_went_on_is_not_clean() -> None:
     row = Row(times=3, recoveries_s=[1.0, 2.0], not_recovered=1)
     assert (row.median_s, row.longest_s) == (1.5, 2.0)
+
+
+@pytest.mark.integration
+def test_a_load_that_is_told_to_end_before_it_can_listen_ends_all_the_same(
+    settings: Settings, tmp_path: Path
+) -> None:
+    prepare_topics(settings)
+    load = Load(settings, ["--synthetic", "20"], 600.0, tmp_path)
+    try:
+        load.end()
+
+        def finished() -> bool:
+            load.keep_up()
+            return load.finished
+
+        wait_for(finished, "all of it is sent")
+    finally:
+        load.close()
 
 
 @pytest.mark.integration

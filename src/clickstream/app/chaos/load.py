@@ -10,7 +10,8 @@ from clickstream.app.processes import Process
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.settings import Settings
 
-_AWAY = 69
+# A broker that was away, a kill, our own word that it shall stop: before or after it could listen to it.
+_TO_BE_RESUMED = (69, -signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM)
 
 
 class Load:
@@ -41,7 +42,7 @@ class Load:
             self.finished = True
         elif code == 0:
             self._process = self._start("--append")
-        elif code in (_AWAY, -signal.SIGKILL, 128 + signal.SIGTERM):
+        elif code in _TO_BE_RESUMED:
             self._process = self._start("--resume")
         else:
             raise ClickstreamError(f"the replay ended with {code}", self._process.last_words())
