@@ -104,18 +104,17 @@ def test_servers_that_go_away_are_waited_for_without_piling_up_or_spinning(shop:
             here.publish(plan, until=4_500)
             consumer = here.consumer("one")
             wait_for(lambda: here.scored() > 300, "work began")
-            before = scraped(here.settings)
             kafka.kill()
             assert_waits_without_spinning(here, consumer, "Kafka at")
             assert outbox(here) <= 3 * here.settings.max_poll_records
-            assert scraped(here.settings)["ready",] == 0
             kafka.start()
             wait_for(lambda: reasons(here) == [], "ready again after Kafka came back")
             here.drain(consumer)
-            before = assert_told(here, before)
 
-            here.publish(plan, after=4_500)
+            # In this order there is work that Redis is needed for, however quick the machine is.
+            before = scraped(here.settings)
             valkey.kill()
+            here.publish(plan, after=4_500)
             assert_waits_without_spinning(here, consumer, "Redis at")
             assert scraped(here.settings)["ready",] == 0
             valkey.start()
