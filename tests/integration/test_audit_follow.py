@@ -138,5 +138,5 @@ def test_a_broker_that_is_away_is_told_and_waited_for(
             kafka.start()
             after = audit.wait_for(lambda line: line["round"] > before["round"] + 5)
             assert after["clean"]
-            assert audit.said.endswith(b"the broker answers again\n")
+            wait_for(lambda: audit.said.endswith(b"the broker answers again\n"), "it says that too")
             assert audit.end(signal.SIGTERM) == 0
