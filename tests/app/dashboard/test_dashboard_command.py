@@ -1,19 +1,24 @@
-"""`clickstream dashboard`: what it says when it cannot start, and that no other command pays for it."""
+"""`clickstream dashboard`: when it cannot start, whom it lets in, and that no other command pays for it."""
 
 from __future__ import annotations
 
 import importlib.util
 import subprocess
 import sys
+from http.client import HTTPConnection
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 
 import pytest
+from shop import Process, wait_for
 from streamlit import net_util
 from streamlit.web.server import server_util
 
 from clickstream.app.cli.dashboard import dashboard
 from clickstream.app.dashboard.server import ask_nobody_for_our_address
+from clickstream.infra.child import HOST, free_port
 from clickstream.infra.errors import ConfigurationError
+from clickstream.infra.settings import Settings
 
 
 def test_without_the_extra_it_says_which_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,3 +54,47 @@ def test_a_page_of_somebody_else_is_refused_without_a_question_to_the_internet(
     monkeypatch.setattr(net_util, "_external_ip", None)
     assert not server_util.is_url_from_allowed_origins("http://shop.example")
     assert asked, "Streamlit asks where it holds no answer"
+
+
+def _handshake(port: int, name: str) -> int:
+    """Status of the answer to a browser that calls this machine `name` and wants to see pages."""
+    connection = HTTPConnection(HOST, port, timeout=10)
+    headers = {
+        "Host": f"{name}:{port}",
+        "Origin": f"http://{name}:{port}",
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
+        "Sec-WebSocket-Protocol": "streamlit",
+    }
+    try:
+        connection.request("GET", "/_stcore/stream", headers=headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_on_all_addresses_only_those_are_let_in_who_use_an_allowed_name(tmp_path: Path) -> None:
+    port = free_port()
+    process = Process(
+        ["dashboard", "--host", "0.0.0.0", "--port", str(port), "--allow-host", "shop.test"],
+        Settings(home=tmp_path),
+        tmp_path / "log",
+    )
+
+    def answers() -> bool:
+        assert process.poll() is None, process.last_words()
+        try:
+            return _handshake(port, HOST) > 0
+        except OSError:
+            return False
+
+    try:
+        wait_for(answers, "the dashboard answers")
+        found = {name: _handshake(port, name) for name in (HOST, "localhost", "shop.test", "evil.test")}
+    finally:
+        status = process.stop()
+    assert found == {HOST: 101, "localhost": 101, "shop.test": 101, "evil.test": 403}
+    assert status == 0
+    assert "shop.test" in process.log.read_text()

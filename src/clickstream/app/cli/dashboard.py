@@ -20,6 +20,12 @@ def dashboard(
         str, typer.Option(help="Address to listen on; 0.0.0.0 = all of the machine's, as in a container.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65_535)] = 8501,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A further name or address by which browsers may call this machine; '*' = any. Repeatable."
+        ),
+    ] = None,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the browser, too.")] = False,
     bundle: Annotated[str | None, typer.Option(help="Bundle id, path, or champion.")] = None,
     home: Annotated[
@@ -48,4 +54,4 @@ def dashboard(
     # Takes a second, and is an extra.
     from clickstream.app.dashboard.server import serve
 
-    serve(host, port, open_browser)
+    serve(host, port, open_browser, allow_host or [])

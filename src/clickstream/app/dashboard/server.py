@@ -6,6 +6,7 @@ import contextlib
 import errno
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from clickstream.producer.source import MAX_BYTES
 
 _SCRIPT = Path(__file__).with_name("main.py")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_EVERY = ("0.0.0.0", "::")
 
 _OPTIONS: dict[str, Any] = {
     "browser.gatherUsageStats": False,
@@ -51,8 +53,8 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-def serve(host: str, port: int, open_browser: bool) -> None:
-    """Serve the pages until Ctrl-C or SIGTERM.
+def serve(host: str, port: int, open_browser: bool, allowed: Sequence[str]) -> None:
+    """Serve the pages until Ctrl-C or SIGTERM. `allowed`: further names by which this machine may be called.
 
     Raises:
         ConfigurationError: the address or port cannot be used.
@@ -66,13 +68,17 @@ def serve(host: str, port: int, open_browser: bool) -> None:
         "server.port": port,
         "server.headless": not open_browser,
         # A page of somebody else whose name leads here is not let in.
-        "server.allowedHosts": list(_LOOPBACK) if host in _LOOPBACK else [],
+        "server.allowedHosts": [*_LOOPBACK, host, *allowed],
     }
     ask_nobody_for_our_address()
     config._main_script_path = str(_SCRIPT)
     bootstrap.load_config_options(options)
-    shown = f"[{host}]" if ":" in host else "127.0.0.1" if host == "0.0.0.0" else host
-    print(f"Dashboard  http://{shown}:{port}\nCtrl-C stops it.", file=sys.stderr, flush=True)
+    address = "127.0.0.1" if host in _EVERY else host
+    print(f"Dashboard  http://{f'[{address}]' if ':' in address else address}:{port}", file=sys.stderr)
+    if host not in _LOOPBACK:
+        names = ", ".join(dict.fromkeys((address, "localhost", *allowed)))
+        print(f"Browsers may call it {names}; --allow-host lets in more names.", file=sys.stderr)
+    print("Ctrl-C stops it.", file=sys.stderr, flush=True)
     # Ctrl-C while pages are being sent.
     with contextlib.suppress(KeyboardInterrupt):
         bootstrap.run(str(_SCRIPT), False, [], options)
