@@ -10,12 +10,13 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
-from shop import Process, wait_for
+from shop import wait_for
 from streamlit import net_util
 from streamlit.web.server import server_util
 
 from clickstream.app.cli.dashboard import dashboard
 from clickstream.app.dashboard.server import ask_nobody_for_our_address
+from clickstream.app.processes import Process
 from clickstream.infra.child import HOST, free_port
 from clickstream.infra.errors import ConfigurationError
 from clickstream.infra.settings import Settings
