@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 
 import orjson
 import pytest
@@ -13,7 +14,9 @@ from factory import click_json
 from shop import Shop, plan_of, scraped, stop, wait_for
 
 from clickstream.app.processes import Process, environment
+from clickstream.app.top.look import Watcher
 from clickstream.infra.child import free_port
+from clickstream.infra.kafka import Producer
 from clickstream.producer.faults import FaultOptions
 
 pytestmark = pytest.mark.integration
@@ -111,6 +114,18 @@ def test_top_follows_a_group_in_a_pipe_and_ends_at_ctrl_c(shop: Shop) -> None:
         watching.communicate(timeout=30)
     assert watching.returncode == 0
     stop(consumer)
+
+
+def test_a_look_lasts_as_long_as_it_should_however_many_scores_come(shop: Shop) -> None:
+    """Rates over a few milliseconds would say anything."""
+    with closing(Watcher(shop.settings)) as watcher, closing(Producer(shop.settings)) as producer:
+        first = watcher.look(0)
+        for _ in range(50):
+            producer.send(shop.settings.scores_topic, 0, b"alice", b"{}")
+        producer.flush()
+        second = watcher.look(1_000)
+    assert second.at - first.at >= 1
+    assert second.scores == 50
 
 
 def test_a_log_says_where_and_who_and_nothing_of_the_clicks(shop: Shop) -> None:

@@ -72,15 +72,17 @@ class Watcher:
         self._positions: dict[tuple[str, int], int] = {}
 
     def look(self, wait_ms: int = 200) -> Look:
-        """What is so now. Waits up to `wait_ms` for scores.
+        """What is so now, after reading scores for `wait_ms`.
 
         Raises:
             UnavailableError: the broker does not answer, or there is no such topic.
         """
         try:
             self._connect()
-            for reader in (self._score_reader, self._letter_reader):
-                self._count(reader, wait_ms if reader is self._score_reader else 0)
+            until = time.monotonic() + wait_ms / 1000
+            while (left_s := until - time.monotonic()) > 0:
+                self._count(self._score_reader, round(left_s * 1000))
+            self._count(self._letter_reader, 0)
             return self._seen()
         except UnavailableError:
             self.close()
