@@ -45,6 +45,7 @@ def _first_line(view: View) -> Text:
 def _sums(view: View, look: Look) -> Text:
     rates = view.rates()
     behind = max((lane.behind_ms for lane in look.lanes), default=0)
+    dead = view.dead_letters_a_second()
     line = Text(no_wrap=True, overflow="ellipsis")
     for name, value in (
         ("in", f"{rates.arriving:,.0f}/s"),
@@ -52,7 +53,7 @@ def _sums(view: View, look: Look) -> Text:
         ("scores", f"{rates.scores:,.0f}/s"),
         ("open", f"{sum(lane.open_sessions for lane in look.lanes):,}"),
         ("lag", f"{sum(lane.lag for lane in look.lanes):,} ({_length(behind)})"),
-        ("dead", f"{look.dead_letters:,} ({view.dead_letters_a_second():,.0f}/s)"),
+        ("dead", f"{look.dead_letters:,}" + (f" ({dead:,.1f}/s)" if dead else "")),
     ):
         line.append(f"{name} ", style="dim").append(f"{value}  ")
     return line
