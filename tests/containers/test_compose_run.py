@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 from urllib.request import urlopen
 
 import orjson
 import pytest
-from composed import services
+from composed import queries, services
 from shop import wait_for
 
 from clickstream.infra.child import HOST
@@ -170,7 +171,11 @@ def test_prometheus_finds_every_consumer(stack: Stack) -> None:
         found = asked_for("query?query=up%7Bjob%3D%22clickstream%22%7D")["result"]
         return [sample["value"][1] for sample in found]
 
+    def unanswered() -> list[str]:
+        return [query for query in queries("1m") if not asked_for(f"query?query={quote(query)}")["result"]]
+
     wait_for(lambda: up() == ["1"] * len(stack.ids("consumer")), "it has asked every consumer", 120)
+    wait_for(lambda: not unanswered(), "every panel of the dashboard has something to show", 120)
     rules = [rule for group in asked_for("rules")["groups"] for rule in group["rules"]]
     assert rules
     assert {rule["health"] for rule in rules} <= {"ok", "unknown"}

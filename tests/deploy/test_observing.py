@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import runpy
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, get_args
 
 import promql_parser
 import pytest
 import yaml
+from composed import DASHBOARD, ROOT, panels, queries
 from prometheus_client import ProcessCollector
 
 from clickstream.consumer.counters import Stage
@@ -18,7 +17,6 @@ from clickstream.consumer.partition import ClosedBy, Reason
 from clickstream.consumer.recovery import Case
 from clickstream.infra.metrics import DEFINITIONS
 
-ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
 MAKE = ROOT / "deploy" / "grafana" / "make.py"
 
@@ -48,16 +46,6 @@ def rules() -> list[dict[str, Any]]:
     return found
 
 
-def dashboard() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((MAKE.parent / "dashboards" / "clickstream.json").read_text())
-    return found
-
-
-def queries() -> list[str]:
-    targets = [target["expr"] for panel in dashboard()["panels"] for target in panel.get("targets", ())]
-    return [query.replace("$__rate_interval", "5m") for query in targets]
-
-
 def selectors(query: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """Each metric that a query reads, with the label values that it asks for."""
     found: list[promql_parser.VectorSelector] = []
@@ -72,7 +60,7 @@ def selectors(query: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:
         yield one.name or "", [(matcher.name, matcher.value) for matcher in one.matchers.matchers]
 
 
-EVERYTHING = [*queries(), *(rule["expr"] for rule in rules())]
+EVERYTHING = [*queries("5m"), *(rule["expr"] for rule in rules())]
 
 
 @pytest.mark.parametrize("query", EVERYTHING)
@@ -95,29 +83,29 @@ def test_a_query_that_names_none_would_be_found() -> None:
 
 
 def test_the_dashboard_shows_every_metric() -> None:
-    shown = {name for query in queries() for name, _ in selectors(query)}
+    shown = {name for query in queries("5m") for name, _ in selectors(query)}
     for one in DEFINITIONS:
         assert any(name.startswith(one.name) for name in shown), one.name
 
 
 def test_the_dashboard_is_the_one_of_its_script() -> None:
     made = runpy.run_path(str(MAKE))
-    assert (MAKE.parent / "dashboards" / "clickstream.json").read_text() == made["text"]()
+    assert DASHBOARD.read_text() == made["text"]()
 
 
 def test_panels_have_numbers_of_their_own_and_do_not_overlap() -> None:
-    panels = dashboard()["panels"]
-    assert len({panel["id"] for panel in panels}) == len(panels)
+    shown = panels()
+    assert len({panel["id"] for panel in shown}) == len(shown)
     taken = [
         (x, y)
-        for place in (panel["gridPos"] for panel in panels)
+        for place in (panel["gridPos"] for panel in shown)
         for x in range(place["x"], place["x"] + place["w"])
         for y in range(place["y"], place["y"] + place["h"])
     ]
     assert len(taken) == len(set(taken))
     assert max(x for x, _ in taken) < 24
     assert all(
-        panel["description"] for panel in panels if panel["type"] != "row" and "process_" not in str(panel)
+        panel["description"] for panel in shown if panel["type"] != "row" and "process_" not in str(panel)
     )
 
 
