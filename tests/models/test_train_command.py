@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from clickstream.models.bundle import load_bundle
 from clickstream.models.evaluation import EVALUATION, Evaluation
 from clickstream.models.training import example
 from models.shop import visits
+
+MAPPING = Path(__file__).parents[2] / "examples" / "own-shop" / "mapping.toml"
 
 app = typer.Typer()
 app.command()(train)
@@ -34,6 +37,32 @@ def small(dataset_path: Path, tmp_path: Path) -> Path:
         writer = csv.writer(file, delimiter=";")
         writer.writerow(header)
         writer.writerows(row for row in rows if int(row[session]) % 16 == 0)
+    return path
+
+
+@pytest.fixture
+def foreign(small: Path, tmp_path: Path) -> Path:
+    """The same sessions as another shop would log them: its columns, names and times."""
+    with small.open(newline="") as file:
+        rows = list(csv.DictReader(file, delimiter=";"))
+    path = tmp_path / "events.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("event_time", "event_type", "product_id", "category_code", "price", "user_session"))
+        for row in rows:
+            year, month, day, order = (int(row[name]) for name in ("year", "month", "day", "order"))
+            at = datetime(year, month, day, 10, *divmod(order, 60))
+            product, category = row["page 2 (clothing model)"], row["page 1 (main category)"]
+            writer.writerow(
+                (
+                    f"{at:%Y-%m-%d %H:%M:%S} UTC",
+                    "view",
+                    f"sku-{product}",
+                    f"apparel{category}.x",
+                    row["price"],
+                    row["session ID"],
+                )
+            )
     return path
 
 
@@ -103,3 +132,18 @@ def test_without_data_made_up_sessions_serve(tmp_path: Path, monkeypatch: pytest
     words = ["--home", str(tmp_path), "--or-synthetic", "1000"]
     assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
     assert load_bundle(tmp_path / "bundles", "champion").manifest.data.name == "synthetic"
+
+
+def test_the_log_of_another_shop_gives_models_that_know_its_products(foreign: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    result = run("--data", str(foreign), "--mapping", str(MAPPING), "--home", str(home))
+    assert result.exit_code == 0
+    bundle = load_bundle(home / "bundles", "champion")
+    assert bundle.manifest.data.name == foreign.name
+    products = bundle.vocabulary.values["last_product"]
+    assert products
+    assert all(str(product).startswith("sku-") for product in products)
+    assert set(bundle.vocabulary.values["last_category"]) == {f"apparel{number}" for number in range(1, 5)}
+    # Products of the other shop: what it does not know, it does without.
+    (answers,) = bundle.predict([example(visits(1)[0].session).case])
+    assert all(0 <= answer.conversion <= 1 for answer in answers.values())
