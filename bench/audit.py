@@ -11,7 +11,6 @@ what a bundle costs is not part of this.
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import struct
 import subprocess
@@ -36,6 +35,7 @@ from clickstream.consumer.scoring import Scorer, Window
 from clickstream.features.click import parse
 from clickstream.features.session import FOLD_VERSION
 from clickstream.infra.kafka import Record
+from clickstream.infra.memory import resident_bytes
 from clickstream.infra.settings import Settings, fingerprint
 from clickstream.models.bundle import Bundle, Case, Prediction
 from clickstream.models.online import OnlineModels
@@ -61,31 +61,31 @@ class Line:
 
 
 class Arithmetic:
-    """A bundle, and online models, whose answers cost nothing."""
+    """A bundle whose answers cost nothing."""
 
     id = "arithmetic"
 
     def predict(self, cases: Sequence[Case]) -> list[dict[str, Prediction]]:
         """A function of the number of clicks."""
-        return [{"batch": self.answer(case), "reference": self.answer(case)} for case in cases]
-
-    def answer(self, case: Case) -> Prediction:
-        """The same from all."""
-        clicks = int(case.reference["session_length"])
-        return Prediction(1 / (1 + clicks), 10.0 + clicks, clicks % 2, f"kind {clicks % 2}")
+        return [dict.fromkeys(("batch", "reference"), _answer(case)) for case in cases]
 
 
-class Unlearned(Arithmetic):
+class Unlearned:
     """The online half."""
 
     lessons = 0
 
-    def predict(self, case: Case) -> Prediction:  # type: ignore[override]
+    def predict(self, case: Case) -> Prediction:
         """One answer."""
-        return self.answer(case)
+        return _answer(case)
 
     def learn(self, _case: Case, _outcome: object) -> None:
         """Nothing."""
+
+
+def _answer(case: Case) -> Prediction:
+    clicks = int(case.reference["session_length"])
+    return Prediction(1 / (1 + clicks), 10.0 + clicks, clicks % 2, f"kind {clicks % 2}")
 
 
 def main() -> None:
@@ -219,7 +219,7 @@ def _read(file: Path, topic: str, most: int, told: Callable[[int], None]) -> Ite
 def measure(folder: Path, clicks: int, scores: int) -> None:
     """Judge the first so many records; print figures as JSON."""
     resident: dict[str, int] = {}
-    start = _resident_mb()
+    start = resident_bytes() // 2**20
     database = 0
     shelf = Shelf()
 
@@ -227,7 +227,7 @@ def measure(folder: Path, clicks: int, scores: int) -> None:
         nonlocal database
         database = max(database, shelf.size)
         if read % (clicks // 10 // 10_000 * 10_000 or 10_000) == 0:
-            resident[f"{read:,}"] = _resident_mb()
+            resident[f"{read:,}"] = resident_bytes() // 2**20
 
     def all_scores() -> Iterator[Record]:
         return _read(folder / "scores", settings.scores_topic, scores, lambda _: None)
@@ -254,11 +254,6 @@ def measure(folder: Path, clicks: int, scores: int) -> None:
         "database": database // 2**20,
     }
     sys.stdout.buffer.write(orjson.dumps(found))
-
-
-def _resident_mb() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -48,22 +49,26 @@ def main() -> None:
     words.add_argument("--seconds", type=int, default=30, help="length of the latency part")
     words.add_argument("--core", type=int, default=None, help="pin the consumer to this core")
     asked = words.parse_args()
+    with system(max_poll_records=asked.max_poll_records) as (settings, folder):
+        _throughput(settings, asked.sessions, folder, asked.core)
+        _latency(settings, asked.rate, asked.seconds, folder)
+
+
+@contextmanager
+def system(**given: Any) -> Iterator[tuple[Settings, Path]]:
+    """Servers of our own and a bundle in use: the settings to work with them, and a folder for logs."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
         embedded_servers(load_settings().home, data=Path(folder), notify=console.print) as servers,
     ):
         settings = load_settings(
-            kafka_bootstrap=servers.bootstrap,
-            redis_url=servers.url,
-            max_poll_records=asked.max_poll_records,
-            idle_after="0",
+            kafka_bootstrap=servers.bootstrap, redis_url=servers.url, idle_after="0", **given
         )
-        prepared(settings)
-        _throughput(settings, asked.sessions, Path(folder), asked.core)
-        _latency(settings, asked.rate, asked.seconds, Path(folder))
+        _prepare(settings)
+        yield settings, Path(folder)
 
 
-def prepared(settings: Settings) -> None:
+def _prepare(settings: Settings) -> None:
     try:
         bundle = load_bundle(settings)
     except BundleError:

@@ -7,21 +7,19 @@ python bench/memory.py --clicks 1000000  fewer
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 from collections.abc import Iterator
 from itertools import count, islice
 from pathlib import Path
 
-from engine import console, consumer_of, prepared, resident_mb
+from engine import console, consumer_of, resident_mb, system
 from rich.table import Table
 
 from clickstream.consumer.engine import prepare_topics
 from clickstream.consumer.store import Store
-from clickstream.infra.embedded import embedded_servers
 from clickstream.infra.kafka import Producer
 from clickstream.infra.redis import connect
-from clickstream.infra.settings import Settings, load_settings
+from clickstream.infra.settings import Settings
 from clickstream.producer.faults import FaultOptions
 from clickstream.producer.plan import PlanOptions, Publication, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
@@ -36,13 +34,8 @@ def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     words.add_argument("--clicks", type=int, default=5_000_000)
     asked = words.parse_args()
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        embedded_servers(load_settings().home, data=Path(folder), notify=console.print) as servers,
-    ):
-        settings = load_settings(kafka_bootstrap=servers.bootstrap, redis_url=servers.url, idle_after="0")
-        prepared(settings)
-        _watch(settings, asked.clicks, Path(folder))
+    with system() as (settings, folder):
+        _watch(settings, asked.clicks, folder)
 
 
 def _watch(settings: Settings, clicks: int, folder: Path) -> None:

@@ -13,24 +13,21 @@ from __future__ import annotations
 
 import argparse
 import gc
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import structlog
-from engine import console, preloaded, prepared
+from engine import console, preloaded, system
 from prometheus_client import generate_latest
 from rich.table import Table
 
 from clickstream.consumer.engine import Engine
-from clickstream.infra.embedded import embedded_servers
 from clickstream.infra.exposition import registry
 from clickstream.infra.logs import configure
-from clickstream.infra.settings import Settings, load_settings
+from clickstream.infra.settings import Settings
 from clickstream.models.bundle import load_bundle
 
 _SCRAPE_EVERY_S = 15.0
@@ -41,18 +38,7 @@ def main() -> None:
     words.add_argument("--sessions", type=int, default=76_000, help="6.9 clicks each")
     words.add_argument("--max-poll-records", type=int, default=2_000)
     asked = words.parse_args()
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        embedded_servers(load_settings().home, data=Path(folder), notify=console.print) as servers,
-    ):
-        settings = load_settings(
-            kafka_bootstrap=servers.bootstrap,
-            redis_url=servers.url,
-            max_poll_records=asked.max_poll_records,
-            idle_after="0",
-            log_format="json",
-        )
-        prepared(settings)
+    with system(max_poll_records=asked.max_poll_records, log_format="json") as (settings, _):
         records = preloaded(settings, asked.sessions)
         configure(settings)
         engine = InTurns(settings, records)
@@ -66,7 +52,7 @@ class _Silent:
     """In the place of counters and monitor: takes everything, tells nothing."""
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:  # noqa: ARG002
+    def stage(self, _name: str) -> Iterator[None]:
         yield
 
     @contextmanager
