@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,6 @@ from clickstream.producer.dataset import UCI_SHA256, read_dataset
 from clickstream.producer.synthetic import synthetic_dataset
 
 ARCHIVE = "clickstream+data+for+online+shopping.zip"
-
 
 _SEED = "CLICKSTREAM_DRILL_SEED"
 
@@ -92,19 +91,29 @@ def servers(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Confi
         yield Addresses(bootstrap, redis_url)
 
 
+@pytest.fixture(scope="session")
+def settings_in(servers: Addresses) -> Callable[[Path], Settings]:
+    """Makes settings of a home: topics (not created) and a group of their own, the session's servers."""
+
+    def made(home: Path) -> Settings:
+        unique = uuid4().hex[:12]
+        return Settings(
+            home=home,
+            kafka_bootstrap=servers.bootstrap,
+            redis_url=SecretStr(servers.redis_url),
+            clicks_topic=f"clicks-{unique}",
+            scores_topic=f"scores-{unique}",
+            dead_letter_topic=f"clicks-{unique}.dead-letter",
+            group=f"group-{unique}",
+        )
+
+    return made
+
+
 @pytest.fixture
-def settings(servers: Addresses, tmp_path: Path) -> Settings:
-    """Settings of this test alone: its own topics (not created), group and home, on the session's servers."""
-    unique = uuid4().hex[:12]
-    return Settings(
-        home=tmp_path / "home",
-        kafka_bootstrap=servers.bootstrap,
-        redis_url=SecretStr(servers.redis_url),
-        clicks_topic=f"clicks-{unique}",
-        scores_topic=f"scores-{unique}",
-        dead_letter_topic=f"clicks-{unique}.dead-letter",
-        group=f"group-{unique}",
-    )
+def settings(settings_in: Callable[[Path], Settings], tmp_path: Path) -> Settings:
+    """Settings of this test alone."""
+    return settings_in(tmp_path / "home")
 
 
 @pytest.fixture(scope="session")

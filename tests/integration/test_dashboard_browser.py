@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import shutil
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import pytest
 from browser import Page, chromium
 from dashboard import first_sessions
-from pydantic import SecretStr
 from selenium.webdriver.common.keys import Keys
 from shop import Shop, plan_of, wait_for
 
@@ -22,9 +19,6 @@ from clickstream.infra.child import free_port
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle import load_bundle
 from clickstream.models.champion import promote
-
-if TYPE_CHECKING:
-    from conftest import Addresses
 
 pytestmark = pytest.mark.integration
 
@@ -49,20 +43,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def settings(servers: Addresses, synthetic_bundle: Path, folder: Path) -> Settings:
-    bundles = folder / "home" / "bundles"
-    shutil.copytree(synthetic_bundle, bundles / synthetic_bundle.name)
-    promote(bundles, synthetic_bundle.name)
-    unique = uuid4().hex[:12]
-    return Settings(
-        home=folder / "home",
-        kafka_bootstrap=servers.bootstrap,
-        redis_url=SecretStr(servers.redis_url),
-        clicks_topic=f"clicks-{unique}",
-        scores_topic=f"scores-{unique}",
-        dead_letter_topic=f"clicks-{unique}.dead-letter",
-        group=f"group-{unique}",
-    )
+def settings(settings_in: Callable[[Path], Settings], synthetic_bundle: Path, folder: Path) -> Settings:
+    made = settings_in(folder / "home")
+    shutil.copytree(synthetic_bundle, made.bundles / synthetic_bundle.name)
+    promote(made.bundles, synthetic_bundle.name)
+    return made
 
 
 @pytest.fixture(scope="module")
