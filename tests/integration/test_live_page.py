@@ -66,6 +66,8 @@ def test_any_number_who_look_cost_one_subscription_which_survives_its_broker(sho
         wait_for(lambda: feed.snapshot().live == 40, "it goes on where it was")
         wait_for(lambda: feed.snapshot().state == "following", "and says so")
         assert feed._thread is thread
+        feed.close()
+        wait_for(lambda: thread is not None and not thread.is_alive(), "it ends when it is asked to", 5)
 
 
 def send(shop: Shop, scores: Sequence[bytes]) -> None:

@@ -103,6 +103,7 @@ class Feed:
         self._settings = settings.model_copy(update={"patience": min(settings.patience, _PATIENCE_MS)})
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
         self._asked_at = 0.0
         self._forget()
 
@@ -112,12 +113,17 @@ class Feed:
             self._asked_at = now = time.monotonic()
             if self._thread is None or not self._thread.is_alive():
                 self._forget()
+                self._ended.clear()
                 self._thread = threading.Thread(target=self._follow, name="feed", daemon=True)
                 self._thread.start()
             # Many who look at once cost no more than one.
             if self._made is None or now - self._made[0] > _FRESH_S:
                 self._made = now, self._now(now)
             return self._made[1]
+
+    def close(self) -> None:
+        """End the subscription, once the call under way is answered. A later `snapshot` starts another."""
+        self._ended.set()
 
     def _forget(self) -> None:
         self._state: State = "starting"
@@ -162,7 +168,7 @@ class Feed:
         watcher = _GroupWatcher(self._settings)
         looked_at = float("-inf")
         try:
-            while time.monotonic() - self._asked_at < _FORGOTTEN_AFTER_S:
+            while not self._ended.is_set() and time.monotonic() - self._asked_at < _FORGOTTEN_AFTER_S:
                 try:
                     if reader is None:
                         reader, ends = _subscribe(self._settings)
@@ -177,7 +183,7 @@ class Feed:
                     with self._lock:
                         self._state, self._problem = "away", error
                     # The reader stays: it goes on where it was once the broker is back.
-                    time.sleep(_LOOK_EVERY_S)
+                    self._ended.wait(_LOOK_EVERY_S)
         finally:
             watcher.close()
             if reader is not None:
