@@ -158,12 +158,12 @@ def test_a_broker_that_is_away_is_said_and_the_last_picture_stays() -> None:
 def test_consumers_are_asked_whether_they_are_ready() -> None:
     health, times = Health(), Distribution("clickstream_close_to_score_seconds")
     times.add(0.02, 10)
-    sources = lambda: [  # noqa: E731
+    samples = [
         Sample("clickstream_close_to_score_seconds", times),
         Sample("clickstream_dead_letters_total", 2, ("late",)),
         Sample("clickstream_dead_letters_total", 3, ("future",)),
     ]
-    with served("127.0.0.1", free_port(), sources, health=health) as port:
+    with served("127.0.0.1", free_port(), lambda: samples, health=health) as port:
         (told,) = ask_all([address_of(f"127.0.0.1:{port}")])
         assert (told.ready, told.reasons) == (False, ("it is starting",))
         health.turned(partitions=[0, 3])

@@ -36,7 +36,7 @@ def page() -> None:
         look.nothing("The dataset is not here", f"{WHERE} Put it into data/, or name it in CLICKSTREAM_DATA.")
         return
     with st.spinner("Reading the dataset …"):
-        tables = _tables(file, file.stat().st_mtime if file.exists() else 0.0)
+        tables = _tables((file, file.stat().st_mtime if file.exists() else 0.0))
     sessions = tables.sessions
     _tiles(tables)
     st.caption(
@@ -59,7 +59,8 @@ def page() -> None:
 
 
 @st.cache_resource(show_spinner=False, max_entries=1)
-def _tables(file: Path, changed: float) -> Tables:  # noqa: ARG001 (read again when the file changed)
+def _tables(version: tuple[Path, float]) -> Tables:
+    file, _ = version  # the time of the last change is for the cache: then it is read again
     return tables_of(read_dataset(file))
 
 

@@ -25,9 +25,15 @@ def page() -> None:
     _show()
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)
-def _feed(names: tuple[str, ...], _settings: Settings) -> Feed:  # noqa: ARG001 (names are the key)
-    return Feed(_settings)
+def _subscription(settings: Settings) -> tuple[str | None, ...]:
+    return settings.kafka_bootstrap, settings.scores_topic, settings.clicks_topic, settings.group
+
+
+@st.cache_resource(
+    show_spinner=False, max_entries=4, hash_funcs={Settings: _subscription}, on_release=Feed.close
+)
+def _feed(settings: Settings) -> Feed:
+    return Feed(settings)
 
 
 @st.fragment(run_every=_EVERY_S)
@@ -43,8 +49,7 @@ def _show() -> None:
                 " host:port.",
             )
             return
-        names = (settings.kafka_bootstrap, settings.scores_topic, settings.clicks_topic, settings.group)
-        _tell(_feed(names, settings).snapshot())
+        _tell(_feed(settings).snapshot())
 
 
 def _tell(now: Snapshot) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 from urllib.error import HTTPError
@@ -29,7 +29,7 @@ class Told(NamedTuple):
     ready: bool = False
     reasons: tuple[str, ...] = ()
     partitions: tuple[int, ...] = ()
-    values: dict[str, float] = {}  # noqa: RUF012
+    values: Mapping[str, float] = {}
     """Metric -> value, summed over its labels."""
     latency: Buckets = ()
 
