@@ -32,7 +32,6 @@ class Process:
         self.log = log
         self._backoff_s = _FIRST_BACKOFF_S
         self._again_at: float | None = None
-        self.restarts = 0
         self._start()
 
     @property
@@ -63,7 +62,6 @@ class Process:
             self._backoff_s = min(self._backoff_s * 2, _LAST_BACKOFF_S)
         elif now >= self._again_at:
             self._again_at = None
-            self.restarts += 1
             self._start()
 
     def last_words(self) -> str:

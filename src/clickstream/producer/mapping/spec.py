@@ -21,7 +21,6 @@ WHERE = (
 _LARGEST = 1 << 20
 
 Scalar = str | int | float | bool
-TimeUnit = Literal["iso", "s", "ms", "us"]
 
 
 class _Spec(BaseModel):
