@@ -23,9 +23,9 @@ from clickstream.infra.kafka import Producer
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle import Bundle
 from clickstream.models.case import Example
+from clickstream.models.evaluation import SCORERS
 from clickstream.models.examples import example
 from clickstream.models.figures import cluster_agreement, conversion_figures, revenue_figures
-from clickstream.models.quality import SCORERS
 from clickstream.producer.dataset import read_dataset
 from clickstream.producer.faults import FaultOptions
 from clickstream.producer.plan import PlanOptions, make_plan

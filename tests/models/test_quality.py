@@ -7,7 +7,8 @@ import random
 import pytest
 from sklearn.metrics import log_loss, mean_absolute_error, roc_auc_score
 
-from clickstream.models.quality import BINS, SCORERS, Judged, Rolling, SinceStart, measure, rows
+from clickstream.models.evaluation import SCORERS
+from clickstream.models.quality import BINS, Judged, Rolling, SinceStart, measure, rows
 
 
 def sessions(count: int, seed: int = 1) -> list[Judged]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-SCORERS = ("batch", "online", "reference")
+from clickstream.models.evaluation import SCORERS
 
 
 class Summary:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from clickstream.app.summary import SCORERS, Summary
+from clickstream.app.summary import Summary
+from clickstream.models.evaluation import SCORERS
 
 
 def predictions_table(summary: Summary, currency: str = "$") -> Table:

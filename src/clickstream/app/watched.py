@@ -13,8 +13,9 @@ from clickstream.consumer.observer import Observed, Observer, features, judged, 
 from clickstream.infra.kafka import Record
 from clickstream.models.case import Floats
 from clickstream.models.drift import Alarm
+from clickstream.models.evaluation import SCORERS
 from clickstream.models.figures import Figures, cluster_agreement, conversion_figures, revenue_figures
-from clickstream.models.quality import SCORERS, Judged, Quality, measure, rows
+from clickstream.models.quality import Judged, Quality, measure, rows
 
 _ALARMS_KEPT = 5
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 EVALUATION = "evaluation.json"
 
 ScorerName = Literal["batch", "online", "reference"]
+SCORERS: tuple[ScorerName, ...] = ("batch", "online", "reference")
 
 
 class _Finding(BaseModel):

@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import log_loss, mean_absolute_error, roc_auc_score
 
 from clickstream.models.case import Floats
-from clickstream.models.evaluation import ScorerName
-
-SCORERS: tuple[ScorerName, ...] = ("batch", "online", "reference")
+from clickstream.models.evaluation import SCORERS, ScorerName
 
 BINS = 10_000
 """Bins of equal width that forecasts are counted in. Two in one bin are equal to the AUC: with a thousand

@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from clickstream.app.dashboard.arrived import arrived
-from clickstream.app.summary import SCORERS, Summary
+from clickstream.app.summary import Summary
+from clickstream.models.evaluation import SCORERS
 
 PREDICTION = {"conversion": 0.5, "revenue": 40.0, "cluster": 1, "cluster_name": "exploratory"}
 SCORE: dict[str, Any] = {

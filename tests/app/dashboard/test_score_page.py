@@ -15,9 +15,9 @@ from streamlit.testing.v1 import AppTest
 from clickstream.app.dashboard.results import MOST_KEPT, Result, Results
 from clickstream.app.dashboard.table import written
 from clickstream.app.file_scoring import score_file
-from clickstream.app.summary import SCORERS
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle import Bundle, load_bundle
+from clickstream.models.evaluation import SCORERS
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "own-shop"
 

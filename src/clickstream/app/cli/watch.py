@@ -26,7 +26,8 @@ from clickstream.infra.errors import UnavailableError
 from clickstream.infra.kafka import Reader
 from clickstream.infra.settings import load_settings
 from clickstream.models.drift import Alarm
-from clickstream.models.quality import SCORERS, Merit, Quality
+from clickstream.models.evaluation import SCORERS
+from clickstream.models.quality import Merit, Quality
 
 _LINE_EVERY_S = 5.0
 _PICTURE_EVERY_S = 0.5

@@ -11,8 +11,8 @@ import streamlit as st
 
 from clickstream.app.dashboard import look
 from clickstream.app.dashboard.feed import HISTORY_S, RATE_S, WINDOW, Feed, Snapshot
-from clickstream.app.summary import SCORERS
 from clickstream.infra.settings import Settings
+from clickstream.models.evaluation import SCORERS
 from clickstream.models.quality import Quality
 
 _EVERY_S = 1.0
@@ -237,12 +237,10 @@ def _last(now: Snapshot) -> None:
         hide_index=True,
         width="stretch",
         height=420,
-        column_config={
-            "scored at": st.column_config.DatetimeColumn(format="HH:mm:ss.SSS"),
-            **{
-                scorer: st.column_config.ProgressColumn(format="percent", min_value=0.0, max_value=1.0)
-                for scorer in SCORERS
-            },
+        column_config={"scored at": st.column_config.DatetimeColumn(format="HH:mm:ss.SSS")}
+        | {
+            scorer: st.column_config.ProgressColumn(format="percent", min_value=0.0, max_value=1.0)
+            for scorer in SCORERS
         },
     )
     st.caption(f"Averages and clusters above are over the last {look.count(WINDOW)} scores at most.")

@@ -35,7 +35,6 @@ COLOURS = {
 backgrounds.
 """
 
-SCORERS = ("batch", "online", "reference")
 CLUSTERS = NAMES
 
 HEIGHT = 280

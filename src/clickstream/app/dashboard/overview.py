@@ -12,6 +12,7 @@ import streamlit as st
 from clickstream.app.dashboard import look
 from clickstream.app.dashboard.results import Result
 from clickstream.app.file_scoring import FileScores, write_refused
+from clickstream.models.evaluation import SCORERS
 from clickstream.producer.cleaning import Cleaning
 
 _REASONS_SHOWN = 100
@@ -111,8 +112,8 @@ def _figures(result: Result) -> None:
         ("Most common cluster", lambda name: (summary.shares(name) or [("none", 0.0)])[0][0]),
     )
     for label, of in figures:
-        tiles = st.columns(len(look.SCORERS))
-        for tile, name in zip(tiles, look.SCORERS, strict=True):
+        tiles = st.columns(len(SCORERS))
+        for tile, name in zip(tiles, SCORERS, strict=True):
             tile.metric(f"{label} · {name}", of(name), border=True)
 
 
@@ -124,7 +125,7 @@ def _clusters(scores: FileScores) -> None:
             "share": share,
             "sessions": scores.summary.clusters[name][cluster],
         }
-        for name in look.SCORERS
+        for name in SCORERS
         for cluster, share in scores.summary.shares(name)
     ]
     if not rows:
@@ -135,9 +136,9 @@ def _clusters(scores: FileScores) -> None:
         .mark_bar(cornerRadiusEnd=2)
         .encode(
             x=altair.X("cluster:N", sort=list(look.CLUSTERS), title=None, axis=altair.Axis(labelAngle=0)),
-            xOffset=altair.XOffset("scorer:N", sort=list(look.SCORERS)),
+            xOffset=altair.XOffset("scorer:N", sort=list(SCORERS)),
             y=altair.Y("share:Q", title="share of sessions", axis=altair.Axis(format="%")),
-            color=altair.Color("scorer:N", scale=look.scale(look.SCORERS), title=None),
+            color=altair.Color("scorer:N", scale=look.scale(SCORERS), title=None),
             tooltip=[
                 "cluster:N",
                 "scorer:N",

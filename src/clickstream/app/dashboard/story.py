@@ -10,6 +10,7 @@ from clickstream.app.dashboard import look
 from clickstream.app.dashboard.results import Result
 from clickstream.app.file_scoring import Story, tell_story
 from clickstream.models.bundle import Bundle
+from clickstream.models.evaluation import SCORERS
 
 
 def show(key: str, place: int | None, result: Result, bundle: Bundle) -> None:
@@ -53,7 +54,7 @@ def _moved(told: Story, currency: str) -> None:
             "cluster": click.predictions[name].cluster_name,
         }
         for click in told.clicks
-        for name in look.SCORERS
+        for name in SCORERS
     ]
     frame = pd.DataFrame(rows)
     tip = [
@@ -70,7 +71,7 @@ def _moved(told: Story, currency: str) -> None:
         )
         .encode(
             x=altair.X("click:Q", title="click", axis=altair.Axis(tickMinStep=1, format="d")),
-            color=altair.Color("scorer:N", scale=look.scale(look.SCORERS), title=None),
+            color=altair.Color("scorer:N", scale=look.scale(SCORERS), title=None),
             tooltip=tip,
         )
     )
@@ -106,7 +107,7 @@ def _clicks(told: Story) -> None:
             "price": click.price,
             "price_2": click.price_2,
             "page": click.page,
-            **{name: 100 * click.predictions[name].conversion for name in look.SCORERS},
+            **{name: 100 * click.predictions[name].conversion for name in SCORERS},
             "cluster": click.predictions["batch"].cluster_name,
         }
         for click in told.clicks
@@ -122,10 +123,8 @@ def _clicks(told: Story) -> None:
             "price": st.column_config.NumberColumn("price", format="%.2f"),
             "price_2": st.column_config.NumberColumn("price 2", help="1: above the category's mean, 2: not"),
             "time": st.column_config.DatetimeColumn("time (UTC)", format="YYYY-MM-DD HH:mm:ss"),
-            **{
-                name: st.column_config.NumberColumn(f"conv. {name}", format="%.1f%%") for name in look.SCORERS
-            },
-        },
+        }
+        | {name: st.column_config.NumberColumn(f"conv. {name}", format="%.1f%%") for name in SCORERS},
         key="story",
         alt="The clicks of the session in order, with what each scorer said after each",
     )

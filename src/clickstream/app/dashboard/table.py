@@ -11,6 +11,7 @@ import streamlit as st
 from clickstream.app.dashboard import look
 from clickstream.app.dashboard.results import Result
 from clickstream.app.file_scoring import Format, Sessions, as_bytes
+from clickstream.models.evaluation import SCORERS
 
 MOST_SHOWN = 50_000
 """Rows sent to the browser; the download has all."""
@@ -60,9 +61,7 @@ def show(result: Result) -> int | None:
 
 def _filters(frame: pd.DataFrame) -> pd.Series[bool]:
     first, second, third, fourth, fifth = st.columns([2, 3, 3, 3, 3])
-    scorer = first.selectbox(
-        "Scorer", look.SCORERS, key="scorer", help="Whose cluster and conversion are meant"
-    )
+    scorer = first.selectbox("Scorer", SCORERS, key="scorer", help="Whose cluster and conversion are meant")
     clusters = second.multiselect("Cluster", look.CLUSTERS, key="clusters", placeholder="any")
     low, high = third.slider("Conversion, %", 0, 100, (0, 100), key="conversion")
     most = max(int(frame["clicks"].max()), 2)
@@ -83,11 +82,11 @@ def _view(frame: pd.DataFrame) -> pd.DataFrame:
     names = ["session_id", "window", "day", "clicks"]
     if frame["window"].max() == 1:
         names.remove("window")
-    names += [f"{scorer}_conversion" for scorer in look.SCORERS]
-    names += [f"{scorer}_revenue" for scorer in look.SCORERS]
+    names += [f"{scorer}_conversion" for scorer in SCORERS]
+    names += [f"{scorer}_revenue" for scorer in SCORERS]
     names += [f"{scorer}_cluster_name" for scorer in _CLUSTERING]
     view = frame[[*names, "converted"]].copy()
-    for scorer in look.SCORERS:
+    for scorer in SCORERS:
         view[f"{scorer}_conversion"] *= 100
     return view
 
@@ -99,11 +98,11 @@ def _columns(currency: str) -> dict[str, Any]:
         "day": column.DateColumn("day", format="YYYY-MM-DD"),
         "converted": column.CheckboxColumn("rule met", help="The proxy outcome, by the last click"),
     }
-    for scorer in look.SCORERS:
+    for scorer in SCORERS:
         config[f"{scorer}_conversion"] = column.NumberColumn(f"conv. {scorer}", format="%.1f%%")
         config[f"{scorer}_revenue"] = column.NumberColumn(f"rev. {scorer}", format=f"{currency}%.2f")
-    for scorer in _CLUSTERING:
-        config[f"{scorer}_cluster_name"] = column.TextColumn(f"cluster {scorer}")
+    for name in _CLUSTERING:
+        config[f"{name}_cluster_name"] = column.TextColumn(f"cluster {name}")
     return config
 
 

@@ -6,8 +6,8 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
-from clickstream.app.summary import SCORERS
 from clickstream.features.vector import REFERENCE
+from clickstream.models.evaluation import SCORERS
 
 _ANSWERS = ("conversion", "revenue", "cluster", "cluster_name")
 _OF_SCORE = ("closed_by", "clicks", "duplicates", "late", "missing", "evidence")

@@ -9,16 +9,14 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, NamedTuple
 
-from clickstream.consumer.score import Predictions
 from clickstream.consumer.score import Score as ScoreModel
 from clickstream.features.session import Session, Step
 from clickstream.features.vector import reference
 from clickstream.infra.errors import UsageError
+from clickstream.models.evaluation import SCORERS
 
 Score = Mapping[str, Any]
 """A score as it was read from JSON."""
-
-SCORERS = tuple(Predictions.model_fields)
 
 # Those of one scorer. The number of a cluster means nothing outside its bundle, so `cluster` is its name.
 _OF_A_SCORER = {

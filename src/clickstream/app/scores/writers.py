@@ -14,6 +14,7 @@ from rich.text import Text
 
 from clickstream.app.printable import printable
 from clickstream.app.scores.fields import Field, Kind, Score
+from clickstream.models.evaluation import SCORERS
 
 
 class Writer(Protocol):
@@ -115,8 +116,7 @@ class Rows:
         return True
 
     def _titles(self) -> tuple[str, ...]:
-        names = ("session", "clicks", "closed", "batch", "online", "reference")
-        return (*names, "revenue", "cluster")
+        return ("session", "clicks", "closed", *SCORERS, "revenue", "cluster")
 
     def _table(self) -> Table:
         table = _bare_table()
@@ -130,7 +130,7 @@ class Rows:
 
     def _cells(self, score: Score) -> tuple[Text, ...]:
         conversions, asked = [], score["predictions"][self._scorer]
-        for name in ("batch", "online", "reference"):
+        for name in SCORERS:
             prediction = score["predictions"][name]
             conversions.append(Text("-" if prediction is None else f"{prediction['conversion']:.2f}"))
         if asked is None:

@@ -7,7 +7,7 @@ from math import sqrt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from clickstream.models.evaluation import Estimate, Evaluation, Reliability
+from clickstream.models.evaluation import SCORERS, Estimate, Evaluation, Reliability
 from clickstream.models.plots.canvas import (
     CHANCE,
     COLOURS,
@@ -19,7 +19,7 @@ from clickstream.models.plots.canvas import (
     line_of,
     styled,
 )
-from clickstream.models.wording import SCORERS, estimate, interval, number
+from clickstream.models.wording import estimate, interval, number
 
 UNCALIBRATED = "batch, uncalibrated"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from clickstream.models.evaluation import BySeen, Estimate, Evaluation, ScorerName
+from clickstream.models.evaluation import SCORERS, BySeen, Estimate, Evaluation, ScorerName
 from clickstream.models.plots.canvas import (
     CHANCE,
     COLOURS,
@@ -17,7 +17,7 @@ from clickstream.models.plots.canvas import (
     name_ends,
     styled,
 )
-from clickstream.models.wording import SCORERS, clicks_words, estimate, figure_name, number
+from clickstream.models.wording import clicks_words, estimate, figure_name, number
 
 FORETELLING: tuple[ScorerName, ...] = ("batch", "online")
 """They do not see the deciding click. Beside reference, which does, their differences could not be seen."""
