@@ -174,7 +174,7 @@ class Follower:
         try:
             yield from self._round()
         except UnavailableError:
-            self._drop_connections()
+            self.close()
             raise
 
     def report(self) -> RoundReport:
@@ -198,8 +198,12 @@ class Follower:
         )
 
     def close(self) -> None:
-        """Drop the connections."""
-        self._drop_connections()
+        """Drop the connections; the next round opens them again."""
+        for topic in (self._scores, self._letters, self._clicks):
+            topic.close()
+        if self._admin is not None:
+            self._admin.close()
+            self._admin = None
 
     def _round(self) -> Iterator[Reading]:
         committed = self._committed()
@@ -247,13 +251,6 @@ class Follower:
 
     def _look(self, topic: str, places: Iterable[Place]) -> Iterator[Record]:
         return (self._scores if topic == self._scores.topic else self._letters).look_at(places)
-
-    def _drop_connections(self) -> None:
-        for topic in (self._scores, self._letters, self._clicks):
-            topic.close()
-        if self._admin is not None:
-            self._admin.close()
-            self._admin = None
 
 
 class _Batch(NamedTuple):
