@@ -126,7 +126,6 @@ def embedded_servers(
     data: Path | None = None,
     kafka_port: int | None = None,
     redis_port: int | None = None,
-    deadline_s: float = 60.0,
     notify: Notify = lambda _: None,
 ) -> Iterator[Servers]:
     """Both servers for the length of the block. Raises as `Server.start`.
@@ -134,7 +133,7 @@ def embedded_servers(
     The jars are kept under `home`, the servers' data too, or in `data` where that is given.
 
     A SIGTERM, unless the program handles it, ends the block as SystemExit does, so that the servers are
-    stopped in order. `deadline_s` does not include a first download.
+    stopped in order.
     """
     valkey = EmbeddedValkey((data or home) / "valkey", redis_port)
     kafka = EmbeddedKafka((data or home) / "kafka" / "data", kafka_port, home / "kafka", notify)
@@ -143,7 +142,7 @@ def embedded_servers(
             started.callback(server.stop)
             server.launch()
         for server in (valkey, kafka):
-            server.wait_ready(deadline_s)
+            server.wait_ready()
         yield Servers(kafka, valkey)
 
 

@@ -108,14 +108,13 @@ class BatchModels:
 
 
 def fit_batch(
-    evidence: Evidence, vocabulary: Vocabulary, seed: int, parameters: BatchParameters | None = None
+    evidence: Evidence, vocabulary: Vocabulary, seed: int, parameters: BatchParameters
 ) -> BatchModels:
     """Fit both models on the sessions that have evidence."""
-    chosen = parameters or BatchParameters()
     encoded = learn_tables(evidence, seed)
     known = _evidence(evidence.rows, vocabulary)
-    conversion = classifier(chosen.conversion, seed)
-    revenue = regressor(chosen.revenue, seed)
+    conversion = classifier(parameters.conversion, seed)
+    revenue = regressor(parameters.revenue, seed)
     artefact = {
         "conversion": conversion.fit(np.column_stack([encoded.converting, known]), evidence.converted),
         "revenue": revenue.fit(np.column_stack([known, encoded.earning]), evidence.revenue),

@@ -37,7 +37,7 @@ class Judged(NamedTuple):
 
 
 def fit_on_prefix(
-    evidence: Evidence, vocabulary: Vocabulary, seed: int, parameters: BatchParameters | None = None
+    evidence: Evidence, vocabulary: Vocabulary, seed: int, parameters: BatchParameters
 ) -> BatchModels:
     """The batch models, calibrated where that helps."""
     return calibrate(fit_batch(evidence, vocabulary, seed, parameters), evidence, vocabulary, seed)
@@ -128,7 +128,7 @@ def shuffled_figures(
     parts: Parts,
     vocabulary: Vocabulary,
     seed: int,
-    parameters: BatchParameters | None = None,
+    parameters: BatchParameters,
 ) -> dict[str, float]:
     """Mean `auc` and `r2` of the batch models when every session is decided by the last click of another.
 

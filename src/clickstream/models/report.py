@@ -7,6 +7,7 @@ full precision in a `data` element, as it stands in `evaluation.json`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -83,7 +84,7 @@ def told(manifest: Manifest, evaluation: Evaluation) -> dict[str, Any]:
         "number": wording.number,
         "percent": wording.percent,
         "clicks_words": wording.clicks_words,
-        "money": lambda value: wording.money(manifest, value, 2),
+        "money": partial(wording.money, manifest),
     }
 
 

@@ -135,7 +135,7 @@ def summary(manifest: Manifest, evaluation: Evaluation) -> list[str]:
         )
     if (r2 := estimate(evaluation, "batch", "r2")) is not None:
         mae = estimate(evaluation, "batch", "mae")
-        missed = "" if mae is None else f" and misses by {money(manifest, mae.value, 2)} on average"
+        missed = "" if mae is None else f" and misses by {money(manifest, mae.value)} on average"
         explained = percent(r2.value) if r2.value > 0 else "nothing"
         sentences.append(
             f"The batch model's expected revenue explains {explained} of the variance"
@@ -278,6 +278,6 @@ def currency(manifest: Manifest) -> str:
     return "" if origin(manifest) == "own" else "$"
 
 
-def money(manifest: Manifest, value: float, places: int = 0) -> str:
+def money(manifest: Manifest, value: float) -> str:
     """An amount with its sign, where that is known."""
-    return currency(manifest) + number(value, places)
+    return currency(manifest) + number(value, 2)

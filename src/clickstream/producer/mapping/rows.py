@@ -38,7 +38,6 @@ from clickstream.producer.source import Source, read_source
 _EVERY = 8_192
 _LONGEST_TEXT = 1_000
 _DERIVED = {"price_2": 2, "page": 1}
-_NUMBERS = ("price", "price_2", "page", "order", "country", "colour", "location", "photography")
 
 
 class _Shown(NamedTuple):
