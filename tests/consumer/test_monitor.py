@@ -52,6 +52,17 @@ def priced(count: int, mean: float, seed: int) -> Sequence[OutboxRecord]:
     return [score(price=rng.gauss(mean, 8)) for _ in range(count)]
 
 
+def test_a_bundle_that_was_taken_is_told_before_it_has_scored() -> None:
+    """One that waits for a partition would else seem to have missed the promotion."""
+    mine = monitor()
+    mine.published({0: [score()]})
+    mine.took("two")
+    found = values(mine)
+    assert found["bundle_info", "two"] == 1
+    assert ("bundle_info", "one") not in found
+    assert found["model_sessions", "since_start"] == 0
+
+
 def test_a_monitor_that_saw_nothing_tells_the_bundle_and_no_quality() -> None:
     found = values(monitor())
     assert found["bundle_info", "one"] == 1

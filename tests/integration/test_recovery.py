@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import random
 import signal
+from contextlib import closing
 
 import pytest
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from pydantic import SecretStr
-from shop import Shop, plan_of, stop, wait_for
+from shop import Shop, plan_of, scraped, stop, wait_for
 
 from clickstream.app.processes import Process
 from clickstream.consumer.store import Store
+from clickstream.infra.child import free_port
 from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.infra.kafka import Admin, Committed
 from clickstream.infra.redis import connect
@@ -175,6 +178,35 @@ def test_a_partition_that_cannot_go_on_does_not_stop_the_others(shop: Shop) -> N
     admin.close()
     assert "not served" in consumer.last_words() or "not served" in consumer.log.read_text()
     stop(consumer)
+
+
+def test_a_topic_that_refuses_scores_is_told_counted_and_waited_for(shop: Shop) -> None:
+    scores = f"{shop.settings.scores_topic}-narrow"
+    changes = {"scores_topic": scores, "metrics_port": free_port(), "patience": 2_000}
+    shop.settings = shop.settings.model_copy(update=changes)
+    with closing(Admin(shop.settings)) as admin:
+        admin.create_topic(scores, shop.topic.partitions, {"max.message.bytes": "100"})
+    shop.publish(plan_of(shop.settings, 100))
+    consumer = shop.consumer("one")
+
+    def told_of_failures() -> bool:
+        found = {name: value for (name, *_), value in scraped(shop.settings).items()}
+        return found["transaction_failures_total"] > 3 and "lag_records" not in found
+
+    wait_for(lambda: '"consuming"' in consumer.log.read_text(), "the consumer is up")
+    wait_for(told_of_failures, "each try is counted", 120)
+    recovering = [line for line in consumer.log.read_text().splitlines() if '"recovering"' in line]
+    assert all("MessageSizeTooLarge" in line for line in recovering), recovering
+    with closing(KafkaAdminClient(bootstrap_servers=shop.settings.kafka_bootstrap)) as admin:
+        wider = ConfigResource(ConfigResourceType.TOPIC, scores, {"max.message.bytes": "1048588"})
+        admin.alter_configs([wider])
+    shop.drain(consumer)
+    wait_for(lambda: scraped(shop.settings).get(("lag_records",)) == 0, "the lag is gone")
+    found = scraped(shop.settings)
+    assert found["scores_total",] == len(shop.scores()) == 100
+    assert found["republished_total",] > 0
+    stop(consumer)
+    assert_exactly_once(shop, 100)
 
 
 def test_a_zombie_with_the_same_identity_leaves(shop: Shop) -> None:

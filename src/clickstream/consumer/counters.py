@@ -38,13 +38,16 @@ class Taken(NamedTuple):
 
 
 class Held(NamedTuple):
-    """The partitions of this consumer, as they were a moment ago; `watermark` of the one furthest behind."""
+    """The partitions of this consumer, as they were a moment ago; `watermark` of the one furthest behind.
+
+    None is not known: nobody has looked, or the loop recovers.
+    """
 
     served: int = 0
     replayed: int = 0
     refused: int = 0
-    open_sessions: int = 0
-    lag: int = 0
+    open_sessions: int | None = None
+    lag: int | None = None
     watermark: int | None = None
 
 
@@ -93,13 +96,12 @@ class Counters:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """The stage `publish`: one transaction, counted by how it ended."""
-        with self.stage("publish"):
-            try:
-                yield
-            except ClickstreamError:
-                self.failures += 1
-                raise
+        """Count the transaction inside by how it ended."""
+        try:
+            yield
+        except ClickstreamError:
+            self.failures += 1
+            raise
         self.transactions += 1
 
     def stepped(
@@ -127,23 +129,29 @@ class Counters:
         self, outboxes: Mapping[int, Sequence[OutboxRecord]], scores_topic: str, read_at: float
     ) -> None:
         """A transaction with these records is committed; the last poll returned at `read_at`."""
+        scores = sum(self._count(outbox, scores_topic) for outbox in outboxes.values())
+        if scores:
+            self.close_to_score.add(time.monotonic() - read_at, scores)
+
+    def claimed(self, claim: Claim, scores_topic: str) -> None:
+        """A partition was recovered."""
+        self.claims[claim.case] += 1
+        self.republished += len(claim.republished)
+        self._count(claim.republished, scores_topic)
+
+    def _count(self, records: Sequence[OutboxRecord], scores_topic: str) -> int:
+        """Count records that are committed; how many of them are scores."""
         scores = 0
-        for record in (record for outbox in outboxes.values() for record in outbox):
+        for record in records:
             if record.topic == scores_topic:
                 scores += 1
             else:
                 self.refused[_letter(record.value).reason] += 1
         self.scores += scores
-        if scores:
-            self.close_to_score.add(time.monotonic() - read_at, scores)
-
-    def claimed(self, claim: Claim) -> None:
-        """A partition was recovered."""
-        self.claims[claim.case] += 1
-        self.republished += claim.republished
+        return scores
 
     def failed(self, error: ClickstreamError) -> None:
-        """The loop met an error; all partitions are dropped."""
+        """The loop met an error; all partitions are dropped, and what is open or waits is not known."""
         self.held = Held()
         self.recoveries += error.retriable
         if isinstance(error, LostError):
@@ -184,8 +192,10 @@ class Counters:
         yield Sample("clickstream_missing_total", self.missing)
         yield Sample("clickstream_scores_total", self.scores)
         yield Sample("clickstream_close_to_score_seconds", self.close_to_score)
-        yield Sample("clickstream_open_sessions", held.open_sessions)
-        yield Sample("clickstream_lag_records", held.lag)
+        if held.open_sessions is not None:
+            yield Sample("clickstream_open_sessions", held.open_sessions)
+        if held.lag is not None:
+            yield Sample("clickstream_lag_records", held.lag)
         if held.watermark is not None:
             yield Sample("clickstream_watermark_lag_seconds", time.time() - held.watermark / 1000)
         yield Sample("clickstream_steps_total", self.steps)

@@ -90,7 +90,15 @@ class Engine:
         self.monitor = Monitor(settings.scores_topic, bundle.id)
         self._consumer = GroupConsumer(settings, settings.clicks_topic)
         self.counters = Counters(self._store, self._consumer)
-        self._recovery = Recovery(settings, self._topic, self._consumer, self._store, self._publisher, bundle)
+        self._recovery = Recovery(
+            settings,
+            self._topic,
+            self._consumer,
+            self._store,
+            self._publisher,
+            bundle,
+            self.counters.transaction,
+        )
         self._promotions = Promotions(settings)
         self.health = Health((RedisProbe(settings), KafkaProbe(settings)))
         self._claims: dict[int, Claim] = {}
@@ -184,6 +192,7 @@ class Engine:
             return
         log.info("took the promoted bundle", bundle=bundle.id, before=self._scorer.bundle.id)
         self._scorer.bundle = self._recovery.bundle = bundle
+        self.monitor.took(bundle.id)
         for claim in self._claims.values():
             claim.online = bundle.online()
 
@@ -209,7 +218,7 @@ class Engine:
                 try:
                     claim = self._recovery.claim(partition, membership)
                     self._claims[partition] = claim
-                    self.counters.claimed(claim)
+                    self.counters.claimed(claim, self._settings.scores_topic)
                 except SettingsChangedError:
                     raise
                 except RefusedError as error:
@@ -351,7 +360,7 @@ class Engine:
         if not behind:
             return
         offsets = {c.partition: Committed(c.applied, self._recovery.note(c.logic)) for c in behind}
-        with self.counters.transaction():
+        with self.counters.stage("publish"), self.counters.transaction():
             self._publisher.publish(outboxes, offsets, membership)
         self.counters.published(outboxes, self._settings.scores_topic, self._read_at)
         failpoint("after_publish")

@@ -43,6 +43,13 @@ class Monitor:
         self._observer = Observer(WINDOW)
         self._lock = threading.Lock()
 
+    def took(self, bundle: str) -> None:
+        """Scores are made with this bundle from now on."""
+        with self._lock:
+            if bundle != self._bundle:
+                self._bundle = bundle
+                self._observer.other_models()
+
     def published(self, outboxes: Mapping[int, Sequence[OutboxRecord]]) -> None:
         """Take in what a transaction has committed."""
         scores = [
@@ -69,10 +76,8 @@ class Monitor:
                 yield from _of(quality, window)
 
     def _observe(self, bundle: str, scores: Sequence[Observed]) -> None:
+        self.took(bundle)
         with self._lock:
-            if bundle != self._bundle:
-                self._bundle = bundle
-                self._observer.other_models()
             alarms = self._observer.add(scores)
         for alarm in alarms:
             log.warning(

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -61,7 +63,7 @@ class Claim:
 
     `applied` is the next record to process and `stored` what Redis has as applied. Records before
     `publish_from` are processed without publishing, windows they close before `learn_from` without learning.
-    `republished` counts the records of a former owner's outbox that the claim published.
+    `republished` are the records of a former owner's outbox that the claim published.
     """
 
     partition: int
@@ -74,7 +76,7 @@ class Claim:
     publish_from: int
     learn_from: int
     case: Case
-    republished: int = 0
+    republished: Sequence[OutboxRecord] = ()
     read_at: float = field(default_factory=time.monotonic)
 
     @property
@@ -102,7 +104,10 @@ def pack_online(bundle_id: str, state: bytes) -> bytes:
 
 
 class Recovery:
-    """Claims partitions of one topic for one consumer. `bundle` is the one whose online models they get."""
+    """Claims partitions of one topic for one consumer. `bundle` is the one whose online models they get.
+
+    `counted` stands around each transaction of a claim.
+    """
 
     def __init__(
         self,
@@ -112,7 +117,9 @@ class Recovery:
         store: Store,
         publisher: Publisher,
         bundle: Bundle,
+        counted: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
+        self._counted = counted
         self._settings = settings
         self._topic = topic
         self._consumer = consumer
@@ -170,7 +177,8 @@ class Recovery:
             committed = self._consumer.committed(partition, self._settings.patience)
             if committed is None:
                 committed = Committed(self._consumer.log_range(partition)[0], "")
-            self._publisher.publish({}, {partition: committed}, membership)
+            with self._counted():
+                self._publisher.publish({}, {partition: committed}, membership)
             return self._store.claim(partition, token, membership.generation, own_id, proven=True)
 
     def _committed(self, partition: int, found: Found) -> Committed | None:
@@ -248,11 +256,14 @@ class Recovery:
 
     def _republish(self, claim: Claim, left: list[OutboxRecord], membership: Membership) -> None:
         p = claim.partition
-        self._publisher.publish({p: left}, {p: Committed(claim.applied, self.note(claim.logic))}, membership)
+        with self._counted():
+            self._publisher.publish(
+                {p: left}, {p: Committed(claim.applied, self.note(claim.logic))}, membership
+            )
         failpoint("after_republish")
         self._store.trim(p, claim.token, claim.applied)
         claim.committed = claim.publish_from = claim.applied
-        claim.republished = len(left)
+        claim.republished = left
         if left:
             log.info("published a former owner's outbox", partition=p, records=len(left), to=claim.applied)
 

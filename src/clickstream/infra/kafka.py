@@ -307,6 +307,7 @@ class TransactionalProducer:
         """
         manager = self._producer._transaction_manager
         seconds = self._settings.patience / 1000
+        until = time.monotonic() + seconds
         with translated("publishing scores", self._settings):
             self._producer.begin_transaction()
             futures = [
@@ -319,11 +320,13 @@ class TransactionalProducer:
             if claims:
                 self._await(manager.send_offsets_to_transaction(claims, membership.raw), "offsets")
             if futures:
-                self._producer.flush(timeout=seconds)
+                # A batch that is split as too large is "not done" to it; the records say what became of them.
+                with suppress(kafka_errors.UnknownError):
+                    self._producer.flush(timeout=seconds)
             # An expired batch does not fail the transaction: without this look it would be lost silently.
             for future in futures:
                 if not future.succeeded():
-                    raise future.exception or kafka_errors.KafkaTimeoutError("a record was not acknowledged")
+                    future.get(timeout=max(until - time.monotonic(), 0))
             before_commit()
             self._await(manager.begin_commit(), "commit")
 

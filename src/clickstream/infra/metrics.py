@@ -117,7 +117,7 @@ DEFINITIONS = (
         "clickstream_scores_total",
         "scores",
         (),
-        "Scores committed to the scores topic.",
+        "Scores committed to the scores topic, those of a former owner's outbox included.",
         "Stands still while the records rise: does event time move? `clickstream doctor` looks.",
     ),
     Definition(
@@ -131,7 +131,8 @@ DEFINITIONS = (
         "clickstream_close_to_score_seconds",
         "seconds",
         (),
-        "From reading the record that closed a session to its score being committed.",
+        "From reading the record that closed a session to its score being committed, in steps that succeed:"
+        " what a recovery publishes waited longer, and is not in it.",
         "p99 above a second: the stage that takes the time is slow, often Kafka's transaction.",
         (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
     ),
@@ -139,14 +140,15 @@ DEFINITIONS = (
         "clickstream_open_sessions",
         "sessions",
         (),
-        "Sessions open on the partitions of this consumer.",
+        "Sessions open on the partitions of this consumer. Absent while it recovers.",
         "Rises without end: event time stands still, or the shop is crowded; about 400 bytes of Redis each.",
     ),
     Definition(
         "clickstream_lag_records",
         "records",
         (),
-        "Records in the log that are not applied yet, on the partitions of this consumer, by the last fetch.",
+        "Records in the log that are not applied yet, on the partitions of this consumer, by the last fetch."
+        " Absent while it recovers.",
         "Rises for long: more consumers, up to the number of partitions.",
     ),
     Definition(
@@ -210,7 +212,7 @@ DEFINITIONS = (
         "clickstream_transaction_failures_total",
         "transactions",
         (),
-        "Transactions that are not known to be committed; each is followed by a recovery.",
+        "Transactions that are not known to be committed, those of recoveries included; a recovery follows.",
         "Rises again and again: the broker is away, or slower than `patience`.",
     ),
     Definition(
@@ -252,7 +254,7 @@ DEFINITIONS = (
         "clickstream_bundle_info",
         "1",
         ("bundle",),
-        "The bundle whose predictions are published.",
+        "The bundle that scores.",
         "Differs between consumers for long: one did not take the promoted bundle, its log says why.",
     ),
     Definition(
