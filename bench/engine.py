@@ -44,7 +44,7 @@ console = Console(highlight=False)
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     words.add_argument("--sessions", type=int, default=76_000, help="preloaded sessions (6.9 clicks each)")
-    words.add_argument("--max-poll-records", type=int, default=2_000)
+    words.add_argument("--max-poll-records", type=int, help="records of a step; else as set")
     words.add_argument("--rate", type=int, default=2_000, help="clicks/s of the latency part")
     words.add_argument("--seconds", type=int, default=30, help="length of the latency part")
     words.add_argument("--core", type=int, default=None, help="pin the consumer to this core")

@@ -36,7 +36,7 @@ _SCRAPE_EVERY_S = 15.0
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     words.add_argument("--sessions", type=int, default=76_000, help="6.9 clicks each")
-    words.add_argument("--max-poll-records", type=int, default=2_000)
+    words.add_argument("--max-poll-records", type=int, help="records of a step; else as set")
     asked = words.parse_args()
     with system(max_poll_records=asked.max_poll_records, log_format="json") as (settings, _):
         records = preloaded(settings, asked.sessions)
