@@ -22,7 +22,7 @@ from clickstream.app.doctor import Check, examine
 from clickstream.consumer.engine import prepare_topics
 from clickstream.consumer.partition import Partition, Rules
 from clickstream.consumer.recovery import describe_settings, note_text
-from clickstream.consumer.store import Changes, Store, meta_fields
+from clickstream.consumer.store import STATE_VERSION, Changes, Store, meta_fields
 from clickstream.infra.child import free_port
 from clickstream.infra.kafka import Admin, Committed, Producer
 from clickstream.infra.redis import connect
@@ -70,13 +70,19 @@ def create_clicks(settings: Settings, **config: str) -> None:
         admin.create_topic(settings.clicks_topic, 2, limits | config)
 
 
-def keep_state(settings: Settings, under: Settings, open_sessions: int = 3, applied: int = 0) -> None:
+def keep_state(
+    settings: Settings,
+    under: Settings,
+    open_sessions: int = 3,
+    applied: int = 0,
+    version: int = STATE_VERSION,
+) -> None:
     """State in Redis as a consumer with the settings `under` leaves it in partition 0."""
     topic = prepare_topics(settings)
     with closing(Store(settings, topic.id)) as store:
         store.claim(0, "token", 1, "id")
         logic = Partition(Rules(**under.rules), 1_000, open_sessions)
-        meta = meta_fields(logic, describe_settings(under), topic.partitions)
+        meta = meta_fields(logic, describe_settings(under), topic.partitions) | {"version": version}
         store.commit(0, "token", Changes(None, applied, meta))
         store.trim(0, "token", applied)
 
@@ -248,6 +254,23 @@ def test_open_sessions_under_other_settings_fail_with_the_way_out(topics: Settin
 @pytest.mark.integration
 def test_other_settings_without_open_sessions_are_well(topics: Settings) -> None:
     keep_state(topics, topics.model_copy(update={"gap": 600_000}), open_sessions=0)
+    commit(topics, 0)
+    assert bad(topics) == []
+
+
+@pytest.mark.integration
+def test_open_sessions_in_another_format_fail_with_the_way_out(topics: Settings) -> None:
+    keep_state(topics, topics, version=STATE_VERSION + 1)
+    commit(topics, 0)
+    check = only(topics)
+    assert (check.part, check.status) == ("state", "fail")
+    assert f"3 open sessions in format {STATE_VERSION + 1}" in check.what
+    assert "clickstream drain" in check.remedy
+
+
+@pytest.mark.integration
+def test_another_format_without_open_sessions_is_well(topics: Settings) -> None:
+    keep_state(topics, topics, open_sessions=0, version=STATE_VERSION + 1)
     commit(topics, 0)
     assert bad(topics) == []
 

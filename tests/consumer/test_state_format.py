@@ -67,13 +67,56 @@ def test_a_damaged_session_is_refused(cut: int) -> None:
         decode(encode(kept())[:cut])
 
 
-def test_a_partition_of_another_format_is_refused() -> None:
+def written(logic: Partition, **more: str | int) -> dict[str, str]:
+    """The metadata of a partition in Redis, as another version left it where `version` is given."""
+    fields = meta_fields(logic, "fold=1;gap=600000", 8) | {"applied": 9, "published": 9, "outbox": 0}
+    return {name: str(value) for name, value in (fields | more).items()}
+
+
+def test_a_partition_of_another_format_is_refused_with_sessions_open() -> None:
     logic = Partition(Rules(), 5_000, 3, [Crumb(1, NOTHING_SEEN)])
-    written = {name: str(value) for name, value in meta_fields(logic, "gap=1", 8).items()}
-    assert _meta(written).open_sessions == 3
-    with pytest.raises(RefusedError, match=f"format {STATE_VERSION + 1}") as caught:
-        _meta(written | {"version": str(STATE_VERSION + 1)})
+    assert _meta(written(logic)).open_sessions == 3
+    with pytest.raises(RefusedError, match=f"3 open sessions in format {STATE_VERSION + 1}") as caught:
+        _meta(written(logic, version=STATE_VERSION + 1))
     assert "clickstream drain" in caught.value.remedy
+
+
+@pytest.mark.parametrize(("counted", "found"), [(2, 0), (0, 2), (2, 2)])
+def test_a_partition_of_another_format_is_refused_with_an_outbox(counted: int, found: int) -> None:
+    """Counted by the metadata, or found beside it."""
+    fields = written(Partition(Rules(), 5_000), outbox=counted)
+    assert _meta(fields, found).open_sessions == 0
+    with pytest.raises(RefusedError, match=f"2 unpublished records in format {STATE_VERSION + 1}") as caught:
+        _meta(fields | {"version": str(STATE_VERSION + 1)}, found)
+    assert "clickstream drain" in caught.value.remedy
+
+
+def test_a_drained_partition_of_another_format_is_taken_and_only_what_is_stable_is_read() -> None:
+    """The documented upgrade. Places to rebuild from are of no use, and not even decoded."""
+    meta = _meta(
+        written(Partition(Rules(), 5_000), version=STATE_VERSION + 1, crumbs="?")
+        | {"transactional_id": "shop-one", "of a later version": "?"}
+    )
+    assert (meta.applied, meta.published, meta.newest, meta.open_sessions) == (9, 9, 5_000, 0)
+    assert (meta.settings, meta.partitions, meta.transactional_id) == ("fold=1;gap=600000", 8, "shop-one")
+    assert (meta.crumbs, meta.cut, meta.version) == ((), {}, STATE_VERSION + 1)
+
+
+@pytest.mark.parametrize(
+    ("marks", "partial_before"),
+    [
+        ({}, -1),
+        ({"partial_before": 7_000}, 7_000),
+        ({"cut": '{"visit":1}'}, 605_000),
+        ({"cut": "?"}, 605_000),
+    ],
+)
+def test_a_drained_partition_of_another_format_still_knows_which_windows_may_lack_clicks(
+    marks: dict[str, str | int], partial_before: int
+) -> None:
+    """Cuts are not decoded: none reaches beyond a gap after the newest click."""
+    fields = written(Partition(Rules(), 5_000), version=STATE_VERSION + 1, **marks)
+    assert _meta(fields).partial_before == partial_before
 
 
 def test_open_sessions_of_another_fold_are_refused_and_none_are_not(monkeypatch: pytest.MonkeyPatch) -> None:

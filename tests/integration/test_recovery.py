@@ -6,13 +6,14 @@ import random
 import signal
 from contextlib import closing
 
+import orjson
 import pytest
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from pydantic import SecretStr
 from shop import Shop, plan_of, scraped, stop, wait_for
 
 from clickstream.app.processes import Process
-from clickstream.consumer.store import Store
+from clickstream.consumer.store import STATE_VERSION, Store
 from clickstream.infra.child import free_port
 from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.infra.kafka import Admin, Committed
@@ -263,6 +264,45 @@ def test_changed_settings_are_refused_while_sessions_are_open_and_taken_after_a_
     stop(taken)
 
 
+def test_a_state_of_another_format_is_refused_with_sessions_open_and_taken_after_a_drain(shop: Shop) -> None:
+    plan = plan_of(shop.settings, 200)
+    shop.publish(plan, until=600)
+    run_to_the_end(shop)
+    redis = connect(shop.settings)
+    store = Store(shop.settings, shop.topic.id)
+    metas = [store.keys(p)[0] for p in range(shop.topic.partitions)]
+    store.close()
+
+    def written_by_another(version: int) -> None:
+        for meta in metas:
+            redis.hset(meta, mapping={"version": version, "crumbs": "?"})
+
+    written = [redis.hget(meta, "crumbs") for meta in metas]
+    written_by_another(STATE_VERSION + 1)
+    refused = shop.consumer("one")
+    words = f"open sessions in format {STATE_VERSION + 1}"
+    wait_for(lambda: words in refused.log.read_text(), "partitions with open sessions are refused")
+    refused.stop()
+
+    for meta, crumbs in zip(metas, written, strict=True):
+        redis.hset(meta, mapping={"version": STATE_VERSION, "crumbs": crumbs or "[]"})
+    consumer = shop.consumer("one")
+    drain = Process(["drain"], shop.settings, shop.folder / "drain.log")
+    assert drain.wait(30) == 0, drain.last_words()
+    stop(consumer)
+    scored = len(shop.scores())
+    written_by_another(STATE_VERSION + 1)
+    taken = shop.consumer("one")
+    shop.publish(plan, after=600)
+    shop.drain(taken)
+    stop(taken)
+    assert b"%d" % STATE_VERSION in {redis.hget(meta, "version") for meta in metas}
+    report = shop.audit()
+    assert report.clean, report
+    assert report.scored > scored
+    assert report.rebuilt_partly == 0
+
+
 def test_offsets_set_back_are_refused_and_a_restart_on_purpose_is_possible(shop: Shop) -> None:
     shop.publish(plan_of(shop.settings, 200))
     run_to_the_end(shop)
@@ -292,6 +332,9 @@ def test_servers_that_were_never_there_end_the_command_with_a_remedy(shop: Shop)
         "redis_url": (SecretStr("redis://127.0.0.1:9/0"), "Redis at 127.0.0.1:9"),
     }
     for name, (address, words) in away.items():
-        consumer = shop.consumer(settings=shop.settings.model_copy(update={name: address}))
+        consumer = shop.consumer("one", settings=shop.settings.model_copy(update={name: address}))
         assert consumer.wait(40) == 69, consumer.last_words()
-        assert words in consumer.last_words()
+        lines = [orjson.loads(line) for line in consumer.log.read_text().splitlines()]
+        assert {line["owner"] for line in lines} == {f"{shop.settings.group}-one"}
+        assert (lines[-1]["event"], lines[-1]["code"]) == ("ended", 69)
+        assert words in lines[-1]["error"]

@@ -287,7 +287,7 @@ class Partition:
         else:
             # What the watermark passed closes nothing: all that was due closed with an earlier record.
             if session.settle(watermark, rules) is not None:
-                raise AssertionError(f"session {session_id} was due and had not closed")
+                raise AssertionError("a session was due and had not closed")
         self.changed.add(session_id)
         window = session.window
         overtaken = window is not None and click.sort_key < window.last.sort_key
@@ -360,7 +360,7 @@ class Partition:
             session = self.sessions[session_id]
             closed_by = session.settle(watermark, self.rules)
             if closed_by is None:
-                raise AssertionError(f"session {session_id} was due at {due} and did not close")
+                raise AssertionError(f"a session was due at {due} and did not close")
             self._close(session_id, session, closed_by, offset)
             if session_id in self.sessions:
                 self._schedule(session_id, session)
@@ -374,13 +374,13 @@ class Partition:
         while session_id in self.sessions:
             closed_by = session.settle(_FOREVER, self.rules, last_word)
             if closed_by is None:
-                raise AssertionError(f"session {session_id} has nothing to close")
+                raise AssertionError("a session has nothing to close")
             self._close(session_id, session, closed_by, offset)
 
     def _close(self, session_id: str, session: Open, closed_by: ClosedBy, offset: int) -> None:
         window = session.window
         if window is None:
-            raise AssertionError(f"session {session_id} has no window to close")
+            raise AssertionError("a session has no window to close")
         until = self.cut.get(session_id, -1)
         if window.opened_at > until:
             self.cut.pop(session_id, None)

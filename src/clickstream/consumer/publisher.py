@@ -15,6 +15,16 @@ from clickstream.infra.failpoints import failpoint
 from clickstream.infra.kafka import Committed, Membership, Outgoing, TransactionalProducer
 from clickstream.infra.settings import Settings
 
+_SLOT = uuid.uuid4().hex[:12]
+
+
+def transactional_id(settings: Settings) -> str:
+    """The name of this process's consumer, in Kafka and in the log.
+
+    Stable with --instance, so that a restart aborts at once what its predecessor left open.
+    """
+    return f"{settings.group}-{settings.instance or _SLOT}"
+
 
 class Publisher:
     """Publishes what steps put into outboxes.
@@ -26,9 +36,7 @@ class Publisher:
     def __init__(self, settings: Settings, aligned: bool) -> None:
         self._settings = settings
         self._aligned = aligned
-        # Stable with --instance, so that a restart aborts at once what its predecessor left open.
-        slot = settings.instance or uuid.uuid4().hex[:12]
-        self.transactional_id = f"{settings.group}-{slot}"
+        self.transactional_id = transactional_id(settings)
         self._producer: TransactionalProducer | None = None
 
     def publish(

@@ -8,7 +8,7 @@ is the one we started from.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -20,7 +20,13 @@ from clickstream.infra.redis import Script, connect, translated
 from clickstream.infra.settings import Settings
 
 STATE_VERSION = 1
-"""Of the encoding below. An unknown one is refused, never guessed at."""
+"""Of the encoding below. What is in an unknown one is refused, never guessed at.
+
+What is the same in every version, so that each takes over what another one drained: of the metadata
+`version`, `applied`, `published`, `newest`, `open`, `outbox` (how many records), `partial_before`,
+`settings`, `partitions`, `transactional_id`, and that `cut` is `{}` where it holds nothing. The online models
+have a version of their own.
+"""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Open).decode
@@ -117,6 +123,7 @@ class Store:
 
         Raises:
             StaleError: an owner of a later group generation claimed it, and we have not `proven` ourselves.
+            RefusedError: another version left sessions or an outbox.
         """
         with translated(f"claiming partition {partition}", self._settings):
             answer = self._claim(
@@ -129,7 +136,7 @@ class Store:
             )
         _, flat, entries, sessions, due, online = answer
         values = {flat[i].decode(): flat[i + 1].decode() for i in range(0, len(flat), 2)}
-        meta = _meta(values)
+        meta = _meta(values, len(entries))
         outbox = tuple(
             OutboxRecord(int(entry_id.split(b"-")[0]), fields[1].decode(), fields[3], fields[5])
             for entry_id, fields in entries
@@ -215,7 +222,11 @@ class Store:
             self._client.delete(*self.keys(partition))
 
     def peek(self, partition: int) -> Meta:
-        """The partition's meta, without claiming anything."""
+        """The partition's meta, without claiming anything.
+
+        Raises:
+            RefusedError: another version left sessions or an outbox.
+        """
         with translated(f"looking at partition {partition}", self._settings):
             found = self._client.hgetall(self.keys(partition)[0])
         return _meta({name.decode(): value.decode() for name, value in found.items()})
@@ -264,25 +275,43 @@ def meta_fields(logic: Partition, settings: str, partitions: int) -> dict[str, s
     }
 
 
-def _meta(values: Mapping[str, str]) -> Meta:
+def _meta(values: Mapping[str, str], outbox: int = 0) -> Meta:
+    """The metadata in `values`; `outbox` is the number of records found beside it."""
     version = int(values.get("version", STATE_VERSION))
-    if version != STATE_VERSION:
-        raise RefusedError(
-            f"the state in Redis has format {version}; this program reads {STATE_VERSION}",
-            "Run the version that wrote it, `clickstream drain`, then start this one.",
-        )
-    return Meta(
+    meta = Meta(
         applied=int(values["applied"]) if "applied" in values else None,
         published=int(values["published"]) if "published" in values else None,
         newest=int(values.get("newest", NOTHING_SEEN)),
         open_sessions=int(values.get("open", 0)),
         partial_before=int(values.get("partial_before", -1)),
-        cut=_cut.decode(values.get("cut", "{}")),
-        crumbs=tuple(Crumb(*pair) for pair in _pairs.decode(values.get("crumbs", "[]"))),
         settings=values.get("settings", ""),
         partitions=int(values.get("partitions", 0)),
         transactional_id=values.get("transactional_id", ""),
+        version=version,
     )
+    if version == STATE_VERSION:
+        return replace(
+            meta,
+            cut=_cut.decode(values.get("cut", "{}")),
+            crumbs=tuple(Crumb(*pair) for pair in _pairs.decode(values.get("crumbs", "[]"))),
+        )
+    unpublished = max(outbox, int(values.get("outbox", 0)))
+    if meta.open_sessions or unpublished:
+        held = (
+            f"{meta.open_sessions} open sessions"
+            if meta.open_sessions
+            else f"{unpublished} unpublished records"
+        )
+        raise RefusedError(
+            f"the state in Redis has {held} in format {version}; this program reads {STATE_VERSION}",
+            "Run the version that wrote it, `clickstream drain`, stop it, then start this one.",
+        )
+    # Crumbs are for rebuilding what is open: with nothing open, the next record is the place to begin at.
+    if values.get("cut", "{}") != "{}":
+        # A cut says of one session what `partial_before` says of all: nobody's ends later than this.
+        rules = dict(pair.partition("=")[::2] for pair in meta.settings.split(";"))
+        return replace(meta, partial_before=max(meta.partial_before, meta.newest + int(rules["gap"])))
+    return meta
 
 
 def _lost(partition: int, answer: bytes) -> LostError:

@@ -11,10 +11,11 @@ import typer
 
 from clickstream.app.servers import with_running_servers
 from clickstream.consumer.engine import Engine, prepare_topics
+from clickstream.consumer.publisher import transactional_id
 from clickstream.consumer.restart import restart_from
 from clickstream.infra import logs
 from clickstream.infra.serving import served
-from clickstream.infra.settings import load_settings
+from clickstream.infra.settings import Settings, load_settings
 from clickstream.models.bundle import load_bundle
 
 
@@ -67,6 +68,12 @@ def consume(
         )
     )
     logs.configure(settings)
+    logs.on_every_line(owner=transactional_id(settings))
+    with logs.last_words(settings):
+        _run(settings, restart)
+
+
+def _run(settings: Settings, restart: str | None) -> None:
     models = load_bundle(settings)
     if restart is not None:
         restart_from(settings, prepare_topics(settings), restart)
