@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 from urllib.error import HTTPError
@@ -10,7 +11,9 @@ from urllib.request import urlopen
 import orjson
 import pytest
 from pydantic import SecretStr
+from shop import wait_for
 
+from clickstream.infra import health as module
 from clickstream.infra.child import free_port
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.health import STUCK_AFTER_S, Health, KafkaProbe, RedisProbe
@@ -32,14 +35,20 @@ class Server:
     def __init__(self) -> None:
         self.away = False
         self.asked = 0
+        self.closed = False
+        self.let_go = threading.Event()
+        """Until it is set, a question is not answered."""
+        self.let_go.set()
 
     def __call__(self) -> None:
+        assert not self.closed
         self.asked += 1
+        assert self.let_go.wait(10)
         if self.away:
             raise UnavailableError("the server does not answer")
 
     def close(self) -> None:
-        pass
+        self.closed = True
 
 
 @pytest.fixture
@@ -102,6 +111,72 @@ def test_a_loop_that_stands_still_is_neither_alive_nor_ready(health: Health, clo
     clock.now += STUCK_AFTER_S
     assert health.alive() == (False, {"last_turn_s": STUCK_AFTER_S})
     assert health.ready().content["reasons"] == ["its loop has not turned for 90 s"]
+
+
+def gauge(health: Health) -> float:
+    (sample,) = health.samples()
+    assert isinstance(sample.value, (int, float))
+    return sample.value
+
+
+@pytest.fixture
+def watched(health: Health, monkeypatch: pytest.MonkeyPatch) -> Iterator[Health]:
+    """It asks the servers by itself, once its clock says that it is time."""
+    monkeypatch.setattr(module, "_WATCH_EVERY_S", 0.01)
+    health.turned()
+    with served("127.0.0.1", free_port(), health=health):
+        yield health
+
+
+def test_the_gauge_follows_a_server_though_nobody_asks_and_the_loop_is_content(
+    watched: Health, server: Server, clock: Clock
+) -> None:
+    wait_for(lambda: server.asked == 1, "asked", 5)
+    assert gauge(watched) == 1
+    server.away = True
+    clock.now += 1.0
+    wait_for(lambda: gauge(watched) == 0, "the gauge says that it is away", 5)
+    server.away = False
+    clock.now += 1.0
+    wait_for(lambda: gauge(watched) == 1, "the gauge says that it is back", 5)
+    watched.turned(["recovering: Redis is full"])
+    assert gauge(watched) == 0
+
+
+def test_the_gauge_waits_for_no_server_and_the_end_leaves_nothing(
+    watched: Health, server: Server, clock: Clock
+) -> None:
+    wait_for(lambda: server.asked == 1, "asked", 5)
+    server.let_go.clear()
+    clock.now += 1.0
+    wait_for(lambda: server.asked == 2, "asked again", 5)
+    assert gauge(watched) == 1
+    # The connection is dropped after the question that is under way, not under it.
+    closing = threading.Thread(target=watched.close)
+    closing.start()
+    closing.join(0.05)
+    assert closing.is_alive()
+    assert not server.closed
+    server.let_go.set()
+    closing.join(10)
+    assert server.closed
+    assert "health" not in {thread.name for thread in threading.enumerate()}
+    clock.now += 1.0
+    assert not watched.ready().content["reasons"]
+    assert server.asked == 2
+
+
+def test_a_probe_that_breaks_is_a_reason_and_not_the_end_of_asking(
+    watched: Health, server: Server, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_for(lambda: server.asked == 1, "asked", 5)
+    with monkeypatch.context() as broken:
+        broken.setattr(Server, "__call__", lambda _: [][1])
+        clock.now += 1.0
+        wait_for(lambda: gauge(watched) == 0, "the gauge says that something is wrong", 5)
+        assert "IndexError" in watched.ready().content["reasons"][0]
+    clock.now += 1.0
+    wait_for(lambda: gauge(watched) == 1, "the gauge says that it is well again", 5)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections import Counter
@@ -111,9 +112,19 @@ def test_servers_that_go_away_are_waited_for_without_piling_up_or_spinning(shop:
             wait_for(lambda: reasons(here) == [], "ready again after Kafka came back")
             here.drain(consumer)
 
+            # Idle, the loop does not notice. Stopped, Kafka comes back without a start.
+            assert kafka.pid is not None
+            os.kill(kafka.pid, signal.SIGSTOP)
+            try:
+                wait_for(lambda: is_ready(here) == 0, "Kafka away, said though nothing is to do", 15)
+            finally:
+                os.kill(kafka.pid, signal.SIGCONT)
+            wait_for(lambda: is_ready(here) == 1, "ready again after Kafka went on")
+
             # In this order there is work that Redis is needed for, however quick the machine is.
             before = scraped(here.settings)
             valkey.kill()
+            wait_for(lambda: is_ready(here) == 0, "Redis away, said though nothing is to do", 15)
             here.publish(plan, after=4_500)
             assert_waits_without_spinning(here, consumer, "Redis at")
             assert scraped(here.settings)["ready",] == 0
@@ -151,6 +162,11 @@ def assert_waits_without_spinning(shop: Shop, consumer: Process, server: str) ->
     # The longest wait between two tries is 2 s, the shortest 0.1 s, doubled each time.
     assert tries(consumer) - recovering < 6 + seconds
     assert consumer.poll() is None
+
+
+def is_ready(shop: Shop) -> float:
+    """As Prometheus is told; nobody asks /readyz meanwhile."""
+    return scraped(shop.settings)["ready",]
 
 
 def reasons(shop: Shop) -> list[str] | None:

@@ -1,7 +1,7 @@
 """Health: whether a process makes progress, and whether it can.
 
 Alive: its loop turned lately; if not, restart it. Ready: nothing stands in the way of results, by the loop's
-own word, and the servers answer when they are asked now. A server that is away is a reason to wait, not to
+own word, and the servers answered when they were last asked. A server that is away is a reason to wait, not to
 restart.
 """
 
@@ -23,6 +23,7 @@ STUCK_AFTER_S = 90.0
 """Beyond what a step may take: after 60 s without a poll the group gives the partitions away."""
 
 _PROBE_EVERY_S = 1.0
+_WATCH_EVERY_S = 2.0
 _PROBE_MS = 1_500
 
 
@@ -55,6 +56,13 @@ class Health:
         self._probed_at = float("-inf")
         self._away: tuple[str, ...] = ()
         self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._watching: threading.Thread | None = None
+
+    def watch(self) -> None:
+        """Ask the servers every few seconds, until `close`: an idle loop does not notice that one is away."""
+        self._watching = threading.Thread(target=self._watch, name="health", daemon=True)
+        self._watching.start()
 
     def turned(self, reasons: Sequence[str] = (), **details: Any) -> None:
         """The loop made a turn; `reasons`: what keeps it from results, `details`: what else to tell."""
@@ -74,17 +82,26 @@ class Health:
         return Report(not reasons, {"reasons": reasons, **self._details})
 
     def samples(self) -> Iterator[Sample]:
-        """Ready by the loop's own word: a scrape must not wait for a server that is away."""
-        yield Sample("clickstream_ready", self.alive().good and not self._reasons)
+        """Ready by the last answers of the servers: a scrape must not wait for one that is away."""
+        yield Sample("clickstream_ready", self.alive().good and not self._reasons and not self._away)
 
     def close(self) -> None:
-        """Drop the connections to the servers."""
-        for probe in self._probes:
-            probe.close()
+        """Stop asking, after the question that is under way, and drop the connections to the servers."""
+        self._closed.set()
+        with self._lock:
+            for probe in self._probes:
+                probe.close()
+        if self._watching is not None:
+            self._watching.join()
+
+    def _watch(self) -> None:
+        while not self._closed.is_set():
+            self._servers_away()
+            self._closed.wait(_WATCH_EVERY_S)
 
     def _servers_away(self) -> tuple[str, ...]:
         with self._lock:
-            if self._clock() - self._probed_at >= _PROBE_EVERY_S:
+            if not self._closed.is_set() and self._clock() - self._probed_at >= _PROBE_EVERY_S:
                 self._away = tuple(filter(None, map(_problem, self._probes)))
                 self._probed_at = self._clock()
             return self._away
@@ -95,6 +112,9 @@ def _problem(probe: Probe) -> str:
         probe()
     except ClickstreamError as error:
         return error.what
+    except Exception as error:  # noqa: BLE001
+        # Not foreseen, and no answer either. Whoever asks must go on, or the last answer would stand for ever.
+        return f"asking a server failed: {type(error).__name__}: {error}"
     return ""
 
 

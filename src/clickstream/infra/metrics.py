@@ -170,7 +170,7 @@ DEFINITIONS = (
         "clickstream_ready",
         "1",
         (),
-        "1 while nothing keeps the loop from results, by its own word; /readyz says what does.",
+        "1 while nothing keeps the loop from results and Kafka and Redis answer it; /readyz says what does.",
         "0 for minutes: ask /readyz for the reasons.",
     ),
     Definition(

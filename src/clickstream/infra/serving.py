@@ -51,6 +51,8 @@ def served(
     thread = threading.Thread(target=server.serve_forever, name="serving", daemon=True)
     thread.start()
     try:
+        if health is not None:
+            health.watch()
         yield port
     finally:
         server.shutdown()
