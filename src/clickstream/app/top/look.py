@@ -19,6 +19,7 @@ from clickstream.infra.kafka import Admin, GroupState, MissingError, Reader, Top
 from clickstream.infra.settings import Settings
 
 _PATIENCE_MS = 2_000
+_TURN_MS = 50
 
 
 class Lane(NamedTuple):
@@ -72,7 +73,7 @@ class Watcher:
         self._positions: dict[tuple[str, int], int] = {}
 
     def look(self, wait_ms: int = 200) -> Look:
-        """What is so now, after reading scores for `wait_ms`.
+        """What is so now, after reading scores and dead letters for `wait_ms`.
 
         Raises:
             UnavailableError: the broker does not answer, or there is no such topic.
@@ -81,8 +82,9 @@ class Watcher:
             self._connect()
             until = time.monotonic() + wait_ms / 1000
             while (left_s := until - time.monotonic()) > 0:
-                self._count(self._score_reader, round(left_s * 1000))
-            self._count(self._letter_reader, 0)
+                # In turns: what a poll finds was fetched since the last one, so each needs many.
+                for reader in (self._score_reader, self._letter_reader):
+                    self._count(reader, min(round(left_s * 1000), _TURN_MS))
             return self._seen()
         except UnavailableError:
             self.close()
