@@ -162,6 +162,9 @@ def test_consumers_are_asked_whether_they_are_ready() -> None:
         Sample("clickstream_close_to_score_seconds", times),
         Sample("clickstream_dead_letters_total", 2, ("late",)),
         Sample("clickstream_dead_letters_total", 3, ("future",)),
+        Sample("clickstream_model_log_loss", 0.2, ("batch", "stream")),
+        Sample("clickstream_model_log_loss", 0.3, ("online", "stream")),
+        Sample("clickstream_lag_records", 7),
     ]
     with served("127.0.0.1", free_port(), lambda: samples, health=health) as port:
         (told,) = ask_all([address_of(f"127.0.0.1:{port}")])
@@ -171,6 +174,9 @@ def test_consumers_are_asked_whether_they_are_ready() -> None:
     assert (ready.ready, ready.partitions) == (True, (0, 3))
     assert ready.values["clickstream_dead_letters_total"] == 5
     assert ready.values["clickstream_ready"] == 1
+    assert ready.values["clickstream_lag_records"] == 7
+    # A sum of them would mean nothing.
+    assert "clickstream_model_log_loss" not in ready.values
     assert quantile(0.5, ready.latency) == pytest.approx(0.0175)
     assert away.away
     assert not away.ready

@@ -30,7 +30,7 @@ class Told(NamedTuple):
     reasons: tuple[str, ...] = ()
     partitions: tuple[int, ...] = ()
     values: Mapping[str, float] = {}
-    """Metric -> value, summed over its labels."""
+    """Metric -> value; counters are summed over their labels, gauges with labels are left out."""
     latency: Buckets = ()
 
 
@@ -93,7 +93,7 @@ def _read(text: str) -> tuple[dict[str, float], Buckets]:
         for sample in family.samples:
             if sample.name == _LATENCY:
                 latency.append((float(sample.labels["le"]), sample.value))
-            else:
+            elif not (family.type == "gauge" and sample.labels):
                 values[sample.name] = values.get(sample.name, 0.0) + sample.value
     return values, tuple(latency)
 
