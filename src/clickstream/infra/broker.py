@@ -62,8 +62,8 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 
-# A year. After the 7 days of the default, a broker that was down comes back without its offsets, and consumers
-# refuse every partition.
+# A year. After the 7 days of the default, a broker that was down comes back without its offsets, and
+# consumers refuse every partition.
 offsets.retention.minutes=525600
 
 # While it runs, the broker is never declared dead, however long the machine pauses, and does not give up

@@ -1,8 +1,8 @@
 """Health: whether a process makes progress, and whether it can.
 
 Alive: its loop turned lately; if not, restart it. Ready: nothing stands in the way of results, by the loop's
-own word, and the servers answered when they were last asked. A server that is away is a reason to wait, not to
-restart.
+own word, and the servers answered when they were last asked. A server that is away is a reason to wait, not
+to restart.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _problem(probe: Probe) -> str:
     except ClickstreamError as error:
         return error.what
     except Exception as error:  # noqa: BLE001
-        # Not foreseen, and no answer either. Whoever asks must go on, or the last answer would stand for ever.
+        # Not foreseen, and no answer either. Whoever asks must go on, or the last word stays for ever.
         return f"asking a server failed: {type(error).__name__}: {error}"
     return ""
 
