@@ -56,6 +56,8 @@ def test_two_promotions_and_a_kill_under_load_lose_and_repeat_nothing(following:
     third_of_it = len(list(plan.publications())) // 3
     shop.publish(plan, 0, third_of_it)
     one, other = shop.consumer("one"), shop.consumer("other")
+    # One that starts late would begin with the second.
+    wait_for(lambda: bool(told(one, "consuming") and told(other, "consuming")), "both have the first bundle")
     wait_for(lambda: shop.scored() > third_of_it // 4, "some of the first part is scored")
     promote(folder, second)
     shop.publish(plan, third_of_it, 2 * third_of_it)
