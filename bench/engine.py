@@ -162,7 +162,7 @@ def _latency(settings: Settings, rate: int, seconds: int, folder: Path) -> None:
     prepare_topics(settings)
     plan = _plan(settings, max(rate * seconds // 6, 2_000))
     sent_at: dict[int, list[float]] = {p: [] for p in range(settings.partitions)}
-    delays: list[float] = []
+    closed: list[tuple[float, float]] = []
     ended = threading.Event()
 
     def subscribe() -> None:
@@ -171,14 +171,14 @@ def _latency(settings: Settings, rate: int, seconds: int, folder: Path) -> None:
             for record in reader.poll(timeout_ms=100):
                 now = time.time()
                 source = orjson.loads(record.value or b"")["source"]
-                delays.append(now - sent_at[source["partition"]][source["closing_offset"]])
+                closed.append((sent_at[source["partition"]][source["closing_offset"]], now))
         reader.close()
 
     with consumer_of(settings, folder / "latency.log") as consumer:
         subscriber = threading.Thread(target=subscribe)
         subscriber.start()
         producer = Producer(settings, linger_ms=0)
-        began = time.monotonic()
+        began, since = time.monotonic(), time.time()
         cpu_before = 0.0
         warm = len(plan) // 2
         # The first half fills the shop with open sessions at full speed; the second keeps the pace.
@@ -186,8 +186,7 @@ def _latency(settings: Settings, rate: int, seconds: int, folder: Path) -> None:
             if number == warm:
                 producer.flush()
                 _wait_until_applied(settings, number)
-                delays.clear()
-                began, cpu_before = time.monotonic(), _cpu_seconds(consumer.pid)
+                began, since, cpu_before = time.monotonic(), time.time(), _cpu_seconds(consumer.pid)
             if number >= warm:
                 ahead = began + (number - warm) / rate - time.monotonic()
                 if ahead > 0:
@@ -202,7 +201,8 @@ def _latency(settings: Settings, rate: int, seconds: int, folder: Path) -> None:
         took = time.monotonic() - began
         time.sleep(0.5)
         cpu = _cpu_seconds(consumer.pid) - cpu_before
-        measured = list(delays)
+        # Scores of the first half may still come when the second has begun.
+        measured = [now - sent for sent, now in list(closed) if sent >= since]
         ended.set()
         subscriber.join()
         producer.close()

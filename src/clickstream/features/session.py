@@ -136,8 +136,8 @@ class Session(Struct, array_like=True):
     def missing(self) -> int:
         """Orders not seen between the smallest and the largest."""
         seen = self.seen
-        if not seen:
-            return 0
+        if len(seen) <= 2:
+            return 0  # no order, or one unbroken range
         counted = sum(high - low + 1 for low, high in zip(seen[::2], seen[1::2], strict=True))
         return seen[-1] - seen[0] + 1 - counted
 
