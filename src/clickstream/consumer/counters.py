@@ -66,7 +66,8 @@ class Counters:
         held: the partitions, as of the last `look`.
     """
 
-    def __init__(self, store: Store, consumer: GroupConsumer) -> None:
+    def __init__(self, store: Store, consumer: GroupConsumer, scores_topic: str) -> None:
+        self._scores_topic = scores_topic
         self._store = store
         self._consumer = consumer
         self._looked_at = float("-inf")
@@ -125,25 +126,23 @@ class Counters:
             self.duplicates += session.duplicates
             self.missing += session.missing
 
-    def published(
-        self, outboxes: Mapping[int, Sequence[OutboxRecord]], scores_topic: str, read_at: float
-    ) -> None:
+    def published(self, outboxes: Mapping[int, Sequence[OutboxRecord]], read_at: float) -> None:
         """A transaction with these records is committed; the last poll returned at `read_at`."""
-        scores = sum(self._count(outbox, scores_topic) for outbox in outboxes.values())
+        scores = sum(self._count(outbox) for outbox in outboxes.values())
         if scores:
             self.close_to_score.add(time.monotonic() - read_at, scores)
 
-    def claimed(self, claim: Claim, scores_topic: str) -> None:
+    def claimed(self, claim: Claim) -> None:
         """A partition was recovered."""
         self.claims[claim.case] += 1
         self.republished += len(claim.republished)
-        self._count(claim.republished, scores_topic)
+        self._count(claim.republished)
 
-    def _count(self, records: Sequence[OutboxRecord], scores_topic: str) -> int:
+    def _count(self, records: Sequence[OutboxRecord]) -> int:
         """Count records that are committed; how many of them are scores."""
         scores = 0
         for record in records:
-            if record.topic == scores_topic:
+            if record.topic == self._scores_topic:
                 scores += 1
             else:
                 self.refused[_letter(record.value).reason] += 1

@@ -37,7 +37,7 @@ from clickstream.infra.errors import ClickstreamError, FencedError, RefusedError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.health import Health, KafkaProbe, RedisProbe
 from clickstream.infra.kafka import Admin, Committed, GroupConsumer, Membership, Producer, Record, Topic
-from clickstream.infra.logs import logger, on_every_line
+from clickstream.infra.logs import logger
 from clickstream.infra.settings import Settings, fingerprint
 from clickstream.models.bundle import Bundle
 
@@ -89,7 +89,7 @@ class Engine:
         self._scorer = Scorer(bundle, settings.clicks_topic, rules)
         self.monitor = Monitor(settings.scores_topic, bundle.id)
         self._consumer = GroupConsumer(settings, settings.clicks_topic)
-        self.counters = Counters(self._store, self._consumer)
+        self.counters = Counters(self._store, self._consumer, settings.scores_topic)
         self._recovery = Recovery(
             settings,
             self._topic,
@@ -119,7 +119,6 @@ class Engine:
             FencedError: another process has this instance's identity; exit, a supervisor restarts.
             RefusedError, ConfigurationError, BundleError: a person must decide.
         """
-        on_every_line(owner=self._publisher.transactional_id)
         log.info(
             "consuming", topic=self._topic.name, group=self._settings.group, bundle=self._scorer.bundle.id
         )
@@ -218,7 +217,7 @@ class Engine:
                 try:
                     claim = self._recovery.claim(partition, membership)
                     self._claims[partition] = claim
-                    self.counters.claimed(claim, self._settings.scores_topic)
+                    self.counters.claimed(claim)
                 except SettingsChangedError:
                     raise
                 except RefusedError as error:
@@ -362,7 +361,7 @@ class Engine:
         offsets = {c.partition: Committed(c.applied, self._recovery.note(c.logic)) for c in behind}
         with self.counters.stage("publish"), self.counters.transaction():
             self._publisher.publish(outboxes, offsets, membership)
-        self.counters.published(outboxes, self._settings.scores_topic, self._read_at)
+        self.counters.published(outboxes, self._read_at)
         failpoint("after_publish")
         with self.counters.stage("trim"):
             for claim in behind:
