@@ -143,6 +143,14 @@ class Shop:
         finally:
             store.close()
 
+    def redis_keys(self) -> list[tuple[str, ...]]:
+        """Of each partition: meta, sessions, due, outbox, online."""
+        store = Store(self.settings, self.topic.id)
+        try:
+            return [store.keys(p) for p in range(self.topic.partitions)]
+        finally:
+            store.close()
+
     def scores(self, committed_only: bool = True) -> list[dict[str, object]]:
         """All scores; with those of aborted transactions where `committed_only` is False."""
         return self._read(self.settings.scores_topic, committed_only)

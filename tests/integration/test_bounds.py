@@ -20,7 +20,6 @@ from shop import Shop, plan_of, scraped, stop, wait_for
 from clickstream.app.processes import Process
 from clickstream.consumer.engine import Engine
 from clickstream.consumer.scoring import Window
-from clickstream.consumer.store import Store
 from clickstream.infra.child import free_port
 from clickstream.infra.embedded import EmbeddedKafka, EmbeddedValkey
 from clickstream.infra.redis import connect
@@ -194,9 +193,7 @@ def cpu_seconds(consumer: Process) -> float:
 def outbox(shop: Shop) -> int:
     """Records that wait in Redis for Kafka."""
     client = connect(shop.settings)
-    store = Store(shop.settings, shop.topic.id)
     try:
-        return sum(client.xlen(store.keys(p)[3]) for p in range(shop.topic.partitions))
+        return sum(client.xlen(keys[3]) for keys in shop.redis_keys())
     finally:
-        store.close()
         client.close()

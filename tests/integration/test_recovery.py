@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from shop import Shop, plan_of, scraped, stop, wait_for
 
 from clickstream.app.processes import Process
-from clickstream.consumer.store import STATE_VERSION, Store
+from clickstream.consumer.store import STATE_VERSION
 from clickstream.infra.child import free_port
 from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.infra.kafka import Admin, Committed
@@ -137,10 +137,8 @@ def test_a_lost_key_is_noticed_and_the_partition_rebuilt(shop: Shop) -> None:
     shop.publish(plan, until=1_200)
     run_to_the_end(shop)
     redis = connect(shop.settings)
-    store = Store(shop.settings, shop.topic.id)
-    for partition in range(shop.topic.partitions):
-        redis.delete(store.keys(partition)[1 + partition % 2])
-    store.close()
+    for partition, keys in enumerate(shop.redis_keys()):
+        redis.delete(keys[1 + partition % 2])
     shop.publish(plan, after=1_200)
     run_to_the_end(shop)
     assert_exactly_once(shop, 300)
@@ -152,9 +150,7 @@ def test_a_lost_outbox_is_noticed_and_its_scores_are_made_again(shop: Shop) -> N
     consumer = shop.consumer("one", failpoint="after_commit:3", settings=settings)
     assert consumer.wait(40) == -signal.SIGKILL
     redis = connect(shop.settings)
-    store = Store(shop.settings, shop.topic.id)
-    assert sum(redis.delete(store.keys(p)[3]) for p in range(shop.topic.partitions)) > 0
-    store.close()
+    assert sum(redis.delete(keys[3]) for keys in shop.redis_keys()) > 0
     run_to_the_end(shop)
     assert_exactly_once(shop, 300)
 
@@ -164,9 +160,7 @@ def test_a_partition_that_cannot_go_on_does_not_stop_the_others(shop: Shop) -> N
     shop.publish(plan, until=900)
     run_to_the_end(shop)
     redis = connect(shop.settings)
-    store = Store(shop.settings, shop.topic.id)
-    redis.hset(store.keys(0)[0], "published", 1 << 40)
-    store.close()
+    redis.hset(shop.redis_keys()[0][0], "published", 1 << 40)
     shop.publish(plan, after=900)
     consumer = shop.consumer("one")
     admin = Admin(shop.settings)
@@ -269,9 +263,7 @@ def test_a_state_of_another_format_is_refused_with_sessions_open_and_taken_after
     shop.publish(plan, until=600)
     run_to_the_end(shop)
     redis = connect(shop.settings)
-    store = Store(shop.settings, shop.topic.id)
-    metas = [store.keys(p)[0] for p in range(shop.topic.partitions)]
-    store.close()
+    metas = [keys[0] for keys in shop.redis_keys()]
 
     def written_by_another(version: int) -> None:
         for meta in metas:
