@@ -98,7 +98,7 @@ def _run(settings: Settings, logs: Path, consumers: int, replay: list[str]) -> N
 def _scores(settings: Settings) -> list[dict[str, object]]:
     reader = Reader(settings, settings.scores_topic)
     try:
-        batches = reader.read_to(reader.end_offsets())
+        batches = reader.read_to(reader.decided_ends().offsets)
         return [orjson.loads(record.value or b"null") for batch in batches for record in batch]
     finally:
         reader.close()

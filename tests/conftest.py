@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -36,8 +37,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """A fresh seed for the drills, the same in all processes of this run."""
+    """A fresh seed for the drills, the same in all processes of this run; Ctrl-C for what tests start.
+
+    A background job of a script has SIGINT ignored, and so has whatever it starts. A handler is not passed
+    on: these processes still ignore it, those that they start do not.
+    """
     os.environ.setdefault(_SEED, str(secrets.randbelow(1_000_000)))
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda *_: None)
 
 
 def pytest_report_header() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -120,7 +121,10 @@ class Shop:
             reader.close()
 
     def drain(self, *running: Process, deadline_s: float = 60.0) -> float:
-        """Seconds until everything published is committed; `running` must not end meanwhile."""
+        """Seconds until everything published is committed; `running` must not end meanwhile.
+
+        After it, every subscriber finds the scores before their end: offsets are committed a moment earlier.
+        """
         records = self.records()
 
         def done() -> bool:
@@ -130,10 +134,13 @@ class Shop:
             return self.scored() >= records
 
         try:
-            return wait_for(done, f"{records} records scored", deadline_s)
+            took = wait_for(done, f"{records} records scored", deadline_s)
         except AssertionError as error:
             logs = "\n".join(f"{p.log.name}:\n{p.last_words()}" for p in running)
             raise AssertionError(f"{error}; have {self.scored()}\n{logs}") from None
+        with closing(Reader(self.settings, self.settings.scores_topic)) as reader:
+            reader.decided_ends()
+        return took
 
     def open_sessions(self) -> int:
         """Sessions open by what Redis says."""
@@ -177,7 +184,7 @@ class Shop:
         try:
             return [
                 orjson.loads(record.value or b"null")
-                for batch in reader.read_to(reader.end_offsets())
+                for batch in reader.read_to(reader.decided_ends().offsets)
                 for record in batch
             ]
         finally:

@@ -222,14 +222,22 @@ def test_the_servers_end_with_the_process_that_started_them(home: Path, number: 
 
 @pytest.fixture
 def up(home: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
-    """Starts `up` on free ports, the same each time."""
+    """Starts `up` on free ports, the same each time, and as a background job of a script: SIGINT ignored."""
     ports = ["--kafka-port", str(free_port()), "--redis-port", str(free_port())]
     code = "import typer; from clickstream.app.cli.up import up; typer.run(up)"
     command = [sys.executable, "-c", code, "--home", str(home), *ports]
     started: list[subprocess.Popen[str]] = []
 
     def start() -> subprocess.Popen[str]:
-        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        started.append(
+            subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+            )
+        )
         return started[-1]
 
     yield start

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -47,27 +47,37 @@ def taken(consumer: Process) -> list[tuple[str, str]]:
     return [(line["before"], line["bundle"]) for line in told(consumer, "took the promoted bundle")]
 
 
+def used(consumer: Process) -> str | None:
+    """The bundle that a consumer scores with; None before it has begun."""
+    begun = [line["bundle"] for line in told(consumer, "consuming")]
+    return [*begun, *(bundle for _, bundle in taken(consumer))][-1] if begun else None
+
+
 def test_two_promotions_and_a_kill_under_load_lose_and_repeat_nothing(following: Shop, bundle: Path) -> None:
     shop = following
     first, second, third = (variant(bundle, shop, rate) for rate in (0.31, 0.32, 0.33))
     folder = shop.settings.bundles
     promote(folder, first)
     plan = plan_of(shop.settings, SESSIONS)
-    third_of_it = len(list(plan.publications())) // 3
-    shop.publish(plan, 0, third_of_it)
+    # Two parts a bundle: one to score while it is promoted, one for when it is surely in use.
+    cuts = [len(list(plan.publications())) * part // 5 for part in range(6)]
+    parts = iter(pairwise(cuts))
+    shop.publish(plan, *next(parts))
     one, other = shop.consumer("one"), shop.consumer("other")
     # One that starts late would begin with the second.
-    wait_for(lambda: bool(told(one, "consuming") and told(other, "consuming")), "both have the first bundle")
-    wait_for(lambda: shop.scored() > third_of_it // 4, "some of the first part is scored")
+    wait_for(lambda: used(one) == used(other) == first, "both have the first bundle")
+    wait_for(lambda: len(shop.scores()) > 0, "some sessions of the first part are scored")
+    shop.publish(plan, *next(parts))
     promote(folder, second)
-    shop.publish(plan, third_of_it, 2 * third_of_it)
     wait_for(lambda: taken(one) == taken(other) == [(first, second)], "the second bundle is taken")
+    shop.publish(plan, *next(parts))
     stop(one)
     shop.drain(other)
     one = shop.consumer("one")
+    shop.publish(plan, *next(parts))
     promote(folder, third)
-    shop.publish(plan, 2 * third_of_it)
-    wait_for(lambda: taken(other)[1:] == [(second, third)], "the third bundle is taken")
+    wait_for(lambda: used(one) == used(other) == third, "the third bundle is taken")
+    shop.publish(plan, *next(parts))
     other.kill()
     other = shop.consumer("other")
     shop.drain(one, other)

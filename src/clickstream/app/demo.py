@@ -86,8 +86,8 @@ class Run:
         self.read_scores()
 
     def read_scores(self) -> None:
-        """Read the scores to their present end."""
-        for batch in self._scores.read_to(self._scores.end_offsets()):
+        """Read the scores of all that is committed by now."""
+        for batch in self._scores.read_to(self._scores.decided_ends().offsets):
             self._take_scores(batch)
 
     def close(self) -> None:

@@ -92,6 +92,16 @@ class LogEnd(NamedTuple):
     newest: int | None
 
 
+class Ends(NamedTuple):
+    """Of each partition, the offset after the last record that a subscriber with read_committed gets.
+
+    `held`: a transaction that is open holds back records which others have committed by now.
+    """
+
+    offsets: dict[int, int]
+    held: bool
+
+
 class Member(NamedTuple):
     """A consumer in a group: its stable name, or the id that the broker gave it, and what it was assigned."""
 
@@ -520,6 +530,7 @@ class Reader:
     def __init__(self, settings: Settings, topic: str, committed_only: bool = True) -> None:
         self._settings = settings
         self.topic = topic
+        self._written: Reader | None = None
         with translated(f"opening {topic}", settings):
             self._consumer = kafka.KafkaConsumer(
                 **_connection(settings),
@@ -549,10 +560,32 @@ class Reader:
         return {tp.partition: offset for tp, offset in found.items()}
 
     def end_offsets(self) -> dict[int, int]:
-        """The offset after the last (committed) record of each partition."""
+        """The offset after the last (committed) record of each partition, now: see `decided_ends`."""
         with translated(f"reading the offsets of {self.topic}", self._settings):
             found = self._consumer.end_offsets(self._tps, timeout_ms=self._settings.patience)
         return {tp.partition: offset for tp, offset in found.items()}
+
+    def decided_ends(self, within_s: float | None = None) -> Ends:
+        """The ends, with every transaction that is decided by now.
+
+        A transaction is decided, and its offsets are committed, before each partition has its marker: until
+        then `end_offsets` stops short of its records. So the ends are asked for again until they have come to
+        the last record that is there now, unless a transaction that is still open holds them back.
+
+        Args:
+            within_s: how long to wait; by default `settings.patience`, after which the broker has aborted
+                what hangs.
+        """
+        if self._written is None:
+            self._written = Reader(self._settings, self.topic, committed_only=False)
+        written = self._written.end_offsets()
+        deadline = time.monotonic() + (self._settings.patience / 1000 if within_s is None else within_s)
+        while True:
+            ends = self.end_offsets()
+            held = any(ends[p] < offset for p, offset in written.items())
+            if not held or time.monotonic() > deadline:
+                return Ends(ends, held)
+            time.sleep(0.05)
 
     def seek(self, partition: int, offset: int) -> None:
         """Go on from `offset`."""
@@ -594,7 +627,9 @@ class Reader:
                 )
 
     def close(self) -> None:
-        """Drop the connection."""
+        """Drop the connections."""
+        if self._written is not None:
+            self._written.close()
         with suppress(kafka_errors.KafkaError):
             self._consumer.close(autocommit=False, timeout_ms=1_000)
 

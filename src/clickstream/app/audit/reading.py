@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from clickstream.infra.settings import Settings
 Progress = Callable[[str, int, int], None]
 """Called with a topic's name, the offsets of it passed so far, and those to pass in all."""
 
+# A transaction that is open for longer is not waited for.
 _MARKERS_S = 2.0
 
 
@@ -30,7 +30,7 @@ class Extent(NamedTuple):
 
     begin: dict[int, int]
     end: dict[int, int]
-    held: bool = False
+    held: bool
 
 
 class Log:
@@ -40,26 +40,11 @@ class Log:
         self.topic = topic
         self._settings = settings
         self._reader = Reader(settings, topic)
-        self._written: Reader | None = None
 
     def extent(self) -> Extent:
-        """The committed records of the topic, including every transaction that is decided by now.
-
-        A transaction is decided before each partition has its marker. So the end is looked at again until it
-        has come to the last record that is there now, unless a transaction that is still open holds it back.
-        """
-        if self._written is None:
-            self._written = Reader(self._settings, self.topic, committed_only=False)
-        written = self._written.end_offsets()
+        """The committed records of the topic, including every transaction that is decided by now."""
         begin = self._reader.beginning_offsets()
-        deadline = time.monotonic() + _MARKERS_S
-        while True:
-            end = self._reader.end_offsets()
-            if all(end[p] >= offset for p, offset in written.items()):
-                return Extent(begin, end)
-            if time.monotonic() > deadline:
-                return Extent(begin, end, held=True)
-            time.sleep(0.05)
+        return Extent(begin, *self._reader.decided_ends(_MARKERS_S))
 
     def read(self, start: Mapping[int, int], end: Mapping[int, int]) -> Iterator[list[Record]]:
         """Batches of the committed records from `start` up to `end`, in offset order within each partition.
@@ -107,8 +92,6 @@ class Log:
     def close(self) -> None:
         """Drop the connections."""
         self._reader.close()
-        if self._written is not None:
-            self._written.close()
 
 
 def extent(settings: Settings, topic: str) -> Extent:

@@ -183,7 +183,7 @@ def play(
 def _seen(stage: Stage, committed_only: bool) -> int:
     """How many records a subscriber of the scores topic sees."""
     with closing(Reader(stage.settings, stage.settings.scores_topic, committed_only)) as reader:
-        return sum(len(batch) for batch in reader.read_to(reader.end_offsets()))
+        return sum(len(batch) for batch in reader.read_to(reader.decided_ends().offsets))
 
 
 def _recovery(stage: Stage) -> float | None:

@@ -21,6 +21,7 @@ from clickstream.app.chaos.drill import PLANS, Outcome, Row, order, parse_plan, 
 from clickstream.app.chaos.faults import FAULTS, describe
 from clickstream.app.chaos.stage import Stage
 from clickstream.app.data import find_dataset
+from clickstream.app.stopping import interruptible
 from clickstream.infra.errors import UsageError
 from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.infra.settings import Duration, load_settings
@@ -83,14 +84,17 @@ def chaos(
         f"  [dim]({consumers} consumers, {'as long as asked' if until else f'{len(faults)} faults'})[/]"
     )
     try:
-        with Stage(
-            settings,
-            folder,
-            consumers=consumers,
-            load=_load(data, sessions),
-            speed=speed,
-            small_disk="disk-full" in faults,
-        ) as stage:
+        with (
+            interruptible(),
+            Stage(
+                settings,
+                folder,
+                consumers=consumers,
+                load=_load(data, sessions),
+                speed=speed,
+                small_disk="disk-full" in faults,
+            ) as stage,
+        ):
             outcome = play(stage, faults, seed, deadline=until, told=_telling(console))
     except BaseException:
         console.print(f"what the processes said is in {folder}")

@@ -19,6 +19,7 @@ from clickstream.app.scores.fields import Score, find_field
 from clickstream.app.scores.filters import chosen
 from clickstream.app.scores.writers import FieldsAsJson, FieldsAsRows, FieldsAsTsv, Lines, Rows, Writer
 from clickstream.app.servers import with_running_servers
+from clickstream.app.stopping import interruptible
 from clickstream.infra.kafka import Reader, Record
 from clickstream.infra.settings import load_settings
 
@@ -112,8 +113,8 @@ def tail(
     where = f"{settings.scores_topic} at {settings.kafka_bootstrap}"
     left = most
     try:
-        with closing(Reader(settings, settings.scores_topic)) as reader:
-            ends = reader.end_offsets()
+        with interruptible(), closing(Reader(settings, settings.scores_topic)) as reader:
+            ends = reader.decided_ends().offsets if until_end else reader.end_offsets()
             if not (from_beginning or until_end):
                 for partition, offset in ends.items():
                     reader.seek(partition, offset)

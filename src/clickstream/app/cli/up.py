@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 
 from clickstream.app.servers import announced
+from clickstream.app.stopping import interruptible
 from clickstream.infra.embedded import embedded_servers
 from clickstream.infra.settings import load_settings
 
@@ -25,11 +25,10 @@ def up(
     servers by that folder, and any program by the two lines that are printed.
     """
     settings = load_settings(home=home)
-    # Handled as a Ctrl-C, so that both end the servers in order and this command with 0.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     started = time.monotonic()
     try:
         with (
+            interruptible(),
             embedded_servers(
                 settings.home, kafka_port=kafka_port, redis_port=redis_port, notify=_tell
             ) as servers,

@@ -66,12 +66,11 @@ def watch(
     where = f"{settings.scores_topic} at {settings.kafka_bootstrap}"
     try:
         with closing(Reader(settings, settings.scores_topic)) as reader:
-            ends = reader.end_offsets()
             if until_end:
-                _judge(reader, ends, Recording(bundle))
+                _judge(reader, reader.decided_ends().offsets, Recording(bundle))
                 return
             if not from_beginning:
-                for partition, offset in ends.items():
+                for partition, offset in reader.end_offsets().items():
                     reader.seek(partition, offset)
             watched = Watched(window, bundle)
             states = followed(reader, watched, where, asked_to_stop())

@@ -14,6 +14,7 @@ from starlette.formparsers import MultiPartParser
 from streamlit import config, net_util
 from streamlit.web import bootstrap
 
+from clickstream.app.stopping import interruptible
 from clickstream.infra.errors import ConfigurationError
 from clickstream.producer.source import MAX_BYTES
 
@@ -80,7 +81,7 @@ def serve(host: str, port: int, open_browser: bool, allowed: Sequence[str]) -> N
         print(f"Browsers may call it {names}; --allow-host lets in more names.", file=sys.stderr)
     print("Ctrl-C stops it.", file=sys.stderr, flush=True)
     # Ctrl-C while pages are being sent.
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt), interruptible():
         bootstrap.run(str(_SCRIPT), False, [], options)
 
 
