@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
+from uci_layout import write_dataset
 
 from clickstream.infra.embedded import EmbeddedKafka, EmbeddedValkey
 from clickstream.infra.settings import Settings
@@ -137,14 +139,32 @@ def synthetic_bundle(synthetic_fitted: Fitted, tmp_path_factory: pytest.TempPath
     return write(synthetic_fitted, tmp_path_factory.mktemp("bundles")).path
 
 
+def _dataset() -> Path:
+    """Where the file of UCI 553 is, or would be: CLICKSTREAM_DATA, or beside the repository."""
+    given = os.environ.get("CLICKSTREAM_DATA")
+    return Path(given) if given else Path(__file__).parents[2] / "shared" / "data" / ARCHIVE
+
+
 @pytest.fixture(scope="session")
 def dataset_path() -> Path:
-    """The file of UCI 553: CLICKSTREAM_DATA, or beside the repository."""
-    given = os.environ.get("CLICKSTREAM_DATA")
-    path = Path(given) if given else Path(__file__).parents[2] / "shared" / "data" / ARCHIVE
+    """The file of UCI 553, for what is about its figures; what holds for any shop takes `shop_file`."""
+    path = _dataset()
     if not path.is_file():
-        pytest.skip(f"needs the dataset: set CLICKSTREAM_DATA ({path} is not there)")
+        pytest.skip(f"is about the figures of the dataset: set CLICKSTREAM_DATA ({path} is not there)")
     return path
+
+
+@pytest.fixture(scope="session")
+def shop_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of UCI 553 where it is here; else as many made-up sessions in its layout, zipped as it is."""
+    path = _dataset()
+    if path.is_file():
+        return path
+    folder = tmp_path_factory.mktemp("shop")
+    write_dataset(folder / "made-up.csv", 24_026)
+    with zipfile.ZipFile(folder / "made-up.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(folder / "made-up.csv", "made-up.csv")
+    return folder / "made-up.zip"
 
 
 @pytest.fixture(scope="session")

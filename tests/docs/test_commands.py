@@ -28,6 +28,7 @@ import pytest
 from blocks import ROOT, Block, blocks, named_in_lines, words
 from scored_log import ScoredLog
 from shop import wait_for
+from uci_layout import write_dataset
 
 from clickstream.app.reference.command_tree import commands
 from clickstream.consumer.engine import prepare_topics
@@ -35,8 +36,6 @@ from clickstream.infra.kafka import Producer
 from clickstream.infra.settings import Settings, as_environment
 from clickstream.models.bundle import Fitted, write
 from clickstream.models.champion import promote
-from clickstream.producer.rows import CATEGORIES
-from clickstream.producer.synthetic import synthetic_dataset
 
 
 class Service(NamedTuple):
@@ -163,27 +162,12 @@ def desk(synthetic_fitted: Fitted, tmp_path_factory: pytest.TempPathFactory) -> 
         promote(bundles, write(synthetic_fitted, bundles).id)
     assert len(list(bundles.glob("*/manifest.json"))) == 2
     (folder / "data").mkdir()
-    write_dataset(folder / "data" / "e-shop.csv")
+    write_dataset(folder / "data" / "e-shop.csv", 1_200)
     shutil.make_archive(str(folder / "data" / "UCI"), "zip", folder / "data", "e-shop.csv")
     shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("node_modules"))
     # Somebody's own log, and what says which of its columns is which.
     shutil.copytree(ROOT / "examples" / "own-shop", folder, dirs_exist_ok=True)
     return folder
-
-
-def write_dataset(path: Path) -> None:
-    """The sessions of the bundle, in the layout of UCI 553."""
-    numbers = {name: number for number, name in CATEGORIES.items()}
-    lines = [
-        "year;month;day;order;country;session ID;page 1 (main category);page 2 (clothing model);colour;"
-        "location;model photography;price;price 2;page"
-    ]
-    lines += [
-        f"{c.day.year};{c.day.month};{c.day.day};{c.order};{c.country};{c.session_id};{numbers[c.category]};"
-        f"{c.product};{c.colour};{c.location};{c.photography};{c.price:g};{c.price_2};{c.page}"
-        for c in synthetic_dataset(1_200, seed=7).clicks
-    ]
-    path.write_text("\n".join(lines) + "\n")
 
 
 def score() -> bytes:

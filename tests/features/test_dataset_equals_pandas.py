@@ -6,10 +6,7 @@ expression over its columns. Distinct sessions are contiguous in the file and th
 
 from __future__ import annotations
 
-import os
-import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +16,6 @@ from clickstream.features.outcome import Outcome, proxy_outcome
 from clickstream.features.session import Session, Step
 from clickstream.features.vector import PREFIX, REFERENCE, prefix, reference
 
-REPOSITORY = Path(__file__).parents[2]
 CATEGORIES = {1: "trousers", 2: "skirts", 3: "blouses", 4: "sale"}
 COLUMNS = {
     "session ID": "session",
@@ -33,30 +29,10 @@ COLUMNS = {
 
 
 @pytest.fixture(scope="module")
-def clicks() -> pd.DataFrame:
+def clicks(shop_file: Path) -> pd.DataFrame:
     """The raw file, columns renamed."""
-    with open_dataset() as csv:
-        raw = pd.read_csv(csv, sep=";", usecols=list(COLUMNS)).rename(columns=COLUMNS)
+    raw = pd.read_csv(shop_file, sep=";", usecols=list(COLUMNS)).rename(columns=COLUMNS)
     return raw.assign(category=raw["category"].map(CATEGORIES), price=raw["price"].astype(float))
-
-
-def open_dataset() -> Any:
-    """The CSV of UCI 553: CLICKSTREAM_DATA (zip, CSV, or a folder with one), else beside the repository."""
-    named = os.environ.get("CLICKSTREAM_DATA")
-    place = Path(named) if named else REPOSITORY.parent / "shared" / "data"
-    found = [place] if place.is_file() else sorted([*place.glob("*.zip"), *place.glob("*.csv")])
-    if not found:
-        message = (
-            f"the e-shop clothing dataset is not at {place}: download the zip of UCI 553 from"
-            " https://archive.ics.uci.edu/dataset/553 and set CLICKSTREAM_DATA to it"
-        )
-        if named or os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    if found[0].suffix != ".zip":
-        return found[0].open("rb")
-    archive = zipfile.ZipFile(found[0])
-    return archive.open(next(name for name in archive.namelist() if name.endswith(".csv")))
 
 
 @pytest.fixture(scope="module")
@@ -124,9 +100,19 @@ def assert_equal(found: pd.DataFrame, expected: pd.DataFrame) -> None:
             assert found[name].tolist() == expected[name].tolist(), name
 
 
-def test_the_file_is_the_one_that_the_figures_are_about(clicks: pd.DataFrame) -> None:
+@pytest.mark.usefixtures("dataset_path")
+def test_the_file_is_the_one_that_the_figures_are_about(
+    clicks: pd.DataFrame, sessions: dict[int, Session]
+) -> None:
     assert len(clicks) == 165_474
     assert clicks["session"].nunique() == 24_026
+    assert sum(one.clicks > 1 for one in sessions.values()) == 18_984
+    assert max(one.clicks for one in sessions.values()) == 195
+    converted = [proxy_outcome(one.last).converted for one in sessions.values()]
+    assert np.mean(converted) == pytest.approx(0.5635, abs=5e-5)
+
+
+def test_a_session_is_one_piece_of_the_file_in_order(clicks: pd.DataFrame) -> None:
     assert clicks["session"].is_monotonic_increasing
     assert (clicks["order"] == clicks.groupby("session").cumcount() + 1).all()
 
@@ -148,7 +134,6 @@ def test_prefix_is_the_same_over_all_clicks_but_the_last(
         index=[session for session, one in values.items() if one is not None],
     )
     assert tuple(found) == PREFIX.features
-    assert len(found) == 18_984
     before_the_last = clicks[clicks["session"].duplicated(keep="last")]
     assert_equal(found, by_pandas(before_the_last)[list(PREFIX.features)])
 
@@ -160,10 +145,8 @@ def test_the_outcome_is_the_published_rule_and_its_base_rate(
     converted = (last["price_2"] == 1) | (last["page"] >= 4)
     expected = [Outcome(*pair) for pair in zip(converted.tolist(), last["price"].tolist(), strict=True)]
     assert [proxy_outcome(one.last) for one in sessions.values()] == expected
-    assert converted.mean() == pytest.approx(0.5635, abs=5e-5)
 
 
 def test_no_session_of_the_dataset_misses_an_order(sessions: dict[int, Session]) -> None:
     assert {(one.missing, one.late, one.duplicates) for one in sessions.values()} == {(0, 0, 0)}
-    assert max(one.clicks for one in sessions.values()) == 195
     assert all(one.seen == [1, one.clicks] for one in sessions.values())

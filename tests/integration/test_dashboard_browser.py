@@ -83,9 +83,9 @@ def page(dashboard: str, folder: Path) -> Iterator[Page]:
 
 
 @pytest.fixture(scope="module")
-def few_sessions(dataset_path: Path, folder: Path) -> Path:
+def few_sessions(shop_file: Path, folder: Path) -> Path:
     file = folder / "few.csv"
-    file.write_bytes(first_sessions(dataset_path, 300))
+    file.write_bytes(first_sessions(shop_file, 300))
     return file
 
 

@@ -59,14 +59,14 @@ def assert_same(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
 
 
 def beginning(dataset: Path) -> bytes:
-    """The file of UCI 553 up to its session number SESSIONS, which is named so there."""
+    """The file up to its session number SESSIONS, which is named so there."""
     content = read_source(dataset)[1].splitlines(keepends=True)
     return b"".join(line for n, line in enumerate(content) if n == 0 or int(line.split(b";")[5]) <= SESSIONS)
 
 
-def test_sessions_of_uci_are_scored_as_in_the_stream(shop: Shop, dataset_path: Path, tmp_path: Path) -> None:
+def test_sessions_of_a_file_are_scored_as_in_the_stream(shop: Shop, shop_file: Path, tmp_path: Path) -> None:
     file = tmp_path / "beginning.csv"
-    file.write_bytes(beginning(dataset_path))
+    file.write_bytes(beginning(shop_file))
     replayed(shop.settings, "--data", str(file))
     stream = {one["session_id"]: one for one in published(shop)}
     assert len(stream) == SESSIONS

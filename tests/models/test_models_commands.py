@@ -14,6 +14,7 @@ import typer
 from forgery import Change, forge
 from typer.testing import CliRunner, Result
 
+from clickstream.app.cli.models_compare import compare
 from clickstream.app.cli.models_export import export
 from clickstream.app.cli.models_list import list_bundles
 from clickstream.app.cli.models_promote import promote, rollback
@@ -28,7 +29,7 @@ from clickstream.models.signature import SIGNATURE
 
 app = typer.Typer()
 app.command("list")(list_bundles)
-for command in (show, promote, rollback, verify, sign, export):
+for command in (show, compare, promote, rollback, verify, sign, export):
     app.command()(command)
 
 KEY = "correct horse battery staple, and then some"
@@ -113,6 +114,33 @@ def test_a_rollback_to_a_damaged_bundle_is_refused_and_names_another(home: Path,
         run("rollback")
     assert first in caught.value.remedy
     assert champion(home / "bundles") == third
+
+
+def test_compare_shows_two_bundles_on_the_same_sessions_and_promotes_nothing(
+    home: Path, names: list[str]
+) -> None:
+    first, second, _ = names
+    said("promote", first)
+    text = said("compare", "champion", second, "--synthetic", "1200")
+    assert "sessions of synthetic that neither has learned from" in text
+    assert f"A  {first}" in text
+    assert f"B  {second}" in text
+    assert "neither is better for certain" in text
+    told = json.loads(said("compare", first, second, "--synthetic", "1200", "--json"))
+    assert (told["one"], told["other"], told["better"]) == (first, second, None)
+    loss = told["figures"]["batch"]["log_loss"]
+    assert loss["one"] == loss["other"] > 0
+    assert loss["difference"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert f"{loss['one']:.4f}" in text
+    assert champion(home / "bundles") == first
+
+
+@pytest.mark.usefixtures("home")
+def test_compare_wants_sessions_as_train_does(names: list[str]) -> None:
+    with pytest.raises(MissingFileError):
+        run("compare", names[0], names[1])
+    with pytest.raises(UsageError, match="--from-topic stands together"):
+        run("compare", names[0], names[1], "--from-topic", "--synthetic", "1000")
 
 
 def test_list_shows_every_bundle_and_why_one_cannot_be_used(home: Path, names: list[str]) -> None:

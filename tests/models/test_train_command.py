@@ -26,9 +26,9 @@ app.command()(train)
 
 
 @pytest.fixture
-def small(dataset_path: Path, tmp_path: Path) -> Path:
+def small(shop_file: Path, tmp_path: Path) -> Path:
     """Every sixteenth session of the dataset, in its layout."""
-    with zipfile.ZipFile(dataset_path) as archive:
+    with zipfile.ZipFile(shop_file) as archive:
         text = archive.read(archive.namelist()[0]).decode("utf-8-sig")
     header, *rows = csv.reader(io.StringIO(text), delimiter=";")
     session = header.index("session ID")
@@ -79,12 +79,27 @@ def test_train_writes_a_bundle_puts_it_in_use_and_says_what_the_labels_are(
     bundle = load_bundle(home / "bundles", "champion")
     assert bundle.manifest.seed == 7
     assert bundle.manifest.data.name == "small.csv"
-    assert bundle.id in result.output
+    assert f"in use  {bundle.id}" in result.output
     assert "proxy" in result.output
     evaluation = Evaluation.model_validate_json((bundle.path / EVALUATION).read_bytes())
     auc = evaluation.figures["batch"]["auc"]
     for figure in (auc.value, auc.low, auc.high, evaluation.choice_of_k[0].silhouette):
         assert f"{figure:.3f}" in result.output
+
+
+def test_a_later_bundle_is_not_given_to_running_consumers(small: Path, tmp_path: Path) -> None:
+    """That of another seed, or of the same: it is compared and promoted by a person, or by --promote."""
+    home = tmp_path / "home"
+    common = ("--data", str(small), "--home", str(home))
+    run(*common)
+    first = load_bundle(home / "bundles", "champion").id
+    result = run(*common, "--promote", "if-better")
+    (later,) = {path.name for path in (home / "bundles").glob("2*")} - {first}
+    assert load_bundle(home / "bundles", "champion").id == first
+    words = " ".join(result.output.split())
+    assert "neither is better for certain, by the log-loss of batch" in words
+    assert f"a candidate: consumers do not touch it; in use is still {first}" in words
+    assert f"clickstream models promote {later}" in words
 
 
 def test_one_set_is_fitted_and_the_other_taken_over_from_the_bundle_in_use(
@@ -100,8 +115,9 @@ def test_one_set_is_fitted_and_the_other_taken_over_from_the_bundle_in_use(
         run(*common, "--set", "reference", "--seed", "43")
     with pytest.raises(UsageError, match="split time \\(here random\\)"):
         run(*common, "--set", "prefix", "--split", "random")
-    result = run(*common, "--set", "prefix")
+    result = run(*common, "--set", "prefix", "--promote", "always")
     assert "published models" not in result.output
+    assert f"before: {first.id}" in result.output
     assert f"against {first.id}: adjusted Rand index 1.000" in " ".join(result.output.split())
     second = load_bundle(home / "bundles")
     assert second.id != first.id

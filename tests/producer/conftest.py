@@ -19,7 +19,7 @@ def uci_file() -> Path:
     folder = Path(__file__).parents[3] / "shared" / "data"
     found = [Path(named)] if (named := os.environ.get("CLICKSTREAM_DATA")) else sorted(folder.glob("*.zip"))
     if not found or not found[0].exists():
-        pytest.skip("the dataset is not here; CLICKSTREAM_DATA can name it")
+        pytest.skip("is about the figures of the dataset, which is not here; CLICKSTREAM_DATA can name it")
     return found[0]
 
 
@@ -27,6 +27,12 @@ def uci_file() -> Path:
 def uci(uci_file: Path) -> Dataset:
     """The dataset of UCI 553."""
     return read_dataset(uci_file)
+
+
+@pytest.fixture(scope="session")
+def made(shop_file: Path) -> Dataset:
+    """That of UCI 553 where it is here, else one like it."""
+    return read_dataset(shop_file)
 
 
 @pytest.fixture

@@ -130,16 +130,16 @@ def test_a_header_alone_is_refused(csv_file: CsvFile) -> None:
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
-def test_a_truncated_zip_is_refused(tmp_path: Path, uci_file: Path, share: float) -> None:
-    content = uci_file.read_bytes()
+def test_a_truncated_zip_is_refused(tmp_path: Path, shop_file: Path, share: float) -> None:
+    content = shop_file.read_bytes()
     path = tmp_path / "cut.zip"
     path.write_bytes(content[: int(len(content) * share)])
     with pytest.raises(InputError, match="damaged, truncated"):
         read_dataset(path)
 
 
-def test_a_zip_with_a_flipped_byte_is_refused(tmp_path: Path, uci_file: Path) -> None:
-    content = bytearray(uci_file.read_bytes())
+def test_a_zip_with_a_flipped_byte_is_refused(tmp_path: Path, shop_file: Path) -> None:
+    content = bytearray(shop_file.read_bytes())
     content[len(content) // 2] ^= 0xFF
     path = tmp_path / "flipped.zip"
     path.write_bytes(content)
@@ -147,8 +147,8 @@ def test_a_zip_with_a_flipped_byte_is_refused(tmp_path: Path, uci_file: Path) ->
         read_dataset(path)
 
 
-def test_a_truncated_csv_is_refused_at_its_last_row(tmp_path: Path, uci_file: Path) -> None:
-    with zipfile.ZipFile(uci_file) as archive:
+def test_a_truncated_csv_is_refused_at_its_last_row(tmp_path: Path, shop_file: Path) -> None:
+    with zipfile.ZipFile(shop_file) as archive:
         content = archive.read(archive.namelist()[0])
     path = tmp_path / "cut.csv"
     path.write_bytes(content[:9_990])

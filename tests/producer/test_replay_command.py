@@ -173,7 +173,7 @@ def test_what_makes_things_up_does_not_go_with_a_mapping(words: list[str], expec
 
 
 def test_made_up_sessions_stand_in_only_where_there_is_no_dataset(
-    dataset_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shop_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in a container, where the variable names a folder that may be empty."""
     folder = tmp_path / "data"
@@ -181,5 +181,5 @@ def test_made_up_sessions_stand_in_only_where_there_is_no_dataset(
     monkeypatch.setenv("CLICKSTREAM_DATA", str(folder))
     words = ("--or-synthetic", "500", "--sessions", "50", "--dry-run")
     assert "500 sessions; synthetic" in run(*words)[1]
-    (folder / dataset_path.name).symlink_to(dataset_path)
+    (folder / shop_file.name).symlink_to(shop_file)
     assert "the file of UCI 553" in run(*words)[1]

@@ -65,7 +65,7 @@ def show(manifest: Manifest, evaluation: Evaluation, folder: Path, console: Cons
         remarks.add_row(topic, words)
     remarks.add_row("labels", _PROXY)
     console.print(remarks)
-    console.print(f"\nbundle  [bold]{manifest.id}[/], in use", soft_wrap=True)
+    console.print(f"\nbundle  [bold]{manifest.id}[/]", soft_wrap=True)
     name = "report.html" if (folder / "report.html").is_file() else ""
     console.print(f"report  {escape(str(folder / name))}", soft_wrap=True)
 

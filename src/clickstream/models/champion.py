@@ -77,11 +77,14 @@ def promotions(folder: Path) -> list[Promotion]:
     return [found, *filter(None, map(_promotion, earlier))]
 
 
-def promote(folder: Path, bundle_id: str) -> None:
+def promote(folder: Path, bundle_id: str, instead_of: str | None = None) -> None:
     """Make a bundle the one in use, in one atomic step. It is not verified here.
 
+    Args:
+        instead_of: the bundle that the caller found to be in use, and decided by.
+
     Raises:
-        BundleError: there is no such bundle in `folder`.
+        BundleError: there is no such bundle in `folder`, or another than `instead_of` is in use by now.
     """
     if bundle_id not in bundle_ids(folder):
         raise BundleError(f"there is no bundle {bundle_id!r} in {folder}", _choices(folder))
@@ -91,8 +94,22 @@ def promote(folder: Path, bundle_id: str) -> None:
         except BundleError:
             # None was promoted yet, or the file is damaged: then there is no history to keep.
             before = []
+        if instead_of is not None and (not before or before[0].bundle_id != instead_of):
+            raise BundleError(
+                f"{before[0].bundle_id if before else 'no bundle'} is in use now, no longer {instead_of}",
+                f"Compare with that one, then `clickstream models promote {bundle_id}`.",
+            )
         if not before or before[0].bundle_id != bundle_id:
             _write(folder, [_from_now(bundle_id), *before])
+
+
+def promote_first(folder: Path, bundle_id: str) -> bool:
+    """Make a bundle the one in use where none ever was, in one atomic step; whether that was so."""
+    with _alone(folder):
+        if (folder / CHAMPION).exists():
+            return False
+        _write(folder, [_from_now(bundle_id)])
+        return True
 
 
 def roll_back(folder: Path, expected: str) -> Promotion:

@@ -32,6 +32,6 @@ def upload(page: AppTest) -> Upload:
 
 
 @pytest.fixture(scope="session")
-def few_sessions(dataset_path: Path) -> bytes:
-    """The first 300 sessions of the real file."""
-    return first_sessions(dataset_path, 300)
+def few_sessions(shop_file: Path) -> bytes:
+    """The first 300 sessions of the file."""
+    return first_sessions(shop_file, 300)

@@ -99,11 +99,11 @@ def test_live_goes_on_where_servers_come_back_under_another_address(tmp_path: Pa
 
 
 def test_data_reads_the_file_again_when_it_changed(
-    dataset_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    shop_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "clicks.csv"
     monkeypatch.setenv("CLICKSTREAM_DATA", str(file))
     for sessions, at_s in ((20, 1_000), (30, 2_000)):
-        file.write_bytes(first_sessions(dataset_path, sessions))
+        file.write_bytes(first_sessions(shop_file, sessions))
         os.utime(file, (at_s, at_s))
         assert {tile.label: tile.value for tile in shown("explore").metric}["Sessions"] == str(sessions)

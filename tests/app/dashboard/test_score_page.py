@@ -18,6 +18,7 @@ from clickstream.app.file_scoring import score_file
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle import Bundle, load_bundle
 from clickstream.models.evaluation import SCORERS
+from clickstream.producer.dataset import read_dataset
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "own-shop"
 
@@ -26,8 +27,8 @@ def metrics(page: AppTest) -> dict[str, str]:
     return {metric.label: metric.value for metric in page.metric}
 
 
-def test_the_real_file_gives_what_the_command_gives(
-    upload: Upload, dataset_path: Path, synthetic_bundle: Path, tmp_path: Path
+def test_a_whole_file_gives_what_the_command_gives(
+    upload: Upload, shop_file: Path, synthetic_bundle: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "sessions.csv"
     command = subprocess.run(
@@ -36,7 +37,7 @@ def test_the_real_file_gives_what_the_command_gives(
             "-m",
             "clickstream",
             "score",
-            dataset_path,
+            shop_file,
             "--out",
             out,
             "--bundle",
@@ -46,11 +47,12 @@ def test_the_real_file_gives_what_the_command_gives(
         text=True,
         check=True,
     )
-    page = upload(dataset_path.read_bytes(), dataset_path.name)
+    page = upload(shop_file.read_bytes(), shop_file.name)
 
     expected = pd.read_csv(out, dtype={"session_id": str})
     shown, figures = sessions(page), metrics(page)
-    assert (figures["Rows read"], figures["Kept"], figures["Refused"]) == ("165,474", "165,474", "0")
+    rows = f"{len(read_dataset(shop_file)):,}"
+    assert (figures["Rows read"], figures["Kept"], figures["Refused"]) == (rows, rows, "0")
     assert len(shown) == len(expected) == 24_026
     assert shown["session_id"].tolist() == expected["session_id"].tolist()
     assert shown["clicks"].tolist() == expected["clicks"].tolist()

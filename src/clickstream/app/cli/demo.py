@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,10 +17,12 @@ from rich.table import Table
 from rich.text import Text
 
 from clickstream.app.audit import AuditReport, run_audit
+from clickstream.app.candidate import Promote
 from clickstream.app.cli.train import train
 from clickstream.app.data import find_dataset
 from clickstream.app.demo import Run
 from clickstream.app.servers import announced
+from clickstream.app.stopping import interruptible
 from clickstream.app.summary_view import clusters_table, predictions_table
 from clickstream.infra.embedded import embedded_servers
 from clickstream.infra.errors import BundleError
@@ -48,7 +49,7 @@ def demo(
     console = Console()
     settings = load_settings(home=home)
     file = find_dataset(data)
-    with _sigterm_as_interrupt(), ExitStack() as stack:
+    with _ended_by_signals(), ExitStack() as stack:
         settings = _servers(settings, stack, console)
         manifest = _bundle(settings, file, console)
         source = ["--data", str(file)] if file else ["--synthetic", str(sessions or _SYNTHETIC_SESSIONS)]
@@ -77,14 +78,12 @@ def demo(
 
 
 @contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _ended_by_signals() -> Iterator[None]:
     try:
-        yield
+        with interruptible():
+            yield
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _servers(settings: Settings, stack: ExitStack, console: Console) -> Settings:
@@ -116,7 +115,13 @@ def _bundle(settings: Settings, file: Path | None, console: Console) -> Manifest
         bundle = load_bundle(settings)
     except BundleError as error:
         console.print(f"[dim]{error.what}: training one[/]")
-        train(data=file, synthetic=None if file else _SYNTHETIC_SESSIONS, home=settings.home)
+        # Nobody can use the one that is in use, where there is one.
+        train(
+            data=file,
+            synthetic=None if file else _SYNTHETIC_SESSIONS,
+            home=settings.home,
+            promotion=Promote.always,
+        )
         bundle = load_bundle(settings)
     console.print(f"[green]✓[/] models: bundle {bundle.id}")
     return bundle.manifest

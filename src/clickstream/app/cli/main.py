@@ -29,6 +29,7 @@ _COMMANDS = (
     ("train", "Run it", "train:train"),
     ("models list", None, "models_list:list_bundles"),
     ("models show", None, "models_show:show"),
+    ("models compare", None, "models_compare:compare"),
     ("models promote", None, "models_promote:promote"),
     ("models rollback", None, "models_promote:rollback"),
     ("models verify", None, "models_verify:verify"),

@@ -1,4 +1,4 @@
-"""`clickstream train`: fit the models of a bundle, judge them, write it and put it in use."""
+"""`clickstream train`: fit the models of a bundle, judge them, and write it: the first one is put in use."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from clickstream.app.candidate import Promote, decide, tell
 from clickstream.app.cleaning_view import tell_cleaning
 from clickstream.app.data import find_dataset
 from clickstream.app.file_scoring.windows import cut_windows
@@ -24,7 +25,6 @@ from clickstream.consumer.partition import Rules
 from clickstream.infra.errors import BundleError, MissingFileError, UsageError
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.models import bundle as bundles
-from clickstream.models.champion import promote
 from clickstream.models.previous import Previous, read_previous
 from clickstream.models.signature import signing_key
 from clickstream.models.split import SplitKind
@@ -42,7 +42,9 @@ _LINES = 10
 Step = Callable[[str], None]
 
 
-class _Source(NamedTuple):
+class Source(NamedTuple):
+    """Sessions, what they are called, and a hash of what they were read from."""
+
     name: str
     sha256: str
     sessions: list[TrainingSession]
@@ -78,14 +80,24 @@ def train(
         typer.Option("--set", help="Models to fit; those of the other set are those of the bundle in use."),
     ] = "both",
     seed: Annotated[int, typer.Option(help="Equal seeds on equal data give equal models.", min=0)] = 42,
+    promotion: Annotated[
+        Promote,
+        typer.Option(
+            "--promote",
+            help="Put it in use: where none is yet, where it is better than the one in use, or in any case.",
+        ),
+    ] = Promote.first,
     home: Annotated[
         Path | None, typer.Option(help="Folder that bundles/ lies in; by default CLICKSTREAM_HOME.")
     ] = None,
 ) -> None:
-    """Fit all models on a dataset or a stream, show how good they are, and put them in use.
+    """Fit all models on a dataset or a stream, and show how good they are.
 
-    Exit codes: 0 done; 64 options contradict each other, or models cannot be taken over; 65 the data cannot
-    be used; 66 there is no data, the message says where to get it.
+    The first bundle is put in use. A later one is a candidate, which consumers do not touch: see --promote,
+    `clickstream models compare` and `clickstream models promote`.
+
+    Exit codes: 0 done, promoted or not; 64 options contradict each other, or models cannot be taken over; 65
+    the data cannot be used; 66 there is no data, the message says where to get it.
     """
     settings = load_settings(home=home, clicks_topic=clicks_topic)
     # A key that cannot be used would be found out after minutes of training.
@@ -96,21 +108,18 @@ def train(
     def step(words: str) -> None:
         console.print(f"[dim]{time.monotonic() - begun:5.1f} s[/]  {escape(words)}")
 
-    if from_topic:
-        if (data, synthetic, or_synthetic, mapping) != (None, None, None, None):
-            raise UsageError(
-                "--from-topic stands together with --data, --mapping or --synthetic",
-                "Name one source of sessions.",
-            )
-        source = _from_topic(with_running_servers(settings), console, step)
-    elif clicks_topic is not None:
-        raise UsageError(f"--clicks-topic {clicks_topic} without --from-topic", "Add --from-topic.")
-    elif mapping is not None:
-        source = _from_mapped(data, synthetic or or_synthetic, mapping, settings, console, step)
-    else:
-        if or_synthetic is not None and synthetic is None and find_dataset(data) is None:
-            synthetic = or_synthetic
-        source = _from_file(data, synthetic, seed, step)
+    source = read_sessions(
+        settings,
+        console,
+        step,
+        data=data,
+        mapping=mapping,
+        synthetic=synthetic,
+        or_synthetic=or_synthetic,
+        from_topic=from_topic,
+        clicks_topic=clicks_topic,
+        seed=seed,
+    )
     previous = _previous(settings, sets)
     with _fits(console, step) as progress:
         fitted = fit(
@@ -126,24 +135,59 @@ def train(
         )
     step("report")
     bundle = bundles.write(fitted, settings)
-    promote(settings.bundles, bundle.id)
-    step("written, verified, in use")
-    if fitted.evaluation is not None:
-        show(bundle.manifest, fitted.evaluation, bundle.path, console)
+    put_in_use = decide(settings, bundle, source.sessions, source.sha256, promotion)
+    step("written, verified, in use" if put_in_use.promoted else "written, verified")
+    show(bundle.manifest, fitted.evaluation, bundle.path, console)
+    tell(put_in_use, bundle.id, source.name, console)
 
 
-def _from_file(data: Path | None, synthetic: int | None, seed: int, step: Step) -> _Source:
+def read_sessions(
+    settings: Settings,
+    console: Console,
+    step: Step,
+    *,
+    data: Path | None,
+    mapping: Path | None,
+    synthetic: int | None,
+    from_topic: bool,
+    clicks_topic: str | None,
+    seed: int,
+    or_synthetic: int | None = None,
+) -> Source:
+    """The sessions that the options of a command name.
+
+    Raises:
+        UsageError: they contradict each other.
+        MissingFileError, InputError: there is no data, or it cannot be used.
+    """
+    if from_topic:
+        if (data, synthetic, or_synthetic, mapping) != (None, None, None, None):
+            raise UsageError(
+                "--from-topic stands together with --data, --mapping or --synthetic",
+                "Name one source of sessions.",
+            )
+        return _from_topic(with_running_servers(settings), console, step)
+    if clicks_topic is not None:
+        raise UsageError(f"--clicks-topic {clicks_topic} without --from-topic", "Add --from-topic.")
+    if mapping is not None:
+        return _from_mapped(data, synthetic or or_synthetic, mapping, settings, console, step)
+    if or_synthetic is not None and synthetic is None and find_dataset(data) is None:
+        synthetic = or_synthetic
+    return _from_file(data, synthetic, seed, step)
+
+
+def _from_file(data: Path | None, synthetic: int | None, seed: int, step: Step) -> Source:
     file = None if synthetic else find_dataset(data)
     if file is None and synthetic is None:
         raise MissingFileError("there is no dataset to train on", "Name it with --data F. " + WHERE)
     step(f"reading {file}" if file else f"drawing {synthetic:,} synthetic sessions")
     dataset = read_dataset(file) if file else synthetic_dataset(synthetic or 0, seed)
-    return _Source(dataset.name, dataset.sha256, [TrainingSession(*visit) for visit in dataset.visits()])
+    return Source(dataset.name, dataset.sha256, [TrainingSession(*visit) for visit in dataset.visits()])
 
 
 def _from_mapped(
     data: Path | None, synthetic: int | None, mapping: Path, settings: Settings, console: Console, step: Step
-) -> _Source:
+) -> Source:
     if data is None or synthetic is not None:
         raise UsageError(
             f"--mapping {mapping} needs --data, and it alone", "Name the file that it describes."
@@ -156,10 +200,10 @@ def _from_mapped(
         for cut in cut_windows(dataset, Rules(**settings.rules))
     ]
     sessions.sort(key=lambda one: (one.session.opened_at, one.session_id))
-    return _Source(dataset.name, dataset.sha256, sessions)
+    return Source(dataset.name, dataset.sha256, sessions)
 
 
-def _from_topic(settings: Settings, console: Console, step: Step) -> _Source:
+def _from_topic(settings: Settings, console: Console, step: Step) -> Source:
     topic = settings.clicks_topic
     step(f"reading topic {topic} to its end")
     with Bars(
@@ -170,7 +214,7 @@ def _from_topic(settings: Settings, console: Console, step: Step) -> _Source:
             settings, lambda _, passed, total: bars.update(task, completed=passed, total=total)
         )
     step(_told(recorded))
-    return _Source(topic, recorded.sha256, recorded.sessions)
+    return Source(topic, recorded.sha256, recorded.sessions)
 
 
 def _told(recorded: Recorded) -> str:
