@@ -161,10 +161,10 @@ def shop_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if path.is_file():
         return path
     folder = tmp_path_factory.mktemp("shop")
-    write_dataset(folder / "made-up.csv", 24_026)
-    with zipfile.ZipFile(folder / "made-up.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.write(folder / "made-up.csv", "made-up.csv")
-    return folder / "made-up.zip"
+    write_dataset(folder / "e-shop-made-up.csv", 24_026)
+    with zipfile.ZipFile(folder / "e-shop-made-up.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(folder / "e-shop-made-up.csv", "e-shop-made-up.csv")
+    return folder / "e-shop-made-up.zip"
 
 
 @pytest.fixture(scope="session")
