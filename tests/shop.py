@@ -24,7 +24,7 @@ from clickstream.producer.schedule import ScheduleOptions, make_schedule
 from clickstream.producer.synthetic import synthetic_dataset
 
 
-def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = 60.0) -> float:
+def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = 120.0) -> float:
     """Seconds until `condition` held; fails with `what` after the deadline."""
     began = time.monotonic()
     while not condition():
@@ -37,7 +37,7 @@ def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = 60.0)
 def stop(consumer: Process) -> None:
     """Ask a consumer to stop, once it is up; it must do so in order."""
     wait_for(lambda: '"consuming"' in consumer.log.read_text(), "the consumer is up")
-    assert consumer.stop() == 0, consumer.last_words()
+    assert consumer.stop(60) == 0, consumer.last_words()
 
 
 def plan_of(settings: Settings, sessions: int, seed: int = 1, faults: FaultOptions | None = None) -> Plan:
@@ -120,7 +120,7 @@ class Shop:
         finally:
             reader.close()
 
-    def drain(self, *running: Process, deadline_s: float = 60.0) -> float:
+    def drain(self, *running: Process, deadline_s: float = 120.0) -> float:
         """Seconds until everything published is committed; `running` must not end meanwhile.
 
         After it, every subscriber finds the scores before their end: offsets are committed a moment earlier.

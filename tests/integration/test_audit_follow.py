@@ -51,7 +51,7 @@ class Following:
     def end(self, sign: signal.Signals) -> int:
         """The exit code after this signal."""
         self.process.send_signal(sign)
-        code = self.process.wait(20)
+        code = self.process.wait(60)
         for thread in self._threads:
             thread.join(20)
         return code

@@ -30,7 +30,7 @@ COMMAND = (sys.executable, "-m", "clickstream")
 def run(settings: Settings, *words: str) -> subprocess.CompletedProcess[bytes]:
     """A command that ends by itself."""
     return subprocess.run(
-        [*COMMAND, *words], env=environment(settings), capture_output=True, timeout=60, check=False
+        [*COMMAND, *words], env=environment(settings), capture_output=True, timeout=150, check=False
     )
 
 
@@ -136,7 +136,7 @@ def test_tail_follows_and_ends_quietly_at_ctrl_c(
         sender.join()
     assert orjson.loads(line)["score_id"].startswith("after")
     following.send_signal(signal.SIGINT)
-    assert following.wait(10) == 0
+    assert following.wait(60) == 0
     assert following.stderr.read() == b""
 
 
@@ -145,7 +145,7 @@ def test_tail_ends_quietly_when_its_reader_has_gone(following: subprocess.Popen[
     assert following.stderr is not None
     following.stdout.close()
     # Without another score: nothing is written that could fail.
-    assert following.wait(20) == 0
+    assert following.wait(60) == 0
     assert following.stderr.read() == b""
 
 

@@ -215,7 +215,7 @@ def test_the_servers_end_with_the_process_that_started_them(home: Path, number: 
         pids = [int(word) for word in owner.stdout.readline().split()]
         assert len(pids) == 2
         os.killpg(owner.pid, number)
-        owner.wait(20)
+        owner.wait(60)
     assert eventually(lambda: not any(map(alive, pids)))
     assert owner.returncode == {signal.SIGTERM: 143}.get(number, -number)
 
@@ -267,7 +267,7 @@ def test_up_prints_its_exports_ends_with_zero_and_keeps_its_data(
             assert client.get("a") == before
             client.set("a", "1")
         process.send_signal(number)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 def test_a_second_up_is_told_of_the_first(up: Callable[[], subprocess.Popen[str]]) -> None:
@@ -275,7 +275,7 @@ def test_a_second_up_is_told_of_the_first(up: Callable[[], subprocess.Popen[str]
     assert first.stdout is not None
     assert first.stdout.readline()
     second = up()
-    _, said = second.communicate(timeout=20)
+    _, said = second.communicate(timeout=60)
     assert second.returncode != 0
     assert f"started by process {first.pid}" in " ".join(said.split())
     assert first.poll() is None
