@@ -80,9 +80,10 @@ def test_a_later_bundle_is_a_candidate_and_says_what_may_come_next(
 
 def said(decision: Decision, bundle_id: str) -> str:
     """What a person reads."""
-    console = Console(width=100, record=True, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115
-    tell(decision, bundle_id, "made-up shop", console)
-    return console.export_text()
+    console = Console(width=100, highlight=False, color_system=None)
+    with console.capture() as capture:
+        tell(decision, bundle_id, "made-up shop", console)
+    return capture.get()
 
 
 def test_always_means_whatever_it_is_worth(
