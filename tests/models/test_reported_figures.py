@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -57,37 +57,45 @@ def figures_of(
     }
 
 
-@pytest.fixture(scope="module")
-def real_examples(real_sessions: list[TrainingSession]) -> list[Example]:
-    ordered = sorted(real_sessions, key=lambda session: session.day)
-    return [example(session.session) for session in ordered]
+class Trained(NamedTuple):
+    """A bundle, and the sessions that it was trained and judged on, in time order."""
+
+    bundle: Bundle
+    sessions: list[TrainingSession]
+
+    @property
+    def examples(self) -> list[Example]:
+        return [example(session.session) for session in self.sessions]
+
+    @property
+    def held_out(self) -> list[Example]:
+        first = self.bundle.manifest.split.held_out_from
+        assert first is not None
+        return [example(session.session) for session in self.sessions if session.day >= first]
+
+
+@pytest.fixture(scope="module", params=["made-up shop", "dataset"])
+def trained(request: pytest.FixtureRequest) -> Trained:
+    names = ("bundle", "shop") if request.param == "made-up shop" else ("real_bundle", "real_sessions")
+    bundle, sessions = map(request.getfixturevalue, names)
+    return Trained(bundle, sorted(sessions, key=lambda session: session.day))
 
 
 @pytest.fixture(scope="module")
-def held_out(real_sessions: list[TrainingSession], real_examples: list[Example]) -> list[Example]:
-    days = sorted(session.day for session in real_sessions)
-    return [one for one, day in zip(real_examples, days, strict=True) if day >= datetime.date(2008, 7, 1)]
-
-
-@pytest.fixture(scope="module")
-def recomputed(
-    real_bundle: Bundle, real_examples: list[Example], held_out: list[Example]
-) -> dict[str, Figures]:
-    batch = [
-        (one, answer["batch"]) for one, answer in zip(held_out, answers(real_bundle, held_out), strict=True)
-    ]
+def recomputed(trained: Trained) -> dict[str, Figures]:
+    bundle, examples, held_out = trained.bundle, trained.examples, trained.held_out
+    batch = [(one, answer["batch"]) for one, answer in zip(held_out, answers(bundle, held_out), strict=True)]
     evident = [(one, answer) for one, answer in batch if one.case.prefix is not None]
-    models = real_bundle.online()
+    models = bundle.online()
     online = []
     for one in held_out:
         online.append((one, models.predict(one.case)))
         models.learn(one.case, one.outcome)
     learned = [(one, answer) for one, answer in online if one.case.prefix is not None]
     whole = [
-        (one, answer["reference"])
-        for one, answer in zip(real_examples, answers(real_bundle, real_examples), strict=True)
+        (one, answer["reference"]) for one, answer in zip(examples, answers(bundle, examples), strict=True)
     ]
-    converted = [one.outcome.converted for one in real_examples]
+    converted = [one.outcome.converted for one in examples]
     _, test = train_test_split(whole, test_size=0.2, stratify=converted, random_state=42)
     _, test_of_revenue = train_test_split(whole, test_size=0.2, random_state=42)
     agreement = adjusted_rand_score(
@@ -106,10 +114,11 @@ def answers(bundle: Bundle, examples: list[Example]) -> list[dict[str, Predictio
 
 @pytest.mark.parametrize("scorer", ["batch", "online", "reference"])
 def test_the_figures_of_a_scorer_are_those_of_its_predictions(
-    scorer: str, real_bundle: Bundle, recomputed: dict[str, Figures]
+    scorer: str, trained: Trained, recomputed: dict[str, Figures]
 ) -> None:
-    evaluation = Evaluation.model_validate_json((real_bundle.path / EVALUATION).read_bytes())
+    bundle = trained.bundle
+    evaluation = Evaluation.model_validate_json((bundle.path / EVALUATION).read_bytes())
     reported = {name: estimate.value for name, estimate in evaluation.figures[scorer].items()}
     assert reported == pytest.approx(recomputed[scorer], abs=1e-9)
-    manifest = real_bundle.manifest.figures[scorer]
+    manifest = bundle.manifest.figures[scorer]
     assert {name: manifest[name] for name in reported} == pytest.approx(recomputed[scorer], abs=1e-9)

@@ -26,11 +26,11 @@ def test_the_uci_file_is_known_and_whole(uci: Dataset) -> None:
     assert (first.country, first.product, first.category, first.price) == (29, "A13", "trousers", 28.0)
 
 
-def test_sessions_are_folded_in_order(uci: Dataset) -> None:
-    folded = {session_id: session for session_id, _, session in uci.sessions()}
-    assert len(folded) == 24_026
-    assert sum(session.clicks for session in folded.values()) == 165_474
-    assert max(session.clicks for session in folded.values()) == 195
+def test_sessions_are_folded_in_order(made: Dataset) -> None:
+    folded = {session_id: session for session_id, _, session in made.sessions()}
+    assert list(folded) == list(made.session_ids)
+    assert sum(session.clicks for session in folded.values()) == len(made)
+    assert all(session.seen == [1, session.clicks] for session in folded.values())
     assert all(session.missing == 0 for session in folded.values())
 
 
