@@ -30,13 +30,13 @@ from rich.table import Table
 from clickstream.app.audit.judge import Logs, judge
 from clickstream.app.audit.lane import Range
 from clickstream.app.audit.shelf import Shelf
+from clickstream.consumer.fingerprint import fingerprint
 from clickstream.consumer.partition import Partition, Rules
 from clickstream.consumer.scoring import Scorer, Window
 from clickstream.features.click import parse
-from clickstream.features.session import FOLD_VERSION
 from clickstream.infra.kafka import Record
 from clickstream.infra.memory import resident_bytes
-from clickstream.infra.settings import Settings, fingerprint
+from clickstream.infra.settings import Settings
 from clickstream.models.bundle import Bundle, Case, Prediction
 from clickstream.models.online import OnlineModels
 
@@ -144,7 +144,7 @@ def write_logs(folder: Path, marks: Sequence[int]) -> list[Cut]:
     scorer = Scorer(
         cast(Bundle, Arithmetic()),
         settings.clicks_topic,
-        fingerprint(settings.rules | {"fold": FOLD_VERSION}),
+        fingerprint(settings),
     )
     online = cast(OnlineModels, Unlearned())
     lanes = [Partition(Rules(**settings.rules)) for _ in range(PARTITIONS)]

@@ -17,12 +17,12 @@ from clickstream.app.audit.predictions import Predictor
 from clickstream.app.audit.report import AuditReport, Finding, Place
 from clickstream.app.audit.rounds import REMEMBERED, Rounds, Topics
 from clickstream.app.audit.shelf import Shelf
+from clickstream.consumer.fingerprint import fingerprint
 from clickstream.consumer.partition import Partition, Rules
 from clickstream.consumer.score import DeadLetter
 from clickstream.consumer.scoring import Scorer, Window
 from clickstream.features.click import InvalidRecordError, parse
-from clickstream.features.session import FOLD_VERSION
-from clickstream.infra.settings import Settings, fingerprint
+from clickstream.infra.settings import Settings
 from clickstream.models.bundle import Bundle, Case, Prediction
 from clickstream.models.online import OnlineModels
 
@@ -114,7 +114,7 @@ class ScoredLog:
 
     def publish(self) -> None:
         """Publish what the records appended since the last call produce."""
-        rules = fingerprint(self.settings.rules | {"fold": FOLD_VERSION})
+        rules = fingerprint(self.settings)
         scorer = Scorer(cast(Bundle, Oracle()), self.settings.clicks_topic, rules)
         online = cast(OnlineModels, OnlineOracle())
         for line in self.clicks:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import threading
 from pathlib import Path
 
 import pyarrow.parquet
@@ -79,6 +81,21 @@ def test_it_stands_in_a_pipe(tmp_path: Path) -> None:
     assert "shop.csv: 100 rows" in err
     piped, _ = run("shop.csv")
     assert len(list(csv.DictReader(io.StringIO(piped)))) == SESSIONS
+
+
+def test_a_pipe_and_a_link_are_written_and_stay_what_they_are(tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe.csv", tmp_path / "link.csv"
+    os.mkfifo(pipe)
+    link.symlink_to(tmp_path / "sessions.csv")
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()), daemon=True)
+    reader.start()
+    run("shop.csv", "--out", "pipe.csv")
+    reader.join(30)
+    run("shop.csv", "--out", "link.csv")
+    assert read == [(tmp_path / "sessions.csv").read_text()]
+    assert pipe.is_fifo()
+    assert link.is_symlink()
 
 
 def test_refused_rows_are_counted_shown_and_written(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from clickstream.infra.files import replace_file
 from clickstream.infra.settings import Settings
 
 
@@ -34,7 +35,7 @@ def announced(home: Path, bootstrap: str, redis_url: str) -> Iterator[None]:
     file = _file(home)
     text = json.dumps({"pid": os.getpid(), "kafka_bootstrap": bootstrap, "redis_url": redis_url})
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text)
+    replace_file(file, text.encode())
     try:
         yield
     finally:

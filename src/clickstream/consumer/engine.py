@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 import orjson
 
 from clickstream.consumer.counters import Counters, Taken
+from clickstream.consumer.fingerprint import fingerprint
 from clickstream.consumer.monitor import Monitor
 from clickstream.consumer.partition import Refused
 from clickstream.consumer.promotion import Promotions
@@ -32,13 +33,12 @@ from clickstream.consumer.score import KEY_CAP, VALUE_CAP, DeadLetter
 from clickstream.consumer.scoring import Scorer, Window
 from clickstream.consumer.store import Changes, OutboxRecord, Store, meta_fields
 from clickstream.features.click import Click, Heartbeat, InvalidRecordError, parse
-from clickstream.features.session import FOLD_VERSION
 from clickstream.infra.errors import ClickstreamError, FencedError, RefusedError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.health import Health, KafkaProbe, RedisProbe
 from clickstream.infra.kafka import Admin, Committed, GroupConsumer, Membership, Producer, Record, Topic
 from clickstream.infra.logs import logger
-from clickstream.infra.settings import Settings, fingerprint
+from clickstream.infra.settings import Settings
 from clickstream.models.bundle import Bundle
 
 log = logger("engine")
@@ -85,7 +85,7 @@ class Engine:
         admin.close()
         aligned = scores is not None and scores.partitions == self._topic.partitions
         self._publisher = Publisher(settings, aligned)
-        rules = fingerprint(settings.rules | {"fold": FOLD_VERSION})
+        rules = fingerprint(settings)
         self._scorer = Scorer(bundle, settings.clicks_topic, rules)
         self.monitor = Monitor(settings.scores_topic, bundle.id)
         self._consumer = GroupConsumer(settings, settings.clicks_topic)

@@ -24,10 +24,10 @@ from typing import Literal
 
 import msgspec
 
+from clickstream.consumer.fingerprint import rules_text
 from clickstream.consumer.partition import NOTHING_SEEN, Crumb, Partition, Rules
 from clickstream.consumer.publisher import Publisher
 from clickstream.consumer.store import Found, OutboxRecord, StaleError, Store
-from clickstream.features.session import FOLD_VERSION
 from clickstream.infra.errors import RefusedError, UnavailableError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.kafka import Committed, GroupConsumer, Membership, Topic, fence
@@ -87,8 +87,7 @@ class Claim:
 
 def describe_settings(settings: Settings) -> str:
     """The settings that shape sessions, as text that a person can compare."""
-    rules = settings.rules | {"fold": FOLD_VERSION}
-    return ";".join(f"{name}={rules[name]}" for name in sorted(rules))
+    return rules_text(settings)
 
 
 def note_text(

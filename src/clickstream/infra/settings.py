@@ -6,7 +6,6 @@ A setting `allowed_lateness` is read from `CLICKSTREAM_ALLOWED_LATENESS`. Durati
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -242,12 +241,6 @@ def as_environment(settings: Settings) -> dict[str, str]:
 
 
 _SECRETS = frozenset(name for name, field in Settings.model_fields.items() if "SecretStr" in repr(field))
-
-
-def fingerprint(rules: dict[str, int]) -> str:
-    """Twelve hexadecimal digits that differ when any rule differs."""
-    text = ";".join(f"{name}={rules[name]}" for name in sorted(rules))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def load_settings(**overrides: Any) -> Settings:

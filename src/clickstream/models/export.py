@@ -8,7 +8,6 @@ compared on all sessions given; a model that differs anywhere by more than TOLER
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +16,7 @@ import numpy as np
 
 from clickstream.features.vector import PREFIX, REFERENCE, Features
 from clickstream.infra.errors import ConfigurationError
+from clickstream.infra.files import replace_file
 from clickstream.models.batch import CATEGORIES
 from clickstream.models.bundle import Bundle
 from clickstream.models.calibration import Calibration
@@ -93,8 +93,10 @@ def export(bundle: Bundle, cases: Sequence[Case], data: str, folder: Path) -> It
             yield Exported(model.name, len(model.rows), difference, reason)
             continue
         sidecar = _sidecar(bundle, model, difference, data)
-        _write(folder / f"{model.name}.onnx", content)
-        _write(folder / f"{model.name}.json", json.dumps(sidecar, indent=2, ensure_ascii=False).encode())
+        replace_file(folder / f"{model.name}.onnx", content)
+        replace_file(
+            folder / f"{model.name}.json", json.dumps(sidecar, indent=2, ensure_ascii=False).encode()
+        )
         yield Exported(model.name, len(model.rows), difference, None)
 
 
@@ -224,12 +226,3 @@ def _product(table: Mapping[str, Any]) -> Column:
         "table": table["values"],
         "else": table["usual"],
     }
-
-
-def _write(file: Path, content: bytes) -> None:
-    draft = file.with_name(f".{file.name}.tmp")
-    try:
-        draft.write_bytes(content)
-        os.replace(draft, file)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from clickstream.infra.errors import InputError
 from clickstream.producer.source import WHERE
+from clickstream.producer.text import plain_integer, plain_number
 
 CATEGORIES = {1: "trousers", 2: "skirts", 3: "blouses", 4: "sale"}
 
@@ -178,7 +179,7 @@ def _split(name: str, content: bytes) -> Rows:
     if b"\0" in content:
         raise InputError(f"{name} is binary, not a CSV file", WHERE)
     text = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline="")
-    reader = csv.reader(text, delimiter=";")
+    reader = csv.reader(text, delimiter=";", strict=True)
     rows = Rows()
     try:
         columns = [column.strip() for column in next(reader)]
@@ -201,7 +202,7 @@ def _split(name: str, content: bytes) -> Rows:
 
 def _day(values: tuple[str, ...], wrong: list[_Wrong]) -> date | None:
     try:
-        return date(*map(int, values))
+        return date(*map(plain_integer, values))
     except (ValueError, OverflowError):
         wrong.append(_Wrong(DAY, "-".join(values), "not a date"))
         return None
@@ -212,7 +213,7 @@ def _view(values: tuple[str, ...], wrong: list[_Wrong]) -> View | None:
     for column, text in zip(_VIEW[1:], values[1:], strict=True):
         low, high = _BOUNDS[column]
         try:
-            number = float(text) if column == _PRICE else int(text)
+            number = plain_number(text) if column == _PRICE else plain_integer(text)
         except ValueError:
             number = -1
         if low <= number <= high:

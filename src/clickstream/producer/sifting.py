@@ -17,7 +17,16 @@ from clickstream.producer.cleaning import MAX_ROWS, Cleaned, Cleaning, RefusedRo
 from clickstream.producer.dataset import Dataset
 from clickstream.producer.rows import COLUMNS, DAY, ORDER, Problem, Rows, check_values, missing_columns, take
 from clickstream.producer.source import WHERE, Source, read_source
-from clickstream.producer.text import Row, encoding_of, lines_of, rows_of
+from clickstream.producer.text import (
+    advice,
+    below_head,
+    encoding_of,
+    head_of,
+    named_columns,
+    rows_of,
+    width_problem,
+    without_empty_end,
+)
 
 Progress = Callable[[float], None]
 """Told the share done, from 0 to 1."""
@@ -48,13 +57,19 @@ def sift_dataset(source: Source, name: str | None = None, progress: Progress = s
 
     def numbered() -> Iterator[tuple[int, list[str]]]:
         nonlocal count
-        for count, row in enumerate(_below_header(content, encoding, delimiter), 1):
+        for count, row in enumerate(below_head(content, encoding, delimiter), 1):
             if count > MAX_ROWS:
                 raise InputError(f"{name} has more than {MAX_ROWS:,} rows", "Split it into several files.")
             if count % _EVERY == 0:
                 progress(min(0.9 * row.line * _BYTES_OF_ROW / len(content), 0.9))
-            if row.problem is None:
-                yield row.line, row.fields
+            problem = row.problem or width_problem(
+                row._replace(fields=without_empty_end(row.fields, len(columns))), len(columns)
+            )
+            if problem is None:
+                yield row.line, without_empty_end(row.fields, len(columns))
+            elif row.problem is None:
+                text = delimiter.join(row.fields)[:_LONGEST_TEXT]
+                broken[row.line] = RefusedRow(row.line, "fields", problem, text)
             else:
                 broken[row.line] = RefusedRow(row.line, "text", row.problem, row.fields[0])
 
@@ -89,37 +104,33 @@ _BYTES_OF_ROW = 40
 
 def _layout(name: str, content: bytes, encoding: str) -> tuple[str, list[str]]:
     """The delimiter under which the most columns are there, and the columns."""
-    first = next(lines_of(content, encoding))
+    first, announced = head_of(content, encoding)
+    delimiters = DELIMITERS if announced is None else (announced,)
     if first.problem is not None:
         raise InputError(
             f"{name} begins with {first.problem}, not with the names of {len(COLUMNS)} columns", WHERE
         )
     found: dict[str, list[str]] = {}
-    for delimiter in DELIMITERS:
+    for delimiter in delimiters:
         header = next(rows_of(iter([first]), delimiter), None)
-        found[delimiter] = [column.strip() for column in header.fields] if header else []
-    delimiter = min(DELIMITERS, key=lambda one: len(missing_columns(found[one])))
+        found[delimiter] = named_columns(header.fields) if header else []
+    delimiter = min(delimiters, key=lambda one: len(missing_columns(found[one])))
     columns = found[delimiter]
     if missing := missing_columns(columns):
         if len(missing) == len(COLUMNS):
-            delimiter = max(DELIMITERS, key=lambda one: len(found[one]))
+            delimiter = max(delimiters, key=lambda one: len(found[one]))
             columns = found[delimiter]
         raise InputError(
             f"{name} lacks the columns {', '.join(missing)}; its first line has"
             f" {', '.join(map(repr, columns))[:300]}",
-            "A file of UCI 553 has columns of these names, separated by ';', ',' or tabulators. For a file of"
-            " your own say with --mapping which column is which.",
+            advice(missing, columns)
+            + "A file of UCI 553 has columns of these names, separated by ';', ',' or tabulators. For a file"
+            " of your own say with --mapping which column is which.",
         )
     if len(set(columns)) < len(columns):
         twice = sorted({column for column in columns if columns.count(column) > 1})
         raise InputError(f"{name} has columns twice: {', '.join(twice)[:300]}", "Leave one of each.")
     return delimiter, columns
-
-
-def _below_header(content: bytes, encoding: str, delimiter: str) -> Iterator[Row]:
-    rows = rows_of(lines_of(content, encoding), delimiter)
-    next(rows)
-    return rows
 
 
 def _dataset(name: str, content: bytes, rows: Rows) -> tuple[Dataset, list[Problem]]:
@@ -165,7 +176,7 @@ def _orders(rows: Rows) -> list[int]:
     for number, text in zip(rows.numbers, rows.orders, strict=True):
         order = known.get(text)
         if order is None:
-            order = int(text) if text.isdecimal() and len(text) <= 7 else 0
+            order = int(text) if text.isascii() and text.isdecimal() and len(text) <= 7 else 0
             known[text] = order = order if order <= LARGEST_ORDER else 0
         if not order:
             expected = f"not a whole number from 1 to {LARGEST_ORDER:,}"
@@ -200,7 +211,7 @@ def _texts(
     """The rows that end on these lines, as they are in the file."""
     if not lines:
         return
-    for row in _below_header(content, encoding, delimiter):
+    for row in below_head(content, encoding, delimiter):
         if row.line in lines:
             yield row.line, delimiter.join(row.fields)[:_LONGEST_TEXT]
 

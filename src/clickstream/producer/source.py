@@ -5,6 +5,7 @@ Nothing is unpacked to disk, and never more than a bound into memory.
 
 from __future__ import annotations
 
+import gzip
 import io
 import struct
 import zipfile
@@ -22,6 +23,19 @@ WHERE = (
 )
 MAX_BYTES = 128 * 1024 * 1024
 """Of a file, and of what a zip unpacks to. UCI 553 has 7 MB."""
+
+_GZIP = b"\x1f\x8b"
+_OTHERS = {
+    b"PAR1": "a Parquet file",
+    b"BZh": "packed by bzip2",
+    b"\xfd7zXZ\x00": "packed by xz",
+    b"\x28\xb5\x2f\xfd": "packed by zstd",
+    b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive",
+    b"\xd0\xcf\x11\xe0": "a workbook of an old Excel",
+    b"SQLite format 3": "an SQLite database",
+    b"%PDF": "a PDF",
+}
+"""How files begin that are no text, and are often given."""
 
 # The directory of a zip with one file takes a few hundred bytes.
 _LONGEST_DIRECTORY = 1 << 20
@@ -52,6 +66,12 @@ def read_source(
     except OSError as error:
         raise MissingFileError(f"{source!s} cannot be read: {error.strerror}", where) from error
     _check_size(name, content)
+    if content[:2] == _GZIP:
+        name, content = name.removesuffix(".gz"), _gunzipped(name, content, where)
+        _check_size(name, content)
+    for magic, what in _OTHERS.items():
+        if content.startswith(magic):
+            raise InputError(f"{name} is {what}", "Unpack or export it: text, zip and gz are read.")
     if content[:2] == b"PK":
         name, content = _unzipped(name, content, endings, where)
         _check_size(name, content)
@@ -79,6 +99,15 @@ def _content(source: Source) -> bytes:
 def _check_size(name: str, content: bytes) -> None:
     if len(content) > MAX_BYTES:
         raise InputError(f"{name} is larger than {MAX_BYTES // 2**20} MiB", "Split it into several files.")
+
+
+def _gunzipped(name: str, content: bytes, where: str) -> bytes:
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            # As of a zip: never more than the bound.
+            return file.read(MAX_BYTES + 1)
+    except (EOFError, OSError, zlib.error) as error:
+        raise InputError(f"{name} is a damaged or truncated gz: {error}", where) from error
 
 
 def _unzipped(name: str, content: bytes, endings: Sequence[str], where: str) -> tuple[str, bytes]:
@@ -127,6 +156,8 @@ def _only(name: str, entries: list[zipfile.ZipInfo], endings: Sequence[str], whe
                 f"{name} holds a file with a path outside: {entry.filename[:200]!r}",
                 "Nothing of it was read. Zip the file again, without a path.",
             )
+    if any(entry.filename == "xl/workbook.xml" for entry in files):
+        raise InputError(f"{name} is an Excel workbook", "Save the sheet as CSV, and give that.")
     found = [entry for entry in files if entry.filename.lower().endswith(tuple(endings))]
     if len(found) == 1:
         return found[0]

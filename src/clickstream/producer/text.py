@@ -5,7 +5,9 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from typing import NamedTuple
 
 from clickstream.infra.errors import InputError
@@ -23,6 +25,9 @@ _BYTE_ORDER_MARKS = (
 )
 _PROBED = 400
 _SHOWN = 200
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _NEVER_CLOSED = "a field longer than 131,072 characters: is a quotation mark never closed?"
 
 
@@ -35,13 +40,14 @@ class Line(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row of a table. `line` is the last that it stands on, from 1; with a `problem`, `fields` holds no
-    more than the beginning of its text.
+    """A row of a table. `line` is the last that it stands on, from 1, and `lines` how many these are; with a
+    `problem`, `fields` holds no more than the beginning of its text.
     """
 
     line: int
     fields: list[str]
     problem: str | None
+    lines: int = 1
 
 
 def encoding_of(name: str, content: bytes, given: str | None = None) -> str:
@@ -93,8 +99,91 @@ def lines_of(content: bytes, encoding: str) -> Iterator[Line]:
         yield Line(number, line, problem)
 
 
+def plain_integer(text: str) -> int:
+    """A whole number as people write it: Python alone reads `1_000` and digits of other scripts.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not _INTEGER.fullmatch(text.strip()):
+        raise ValueError(text)
+    return int(text)
+
+
+def plain_number(text: str) -> float:
+    """A number with a decimal point, as people write it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not _NUMBER.fullmatch(text.strip()):
+        raise ValueError(text)
+    return float(text)
+
+
+def head_of(content: bytes, encoding: str) -> tuple[Line, str | None]:
+    """The line that should name the columns, and the delimiter that a line `sep=;` before it announces."""
+    lines = lines_of(content, encoding)
+    first = next(lines)
+    announced = _SEPARATOR.fullmatch(first.text)
+    if announced is None:
+        return first, None
+    return next(lines, first), announced[1]
+
+
+def below_head(content: bytes, encoding: str, delimiter: str) -> Iterator[Row]:
+    """The rows under the names of the columns."""
+    head, _ = head_of(content, encoding)
+    return (row for row in rows_of(lines_of(content, encoding), delimiter) if row.line > head.number)
+
+
+def width_problem(row: Row, width: int) -> str | None:
+    """What is wrong with the number of fields in a row, if anything."""
+    if len(row.fields) == width:
+        return None
+    problem = f"{len(row.fields)} fields where the header has {width}"
+    if row.lines > 1:
+        problem += f", over {row.lines} lines: is a quotation mark left open?"
+    return problem
+
+
+def without_empty_end(fields: list[str], width: int) -> list[str]:
+    """The fields of a row without empty ones beyond the header, as spreadsheets add them."""
+    if len(fields) > width and not any(field.strip() for field in fields[width:]):
+        return fields[:width]
+    return fields
+
+
+def named_columns(fields: list[str]) -> list[str]:
+    """The names of the columns in a header, without empty ones at its end."""
+    columns = [field.strip() for field in fields]
+    while columns and not columns[-1]:
+        columns.pop()
+    return columns
+
+
+def looks_like_data(columns: list[str]) -> bool:
+    """Whether a first line is no header: it holds numbers, which columns are not called."""
+    return any(_NUMBER.fullmatch(column) for column in columns)
+
+
+def advice(missing: Sequence[str], columns: list[str]) -> str:
+    """What may be meant by columns that a header lacks: names that are near, or a file without a header."""
+    if looks_like_data(columns):
+        return "Its first line looks like data: add a line with the names of the columns before it. "
+    near = {name: get_close_matches(name, columns, 1, 0.7) for name in missing}
+    meant = [f"{found[0]!r} for {name!r}" for name, found in near.items() if found]
+    return f"Is it {', '.join(meant)}? " if meant else ""
+
+
 def rows_of(lines: Iterator[Line], delimiter: str) -> Iterator[Row]:
-    """The rows of a CSV file, without blank ones. A row may stand on several lines, in quotation marks."""
+    """The rows of a CSV file, without blank ones. A row may stand on several lines, in quotation marks.
+
+    Where tabulators separate, a row is a line: there a quotation mark is mostly one of the text.
+    """
+    if delimiter == "\t":
+        yield from _rows_of_tabs(lines)
+        return
     problems: list[tuple[str, str]] = []
 
     def texts() -> Iterator[str]:
@@ -106,7 +195,9 @@ def rows_of(lines: Iterator[Line], delimiter: str) -> Iterator[Row]:
                 problems.append((line.problem, line.text[:_SHOWN]))
                 yield ""
 
-    reader = csv.reader(texts(), delimiter=delimiter)
+    # Strict: what follows a closing quotation mark must be a delimiter, or one row would take in others.
+    reader = csv.reader(texts(), delimiter=delimiter, strict=True)
+    before = 0
     while True:
         try:
             fields = next(reader)
@@ -115,12 +206,29 @@ def rows_of(lines: Iterator[Line], delimiter: str) -> Iterator[Row]:
         except csv.Error as error:
             fields = []
             problems.append((_NEVER_CLOSED if "field limit" in str(error) else str(error), ""))
+        taken, before = reader.line_num - before, reader.line_num
         if problems:
             problem, text = problems[0]
-            yield Row(reader.line_num, [text], problem)
+            if taken > 1:
+                problem += f", over {taken} lines: is a quotation mark left open?"
+            yield Row(reader.line_num, [text], problem, taken)
             problems.clear()
         elif fields:
-            yield Row(reader.line_num, fields, None)
+            yield Row(reader.line_num, fields, None, taken)
+
+
+def _rows_of_tabs(lines: Iterator[Line]) -> Iterator[Row]:
+    for line in lines:
+        text = line.text.rstrip("\r\n")
+        if line.problem is not None:
+            yield Row(line.number, [text[:_SHOWN]], line.problem)
+        elif text.strip():
+            yield Row(line.number, [_unquoted(field) for field in text.split("\t")], None)
+
+
+def _unquoted(field: str) -> str:
+    quoted = len(field) > 1 and field[0] == field[-1] == '"'
+    return field[1:-1].replace('""', '"') if quoted else field
 
 
 def _valid(name: str, content: bytes, encoding: str) -> str:

@@ -7,10 +7,12 @@ from typing import Any
 
 import orjson
 import pytest
+from scored_log import ScoredLog
 from shop_files import csv_bytes, row, visits
 
 from clickstream.app.file_scoring import COLUMNS, FileScores, Unknown, score_file, tell_story
 from clickstream.app.file_scoring import scoring as module
+from clickstream.consumer.fingerprint import fingerprint
 from clickstream.consumer.partition import Partition, Rules
 from clickstream.consumer.scoring import Scorer, Window
 from clickstream.features.click import parse
@@ -70,6 +72,26 @@ def test_batch_and_reference_say_what_they_say_in_the_stream(scores: FileScores,
             theirs["outcome"]["converted"],
             theirs["outcome"]["revenue"],
         )
+
+
+def test_a_file_and_the_stream_score_by_the_same_fingerprint(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    made = Scorer.__init__
+
+    def noted(self: Scorer, models: Bundle, topic: str, settings: str) -> None:
+        said.append(settings)
+        made(self, models, topic, settings)
+
+    monkeypatch.setattr(Scorer, "__init__", noted)
+    settings = Settings()
+    score_file(csv_bytes(*visits(1)), bundle=bundle, settings=settings, name="shop.csv")
+    log = ScoredLog()
+    log.click("alice", 0, 1)
+    log.heartbeat(60)
+    log.publish()
+    assert said[0] == log.contents(log.scores)[0]["settings"] == fingerprint(settings)
 
 
 def test_a_row_has_every_column_and_no_time_where_the_file_has_none(scores: FileScores) -> None:

@@ -18,10 +18,10 @@ from clickstream.app.audit.report import Tally
 from clickstream.app.audit.sessions import SessionSums
 from clickstream.app.audit.shelf import Shelf
 from clickstream.app.audit.suspects import Look, Suspects
+from clickstream.consumer.fingerprint import fingerprint
 from clickstream.consumer.partition import Rules
-from clickstream.features.session import FOLD_VERSION
 from clickstream.infra.kafka import Record
-from clickstream.infra.settings import Settings, fingerprint
+from clickstream.infra.settings import Settings
 
 REMEMBERED = 10_000_000
 """Published records that are accounted for and remembered, to tell a copy from one without a reason."""
@@ -67,7 +67,7 @@ class Rounds:
             sessions: also gets every score and dead letter that is compared.
             digests: keep what the digests of all scores are made from.
         """
-        self.settings = fingerprint(settings.rules | {"fold": FOLD_VERSION})
+        self.settings = fingerprint(settings)
         self.tally = Tally(shelf.is_first_wrong)
         self._shelf = shelf
         self._suspects = Suspects()

@@ -26,6 +26,7 @@ from clickstream.app.cleaning_view import tell_cleaning
 from clickstream.app.data import find_dataset
 from clickstream.app.servers import with_running_servers
 from clickstream.infra.errors import MissingFileError, UsageError
+from clickstream.infra.files import replace_file
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.producer.dataset import UCI_CLICKS, UCI_SESSIONS, Dataset, read_dataset
 from clickstream.producer.faults import parse_faults
@@ -268,10 +269,8 @@ def _describe(plan: Plan, speed: str) -> None:
 
 
 def _write_ledger(file: Path, plan: Plan) -> None:
-    unfinished = file.with_name(file.name + ".part")
     try:
-        unfinished.write_bytes(b"".join(orjson.dumps(entry) + b"\n" for entry in plan.ledger()))
-        unfinished.replace(file)
+        replace_file(file, b"".join(orjson.dumps(entry) + b"\n" for entry in plan.ledger()))
     except OSError as error:
         raise UsageError(f"--ledger {file}: {error.strerror}", "Name a file that can be written.") from error
 

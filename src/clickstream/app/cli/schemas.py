@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from clickstream.app.reference import documents
+from clickstream.infra.files import replace_file
 
 
 def schemas(
@@ -26,7 +27,7 @@ def schemas(
         return
     for path, text in stale.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text)
+        replace_file(path, text)
 
 
 def _content(path: Path) -> bytes | None:

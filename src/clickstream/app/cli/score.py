@@ -138,7 +138,10 @@ def _check_target(name: str, path: Path | None, source: Path) -> None:
     """What can be known before minutes of work."""
     if path is None or path == _STANDARD:
         return
-    if not path.parent.is_dir() or path.is_dir() or not os.access(path.parent, os.W_OK):
+    # A device or a pipe is written through; what else is there is replaced, which takes a folder to write.
+    through = path.exists() and not (path.is_file() or path.is_dir())
+    written = path if through else Path(os.path.realpath(path)).parent
+    if path.is_dir() or not written.exists() or not os.access(written, os.W_OK):
         raise UsageError(
             f"{name} {path}: no file can be written there", "Name a file in a folder that is there."
         )

@@ -17,7 +17,7 @@ from clickstream.producer.mapping import read_mapping
 from clickstream.producer.source import MAX_BYTES
 
 _EXAMPLE = Path(__file__).parents[4] / "examples" / "own-shop"
-_TYPES = ["csv", "tsv", "txt", "zip", "json", "jsonl", "ndjson"]
+_TYPES = ["csv", "tsv", "txt", "zip", "gz", "json", "jsonl", "ndjson"]
 
 
 class Upload(NamedTuple):

@@ -16,10 +16,11 @@ import orjson
 from clickstream.app.file_scoring.sessions import Sessions
 from clickstream.app.file_scoring.windows import Cut, cut_windows
 from clickstream.app.summary import Summary
+from clickstream.consumer.fingerprint import fingerprint
 from clickstream.consumer.partition import Rules
 from clickstream.consumer.scoring import Scorer, Window
 from clickstream.features.session import Step
-from clickstream.infra.settings import Settings, fingerprint
+from clickstream.infra.settings import Settings
 from clickstream.models.bundle import Bundle
 from clickstream.producer.cleaning import Cleaned, Cleaning
 from clickstream.producer.dataset import Dataset
@@ -105,7 +106,7 @@ def score_file(
 
 def _score(cleaned: Cleaned, bundle: Bundle, settings: Settings, told: Progress) -> FileScores:
     dataset, cleaning = cleaned
-    scorer = Scorer(bundle, dataset.name, fingerprint(settings.rules))
+    scorer = Scorer(bundle, dataset.name, fingerprint(settings))
     online = bundle.online()
     sessions, summary = Sessions(), Summary()
     told(_READING, "scoring")

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from clickstream.consumer.fingerprint import fingerprint
 from clickstream.consumer.partition import Partition, Rules
 from clickstream.consumer.score import (
     DeadLetter,
@@ -19,9 +20,8 @@ from clickstream.consumer.score import (
 )
 from clickstream.features.click import Click, Heartbeat, InvalidRecordError, parse
 from clickstream.features.outcome import proxy_outcome
-from clickstream.features.session import FOLD_VERSION
 from clickstream.features.vector import PREFIX, REFERENCE, reference
-from clickstream.infra.settings import Settings, fingerprint
+from clickstream.infra.settings import Settings
 
 _START = 1_218_679_933_268
 _SEEN: tuple[dict[str, Any], ...] = (
@@ -81,7 +81,7 @@ def _score(heartbeat: dict[str, Any]) -> Score:
             feature_sets={one.name: one.hash for one in (PREFIX, REFERENCE)},
             lessons=2_962,
         ),
-        settings=fingerprint(settings.rules | {"fold": FOLD_VERSION}),
+        settings=fingerprint(settings),
         source=Source(
             topic=settings.clicks_topic,
             partition=3,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from clickstream.producer.mapping.spec import Column, NumberColumn, TextColumn, TimeColumn
+from clickstream.producer.text import plain_integer, plain_number
 
 Fetch = Callable[[Any], Any]
 """A row -> the value of one column, None where it has none."""
@@ -16,6 +19,8 @@ Fetch = Callable[[Any], Any]
 Field = Callable[[Any], Any]
 """A row -> one field of a click. Raises WrongValueError."""
 
+# Groups of three may be set off by points.
+_WITH_COMMA = re.compile(r"\s*[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]+)(,[0-9]*)?\s*")
 _UNITS = {"s": 1_000.0, "ms": 1.0, "us": 0.001}
 
 
@@ -70,20 +75,27 @@ def number_field(spec: Column, fetch: Callable[[str], Fetch], whole: bool) -> Fi
     comma = isinstance(spec, NumberColumn) and spec.decimal == ","
 
     def number(value: Any) -> int | float:
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
+        if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
             raise ValueError
-        if isinstance(value, str) and comma:
-            value = value.replace(".", "").replace(",", ".")
+        if isinstance(value, str):
+            if comma:
+                if not _WITH_COMMA.fullmatch(value):
+                    raise ValueError
+                value = value.replace(".", "").replace(",", ".")
+            value = plain_integer(value) if whole else plain_number(value)
         if not whole:
             found = float(value)
             if not math.isfinite(found):
                 raise ValueError
             return found
-        if isinstance(value, float) and not value.is_integer():
+        if value != int(value):
             raise ValueError
         return int(value)
 
-    return _field(spec, fetch, number, "not a whole number" if whole else "not a number")
+    expected = "not a whole number" if whole else "not a number"
+    if not whole and not comma:
+        expected += ' (if the comma is a decimal sign: decimal = ",")'
+    return _field(spec, fetch, number, expected)
 
 
 def time_field(spec: TimeColumn, fetch: Callable[[str], Fetch]) -> Field:
@@ -121,8 +133,10 @@ def as_text(value: Any) -> str:
     """A value of a row as the text that a mapping file calls it."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str | int | float):
-        return str(value)
+    if isinstance(value, str | int | float | Decimal):
+        text = str(value)
+        text.encode()  # Half a character, as JSON can write it, is no text.
+        return text
     raise ValueError
 
 

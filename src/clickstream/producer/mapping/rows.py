@@ -30,13 +30,15 @@ from clickstream.producer.mapping.fields import (
     time_field,
 )
 from clickstream.producer.mapping.spec import WHERE, Column, Mapping, TextColumn, TimeColumn
-from clickstream.producer.mapping.table import ENDINGS, Table, open_table
+from clickstream.producer.mapping.table import ENDINGS, Table, columns_of, open_table
 from clickstream.producer.rows import View
 from clickstream.producer.sifting import Progress, silent
 from clickstream.producer.source import Source, read_source
+from clickstream.producer.text import advice
 
 _EVERY = 8_192
 _LONGEST_TEXT = 1_000
+_MOST_KEYS = 100
 _DERIVED = {"price_2": 2, "page": 1}
 
 
@@ -87,6 +89,12 @@ def map_dataset(
         reading.take(record.line, record.row, record.text, record.problem)
         if reading.count % _EVERY == 0:
             progress(min(0.9 * record.line / total, 0.9))
+    if reading.unseen and not reading.clicks:
+        raise InputError(
+            f"{name}: no row has {', '.join(map(repr, reading.unseen))}, which the mapping names; rows have"
+            f" {', '.join(map(repr, reading.keys))[:300]}",
+            advice(reading.unseen, list(reading.keys)) + "Correct the names in the mapping file. " + WHERE,
+        )
     reading.mark_ends()
     refused = tuple(sorted(reading.refused))
     cleaning = Cleaning(
@@ -97,7 +105,7 @@ def map_dataset(
         len(reading.clicks),
         reading.skipped,
         refused,
-        _notes(mapping),
+        _notes(mapping, reading.unseen),
     )
     refuse_empty(cleaning)
     sha256 = hashlib.sha256(content + mapping.sha256.encode()).hexdigest()
@@ -126,6 +134,13 @@ class _Reading:
         self._keep = frozenset(rows.keep if rows else ())
         self._end = frozenset(rows.end if rows else ())
         self._texts: dict[str, str] = {}
+        self._unseen = {column: table.fetch(column) for column in columns_of(mapping)}
+        self.keys: dict[str, None] = {}
+
+    @property
+    def unseen(self) -> list[str]:
+        """Columns of the mapping that no row has."""
+        return list(self._unseen)
 
     def take(self, line: int, row: Any, text: str, problem: str | None) -> None:
         """Count a row in, or out."""
@@ -136,6 +151,10 @@ class _Reading:
             reason = "fields" if " fields where " in problem else "text"
             self._refuse(line, reason, problem, text)
             return
+        if self._unseen:
+            self._unseen = {column: of for column, of in self._unseen.items() if of(row) is None}
+            if isinstance(row, dict) and len(self.keys) < _MOST_KEYS:
+                self.keys |= dict.fromkeys(row)
         kind = self._kind_of(row)
         keeps, ends = self._kind is None or kind in self._keep, kind in self._end
         if not keeps and not ends:
@@ -271,8 +290,10 @@ def _dataset(name: str, sha256: str, mapping: Mapping, clicks: list[_Shown]) -> 
     )
 
 
-def _notes(mapping: Mapping) -> tuple[str, ...]:
+def _notes(mapping: Mapping, unseen: list[str]) -> tuple[str, ...]:
     notes = []
+    if unseen:
+        notes.append(f"no row has {', '.join(map(repr, unseen))}, which the mapping names")
     if mapping.clicks.price_2.derive is not None:
         notes.append("price_2 is derived: 1 above the mean price of the category's products in this file")
     if mapping.clicks.page.derive is not None:

@@ -6,7 +6,7 @@ import hashlib
 import re
 import tomllib
 import zoneinfo
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -93,7 +93,7 @@ class TimeColumn(_Spec):
         if given not in ("iso", "s", "ms", "us") and "%" not in given:
             raise ValueError("write iso, s, ms, us, or a pattern such as %d.%m.%Y %H:%M:%S")
         try:
-            datetime.strptime(datetime(2026, 3, 2).strftime(given), given)
+            datetime.strptime(datetime(2026, 3, 2, tzinfo=UTC).strftime(given), given)
         except (ValueError, re.error):
             raise ValueError("is no pattern of strptime") from None
         return given

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
-
-import orjson
+from decimal import Decimal
+from typing import Any, NamedTuple, NoReturn
 
 from clickstream.infra.errors import InputError
 from clickstream.producer.mapping.fields import Fetch, in_list, in_object
 from clickstream.producer.mapping.spec import WHERE, Layout, Mapping
-from clickstream.producer.text import Row, encoding_of, lines_of, rows_of
+from clickstream.producer.text import (
+    Row,
+    advice,
+    below_head,
+    encoding_of,
+    head_of,
+    lines_of,
+    named_columns,
+    rows_of,
+    width_problem,
+    without_empty_end,
+)
 
 ENDINGS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json")
 
+_PROBED = 400
 _DELIMITERS = (",", ";", "\t", "|")
 
 
@@ -44,24 +56,34 @@ def open_table(name: str, content: bytes, mapping: Mapping) -> Table:
     layout = mapping.file
     encoding = encoding_of(name, content, layout.encoding)
     if (layout.format or _format(content, encoding)) == "jsonl":
+        if content[:_PROBED].decode(encoding, errors="ignore").lstrip("\ufeff \t\r\n").startswith("["):
+            raise InputError(
+                f"{name} is one JSON array; what is read is one object a line",
+                "Write it so, as by `jq -c '.[]' in.json > out.jsonl`.",
+            )
         return Table(encoding, "", in_object, _objects(content, encoding))
-    wanted = _columns(mapping)
+    wanted = columns_of(mapping)
     delimiter, columns = _header(name, content, encoding, layout, wanted)
     missing = [column for column in wanted if column not in columns]
     if missing:
         raise InputError(
             f"{name} lacks the columns {', '.join(missing)} of the mapping; its first line has"
             f" {', '.join(map(repr, columns))[:300]}",
-            "Correct the names in the mapping file. " + WHERE,
+            advice(missing, columns) + "Correct the names in the mapping file. " + WHERE,
         )
-    rows = rows_of(lines_of(content, encoding), delimiter)
-    next(rows)
+    twice = [column for column in wanted if columns.count(column) > 1]
+    if twice:
+        raise InputError(
+            f"{name} has the column {', '.join(map(repr, twice))} twice, and the mapping names it",
+            "Rename one of them in the first line of the file.",
+        )
+    rows = below_head(content, encoding, delimiter)
     return Table(
         encoding, delimiter, lambda column: in_list(columns, column), _lists(rows, delimiter, len(columns))
     )
 
 
-def _columns(mapping: Mapping) -> list[str]:
+def columns_of(mapping: Mapping) -> list[str]:
     """The columns that a mapping names."""
     clicks = [getattr(mapping.clicks, name) for name in type(mapping.clicks).model_fields]
     named = [spec.column for spec in clicks if spec is not None and spec.column is not None]
@@ -71,31 +93,31 @@ def _columns(mapping: Mapping) -> list[str]:
 
 
 def _format(content: bytes, encoding: str) -> str:
-    start = content[:400].decode(encoding, errors="ignore").lstrip("\ufeff \t\r\n")
-    return "jsonl" if start.startswith("{") else "csv"
+    start = content[:_PROBED].decode(encoding, errors="ignore").lstrip("\ufeff \t\r\n")
+    return "jsonl" if start.startswith(("{", "[")) else "csv"
 
 
 def _header(
     name: str, content: bytes, encoding: str, layout: Layout, wanted: list[str]
 ) -> tuple[str, list[str]]:
-    first = next(lines_of(content, encoding))
+    first, announced = head_of(content, encoding)
     if first.problem is not None:
         raise InputError(f"{name} begins with {first.problem}, not with the names of columns", WHERE)
-    delimiters = _DELIMITERS if layout.delimiter is None else (layout.delimiter,)
+    given = layout.delimiter or announced
+    delimiters = _DELIMITERS if given is None else (given,)
     found: dict[str, list[str]] = {}
     for delimiter in delimiters:
         header = next(rows_of(iter([first]), delimiter), None)
-        found[delimiter] = [column.strip() for column in header.fields] if header else []
+        found[delimiter] = named_columns(header.fields) if header else []
     delimiter = max(delimiters, key=lambda one: (len(set(wanted) & set(found[one])), len(found[one])))
     return delimiter, found[delimiter]
 
 
 def _lists(rows: Iterator[Row], delimiter: str, width: int) -> Iterator[Record]:
     for row in rows:
-        problem = row.problem
-        if problem is None and len(row.fields) != width:
-            problem = f"{len(row.fields)} fields where the header has {width}"
-        yield Record(row.line, row.fields, delimiter.join(row.fields), problem)
+        fields = without_empty_end(row.fields, width)
+        problem = row.problem or width_problem(row._replace(fields=fields), width)
+        yield Record(row.line, fields, delimiter.join(row.fields), problem)
 
 
 def _objects(content: bytes, encoding: str) -> Iterator[Record]:
@@ -104,9 +126,31 @@ def _objects(content: bytes, encoding: str) -> Iterator[Record]:
         if line.problem is not None:
             yield Record(line.number, None, text, line.problem)
         elif text:
+            row: Any = None
             try:
-                row = orjson.loads(text)
+                row = _decode(text)
                 problem = None if isinstance(row, dict) else "not a JSON object"
-            except orjson.JSONDecodeError as error:
-                row, problem = None, f"not JSON: {error}"
+            except ValueError as error:
+                problem = f"not JSON: {error}"
+            except RecursionError:
+                problem = "not JSON: nested too deeply"
             yield Record(line.number, row, text, problem)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands in it twice")
+    return found
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no number of JSON")
+
+
+# Exact: an id of twenty digits, or 1.50, is kept as it is written.
+_decode = json.JSONDecoder(
+    parse_float=Decimal, parse_constant=_no_number, object_pairs_hook=_once, strict=False
+).decode
