@@ -78,11 +78,7 @@ def test_ids_of_any_length_stay_apart(tmp_path: Path) -> None:
 def test_an_id_that_cannot_be_kept_is_refused_with_its_line(tmp_path: Path, visit: str) -> None:
     cleaned = mapped(objects('"a"', visit), tmp_path)
     assert ids(cleaned) == {"a"}
-    assert [refused.line for refused in cleaning(cleaned)] == [2]
-
-
-def cleaning(cleaned: Cleaned) -> tuple[object, ...]:
-    return cleaned.cleaning.refused
+    assert [refused.line for refused in cleaned.cleaning.refused] == [2]
 
 
 def test_a_key_that_stands_twice_in_an_object_is_refused(tmp_path: Path) -> None:
