@@ -91,4 +91,4 @@ def test_what_comes_late_counts_where_order_does_not_matter() -> None:
 def test_the_written_code_can_be_read() -> None:
     source = compile_fold(built_in("uci553")).source
     assert max(map(len, source.splitlines())) < 160
-    assert "if click.price_2 == 1:" in source
+    assert "if price_2 == 1:" in source

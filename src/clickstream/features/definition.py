@@ -74,6 +74,7 @@ class Field:
     optional: bool = False
     at_least: float | None = None
     at_most: float | None = None
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)

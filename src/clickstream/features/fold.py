@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from clickstream.features.condition import Joined, code, holds
+from clickstream.features.condition import Joined, Name, code, holds, parts_of
 from clickstream.features.definition import (
     Aggregation,
     Condition,
@@ -225,6 +225,7 @@ class _Writer:
         self._kept: dict[_Group, set[str]] = {}
         counted = (Aggregation.ENTROPY,)
         self._with_counts = {(f.field, f.where) for f in definition.features if f.aggregation in counted}
+        self._at = ""
         self._values = {feature.name: self._value(feature) for feature in definition.features}
 
     def source(self) -> str:
@@ -309,13 +310,13 @@ class _Writer:
             ]
             if not pieces:
                 continue
+            for name in self._fields_of(group):
+                if name not in read:
+                    read.add(name)
+                    yield f"        {name} = click.{name}"
             tests = []
-            if group.field is not None:
-                if group.field not in read:
-                    yield f"        {group.field} = click.{group.field}"
-                read.add(group.field)
-                if self._definition.field(group.field).optional:
-                    tests.append(f"{group.field} is not None")
+            if group.field is not None and self._definition.field(group.field).optional:
+                tests.append(f"{group.field} is not None")
             if group.where is not None:
                 tests.append(self._test(group.where))
             if tests:
@@ -324,6 +325,13 @@ class _Writer:
                 for line in piece.lines:
                     yield ("            " if tests else "        ") + self._filled(line, group, "_n")
 
+    def _fields_of(self, group: _Group) -> Iterator[str]:
+        """What a group's lines and its condition read of a click."""
+        if group.field is not None:
+            yield group.field
+        if group.where is not None and "(click)" not in self._test(group.where):
+            yield from (part.path[0] for part in parts_of(group.where.expression) if isinstance(part, Name))
+
     def _pieces(self) -> Iterator[tuple[_Group, _Piece]]:
         for group, kept in self._kept.items():
             yield from ((group, piece) for name, piece in _PIECES.items() if name in kept)
@@ -331,8 +339,10 @@ class _Writer:
     def _keep(self, field: str | None, where: Condition | None, *pieces: str) -> _Group:
         group = _Group(field, where)
         if group not in self._keys:
-            number = sum(1 for other in self._keys if other.where is not None) + 1
-            self._keys[group] = (field or "click") if where is None else f"{field or 'when'}__{number}"
+            # Names of a definition hold no two underscores: no attribute of a group is that of a field.
+            key = (field or "click") if where is None else f"{self._at}_"
+            taken = sum(1 for other in self._keys.values() if other.rstrip("0123456789") == key)
+            self._keys[group] = f"{key}{taken}" if taken else key
         self._kept.setdefault(group, set()).update(pieces)
         return group
 
@@ -360,6 +370,7 @@ class _Writer:
 
     def _value(self, feature: Feature) -> str:
         """The feature as Python; what it needs is noted on the way."""
+        self._at = feature.name
         match feature.aggregation:
             case Aggregation.COUNT:
                 return self._number_of(_Group(None, _both(feature.counted, feature.where)))
@@ -382,7 +393,7 @@ class _Writer:
 
     def _test(self, condition: Condition) -> str:
         if condition.text not in self._tests:
-            written = code(condition.expression, lambda name: f"click.{name.path[0]}")
+            written = code(condition.expression, lambda name: name.path[0])
             if written is None:
                 name = f"_condition_{len(self.functions) + 1}"
                 self.functions[name] = holds(condition.expression, _of_click)

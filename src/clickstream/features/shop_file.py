@@ -158,7 +158,7 @@ class _Reader:
             self._refuse(f"{key}: every click has {name}", "another name")
         if isinstance(given, str):
             given = {"type": given}
-        given = self._mapping(given, key, ("type", "optional", "at_least", "at_most"))
+        given = self._mapping(given, key, ("type", "optional", "at_least", "at_most", "about"))
         types = [one.value for one in FieldType]
         kind = given.get("type")
         if kind not in types:
@@ -187,7 +187,7 @@ class _Reader:
                 )
         if low is not None and high is not None and low > high:
             self._refuse(f"{key}: at_least {low} is more than at_most {high}", "the smaller one first")
-        return Field(name, field_type, optional, low, high)
+        return Field(name, field_type, optional, low, high, self._text(given, "about", f"{key}.about") or "")
 
     def _bound(self, given: Mapping[str, Any], key: str, word: str) -> float | None:
         bound = given.get(word)
@@ -379,8 +379,8 @@ class _Reader:
         value = source.get(word)
         if value is None and not required:
             return None
-        if not isinstance(value, str) or not 0 < len(value) <= 63 or not value.isprintable():
-            self._refuse(f"{key} = {_shown(value)}", "a short text")
+        if not isinstance(value, str) or not 0 < len(value) <= 200 or not value.isprintable():
+            self._refuse(f"{key} = {_shown(value)}", "a text on one line, of at most 200 characters")
         return value
 
     def _count(self, source: Mapping[str, Any], key: str, default: int, least: int, most: int) -> int:
