@@ -23,28 +23,33 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
 
 
-class Click(_Record):
+class ClickBase(_Record):
     """One page view of one visitor. The record's key is the session id."""
 
     type: Literal["click"] = "click"
     session_id: SessionId
     event_time: EventTime
+    order: Annotated[int | None, Field(ge=1, le=1_000_000, description="1-based position in the session")] = (
+        None
+    )
+    end: Annotated[bool, Field(description="the shop says that the visit is over")] = False
+    time_source: Annotated[
+        str | None, Field(max_length=64, description='"synthetic" where the times were made up')
+    ] = None
+
+
+class Click(ClickBase):
+    """One page view of one visitor. The record's key is the session id."""
+
     product: Annotated[str, Field(min_length=1, max_length=256)]
     category: Annotated[str, Field(min_length=1, max_length=128)]
     price: Annotated[float, Field(ge=0, le=1e9, description="US dollars in the 2008 dataset")]
     price_2: Annotated[int, Field(ge=1, le=2, description="1: above the mean price of the category, 2: not")]
     page: Annotated[int, Field(ge=1, le=1_000_000, description="depth of the page in the shop")]
-    order: Annotated[int | None, Field(ge=1, le=1_000_000, description="1-based position in the session")] = (
-        None
-    )
     country: Annotated[int | None, Field(ge=0, le=1_000_000)] = None
     colour: Annotated[int | None, Field(ge=0, le=1_000_000)] = None
     location: Annotated[int | None, Field(ge=0, le=1_000_000)] = None
     photography: Annotated[int | None, Field(ge=0, le=1_000_000)] = None
-    end: Annotated[bool, Field(description="the shop says that the visit is over")] = False
-    time_source: Annotated[
-        str | None, Field(max_length=64, description='"synthetic" where the times were made up')
-    ] = None
 
 
 class Heartbeat(_Record):

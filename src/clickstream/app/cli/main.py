@@ -15,6 +15,7 @@ from clickstream.infra.errors import ClickstreamError
 # Help panel and help of each group of commands.
 _GROUPS = {
     "scores": ("See it work", "Read the scores topic, and prove that it is right."),
+    "shop": ("Run it", "Say what your clicks carry, what to compute of them, and what a conversion is."),
     "models": ("Run it", "Look at the bundles of models, and choose the one in use."),
 }
 
@@ -26,6 +27,8 @@ _COMMANDS = (
     ("dashboard", "See it work", "dashboard:dashboard"),
     ("scores tail", None, "tail:tail"),
     ("scores audit", None, "audit:audit"),
+    ("shop check", None, "shop:check"),
+    ("shop show", None, "shop:show"),
     ("train", "Run it", "train:train"),
     ("models list", None, "models_list:list_bundles"),
     ("models show", None, "models_show:show"),

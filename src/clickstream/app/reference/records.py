@@ -11,6 +11,8 @@ from pydantic.json_schema import DEFAULT_REF_TEMPLATE, JsonSchemaMode
 
 from clickstream.consumer.score import DeadLetter, Score
 from clickstream.features.click import Click, Heartbeat
+from clickstream.features.definition import Definition
+from clickstream.features.shop_click import click_model
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -30,7 +32,17 @@ def schema_files() -> Mapping[str, bytes]:
 
 def schema(record: str, ref_template: str = DEFAULT_REF_TEMPLATE) -> dict[str, Any]:
     """The schema of "click", "heartbeat", "score" or "dead-letter"."""
-    model, mode = _RECORDS[record]
+    return _schema_of(*_RECORDS[record], ref_template)
+
+
+def click_schema(definition: Definition) -> dict[str, Any]:
+    """The schema of the clicks of any shop."""
+    return {"$schema": _DIALECT} | _schema_of(click_model(definition), "validation")
+
+
+def _schema_of(
+    model: type[BaseModel], mode: JsonSchemaMode, ref_template: str = DEFAULT_REF_TEMPLATE
+) -> dict[str, Any]:
     found = model.model_json_schema(mode=mode, ref_template=ref_template)
     if mode == "validation":
         # It has a default in the model and none on the wire: the tag tells a click from a heartbeat.

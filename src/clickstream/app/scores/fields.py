@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from difflib import get_close_matches
-from enum import StrEnum
 from functools import cache
 from typing import Any, NamedTuple
 
 from clickstream.consumer.score import Score as ScoreModel
+from clickstream.features.condition import Kind
 from clickstream.features.session import Session, Step
 from clickstream.features.vector import reference
 from clickstream.infra.errors import UsageError
@@ -27,15 +27,6 @@ _OF_A_SCORER = {
 }
 
 
-class Kind(StrEnum):
-    """What a field holds where it is not null."""
-
-    number = "a number"
-    text = "a text"
-    truth = "true or false"
-    mapping = "names with values"
-
-
 class Field(NamedTuple):
     """A field: `name` as it was asked for, `path` from the score down to it."""
 
@@ -45,10 +36,15 @@ class Field(NamedTuple):
 
     def of(self, score: Score) -> Any:
         """Its value; None where it is null or not there."""
-        value: Any = score
-        for part in self.path:
-            value = value.get(part) if isinstance(value, Mapping) else None
-        return value
+        return value_at(score, self.path)
+
+
+def value_at(score: Score, path: tuple[str, ...]) -> Any:
+    """What a score holds at a path; None where it is null or not there."""
+    value: Any = score
+    for part in path:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 class UnknownFieldError(UsageError):

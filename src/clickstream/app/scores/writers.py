@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from clickstream.app.printable import printable
-from clickstream.app.scores.fields import Field, Kind, Score
+from clickstream.app.scores.fields import Field, Score
+from clickstream.features.condition import Kind
 from clickstream.models.evaluation import SCORERS
 
 

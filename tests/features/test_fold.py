@@ -1,0 +1,94 @@
+"""The fold of a definition: equal to the definition read literally, and to the fold of UCI 553."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+from shop_definitions import clicks, definitions
+
+from clickstream.features import interpreter, session, vector
+from clickstream.features.definition import Definition
+from clickstream.features.fold import Fold, compile_fold
+from clickstream.features.shop_file import built_in
+from clickstream.models.training import TrainingSession
+from clickstream.producer.synthetic import synthetic_dataset
+
+Row = dict[str, Any]
+
+
+def step(fold: Fold, row: Row) -> Any:
+    return fold.step(**{name: row[name] for name in fold.step.__struct_fields__ if name in row})
+
+
+def close(one: Any, other: Any) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-6)
+    return bool(one == other)
+
+
+@given(st.data(), definitions())
+def test_the_fold_is_what_the_definition_says(data: st.DataObject, definition: Definition) -> None:
+    rows = data.draw(st.lists(clicks(definition), min_size=1, max_size=12))
+    late = [row for row in rows[1:] if data.draw(st.booleans())]
+    in_order = sorted(
+        (r for r in rows if not any(r is one for one in late)), key=lambda row: row["event_time"]
+    )
+    fold = compile_fold(definition)
+    aggregate = fold.aggregate()
+    # A late click is counted at its arrival, wherever that is between the others.
+    for row in in_order:
+        aggregate.add(step(fold, row))
+        encoded = msgspec.msgpack.encode(aggregate)
+        aggregate = msgspec.msgpack.decode(encoded, type=fold.aggregate).copied()
+    for row in late:
+        aggregate.count(step(fold, row))
+    found = aggregate.features()
+    meant = interpreter.features(definition, interpreter.Visit(in_order, late))
+    assert list(found) == list(meant)
+    for name, value in meant.items():
+        assert close(found[name], value), definition.feature(name)
+
+
+def uci(sessions: list[TrainingSession]) -> None:
+    """Bit by bit, types and order included."""
+    fold = compile_fold(built_in("uci553"))
+    for one in sessions:
+        generated, by_hand = fold.aggregate(), session.Aggregate()
+        for click in one.steps:
+            generated.add(click)
+            by_hand.add(click)
+            expected = vector._vector(by_hand) | {"last_product": click.product}
+            assert repr(generated.features()) == repr(expected)
+
+
+def test_uci553_is_the_fold_of_sessions_on_synthetic_clicks() -> None:
+    uci([TrainingSession(*visit) for visit in synthetic_dataset(300, seed=3).visits()])
+
+
+def test_uci553_is_the_fold_of_sessions_on_the_dataset(real_sessions: list[TrainingSession]) -> None:
+    uci(real_sessions)
+
+
+def test_what_comes_late_counts_where_order_does_not_matter() -> None:
+    definition = built_in("uci553")
+    fold = compile_fold(definition)
+    first, last, late = (
+        fold.step(time, time, f"P{time}", "sale", 10.0 * time, 1 + time % 2, time) for time in (1, 3, 2)
+    )
+    aggregate = fold.aggregate()
+    aggregate.add(first)
+    aggregate.add(last)
+    aggregate.count(late)
+    found = aggregate.features()
+    assert (found["session_length"], found["n_unique_models"], found["mean_price"]) == (3, 3, 20.0)
+    assert (found["first_page"], found["last_page"], found["last_order"]) == (1, 3, 3)
+
+
+def test_the_written_code_can_be_read() -> None:
+    source = compile_fold(built_in("uci553")).source
+    assert max(map(len, source.splitlines())) < 160
+    assert "if price_2 == 1:" in source
