@@ -12,6 +12,7 @@ import pytest
 from factory import click, heartbeat, session, step
 
 from clickstream.consumer.partition import (
+    EVERY_SESSION,
     NOTHING_SEEN,
     Closed,
     Crumb,
@@ -895,6 +896,17 @@ def test_of_more_early_closings_than_sessions_may_be_open_the_first_count_for_al
     assert list(log.partition.early.values()) == [T0 + S]
     log.read(click(T0 + S, 1, "d"), click(T0 + S + 1, 1, "e"))
     assert [(one.offset, one.reason) for one in log.refused] == [(3, "late")]
+
+
+def test_a_copy_that_is_late_because_of_the_closings_of_others_is_a_copy_of_the_click_that_waits() -> None:
+    log = Log(Rules(max_open_sessions=2))
+    log.read(click(T0, 1, "a"), click(T0 + 9 * S, session_id="b"), click(T0 + 9 * S, 2, "c", end=True))
+    log.read(click(T0 + 9 * S, 1, "d", end=True), click(T0 + 9 * S, 1, "e", end=True))
+    assert log.partition.early[EVERY_SESSION] == T0 + 9 * S
+    before = len(log.refused)
+    log.read(click(T0 + 9 * S, session_id="b"))
+    visit = log.partition.sessions["b"]
+    assert (len(log.refused), visit.pending[0].copies) == (before, 1)
 
 
 def test_what_was_settled_early_is_forgotten_when_the_watermark_has_passed_it() -> None:

@@ -365,3 +365,16 @@ def test_the_example_of_another_shop_is_read() -> None:
     assert report.reasons == {"price": 1}
     assert {c.category for c in cleaned.dataset.clicks} == {"apparel", "accessories", "unknown"}
     assert any(c.end for c in cleaned.dataset.clicks)
+
+
+@pytest.mark.parametrize("max_pending", [1, 2, 1_000])
+def test_windows_of_a_file_have_the_clicks_that_they_count_also_where_too_many_come_in_one_moment(
+    max_pending: int,
+) -> None:
+    events = [event("a", 0, item=f"p{i}", type="purchase") for i in range(4)]
+    events.append(event("a", 1, type="view"))
+    rows = '[rows]\ncolumn = "type"\nkeep = ["view", "purchase"]\nend = ["purchase"]\n'
+    dataset = map_dataset(lines(*events), mapping(rows)).dataset
+    cuts = list(cut_windows(dataset, Rules(max_pending=max_pending)))
+    assert [len(cut.steps) for cut in cuts] == [cut.closed.session.clicks for cut in cuts]
+    assert len({cut.closed.session.opened_at for cut in cuts}) == len(cuts) == 2

@@ -245,6 +245,8 @@ class Partition:
         self.refused: list[Refused] = []
         self._due: dict[str, int] = {}
         self._queue: list[tuple[int, str]] = []
+        # Of sessions that many clicks wait in, for which one came late.
+        self._orders: dict[str, set[int | None]] = {}
         # Sessions of many waiting clicks that are due then at the earliest: when, is seen when it matters.
         self._unsure: set[str] = set()
         self._forget_early()
@@ -335,6 +337,8 @@ class Partition:
             self._arrive_late(offset, click, session_id, session)
         else:
             self._wait(offset, click, session)
+            if session_id in self._orders:
+                self._orders[session_id].add(click.order)
         while len(session.pending) > rules.max_pending:
             oldest = session.pending[0].click.event_time + 1
             closed_by = session.settle(oldest, rules)
@@ -372,9 +376,18 @@ class Partition:
             self._refuse_late(offset, click)
 
     def _copy_of(self, click: Step, session_id: str, session: Open) -> Pending | None:
+        if len(session.pending) > _MANY and click.order not in self._waiting_orders(session_id, session):
+            return None
         if session_id in self._unsure:
             self._schedule(session_id, session)
         return session.copy_of(click, self._due[session_id], self.rules)
+
+    def _waiting_orders(self, session_id: str, session: Open) -> set[int | None]:
+        """Of the clicks that wait; some may have settled meanwhile."""
+        orders = self._orders.get(session_id)
+        if orders is None:
+            orders = self._orders[session_id] = {waiting.click.order for waiting in session.pending}
+        return orders
 
     def _settled_early(self, session_id: str, click: Step) -> bool:
         early = self.early
@@ -415,15 +428,19 @@ class Partition:
         if len(pending) <= _MANY or due is None:
             self._schedule(session_id, session)
             return
-        earliest = click.event_time + 1
-        if late:
-            # It moves nothing but the count of clicks.
-            clicks, most = 0 if session.window is None else session.window.clicks, self.rules.max_clicks
-            if clicks + len(pending) < most:
-                return
-            earliest = pending[0].click.event_time + 1 if clicks < most else -_FOREVER
-        if earliest > due:
-            return  # what came closes later than what was there
+        if not late and click.event_time >= due:
+            return  # what came comes after the window
+        left = self.rules.max_clicks - (0 if session.window is None else session.window.clicks)
+        if left <= 0:
+            earliest = -_FOREVER
+        elif left <= len(pending):
+            earliest = pending[left - 1].click.event_time + 1
+        else:
+            earliest = _FOREVER
+        if not late:
+            earliest = min(earliest, click.event_time + 1 + (0 if click.end else self.rules.gap))
+        elif earliest >= due:
+            return  # a late click moves nothing but the count of clicks
         self._unsure.add(session_id)
         if earliest < due:
             self._due[session_id] = earliest

@@ -73,6 +73,10 @@ def _by_event_time(dataset: Dataset, rules: Rules) -> Iterator[Cut]:
         waiting.setdefault(session_id, []).append(step)
         last = step.event_time
         log.advance(offset, last, _click(session_id, step))
+        if log.refused:
+            # Of more clicks in one moment than may wait, some come after the window of that moment.
+            waiting[session_id].pop()
+            log.refused.clear()
         yield from _taken(log, waiting)
     # As the last heartbeat of a replay: beyond gap and lateness.
     end = last + rules.gap + rules.allowed_lateness + 2
