@@ -3,6 +3,7 @@ minutes, an allowed lateness of 60 seconds, at most 5 minutes ahead of the recor
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise, permutations
 from typing import cast
@@ -930,3 +931,32 @@ def test_a_late_click_is_no_copy_of_one_that_waits_beyond_an_end() -> None:
     first, second = log.flush()
     assert (orders(first), first.session.late) == ([1, 2, 3], 1)
     assert second.session.duplicates == 0
+
+
+@pytest.mark.parametrize("ordered", [True, False], ids=["with orders", "without"])
+@pytest.mark.parametrize(
+    "delay",
+    [lambda _: 0, lambda i: i * 7_919 % 30 * S, lambda i: i % 2 * 70 * S],
+    ids=["in order", "shuffled", "half of them late"],
+)
+def test_a_bot_of_thousands_of_waiting_clicks_is_not_looked_through_at_each(
+    ordered: bool, delay: Callable[[int], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = 0
+
+    def counted(look: Callable[..., object]) -> Callable[..., object]:
+        def count(*args: object) -> object:
+            nonlocal looked
+            looked += 1
+            return look(*args)
+
+        return count
+
+    for name in ("due", "copy_of"):
+        monkeypatch.setattr(Open, name, counted(getattr(Open, name)))
+    times = [T0 + i * 10 for i in range(10_000)]
+    log = Log()
+    for i in sorted(range(10_000), key=lambda i: times[i] + delay(i)):
+        log.read(click(times[i], i + 1 if ordered else None, product=f"p{i % 7}"))
+    assert len(log.partition.sessions["visit"].pending) == 1_000
+    assert looked < 1_000

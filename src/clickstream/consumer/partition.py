@@ -148,11 +148,16 @@ class Open(Struct, array_like=True):
                 return last + 1
         return last + rules.gap + 1
 
-    def place(self, click: Step) -> int:
-        """Where among the waiting clicks one of this time and identity is, or else belongs."""
-        order = click.order
+    def find(self, click: Step) -> tuple[int, Pending | None]:
+        """The waiting click of this time and identity, if there is one, and its place or the one for it."""
+        order, pending = click.order, self.pending
         key = click.sort_key if order is None else (click.event_time, order, "", 0)
-        return bisect_left(self.pending, key, key=_order)
+        place = bisect_left(pending, key, key=_order)
+        if place < len(pending):
+            other = pending[place]
+            if other.click.event_time == click.event_time and other.click.identity == click.identity:
+                return place, other
+        return place, None
 
     def copy_of(self, click: Step, due: int, rules: Rules) -> Pending | None:
         """The click that waits for the first window and has this late one's identity.
@@ -160,19 +165,16 @@ class Open(Struct, array_like=True):
         `due` is that of the session: the first window takes what lies before it, and nothing else.
         """
         pending = self.pending
-        if not pending or (
-            self.window is None and pending[0].click.event_time > click.event_time + rules.gap
-        ):
+        joins = click.event_time + rules.gap
+        if not pending or (self.window is None and pending[0].click.event_time > joins):
             return None
         if click.order is None:
-            # Of the same time, then, and there is one place for it.
-            place = self.place(click)
-            pending = pending[place : place + 1]
-        identity = click.identity
+            same = self.find(click)[1]
+            return same if click.event_time < due else None
         for waiting in pending:
             if waiting.click.event_time >= due:
                 break
-            if waiting.click.identity == identity:
+            if waiting.click.order == click.order:
                 return waiting
         return None
 
@@ -245,7 +247,7 @@ class Partition:
         self.refused: list[Refused] = []
         self._due: dict[str, int] = {}
         self._queue: list[tuple[int, str]] = []
-        # Of sessions that many clicks wait in, for which one came late.
+        # The orders that wait, and some that settled since, of sessions of many for which one came late.
         self._orders: dict[str, set[int | None]] = {}
         # Sessions of many waiting clicks that are due then at the earliest: when, is seen when it matters.
         self._unsure: set[str] = set()
@@ -353,15 +355,13 @@ class Partition:
         if not pending or pending[-1].click.event_time < click.event_time:
             pending.append(Pending(click, offset))
             return
-        place = session.place(click)
-        if place < len(pending):
-            other = pending[place]
-            if other.click.event_time == click.event_time and other.click.identity == click.identity:
-                other.copies += 1
-                # Copies are equal; where they are not, the choice must not depend on which came first.
-                if _content(click) < _content(other.click):
-                    other.click, other.offset = click, offset
-                return
+        place, other = session.find(click)
+        if other is not None:
+            other.copies += 1
+            # Copies are equal; where they are not, the choice must not depend on which came first.
+            if _content(click) < _content(other.click):
+                other.click, other.offset = click, offset
+            return
         pending.insert(place, Pending(click, offset))
 
     def _arrive_late(self, offset: int, click: Step, session_id: str, session: Open) -> None:
@@ -376,18 +376,19 @@ class Partition:
             self._refuse_late(offset, click)
 
     def _copy_of(self, click: Step, session_id: str, session: Open) -> Pending | None:
-        if len(session.pending) > _MANY and click.order not in self._waiting_orders(session_id, session):
+        if len(session.pending) > _MANY and not self._may_wait(click, session_id, session):
             return None
         if session_id in self._unsure:
             self._schedule(session_id, session)
         return session.copy_of(click, self._due[session_id], self.rules)
 
-    def _waiting_orders(self, session_id: str, session: Open) -> set[int | None]:
-        """Of the clicks that wait; some may have settled meanwhile."""
+    def _may_wait(self, click: Step, session_id: str, session: Open) -> bool:
+        if click.order is None:
+            return session.find(click)[1] is not None
         orders = self._orders.get(session_id)
         if orders is None:
             orders = self._orders[session_id] = {waiting.click.order for waiting in session.pending}
-        return orders
+        return click.order in orders
 
     def _settled_early(self, session_id: str, click: Step) -> bool:
         early = self.early
