@@ -7,7 +7,7 @@ after the other, looking at all sessions at each. It has no due times, no queue,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from factory import click, heartbeat
 from hypothesis import strategies as st
 
-from clickstream.consumer.partition import NOTHING_SEEN, Closed, Rules
+from clickstream.consumer.partition import EVERY_SESSION, NOTHING_SEEN, Closed, Rules
 from clickstream.features.click import Click, Heartbeat
 
 Record = Click | Heartbeat
@@ -53,6 +53,7 @@ class Result(NamedTuple):
     first: tuple[int, str]
     last: tuple[int, str]
     transitions: int
+    time_source: str | None
 
 
 @dataclass
@@ -88,21 +89,38 @@ def place(kept: Kept) -> tuple[int, int, str, int]:
     return (kept.click.event_time, kept.click.order or 0, kept.click.product, kept.click.page)
 
 
+def content(one: Click) -> tuple[Any, ...]:
+    """Of copies of one time that differ, the one with the smallest counts."""
+    return (
+        one.product,
+        one.page,
+        one.category,
+        one.price,
+        one.price_2,
+        one.end,
+        one.time_source is not None,
+        one.time_source,
+    )
+
+
 class Oracle:
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.newest = NOTHING_SEEN
         self.visits: dict[str, Visit] = {}
         self.closed: list[Result] = []
+        self.early: list[tuple[str, int]] = []
         self.refused: list[tuple[int, str]] = []
+        self.counted: set[Identity] = set()
 
     @property
     def watermark(self) -> int:
         return self.newest - self.rules.allowed_lateness
 
     def read(self, offset: int, timestamp: int, record: Record) -> None:
-        if timestamp >= 0 and record.event_time > timestamp + self.rules.max_ahead:
-            self.refused.append((offset, "future"))
+        refused = wrongly_clocked(self.rules, timestamp, record)
+        if refused:
+            self.refused.append((offset, refused))
             return
         if isinstance(record, Click):
             self.arrive(offset, record)
@@ -122,12 +140,15 @@ class Oracle:
         visit = self.visits.setdefault(one.session_id, Visit())
         arrived = Kept(offset, one)
         overtaken = bool(visit.settled) and place(arrived) < place(visit.settled[-1])
-        if one.event_time < self.watermark or overtaken:
+        early = [time for name, time in self.early if name in (one.session_id, EVERY_SESSION)]
+        if one.event_time < self.watermark or overtaken or any(one.event_time <= time for time in early):
             self.arrive_late(arrived, visit)
         else:
             for kept in visit.waiting:
                 if kept.click.event_time == one.event_time and identify(kept.click) == identify(one):
                     kept.copies += 1
+                    if content(one) < content(kept.click):
+                        kept.click, kept.offset = one, offset
                     break
             else:
                 visit.waiting.append(arrived)
@@ -142,8 +163,8 @@ class Oracle:
         if visit.holds(identity):
             visit.duplicates += 1
             return
-        for kept in self.next_of_window(visit, arrived):
-            if identify(kept.click) == identity:
+        for kept in sorted(visit.waiting, key=place):
+            if identify(kept.click) == identity and self.would_join(visit, arrived):
                 kept.copies += 1
                 return
         if not visit.settled or arrived.click.event_time < visit.settled[0].click.event_time:
@@ -151,19 +172,21 @@ class Oracle:
             return
         visit.late.append(arrived)
         if len(visit.settled) + len(visit.late) >= self.rules.max_clicks:
+            for kept in sorted(visit.waiting, key=place):
+                if kept.click.event_time == self.last(visit):
+                    self.take(visit, kept)
             self.close(arrived.click.session_id, "limit", arrived.offset)
 
-    def next_of_window(self, visit: Visit, arrived: Kept) -> Iterator[Kept]:
-        """The waiting clicks that follow the open window, or else `arrived`, with no pause beyond the gap."""
-        before = visit.settled[-1] if visit.settled else arrived
-        ended = False
-        for kept in sorted(visit.waiting, key=place):
-            pause = kept.click.event_time - before.click.event_time
-            if pause > (0 if ended else self.rules.gap):
-                return
-            yield kept
-            before = kept
-            ended = ended or kept.click.end
+    def would_join(self, visit: Visit, arrived: Kept) -> bool:
+        """Whether a click of its identity is in the window that closes next if nothing else comes."""
+        if not visit.settled:
+            first = min(kept.click.event_time for kept in visit.waiting)
+            if first - arrived.click.event_time > self.rules.gap:
+                return False
+        trial = Oracle(self.rules)
+        trial.visits = {arrived.click.session_id: visit.copy()}
+        trial.settle(arrived.click.session_id, FOR_EVER, 0)
+        return identify(arrived.click) in trial.counted
 
     def settle(self, session_id: str, watermark: int, offset: int) -> bool:
         """Settle clicks before `watermark` until a window closes; whether one did."""
@@ -179,12 +202,8 @@ class Oracle:
             if visit.settled and kept.click.event_time - self.last(visit) > self.rules.gap:
                 self.close(session_id, "gap", offset)
                 return True
-            visit.waiting.remove(kept)
-            if visit.holds(identify(kept.click)):
-                visit.duplicates += 1 + kept.copies
+            if not self.take(visit, kept):
                 continue
-            visit.settled.append(kept)
-            visit.duplicates += kept.copies
             if kept.click.end:
                 closed_by = closed_by or "end"
             if len(visit.settled) + len(visit.late) >= self.rules.max_clicks:
@@ -196,6 +215,16 @@ class Oracle:
             self.close(session_id, "gap", offset)
             return True
         return False
+
+    def take(self, visit: Visit, kept: Kept) -> bool:
+        """Settle a waiting click; whether it is no copy."""
+        visit.waiting.remove(kept)
+        if visit.holds(identify(kept.click)):
+            visit.duplicates += 1 + kept.copies
+            return False
+        visit.settled.append(kept)
+        visit.duplicates += kept.copies
+        return True
 
     def last(self, visit: Visit) -> int:
         return visit.settled[-1].click.event_time
@@ -245,11 +274,37 @@ class Oracle:
                 first=(first.event_time, first.product),
                 last=(last.event_time, last.product),
                 transitions=sum(one != other for one, other in pairwise(in_order)),
+                time_source=last.time_source,
             )
         )
+        self.counted = {identify(kept.click) for kept in counted}
+        if last.event_time >= self.watermark:
+            self.note_early(session_id, last.event_time)
         self.visits[session_id] = Visit(waiting=visit.waiting)
         if not visit.waiting:
             del self.visits[session_id]
+
+    def note_early(self, session_id: str, time: int) -> None:
+        """The session was settled before its time. Of too many, the first are taken for all."""
+        while self.early and self.early[0][1] < self.watermark:
+            del self.early[0]
+        self.early = [(name, until) for name, until in self.early if name != session_id]
+        self.early.append((session_id, time))
+        while len(self.early) > self.rules.max_open_sessions:
+            first, *rest = self.early
+            every = max(until for name, until in self.early if name in (first[0], EVERY_SESSION))
+            self.early = [one for one in rest if one[0] != EVERY_SESSION] + [(EVERY_SESSION, every)]
+
+
+def wrongly_clocked(rules: Rules, timestamp: int, record: Record) -> str:
+    """The reason for which T8 refuses a record; empty: it does not."""
+    if timestamp < 0:
+        return "invalid"
+    if record.event_time > timestamp + rules.max_ahead:
+        return "future"
+    if rules.max_behind and record.event_time < timestamp - rules.max_behind:
+        return "past"
+    return ""
 
 
 def shown(closed: Closed) -> Result:
@@ -280,6 +335,7 @@ def shown(closed: Closed) -> Result:
         first=(whole.first.event_time, whole.first.product),
         last=(whole.last.event_time, whole.last.product),
         transitions=whole.transitions,
+        time_source=whole.last.time_source,
     )
 
 
@@ -289,7 +345,9 @@ SESSIONS = ("ann", "bob", "cat")
 
 
 class Draw(NamedTuple):
-    """A record to be: the clock goes `forward`, and the record is `behind` it when it arrives."""
+    """A record to be: the clock goes `forward`, and the record is `behind` it when it arrives. Its event time
+    is `ahead` of its Kafka timestamp.
+    """
 
     kind: str
     session: int
@@ -299,42 +357,49 @@ class Draw(NamedTuple):
     product: int
     page: int
     end: bool
+    time_source: str | None
     ahead: int
 
 
 def written(draws: Sequence[Draw]) -> list[Read]:
-    """The log of some draws. Clicks of one identity and time are copies: the first says what they hold."""
+    """The log of some draws."""
     log: list[Read] = []
     clicks: list[Click] = []
-    first: dict[tuple[str, int, Identity], Click] = {}
     clock = 0
     for offset, draw in enumerate(draws, 100):
         clock += draw.forward
         record = drawn_record(draw, max(0, clock - draw.behind), clicks)
         if isinstance(record, Click):
-            record = first.setdefault((record.session_id, record.event_time, identify(record)), record)
             clicks.append(record)
-        log.append(Read(offset, record.event_time - draw.ahead, record))
+        log.append(Read(offset, stamped(record.event_time - draw.ahead), record))
     return log
 
 
+def stamped(timestamp: int) -> int:
+    """-1: none."""
+    return max(-1, timestamp)
+
+
 def drawn_record(draw: Draw, event_time: int, clicks: Sequence[Click]) -> Record:
-    if draw.kind == "copy" and clicks:
+    shown: dict[str, Any] = {
+        "product": f"p{draw.product}",
+        "category": f"c{(event_time + draw.product) % 3}",
+        "price": event_time * 7 % 11 + draw.product / 3,
+        "price_2": 1 + draw.product % 2,
+        "page": draw.page,
+        "end": draw.end,
+        "time_source": draw.time_source,
+    }
+    if draw.kind in ("copy", "variant") and clicks:
         one = clicks[-1 - draw.order % len(clicks)]
+        if draw.kind == "variant":
+            # Of the same order and time, but it holds something else: all, or its time_source.
+            changed = shown if draw.page == 2 else {"time_source": draw.time_source}
+            return one.model_copy(update=changed)
         # An equal click, or one of the same order at another time.
         return one if draw.page == 1 else one.model_copy(update={"event_time": event_time})
-    if draw.kind in ("click", "copy"):
-        return click(
-            event_time,
-            draw.order or None,
-            SESSIONS[draw.session],
-            product=f"p{draw.product}",
-            category=f"c{(event_time + draw.product) % 3}",
-            price=event_time * 7 % 11 + draw.product / 3,
-            price_2=1 + draw.product % 2,
-            page=draw.page,
-            end=draw.end,
-        )
+    if draw.kind in ("click", "copy", "variant"):
+        return click(event_time, draw.order or None, SESSIONS[draw.session], **shown)
     return heartbeat(event_time, flush=draw.kind == "flush")
 
 
@@ -345,13 +410,14 @@ rules_to_keep = st.builds(
     gap=st.integers(1, 8),
     allowed_lateness=st.sampled_from([0, 1, 2, 4, 6, 12]),
     max_ahead=st.integers(3, 9),
+    max_behind=st.sampled_from([0, 0, 3, 20]),
     max_clicks=st.sampled_from([UNBOUNDED, 4, 3, 2, 1]),
     max_pending=st.sampled_from([UNBOUNDED, 3, 2, 1]),
     max_open_sessions=st.sampled_from([UNBOUNDED, 2, 1]),
 )
 
 CHOICES: dict[str, tuple[Any, ...]] = {
-    "kind": ("click",) * 14 + ("copy", "copy", "copy", "heartbeat", "heartbeat", "flush"),
+    "kind": ("click",) * 13 + ("copy", "copy", "copy", "variant", "heartbeat", "heartbeat", "flush"),
     "session": (0, 0, 0, 1, 2),
     "forward": (0, 1, 1, 1, 2, 2, 3, 5, 12),
     "behind": (0, 0, 0, 1, 2, 4, 8),
@@ -359,13 +425,26 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "product": (0, 1),
     "page": (1, 2),
     "end": (False, False, False, False, False, True),
-    "ahead": (0, 0, 0, 0, 0, 3, 10),
+    "time_source": (None, "a", "b"),
+    "ahead": (0, 0, 0, 0, 0, 0, 3, 10, -5, -30),
 }
 
 
-def drawn(codes: Sequence[bytes]) -> list[Draw]:
+CROWDED = CHOICES | {
+    "kind": ("click",) * 12 + ("copy", "copy", "variant", "heartbeat"),
+    "session": (0,),
+    "forward": (0, 1, 1, 2, 3),
+    "behind": (0, 0, 1, 2, 4, 6),
+    "order": (1, 2, 3, 4, 5),
+    "end": (False, False, True),
+    "ahead": (0,),
+}
+"""One session of few orders, many of them late, while others of the same order wait."""
+
+
+def drawn(codes: Sequence[bytes], choices: dict[str, tuple[Any, ...]] = CHOICES) -> list[Draw]:
     return [
-        Draw(*(some[byte % len(some)] for byte, some in zip(code, CHOICES.values(), strict=True)))
+        Draw(*(some[byte % len(some)] for byte, some in zip(code, choices.values(), strict=True)))
         for code in codes
     ]
 
@@ -376,6 +455,7 @@ draws_of_a_log = (st.lists(code, min_size=1, max_size=10) | st.lists(code, min_s
     drawn
 )
 logs = draws_of_a_log.map(written)
+crowded_logs = st.lists(code, min_size=3, max_size=16).map(lambda codes: written(drawn(codes, CROWDED)))
 
 
 def with_an_order_of_its_own(read: Read) -> Read:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from factory import examples
+from factory import click_json, examples
 from hypothesis import given
 from hypothesis import strategies as st
 from scored_log import MINUTE, START, Line, Oracle, ScoredLog
@@ -87,20 +87,20 @@ def test_the_same_score_twice_is_a_duplicate() -> None:
     assert only(report).kind == "duplicate"
 
 
-def test_a_copy_after_a_flush_opens_a_window_of_the_same_name_and_is_told_apart() -> None:
+def test_a_copy_after_a_flush_is_a_dead_letter_and_no_window_of_the_same_name() -> None:
     log = ScoredLog()
     log.click("alice", 1)
     log.heartbeat(1.5, flush=True)
     log.click("alice", 1)
     log.heartbeat(60)
     log.publish()
-    names = [score["score_id"] for score in log.contents(log.scores)]
-    assert names == [f"alice/{START + MINUTE}"] * 2
+    assert [score["score_id"] for score in log.contents(log.scores)] == [f"alice/{START + MINUTE}"]
+    assert [letter["reason"] for letter in log.contents(log.letters)] == ["late"]
     assert log.audit().clean
 
     log.put(log.scores, "scores", 0, b"alice", log.scores[0].value)
     assert log.audit().duplicate == 1
-    del log.scores[1:]
+    log.scores.clear()
     assert log.audit().missing == 1
 
 
@@ -305,6 +305,20 @@ def test_dead_letters_are_expected_by_reason() -> None:
         "invalid": (1, 1),
         "late": (1, 1),
         "not-json": (1, 1),
+    }
+
+
+def test_the_audit_expects_what_max_behind_and_a_missing_timestamp_refuse() -> None:
+    log = ScoredLog(Settings(clicks_topic="clicks", max_behind=60 * MINUTE))
+    for timestamp in (START + 60 * MINUTE, START + 60 * MINUTE + 1, -1):
+        log.send(b"alice", click_json(session_id="alice", event_time=START), timestamp)
+    log.heartbeat(100)
+    log.publish()
+    report = log.audit()
+    assert report.clean
+    assert {r: (c.expected, c.found) for r, c in report.dead_letters.items()} == {
+        "invalid": (1, 1),
+        "past": (1, 1),
     }
 
 

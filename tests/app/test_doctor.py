@@ -188,6 +188,24 @@ def test_the_retention_must_reach_over_the_loss_of_redis_to_survive(settings: Se
 
 
 @pytest.mark.integration
+def test_a_live_topic_is_advised_to_bound_how_far_behind_a_clock_may_be(topics: Settings) -> None:
+    def told(settings: Settings) -> list[tuple[str, str]]:
+        return [(c.status, c.remedy) for c in examine(settings) if "max_behind" in c.what]
+
+    producer = Producer(topics)
+    producer.send(topics.clicks_topic, 0, b"visit", click_json(), timestamp=1_200_000_000_000)
+    producer.flush()
+    assert told(topics) == []
+    producer.send(topics.clicks_topic, 0, b"visit", click_json())
+    producer.flush()
+    producer.close()
+    ((status, remedy),) = told(topics)
+    assert status == "info"
+    assert "CLICKSTREAM_MAX_BEHIND" in remedy
+    assert told(topics.model_copy(update={"max_behind": 604_800_000})) == [("ok", "")]
+
+
+@pytest.mark.integration
 def test_scores_that_are_not_beside_their_clicks_are_warned_of(settings: Settings) -> None:
     with closing(Admin(settings)) as admin:
         admin.create_topic(settings.scores_topic, 3, {})

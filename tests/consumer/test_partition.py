@@ -3,14 +3,17 @@ minutes, an allowed lateness of 60 seconds, at most 5 minutes ahead of the recor
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, permutations
+from typing import cast
 
 import msgspec
 import pytest
 from factory import click, heartbeat, session, step
 
 from clickstream.consumer.partition import (
+    EVERY_SESSION,
     NOTHING_SEEN,
     Closed,
     Crumb,
@@ -497,6 +500,71 @@ def test_a_click_with_an_order_is_no_copy_of_the_same_without() -> None:
     assert only(log.flush()).session.clicks == 2
 
 
+def test_of_a_late_click_a_waiting_copy_with_end_hides_no_later_copy() -> None:
+    """The copy of order 1 is dropped when it settles, so it ends nothing and order 2 is of the window."""
+    log = Log()
+    log.read(click(T0, 1), click(T0 + MIN, 1, end=True), click(T0 + MIN + S, 2))
+    log.time(T0 + 10 * S)
+    log.read(click(T0 + 5 * S, 2))
+    window = only(log.flush()).session
+    assert (window.clicks, window.late, window.duplicates) == (2, 0, 2)
+
+
+def test_of_a_late_click_a_waiting_copy_does_not_bridge_a_gap_to_later_ones() -> None:
+    log = Log(Rules(allowed_lateness=45 * MIN))
+    log.read(click(T0, 1), click(T0 + 20 * MIN, 1), click(T0 + 40 * MIN, 2), heartbeat(T0 + 46 * MIN))
+    log.read(click(T0 + S, 2))
+    first, second = log.flush()
+    assert (orders(first), first.session.late, first.session.duplicates) == ([1, 2], 1, 1)
+    assert (orders(second), second.session.duplicates) == ([2], 0)
+
+
+def test_a_late_click_is_no_copy_of_one_that_waits_beyond_max_clicks() -> None:
+    log = Log(Rules(max_clicks=3))
+    log.read(click(T0, 1), click(T0 + MIN, 2), click(T0 + MIN + S, 3), click(T0 + MIN + 2 * S, 4))
+    log.time(T0 + 10 * S)
+    log.read(click(T0 + 5 * S, 4))
+    first, second = log.flush()
+    assert (orders(first), first.session.late, first.closed_by) == ([1, 2, 4], 1, "limit")
+    assert orders(second) == [3, 4]
+
+
+def test_a_late_click_is_a_copy_of_one_that_waits_in_the_millisecond_of_the_last_of_max_clicks() -> None:
+    log = Log(Rules(max_clicks=2))
+    log.read(click(T0, 1), click(T0 + MIN, 2), click(T0 + MIN, 3))
+    log.time(T0 + 10 * S)
+    log.read(click(T0 + 5 * S, 3))
+    assert (only(log.flush()).session.duplicates, log.refused) == (1, [])
+
+
+@pytest.mark.parametrize(
+    "variants",
+    [
+        [click(T0, 1, product=product) for product in ("A1", "B1", "C1")],
+        [click(T0, 1, end=end) for end in (False, True)],
+        [click(T0, 1, category=category) for category in ("sale", "skirts")],
+        [click(T0, time_source=source) for source in (None, "recorded", "synthetic")],
+    ],
+    ids=["product", "end", "category", "time_source"],
+)
+def test_which_of_copies_that_differ_is_kept_does_not_depend_on_arrival(variants: list[Click]) -> None:
+    kept = set()
+    for arrival in permutations(variants):
+        log = Log()
+        log.read(*arrival)
+        closed = only(log.flush())
+        kept.add((closed.session.last, closed.closed_by, closed.session.duplicates))
+    assert len(kept) == 1
+
+
+def test_a_copy_that_differs_takes_no_place_among_the_waiting() -> None:
+    log = Log(Rules(max_pending=2))
+    log.read(click(T0, 1, product="A1"), click(T0, 1, product="B1"), click(T0 + S, 2))
+    visit = log.partition.sessions["visit"]
+    assert visit.window is None
+    assert [waiting.copies for waiting in visit.pending] == [1, 0]
+
+
 def test_an_order_belongs_to_its_session() -> None:
     log = Log()
     log.read(click(T0, 1, "a"), click(T0, 1, "b"))
@@ -543,10 +611,32 @@ def test_a_record_just_as_far_ahead_as_allowed_counts() -> None:
     assert log.partition.newest == T0 + 5 * MIN
 
 
-def test_a_record_without_a_timestamp_cannot_be_ahead_of_it() -> None:
+@pytest.mark.parametrize("none", [-1, None])
+def test_a_record_without_a_kafka_timestamp_is_refused_and_closes_nobodys_session(none: int | None) -> None:
+    """-1 is what a client of today reads, None what one of the first message format has."""
+    partition = Partition(Rules())
+    partition.advance(0, T0, click(T0, 1))
+    for offset, record in enumerate((click(T0 + 5_000 * GAP, 2), heartbeat(T0 + 5_000 * GAP, flush=True)), 1):
+        partition.advance(offset, none, cast(Click | Heartbeat, record))
+    said = "the record has no Kafka timestamp to compare event_time with"
+    assert partition.refused == [Refused(1, "invalid", said), Refused(2, "invalid", said)]
+    assert (partition.newest, partition.closed) == (T0, [])
+
+
+def test_without_a_bound_an_event_time_may_be_years_behind_its_timestamp() -> None:
     log = Log()
-    log.read(click(T0, 1), timestamp=-1)
+    log.read(click(T0, 1), timestamp=T0 + 1_000_000 * GAP)
     assert log.refused == []
+
+
+def test_an_event_time_more_than_max_behind_before_its_timestamp_is_refused_and_moves_no_time() -> None:
+    log = Log(Rules(max_behind=24 * 60 * MIN))
+    bound = 24 * 60 * MIN
+    log.read(click(T0 + 1, 1), timestamp=T0 + 1 + bound)
+    log.read(click(T0, 2), heartbeat(T0, flush=True), timestamp=T0 + 1 + bound)
+    said = f"event_time is {bound + 1} ms before the record's timestamp"
+    assert log.refused == [Refused(1, "past", said), Refused(2, "past", said)]
+    assert (log.partition.newest, log.partition.closed) == (T0 + 1, [])
 
 
 # --- the bounds ---
@@ -635,7 +725,7 @@ def test_changes_name_what_to_store_with_its_due_time_and_what_to_delete() -> No
 
 def test_a_new_step_starts_with_no_changes_and_keeps_the_clock() -> None:
     log = Log()
-    log.read(click(T0, 1), heartbeat(T0, flush=True), click(T0, 1), timestamp=-1)
+    log.read(click(T0, 1), heartbeat(T0, flush=True), click(T0, 1))
     log.partition.clear()
     assert log.partition.changes() == ({}, [])
     assert (log.partition.closed, log.partition.refused) == ([], [])
@@ -763,14 +853,74 @@ def test_no_two_windows_have_one_score_id(rules: Rules, records: list[Click | He
     assert len(ids) == len(set(ids))
 
 
-def test_which_of_two_clicks_with_one_order_and_time_is_kept_does_not_depend_on_arrival() -> None:
-    one, other = click(T0, 1, product="A1"), click(T0, 1, product="B1")
-    kept = []
-    for arrival in ((one, other), (other, one)):
-        log = Log()
-        log.read(*arrival)
-        kept.append(only(log.flush()).session.last.product)
-    assert kept[0] == kept[1]
+def test_after_a_flush_a_click_of_the_moment_that_it_closed_is_late_whatever_the_watermark_is() -> None:
+    log = Log()
+    log.read(click(T0, 1), click(T0 + S, 2), click(T0 + S, 1, "other"))
+    log.flush()
+    log.read(click(T0 + S, 3), click(T0 + 500, 4), click(T0, 1), click(T0 + S + 1, 5))
+    assert [(one.offset, one.reason) for one in log.refused] == [(4, "late"), (5, "late"), (6, "late")]
+    assert "settled early" in log.refused[0].detail
+    assert orders(only(log.flush())) == [5]
+
+
+def test_a_click_of_a_session_that_the_flush_found_closed_is_not_late() -> None:
+    log = Log()
+    log.read(click(T0 + S, 1, "other"))
+    log.flush()
+    log.read(click(T0, 1))
+    assert (log.refused, only(log.flush()).session_id) == ([], "visit")
+
+
+def test_after_an_early_settling_ended_a_window_a_click_of_that_moment_is_late() -> None:
+    log = Log(ONLY_ONE_WAITS)
+    assert only(log.read(click(T0, 1, end=True), click(T0 + 1, 2), click(T0, 3))).closed_by == "end"
+    assert [(one.offset, one.reason) for one in log.refused] == [(2, "late")]
+    assert orders(only(log.flush())) == [2]
+
+
+def test_a_window_that_a_late_click_fills_closes_with_the_whole_moment_of_its_last_click() -> None:
+    log = Log(replace(ONLY_ONE_WAITS, max_clicks=3))
+    closed = log.read(click(T0, 2), click(T0, 3), click(T0, 4), click(T0, 1))
+    assert orders(only(closed)) == [1, 2, 3, 4]
+    assert log.flush() == []
+
+
+def test_after_a_session_made_room_a_click_of_the_moment_that_it_closed_is_late() -> None:
+    log = Log(Rules(max_open_sessions=1))
+    log.read(click(T0, 1, "a"), click(T0 + S, 1, "b"), click(T0, 2, "a"))
+    assert [(one.offset, one.reason) for one in log.refused] == [(2, "late")]
+
+
+def test_of_more_early_closings_than_sessions_may_be_open_the_first_count_for_all_sessions() -> None:
+    log = Log(Rules(max_open_sessions=1))
+    log.read(click(T0, 1, "a"), click(T0 + S, 1, "b"), click(T0 + 2 * S, 1, "c"))
+    assert list(log.partition.early.values()) == [T0 + S]
+    log.read(click(T0 + S, 1, "d"), click(T0 + S + 1, 1, "e"))
+    assert [(one.offset, one.reason) for one in log.refused] == [(3, "late")]
+
+
+def test_a_copy_that_is_late_because_of_the_closings_of_others_is_a_copy_of_the_click_that_waits() -> None:
+    log = Log(Rules(max_open_sessions=2))
+    log.read(click(T0, 1, "a"), click(T0 + 9 * S, session_id="b"), click(T0 + 9 * S, 2, "c", end=True))
+    log.read(click(T0 + 9 * S, 1, "d", end=True), click(T0 + 9 * S, 1, "e", end=True))
+    assert log.partition.early[EVERY_SESSION] == T0 + 9 * S
+    before = len(log.refused)
+    log.read(click(T0 + 9 * S, session_id="b"))
+    visit = log.partition.sessions["b"]
+    assert (len(log.refused), visit.pending[0].copies) == (before, 1)
+
+
+def test_what_was_settled_early_is_forgotten_when_the_watermark_has_passed_it() -> None:
+    log = Log()
+    log.read(click(T0, 1))
+    log.flush()
+    assert log.partition.early == {"visit": T0}
+    log.time(T0)
+    log.partition.clear()
+    assert log.partition.early == {"visit": T0}
+    log.time(T0 + 1)
+    log.partition.clear()
+    assert log.partition.early == {}
 
 
 def test_a_late_click_is_no_copy_of_one_that_waits_beyond_an_end() -> None:
@@ -781,3 +931,32 @@ def test_a_late_click_is_no_copy_of_one_that_waits_beyond_an_end() -> None:
     first, second = log.flush()
     assert (orders(first), first.session.late) == ([1, 2, 3], 1)
     assert second.session.duplicates == 0
+
+
+@pytest.mark.parametrize("ordered", [True, False], ids=["with orders", "without"])
+@pytest.mark.parametrize(
+    "delay",
+    [lambda _: 0, lambda i: i * 7_919 % 30 * S, lambda i: i % 2 * 70 * S],
+    ids=["in order", "shuffled", "half of them late"],
+)
+def test_a_bot_of_thousands_of_waiting_clicks_is_not_looked_through_at_each(
+    ordered: bool, delay: Callable[[int], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = 0
+
+    def counted(look: Callable[..., object]) -> Callable[..., object]:
+        def count(*args: object) -> object:
+            nonlocal looked
+            looked += 1
+            return look(*args)
+
+        return count
+
+    for name in ("due", "copy_of"):
+        monkeypatch.setattr(Open, name, counted(getattr(Open, name)))
+    times = [T0 + i * 10 for i in range(10_000)]
+    log = Log()
+    for i in sorted(range(10_000), key=lambda i: times[i] + delay(i)):
+        log.read(click(times[i], i + 1 if ordered else None, product=f"p{i % 7}"))
+    assert len(log.partition.sessions["visit"].pending) == 1_000
+    assert looked < 1_000

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import cycle
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -19,14 +20,17 @@ from oracle import (
     Oracle,
     Read,
     Result,
+    crowded_logs,
     draws_of_a_log,
     logs,
     rules_to_keep,
     shown,
     with_an_order_of_its_own,
     written,
+    wrongly_clocked,
 )
 
+from clickstream.consumer import partition as partition_module
 from clickstream.consumer.partition import Closed, Crumb, Open, Partition, Refused, Rules
 from clickstream.features.click import Click, Heartbeat
 
@@ -43,6 +47,7 @@ class Outcome(NamedTuple):
     open_sessions: int
     crumbs: list[Crumb]
     cut: dict[str, int]
+    early: dict[str, int]
 
 
 def new_partition(rules: Rules, **carried: Any) -> Partition:
@@ -58,6 +63,7 @@ def outcome(partition: Partition, closed: Iterable[Closed], refused: Iterable[Re
         partition.open_sessions,
         partition.crumbs,
         partition.cut,
+        {name: until for name, until in partition.early.items() if until >= partition.watermark},
     )
 
 
@@ -83,6 +89,7 @@ def in_steps(rules: Rules, log: Sequence[Read], sizes: Sequence[int], partial_be
             open_sessions=partition.open_sessions,
             crumbs=partition.crumbs,
             cut=partition.cut,
+            early=partition.early,
             partial_before=partial_before,
         )
         wanted = needed(rules, partition, records, {name: due for name, (_, due) in stored.items()})
@@ -104,7 +111,7 @@ def in_steps(rules: Rules, log: Sequence[Read], sizes: Sequence[int], partial_be
 
 def needed(rules: Rules, partition: Partition, records: Sequence[Read], dues: dict[str, int]) -> set[str]:
     """The session ids that `Partition.load` asks for."""
-    taken = [read.record for read in records if not from_the_future(rules, read)]
+    taken = [read.record for read in records if not wrongly_clocked(rules, *read[1:])]
     if any(isinstance(record, Heartbeat) and record.flush for record in taken):
         return set(dues)
     newest = max([partition.newest, *(record.event_time for record in taken)])
@@ -113,10 +120,6 @@ def needed(rules: Rules, partition: Partition, records: Sequence[Read], dues: di
     by_due = sorted(dues, key=lambda name: (dues[name], name))
     first = by_due[: crowd + len(named)] if crowd > 0 else []
     return named | {name for name, due in dues.items() if due <= newest - rules.allowed_lateness} | set(first)
-
-
-def from_the_future(rules: Rules, read: Read) -> bool:
-    return 0 <= read.timestamp < read.record.event_time - rules.max_ahead
 
 
 def copied(encoded: bytes) -> Open:
@@ -135,6 +138,38 @@ def test_what_closes_and_what_is_refused_is_what_the_rules_say(rules: Rules, log
     assert (found.newest, found.open_sessions) == (oracle.newest, len(oracle.visits))
     for window in found.closed:
         event(f"closed by {window.closed_by}")
+
+
+@given(rules=rules_to_keep, lateness=st.sampled_from([2, 4, 6]), log=crowded_logs)
+@examples(600)
+def test_late_clicks_and_copies_of_a_busy_session_count_as_the_rules_say(
+    rules: Rules, lateness: int, log: list[Read]
+) -> None:
+    rules = replace(rules, allowed_lateness=lateness)
+    oracle = Oracle(rules)
+    for read in [*log, Read(1_000, 10_000, heartbeat(10_000))]:
+        oracle.read(*read)
+    found = in_one_step(rules, [*log, Read(1_000, 10_000, heartbeat(10_000))])
+    assert (found.closed, found.refused) == (oracle.closed, oracle.refused)
+
+
+@given(rules=rules_to_keep, log=logs)
+@examples(400)
+def test_no_two_windows_of_a_log_have_one_score_id(rules: Rules, log: list[Read]) -> None:
+    ids = [(window.session_id, window.opened_at) for window in in_one_step(rules, log).closed]
+    assert len(ids) == len(set(ids))
+
+
+@given(rules=rules_to_keep, log=logs, sizes=st.lists(st.integers(1, 6), min_size=1, max_size=4))
+@examples(400)
+def test_what_is_put_off_for_sessions_of_many_waiting_clicks_changes_nothing(
+    rules: Rules, log: list[Read], sizes: list[int]
+) -> None:
+    """Here two waiting clicks are many."""
+    expected = in_one_step(rules, log)
+    with patch.object(partition_module, "_MANY", 1):
+        assert in_one_step(rules, log) == expected
+        assert in_steps(rules, log, sizes, -1) == expected
 
 
 @given(
@@ -158,7 +193,7 @@ def test_a_rebuild_from_any_place_marks_every_window_that_it_did_not_get_right(
 ) -> None:
     """An order has one time here. The bounds act by what is open, so they are far away."""
     rules = replace(rules, max_pending=UNBOUNDED, max_open_sessions=UNBOUNDED)
-    log = [*map(with_an_order_of_its_own, log), Read(1_000, -1, heartbeat(10_000))]
+    log = [*map(with_an_order_of_its_own, log), Read(1_000, 10_000, heartbeat(10_000))]
     newest = in_one_step(rules, log[:start]).newest
     rebuilt = in_one_step(rules, log[start:], newest=newest, partial_before=newest + rules.gap)
     right = in_one_step(rules, log).closed
@@ -226,8 +261,8 @@ def test_any_interleaving_within_the_allowed_lateness_gives_equal_windows(
 
 def windows(rules: Rules, clicks: Iterable[Click]) -> list[Result]:
     """What closes when time goes far beyond the last click; without the log's offsets and the copies."""
-    log = [Read(offset, -1, one) for offset, one in enumerate(clicks)]
-    closed = in_one_step(rules, [*log, Read(len(log), -1, heartbeat(10_000))]).closed
+    log = [Read(offset, one.event_time, one) for offset, one in enumerate(clicks)]
+    closed = in_one_step(rules, [*log, Read(len(log), 10_000, heartbeat(10_000))]).closed
     return [
         window._replace(closing_offset=0, first_offset=0, last_offset=0, duplicates=0) for window in closed
     ]

@@ -13,7 +13,7 @@ RULES = Rules(gap=30 * MINUTE, allowed_lateness=MINUTE, max_clicks=100)
 def windows(partition: Partition, minutes: range, first_offset: int = 0) -> list[Closed]:
     """One click a minute of one visitor who never pauses."""
     for offset, minute in enumerate(minutes, first_offset):
-        partition.advance(offset, -1, click(minute * MINUTE, session_id="bot"))
+        partition.advance(offset, minute * MINUTE, click(minute * MINUTE, session_id="bot"))
     return partition.closed
 
 

@@ -19,9 +19,9 @@ from clickstream.consumer.recovery import (
 )
 from clickstream.consumer.store import STATE_VERSION, _meta, decode, encode, meta_fields
 from clickstream.features.session import FOLD_VERSION
-from clickstream.infra.errors import RefusedError
+from clickstream.infra.errors import ConfigurationError, RefusedError
 from clickstream.infra.kafka import Committed, Topic
-from clickstream.infra.settings import Settings
+from clickstream.infra.settings import Settings, fingerprint, load_settings
 
 # What version 1 of the state and of the fold wrote of `kept()`. A difference means that state in Redis would
 # be misread: raise STATE_VERSION (other bytes for the same session) or FOLD_VERSION (another session of the
@@ -142,3 +142,29 @@ def test_a_note_of_a_later_version_is_read_as_far_as_it_is_known_and_another_is_
     assert read_note(Committed(9, later)) == note
     for strange in ("", "{}", "[]", "a note of somebody else", '{"settings": 1}'):
         assert read_note(Committed(9, strange)) is None
+
+
+def test_max_behind_is_a_rule_like_the_others_where_it_is_set_and_none_where_it_is_off() -> None:
+    off, on = Settings(), Settings(max_behind=604_800_000)
+    assert "max_behind" not in describe_settings(off)
+    assert fingerprint(on.rules) != fingerprint(off.rules)
+    assert (Rules(**off.rules).max_behind, Rules(**on.rules).max_behind) == (0, 604_800_000)
+    nothing = cast(Any, None)
+    mine = Recovery(on, Topic("clicks", "id", 8), nothing, nothing, nothing, nothing)
+    with pytest.raises(SettingsChangedError, match="max_behind was off and is 604800000"):
+        mine._refuse_other_settings(0, describe_settings(off), 8, 3)
+
+
+def test_a_max_behind_within_the_allowed_lateness_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"max_behind \(59s\) must be 0 or not below"):
+        load_settings(max_behind=59_000)
+    assert load_settings(max_behind=60_000).max_behind == 60_000
+
+
+def test_what_was_settled_early_is_kept_also_for_another_format() -> None:
+    """A drain is the flush after which another version takes over."""
+    partition = Partition(Rules(), 5_000, early={"a": 5_000, "": 4_990})
+    for version in (STATE_VERSION, STATE_VERSION + 1):
+        meta = _meta(written(partition, version=version))
+        assert list(meta.early.items()) == [("a", 5_000), ("", 4_990)]
+    assert _meta({}).early == {}

@@ -5,7 +5,7 @@ An example is the log of one partition. Its records are written as on the page:
     a 1 at 10:00:00                    a click of session a, order 1
     a B7 at 10:00:00                   a click of session a without an order, product B7
     a 2 at 10:00:10, end               the shop says that the visit is over
-    a 2 at 10:00:10, written 10:00:00  with a Kafka timestamp other than its event time
+    a 2 at 10:00:10, written 10:00:00  with a Kafka timestamp other than its event time, or `never`: with none
     heartbeat 10:05:00, flush 10:05:00
 """
 
@@ -59,12 +59,13 @@ def parsed(text: str) -> tuple[int, Click | Heartbeat]:
     """Kafka timestamp and content of a record written as on the page."""
     if found := re.fullmatch(r"(heartbeat|flush) (\S+)", text):
         return at(found[2]), heartbeat(at(found[2]), flush=found[1] == "flush")
-    found = re.fullmatch(r"(\w) (\w+) at ([\d:.]+)(, end)?(?:, written ([\d:.]+))?", text)
+    found = re.fullmatch(r"(\w) (\w+) at ([\d:.]+)(, end)?(?:, written ([\d:.]+|never))?", text)
     if found is None:
         raise ValueError(f"{text!r} is no record")
     session_id, name, time, end, written = found.groups()
     changes: dict[str, Any] = {"order": int(name)} if name.isdigit() else {"product": name}
-    return at(written or time), click(at(time), session_id=session_id, end=bool(end), **changes)
+    timestamp = -1 if written == "never" else at(written or time)
+    return timestamp, click(at(time), session_id=session_id, end=bool(end), **changes)
 
 
 class Told:
@@ -267,6 +268,22 @@ T7 = example(
 T8 = example(
     ("a 1 at 10:05:00, written 10:00:00", "10:04:00", "a 1 waits"),
     ("a 2 at 10:05:00.001, written 10:00:00", "10:04:00", "dead letter `future`"),
+    ("a 3 at 10:05:00, written 11:05:00", "10:04:00", "a 3 waits"),
+    ("a 4 at 10:05:00, written 11:05:00.001", "10:04:00", "dead letter `past`"),
+    ("a 5 at 12:00:00, written never", "10:04:00", "dead letter `invalid`"),
+    max_behind=3_600_000,
+)
+T7_CLOSED_EARLY = example(
+    ("a 1 at 10:00:00", "09:59:00", "a 1 waits"),
+    ("b 1 at 10:00:10", "09:59:10", "b 1 waits"),
+    (
+        "flush 10:00:10",
+        "09:59:10",
+        "a 1, b 1 settle; **a from 10:00:00 closes, `flush`**: 1 click;"
+        " **b from 10:00:10 closes, `flush`**: 1 click",
+    ),
+    ("a 2 at 10:00:00", "09:59:10", "dead letter `late`"),
+    ("a 3 at 10:00:00.001", "09:59:10", "a 3 waits"),
 )
 MAX_PENDING = example(
     ("a 1 at 10:00:00", "09:59:00", "a 1 waits"),
@@ -297,6 +314,7 @@ ON_THE_PAGE = {
     "T5": T5,
     "T6": T6,
     "T7": T7,
+    "T7 closed early": T7_CLOSED_EARLY,
     "T8": T8,
     "max_pending": MAX_PENDING,
     "max_open_sessions": MAX_OPEN_SESSIONS,
@@ -404,7 +422,11 @@ def test_t7_a_click_of_a_closed_session_opens_a_window_of_its_own() -> None:
     assert ids == ["a/36000000", "b/37920000", "a/37950000"]
 
 
-def test_t8_an_event_time_too_far_beyond_the_timestamp_is_refused_and_moves_no_watermark() -> None:
+def test_t7_what_a_flush_closed_early_opens_no_second_window_of_the_same_moment() -> None:
+    assert T7_CLOSED_EARLY.run() == T7_CLOSED_EARLY.lines
+
+
+def test_t8_an_event_time_too_far_from_the_timestamp_is_refused_and_moves_no_watermark() -> None:
     assert T8.run() == T8.lines
 
 

@@ -9,7 +9,7 @@ from factory import FIELDS, click_json, examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.features.click import Click, Heartbeat, InvalidRecordError, parse
+from clickstream.features.click import Click, Heartbeat, InvalidRecordError, click_of, parse
 
 KEY = b"visit"
 LAST_MS = 253_402_300_799_999
@@ -254,6 +254,30 @@ def test_two_megabytes_are_refused_by_their_size_alone() -> None:
 def test_a_click_whose_key_is_not_its_session_id_is_refused(key: bytes | None) -> None:
     error = refusal(click_json(), key)
     assert (error.reason, error.detail) == ("key-mismatch", f"key {key!r}, session_id 'visit'")
+
+
+@pytest.mark.parametrize("seconds", [631_152_000, 1_207_008_000, 1_772_445_600, 4_102_444_799])
+def test_seconds_where_milliseconds_belong_are_refused(seconds: int) -> None:
+    detail = f"event_time: {seconds} reads as seconds since the epoch; send milliseconds"
+    error = refusal(click_json(event_time=seconds))
+    assert (error.reason, error.detail) == ("invalid", detail)
+    error = refusal(json.dumps({"type": "heartbeat", "event_time": seconds}).encode(), None)
+    assert (error.reason, error.detail) == ("invalid", detail)
+    with pytest.raises(InvalidRecordError) as refused:
+        click_of(FIELDS | {"event_time": seconds})
+    assert refused.value.detail == detail
+
+
+@pytest.mark.parametrize("milliseconds", [0, 631_151_999, 4_102_444_800, 1_207_008_000_000])
+def test_times_that_read_as_no_seconds_of_a_shop_are_taken(milliseconds: int) -> None:
+    assert parse(click_json(event_time=milliseconds), KEY).event_time == milliseconds
+
+
+@pytest.mark.parametrize(
+    ("unit", "words"), [(1_000, "less than or equal"), (1_000_000, "less than or equal")]
+)
+def test_microseconds_and_nanoseconds_are_beyond_every_time(unit: int, words: str) -> None:
+    assert words in refusal(click_json(event_time=1_207_008_000_000 * unit)).detail
 
 
 def test_every_wrong_field_is_told_up_to_five() -> None:

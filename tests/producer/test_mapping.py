@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,7 @@ def test_json_lines_and_csv_give_the_same_clicks() -> None:
         ('{ column = "at", format = "s" }', "1772445600.5", 1_772_445_600_500),
         ('{ column = "at", format = "ms" }', 1_772_445_600_123, 1_772_445_600_123),
         ('{ column = "at", format = "us" }', 1_772_445_600_123_456, 1_772_445_600_123),
+        ('{ column = "at", format = "ns" }', 1_772_445_600_123_456_789, 1_772_445_600_123),
         ('{ column = "at", format = "%d.%m.%Y %H:%M" }', "02.03.2026 10:00", 1_772_445_600_000),
     ],
 )
@@ -97,6 +99,29 @@ def test_times_are_read_in_many_ways(spec: str, value: object, ms: int) -> None:
     cleaned = map_dataset(lines(event(at=value)), mapping(clicks=with_field("event_time", spec)))
     assert cleaned.dataset.times is not None
     assert cleaned.dataset.times.tolist() == [ms]
+
+
+UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+
+
+@pytest.mark.parametrize(("said", "found"), permutations(UNITS, 2))
+@pytest.mark.parametrize("wide", [int, str])
+def test_a_time_of_another_unit_is_refused_with_line_value_and_the_unit(
+    said: str, found: str, wide: type
+) -> None:
+    value = 1_772_445_600 * UNITS[found]
+    spec = with_field("event_time", f'{{ column = "at", format = "{said}" }}')
+    good = event(at=1_772_445_600 * UNITS[said])
+    cleaning = map_dataset(lines(good, event(at=wide(value)), good), mapping(clicks=spec)).cleaning
+    (refused,) = cleaning.refused
+    assert (refused.line, refused.reason) == (2, "at")
+    assert refused.detail == f"'{value}', not a time of format {said}: it reads as one of format \"{found}\""
+
+
+def test_a_file_of_another_unit_is_refused_whole() -> None:
+    spec = with_field("event_time", '{ column = "at", format = "ms" }')
+    with pytest.raises(InputError, match=r"line 1, at: '1772445600', .* reads as one of format \"s\""):
+        map_dataset(lines(event(at=1_772_445_600)), mapping(clicks=spec))
 
 
 @pytest.mark.parametrize(
@@ -340,3 +365,16 @@ def test_the_example_of_another_shop_is_read() -> None:
     assert report.reasons == {"price": 1}
     assert {c.category for c in cleaned.dataset.clicks} == {"apparel", "accessories", "unknown"}
     assert any(c.end for c in cleaned.dataset.clicks)
+
+
+@pytest.mark.parametrize("max_pending", [1, 2, 1_000])
+def test_windows_of_a_file_have_the_clicks_that_they_count_also_where_too_many_come_in_one_moment(
+    max_pending: int,
+) -> None:
+    events = [event("a", 0, item=f"p{i}", type="purchase") for i in range(4)]
+    events.append(event("a", 1, type="view"))
+    rows = '[rows]\ncolumn = "type"\nkeep = ["view", "purchase"]\nend = ["purchase"]\n'
+    dataset = map_dataset(lines(*events), mapping(rows)).dataset
+    cuts = list(cut_windows(dataset, Rules(max_pending=max_pending)))
+    assert [len(cut.steps) for cut in cuts] == [cut.closed.session.clicks for cut in cuts]
+    assert len({cut.closed.session.opened_at for cut in cuts}) == len(cuts) == 2

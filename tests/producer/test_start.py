@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clickstream.infra.errors import RefusedError
+from clickstream.infra.settings import Settings
 from clickstream.producer.mark import HEADER
 from clickstream.producer.plan import Plan, PlanOptions, make_plan
 from clickstream.producer.schedule import DAY_MS, ScheduleOptions, make_schedule
@@ -22,6 +23,7 @@ from clickstream.producer.synthetic import synthetic_dataset
 NOW = 2_000_000_000_000
 SCHEDULE = make_schedule(synthetic_dataset(30, 1), ScheduleOptions())
 OPTIONS = PlanOptions(3)
+SETTINGS = Settings()
 PLAN = make_plan(SCHEDULE, OPTIONS)
 FIRST, LAST = PLAN.first_due, PLAN.last_due
 
@@ -55,9 +57,14 @@ def topic_of(plan: Plan, records: int | None = None) -> Topic:
     return topic
 
 
-def add(topic: Topic, partition: int, key: bytes | None, value: bytes) -> Topic:
-    """A record of others at the end of a partition."""
-    topic[partition].append(Stored(partition, len(topic[partition]), 0, key, value))
+def add(topic: Topic, partition: int, key: bytes | None, value: bytes, timestamp: int | None = None) -> Topic:
+    """A record of others at the end of a partition; its timestamp is its event time where none is given."""
+    if timestamp is None:
+        try:
+            timestamp = int(orjson.loads(value)["event_time"])
+        except orjson.JSONDecodeError:
+            timestamp = NOW
+    topic[partition].append(Stored(partition, len(topic[partition]), timestamp, key, value))
     return topic
 
 
@@ -69,8 +76,14 @@ def click(time: int) -> bytes:
     return click_json(event_time=time)
 
 
-def start(mode: Mode, topic: Topic, now: int = NOW, options: PlanOptions = OPTIONS) -> Start:
-    tails = tails_for(range(3), SCHEDULE, options)
+def start(
+    mode: Mode,
+    topic: Topic,
+    now: int = NOW,
+    options: PlanOptions = OPTIONS,
+    settings: Settings = SETTINGS,
+) -> Start:
+    tails = tails_for(range(3), SCHEDULE, options, settings)
     for partition, records in topic.items():
         tails[partition].read(records)
     return choose_start(mode, "clicks", SCHEDULE, options, tails, now)
@@ -144,6 +157,38 @@ def test_later_clicks_of_others_are_refused() -> None:
     topic = topic_of(PLAN, 120)
     with pytest.raises(RefusedError, match="partition 1 of clicks holds other clicks"):
         start("resume", add(topic, 1, b"visit", click(LAST)))
+
+
+REFUSED = [
+    pytest.param(b"visit", click(LAST), LAST - 300_001, id="from the future"),
+    pytest.param(b"visit", click(LAST), -1, id="without a timestamp"),
+    pytest.param(None, heartbeat(LAST), LAST - 300_001, id="a heartbeat from the future"),
+    pytest.param(b"visit", click(LAST), LAST + 3_600_001, id="from the past"),
+    pytest.param(b"another", click(LAST), LAST, id="under another key"),
+    pytest.param(b"visit", click_json(event_time=LAST, country="x" * 70_000), LAST, id="too large"),
+    pytest.param(b"visit", b"not json", LAST, id="no JSON"),
+]
+"""Records that a consumer refuses whatever came before them."""
+
+
+@pytest.mark.parametrize(("key", "value", "timestamp"), REFUSED)
+def test_a_dead_letter_of_others_makes_nothing_late_and_hinders_no_replay(
+    key: bytes | None, value: bytes, timestamp: int
+) -> None:
+    settings = Settings(max_behind=3_600_000)
+    topic = add(topic_of(PLAN, 120), 1, key, value, timestamp)
+    begun = start("resume", topic, settings=settings)
+    assert (len(begun.plan.left(begun.after)), begun.overtaken) == (len(PLAN) - 120, 0)
+    assert start("new", add({1: []}, 1, key, value, timestamp), settings=settings).after == {}
+
+
+def test_clicks_of_others_that_make_nothing_late_hinder_no_replay_where_heartbeats_do() -> None:
+    """Consumers wrote heartbeats while the replay was away, and one early click came."""
+    topic = topic_of(PLAN, 120)
+    for partition in range(3):
+        add(topic, partition, b"visit", click(FIRST))
+        add(topic, partition, None, heartbeat(list(PLAN.publications())[120].due + 7_200_000))
+    assert start("resume", topic).overtaken > 0
 
 
 def test_an_appended_run_lies_whole_days_behind_the_last_record() -> None:

@@ -10,32 +10,39 @@ The rules T1 to T8 are described, with examples in numbers, in docs/semantics.md
 from __future__ import annotations
 
 import heapq
-from bisect import insort
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from clickstream.features.click import Click, Heartbeat
+from clickstream.features.click import Click, Heartbeat, wrong_clock
 from clickstream.features.session import Session, Step
 
 ClosedBy = Literal["end", "gap", "limit", "flush"]
-Reason = Literal["too-large", "not-json", "invalid", "key-mismatch", "late", "future"]
+Reason = Literal["too-large", "not-json", "invalid", "key-mismatch", "late", "future", "past"]
 
 NOTHING_SEEN = -1
 """The `newest` of a partition on which no record was read yet."""
 
+EVERY_SESSION = ""
+"""In `Partition.early` it stands for all session ids; none is empty."""
+
 _FOREVER = 1 << 62
+
+_MANY = 16
+"""Waiting clicks of a session beyond which no arrival looks through them all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What decides how a log becomes sessions. Times in milliseconds."""
+    """What decides how a log becomes sessions. Times in milliseconds; `max_behind` 0: no bound."""
 
     gap: int = 1_800_000
     allowed_lateness: int = 60_000
     max_ahead: int = 300_000
+    max_behind: int = 0
     max_clicks: int = 1_000
     max_pending: int = 1_000
     max_open_sessions: int = 50_000
@@ -54,8 +61,17 @@ def _order(pending: Pending) -> tuple[int, int, str, int]:
     return pending.click.sort_key
 
 
-def _content(click: Step) -> tuple[str, int, str, float, int, bool]:
-    return (click.product, click.page, click.category, click.price, click.price_2, click.end)
+def _content(click: Step) -> tuple[str, int, str, float, int, bool, str]:
+    # A time_source has a character or more where there is one.
+    return (
+        click.product,
+        click.page,
+        click.category,
+        click.price,
+        click.price_2,
+        click.end,
+        click.time_source or "",
+    )
 
 
 class Open(Struct, array_like=True):
@@ -73,13 +89,17 @@ class Open(Struct, array_like=True):
         """
         pending = self.pending
         settled = 0
-        closed: ClosedBy | None = None
+        window = self.window
+        # A late click may have filled it.
+        closed: ClosedBy | None = (
+            "limit" if window is not None and window.clicks >= rules.max_clicks else None
+        )
         for waiting in pending:
             click = waiting.click
-            if click.event_time >= watermark:
-                break
-            window = self.window
-            if closed is not None and window is not None and click.event_time > window.last.event_time:
+            if closed is None:
+                if click.event_time >= watermark:
+                    break
+            elif window is not None and click.event_time > window.last.event_time:
                 break
             if window is None:
                 self.window = window = Session.open(click, waiting.offset)
@@ -100,11 +120,8 @@ class Open(Struct, array_like=True):
                 closed = "limit"
         if settled:
             del pending[:settled]
-        if closed is None and (window := self.window) is not None:
-            if window.clicks >= rules.max_clicks:
-                return "limit"
-            if watermark > window.last.event_time + rules.gap:
-                return last_word
+        if closed is None and window is not None and watermark > window.last.event_time + rules.gap:
+            return last_word
         return closed
 
     def due(self, rules: Rules) -> int:
@@ -131,19 +148,34 @@ class Open(Struct, array_like=True):
                 return last + 1
         return last + rules.gap + 1
 
-    def copy_of(self, click: Step, rules: Rules) -> Pending | None:
-        """The waiting click of the first window that has this one's identity."""
-        last = (self.window.last if self.window is not None else click).event_time
-        identity = click.identity
-        ended = False
-        for waiting in self.pending:
-            other = waiting.click
-            if other.event_time > (last if ended else last + rules.gap):
-                return None
-            if other.identity == identity:
+    def find(self, click: Step) -> tuple[int, Pending | None]:
+        """The waiting click of this time and identity, if there is one, and its place or the one for it."""
+        order, pending = click.order, self.pending
+        key = click.sort_key if order is None else (click.event_time, order, "", 0)
+        place = bisect_left(pending, key, key=_order)
+        if place < len(pending):
+            other = pending[place]
+            if other.click.event_time == click.event_time and other.click.identity == click.identity:
+                return place, other
+        return place, None
+
+    def copy_of(self, click: Step, due: int, rules: Rules) -> Pending | None:
+        """The click that waits for the first window and has this late one's identity.
+
+        `due` is that of the session: the first window takes what lies before it, and nothing else.
+        """
+        pending = self.pending
+        joins = click.event_time + rules.gap
+        if not pending or (self.window is None and pending[0].click.event_time > joins):
+            return None
+        if click.order is None:
+            same = self.find(click)[1]
+            return same if click.event_time < due else None
+        for waiting in pending:
+            if waiting.click.event_time >= due:
+                break
+            if waiting.click.order == click.order:
                 return waiting
-            last = other.event_time
-            ended = ended or other.end
         return None
 
 
@@ -179,6 +211,9 @@ class Partition:
     also those that are not loaded. Windows opened at or before `partial_before` may lack clicks (state was
     rebuilt from the middle of the log); where `max_clicks` cut such a window, the session's next ones are cut
     in other places too, until it pauses: `cut` holds, by session id, up to when.
+
+    `early` holds, by session id, the last click of a window that closed before the watermark had passed it,
+    in order of closing: until then a click that is not later is a late one.
     """
 
     def __init__(
@@ -189,6 +224,7 @@ class Partition:
         crumbs: Iterable[Crumb] = (),
         partial_before: int = -1,
         cut: Mapping[str, int] | None = None,
+        early: Mapping[str, int] | None = None,
         crumb_every: int = 300_000,
         horizon: int = 21_600_000,
     ) -> None:
@@ -198,6 +234,7 @@ class Partition:
         self.crumbs = list(crumbs)
         self.partial_before = partial_before
         self.cut = dict(cut or {})
+        self.early = dict(early or {})
         self._crumb_every = crumb_every
         self._horizon = horizon
         self.clear()
@@ -210,6 +247,11 @@ class Partition:
         self.refused: list[Refused] = []
         self._due: dict[str, int] = {}
         self._queue: list[tuple[int, str]] = []
+        # The orders that wait, and some that settled since, of sessions of many for which one came late.
+        self._orders: dict[str, set[int | None]] = {}
+        # Sessions of many waiting clicks that are due then at the earliest: when, is seen when it matters.
+        self._unsure: set[str] = set()
+        self._forget_early()
 
     @property
     def watermark(self) -> int:
@@ -223,12 +265,12 @@ class Partition:
             self.sessions[session_id] = session
             self._schedule(session_id, session)
 
-    def advance(self, offset: int, timestamp: int, record: Click | Heartbeat) -> None:
+    def advance(self, offset: int, timestamp: int | None, record: Click | Heartbeat) -> None:
         """Take the next record; what closes and what is refused is appended to `closed` and `refused`."""
-        event_time = record.event_time
-        if timestamp >= 0 and event_time > timestamp + self.rules.max_ahead:
-            ahead = event_time - timestamp
-            self.refuse(offset, "future", f"event_time is {ahead} ms beyond the record's timestamp")
+        event_time, rules = record.event_time, self.rules
+        wrong = wrong_clock(event_time, timestamp, rules.max_ahead, rules.max_behind)
+        if wrong is not None:
+            self.refuse(offset, *wrong)
             return
         self._mark(offset)
         if isinstance(record, Click):
@@ -238,7 +280,7 @@ class Partition:
         self._close_due(offset)
         if isinstance(record, Heartbeat) and record.flush:
             self._flush(offset)
-        while self.open_sessions > self.rules.max_open_sessions:
+        while self.open_sessions > rules.max_open_sessions:
             self._close_all(self._next_due(), offset, "limit")
 
     def refuse(self, offset: int, reason: Reason, detail: str) -> None:
@@ -247,6 +289,7 @@ class Partition:
 
     def changes(self) -> tuple[dict[str, tuple[Open, int]], list[str]]:
         """Sessions to store with their due times, and session ids to delete."""
+        self._make_sure()
         kept = {s: (self.sessions[s], self._due[s]) for s in self.changed if s in self.sessions}
         return kept, [s for s in self.changed if s not in self.sessions]
 
@@ -277,9 +320,10 @@ class Partition:
             record.time_source,
         )
         session_id = record.session_id
+        late = click.event_time < watermark or (bool(self.early) and self._settled_early(session_id, click))
         session = self.sessions.get(session_id)
         if session is None:
-            if click.event_time < watermark:
+            if late:
                 self._refuse_late(offset, click)
                 return
             self.sessions[session_id] = session = Open(None, [])
@@ -291,81 +335,154 @@ class Partition:
         self.changed.add(session_id)
         window = session.window
         overtaken = window is not None and click.sort_key < window.last.sort_key
-        if click.event_time < watermark or overtaken:
-            self._arrive_late(offset, click, session)
+        if late or overtaken:
+            self._arrive_late(offset, click, session_id, session)
         else:
             self._wait(offset, click, session)
+            if session_id in self._orders:
+                self._orders[session_id].add(click.order)
         while len(session.pending) > rules.max_pending:
             oldest = session.pending[0].click.event_time + 1
             closed_by = session.settle(oldest, rules)
             if closed_by is not None:
                 self._close(session_id, session, closed_by, offset)
+                self._due.pop(session_id, None)
         if session_id in self.sessions:
-            self._schedule(session_id, session)
+            self._reschedule(session_id, session, click, late or overtaken)
 
     def _wait(self, offset: int, click: Step, session: Open) -> None:
         pending = session.pending
-        waiting = Pending(click, offset)
-        if not pending or _order(pending[-1]) < click.sort_key:
-            pending.append(waiting)
+        if not pending or pending[-1].click.event_time < click.event_time:
+            pending.append(Pending(click, offset))
             return
-        for other in pending:
-            if other.click.event_time == click.event_time and other.click.identity == click.identity:
-                other.copies += 1
-                # Copies are equal; where they are not, the choice must not depend on which came first.
-                if _content(click) < _content(other.click):
-                    other.click, other.offset = click, offset
-                return
-        insort(pending, waiting, key=_order)
+        place, other = session.find(click)
+        if other is not None:
+            other.copies += 1
+            # Copies are equal; where they are not, the choice must not depend on which came first.
+            if _content(click) < _content(other.click):
+                other.click, other.offset = click, offset
+            return
+        pending.insert(place, Pending(click, offset))
 
-    def _arrive_late(self, offset: int, click: Step, session: Open) -> None:
+    def _arrive_late(self, offset: int, click: Step, session_id: str, session: Open) -> None:
         window = session.window
         if window is not None and window.has(click):
             window.duplicates += 1
-        elif (waiting := session.copy_of(click, self.rules)) is not None:
+        elif (waiting := self._copy_of(click, session_id, session)) is not None:
             waiting.copies += 1
         elif window is not None and click.event_time >= window.opened_at:
             window.add_late(click, offset)
         else:
             self._refuse_late(offset, click)
 
+    def _copy_of(self, click: Step, session_id: str, session: Open) -> Pending | None:
+        if len(session.pending) > _MANY and not self._may_wait(click, session_id, session):
+            return None
+        if session_id in self._unsure:
+            self._schedule(session_id, session)
+        return session.copy_of(click, self._due[session_id], self.rules)
+
+    def _may_wait(self, click: Step, session_id: str, session: Open) -> bool:
+        if click.order is None:
+            return session.find(click)[1] is not None
+        orders = self._orders.get(session_id)
+        if orders is None:
+            orders = self._orders[session_id] = {waiting.click.order for waiting in session.pending}
+        return click.order in orders
+
+    def _settled_early(self, session_id: str, click: Step) -> bool:
+        early = self.early
+        return click.event_time <= max(early.get(session_id, -1), early.get(EVERY_SESSION, -1))
+
+    def _forget_early(self) -> None:
+        early, watermark = self.early, self.watermark
+        while early and early[first := next(iter(early))] < watermark:
+            del early[first]
+
+    def _note_early(self, session_id: str, last: int) -> None:
+        """Of more sessions than may be open, the first are no longer told apart from the others."""
+        early = self.early
+        self._forget_early()
+        early.pop(session_id, None)
+        early[session_id] = last
+        while len(early) > self.rules.max_open_sessions:
+            early[EVERY_SESSION] = max(early.pop(next(iter(early))), early.pop(EVERY_SESSION, -1))
+
     def _refuse_late(self, offset: int, click: Step) -> None:
         behind = self.watermark - click.event_time
         if behind > 0:
             detail = f"event_time is {behind} ms behind the watermark {self.watermark}"
         else:
-            detail = "clicks of its session after it were settled early: too many were waiting"
+            detail = "later clicks of its session were settled early, by a bound or a flush"
         self.refuse(offset, "late", detail)
 
     def _schedule(self, session_id: str, session: Open) -> None:
+        self._unsure.discard(session_id)
         due = session.due(self.rules)
         if self._due.get(session_id) != due:
             self._due[session_id] = due
             heapq.heappush(self._queue, (due, session_id))
 
-    def _next_due(self) -> str:
-        """The loaded session that is due first; removed from the queue."""
-        while True:
-            due, session_id = heapq.heappop(self._queue)
-            if self._due.get(session_id) == due:
-                return session_id
+    def _reschedule(self, session_id: str, session: Open, click: Step, late: bool) -> None:
+        """After a click came. Many that wait are not looked through: only how early it can be due."""
+        pending, due = session.pending, self._due.get(session_id)
+        if len(pending) <= _MANY or due is None:
+            self._schedule(session_id, session)
+            return
+        if not late and click.event_time >= due:
+            return  # what came comes after the window
+        left = self.rules.max_clicks - (0 if session.window is None else session.window.clicks)
+        if left <= 0:
+            earliest = -_FOREVER
+        elif left <= len(pending):
+            earliest = pending[left - 1].click.event_time + 1
+        else:
+            earliest = _FOREVER
+        if not late:
+            earliest = min(earliest, click.event_time + 1 + (0 if click.end else self.rules.gap))
+        elif earliest >= due:
+            return  # a late click moves nothing but the count of clicks
+        self._unsure.add(session_id)
+        if earliest < due:
+            self._due[session_id] = earliest
+            heapq.heappush(self._queue, (earliest, session_id))
 
-    def _close_due(self, offset: int) -> None:
-        queue, watermark = self._queue, self.watermark
+    def _make_sure(self) -> None:
+        for session_id in list(self._unsure):
+            self._schedule(session_id, self.sessions[session_id])
+
+    def _next_due(self) -> str:
+        session_id = self._first_due(_FOREVER)
+        if session_id is None:
+            raise AssertionError("more sessions are open than may be, and none is loaded")
+        return session_id
+
+    def _first_due(self, watermark: int) -> str | None:
+        """The loaded session that is due first and by `watermark`; removed from the queue."""
+        queue = self._queue
         while queue and queue[0][0] <= watermark:
             due, session_id = heapq.heappop(queue)
             if self._due.get(session_id) != due:
                 continue
-            del self._due[session_id]  # the next window may be due at the same watermark
+            del self._due[session_id]
+            if session_id not in self._unsure:
+                return session_id
+            self._schedule(session_id, self.sessions[session_id])
+        return None
+
+    def _close_due(self, offset: int) -> None:
+        watermark = self.watermark
+        while (session_id := self._first_due(watermark)) is not None:
             session = self.sessions[session_id]
             closed_by = session.settle(watermark, self.rules)
             if closed_by is None:
-                raise AssertionError(f"a session was due at {due} and did not close")
+                raise AssertionError(f"session {session_id!r} was due and did not close")
             self._close(session_id, session, closed_by, offset)
             if session_id in self.sessions:
-                self._schedule(session_id, session)
+                self._schedule(session_id, session)  # the next window may be due at the same watermark
 
     def _flush(self, offset: int) -> None:
+        self._make_sure()
         for _, session_id in sorted((due, session_id) for session_id, due in self._due.items()):
             self._close_all(session_id, offset, "flush")
 
@@ -388,9 +505,12 @@ class Partition:
         if partial and closed_by == "limit":
             self.cut[session_id] = window.last.event_time + self.rules.gap
         self.closed.append(Closed(session_id, window, closed_by, offset, partial))
+        if window.last.event_time >= self.watermark:
+            self._note_early(session_id, window.last.event_time)
         session.window = None
         self.changed.add(session_id)
         if not session.pending:
             del self.sessions[session_id]
             self._due.pop(session_id, None)
+            self._unsure.discard(session_id)
             self.open_sessions -= 1

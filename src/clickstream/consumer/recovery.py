@@ -231,6 +231,7 @@ class Recovery:
             meta.crumbs,
             meta.partial_before,
             meta.cut,
+            meta.early,
             horizon=self._settings.rebuild_horizon,
         )
         claim = Claim(
@@ -330,7 +331,7 @@ class Recovery:
             before = dict(pair.split("=") for pair in settings.split(";"))
             now = dict(pair.split("=") for pair in self.description.split(";"))
             changed = ", ".join(
-                f"{name} was {before.get(name)} and is {now.get(name)}"
+                f"{name} was {before.get(name, 'off')} and is {now.get(name, 'off')}"
                 for name in sorted(before.keys() | now.keys())
                 if before.get(name) != now.get(name)
             )

@@ -23,14 +23,14 @@ STATE_VERSION = 1
 """Of the encoding below. What is in an unknown one is refused, never guessed at.
 
 What is the same in every version, so that each takes over what another one drained: of the metadata
-`version`, `applied`, `published`, `newest`, `open`, `outbox` (how many records), `partial_before`,
+`version`, `applied`, `published`, `newest`, `open`, `outbox` (how many records), `partial_before`, `early`,
 `settings`, `partitions`, `transactional_id`, and that `cut` is `{}` where it holds nothing. The online models
 have a version of their own.
 """
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Open).decode
-_cut = msgspec.json.Decoder(dict[str, int])
+_times = msgspec.json.Decoder(dict[str, int])
 _pairs = msgspec.json.Decoder(list[tuple[int, int]])
 
 
@@ -63,6 +63,7 @@ class Meta:
     open_sessions: int = 0
     partial_before: int = -1
     cut: dict[str, int] = field(default_factory=dict)
+    early: dict[str, int] = field(default_factory=dict)
     crumbs: tuple[Crumb, ...] = ()
     settings: str = ""
     partitions: int = 0
@@ -268,6 +269,7 @@ def meta_fields(logic: Partition, settings: str, partitions: int) -> dict[str, s
         "open": logic.open_sessions,
         "partial_before": logic.partial_before,
         "cut": msgspec.json.encode(logic.cut).decode(),
+        "early": msgspec.json.encode(logic.early).decode(),
         "crumbs": msgspec.json.encode(logic.crumbs).decode(),
         "settings": settings,
         "partitions": partitions,
@@ -284,6 +286,7 @@ def _meta(values: Mapping[str, str], outbox: int = 0) -> Meta:
         newest=int(values.get("newest", NOTHING_SEEN)),
         open_sessions=int(values.get("open", 0)),
         partial_before=int(values.get("partial_before", -1)),
+        early=_times.decode(values.get("early", "{}")),
         settings=values.get("settings", ""),
         partitions=int(values.get("partitions", 0)),
         transactional_id=values.get("transactional_id", ""),
@@ -292,7 +295,7 @@ def _meta(values: Mapping[str, str], outbox: int = 0) -> Meta:
     if version == STATE_VERSION:
         return replace(
             meta,
-            cut=_cut.decode(values.get("cut", "{}")),
+            cut=_times.decode(values.get("cut", "{}")),
             crumbs=tuple(Crumb(*pair) for pair in _pairs.decode(values.get("crumbs", "[]"))),
         )
     unpublished = max(outbox, int(values.get("outbox", 0)))

@@ -12,9 +12,22 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 # 9999-12-31T23:59:59.999Z: beyond it no calendar library can print the time.
 _LAST_MS = 253_402_300_799_999
 
+# Seconds of the years 1990 to 2099. As milliseconds they lie in January and February of 1970, and whole days
+# of clicks would run together into one visit.
+_SECONDS = range(631_152_000, 4_102_444_800)
+
 _LONGEST_DETAIL = 1_000
 
-EventTime = Annotated[int, Field(ge=0, le=_LAST_MS, description="milliseconds since the epoch, UTC")]
+EventTime = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=_LAST_MS,
+        description="milliseconds since the epoch, UTC; what reads as seconds of a year from 1990 to 2099 is"
+        " refused",
+        json_schema_extra={"not": {"minimum": _SECONDS.start, "maximum": _SECONDS.stop - 1}},
+    ),
+]
 SessionId = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -62,6 +75,8 @@ class Heartbeat(_Record):
 
 Fault = Literal["too-large", "not-json", "invalid", "key-mismatch"]
 
+ClockFault = Literal["invalid", "future", "past"]
+
 
 class InvalidRecordError(ValueError):
     """A record that is no Click and no Heartbeat.
@@ -97,6 +112,7 @@ def parse(value: bytes | None, key: bytes | None, max_bytes: int = 65_536) -> Cl
         raise _explain(error) from None
     if type(record) is Click and key != record.session_id.encode():
         raise InvalidRecordError("key-mismatch", f"key {_short(key)}, session_id {record.session_id!r}")
+    _refuse_seconds(record)
     return record
 
 
@@ -107,9 +123,36 @@ def click_of(fields: dict[str, Any]) -> Click:
         InvalidRecordError: it cannot be used, and why.
     """
     try:
-        return Click.model_validate(fields)
+        click = Click.model_validate(fields)
     except ValidationError as error:
         raise _explain(error) from None
+    _refuse_seconds(click)
+    return click
+
+
+def wrong_clock(
+    event_time: int, timestamp: int | None, max_ahead: int, max_behind: int
+) -> tuple[ClockFault, str] | None:
+    """Why a record whose event time and Kafka timestamp are so far apart is refused (T8); None: it is not.
+
+    All in ms; `timestamp` None or negative where the record has none, `max_behind` 0 for no bound.
+    """
+    if timestamp is None or timestamp < 0:
+        return "invalid", "the record has no Kafka timestamp to compare event_time with"
+    ahead = event_time - timestamp
+    if ahead > max_ahead:
+        return "future", f"event_time is {ahead} ms beyond the record's timestamp"
+    if max_behind and -ahead > max_behind:
+        return "past", f"event_time is {-ahead} ms before the record's timestamp"
+    return None
+
+
+def _refuse_seconds(record: Click | Heartbeat) -> None:
+    event_time = record.event_time
+    if _SECONDS.start <= event_time < _SECONDS.stop:
+        raise InvalidRecordError(
+            "invalid", f"event_time: {event_time} reads as seconds since the epoch; send milliseconds"
+        )
 
 
 def _explain(error: ValidationError) -> InvalidRecordError:

@@ -55,10 +55,13 @@ class Record(Protocol):
     topic: str
     partition: int
     offset: int
-    timestamp: int
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
+
+    @property
+    def timestamp(self) -> int | None:
+        """In ms; None or -1 where its sender gave none."""
 
 
 class Outgoing(NamedTuple):

@@ -145,6 +145,11 @@ class Settings(BaseSettings):
         300_000,
         description="how far an event time may be beyond the record's Kafka timestamp (T8); below `gap`",
     )
+    max_behind: Duration = Field(
+        0,
+        description="how far an event time may be before the record's Kafka timestamp (T8); 0 = however far,"
+        " as for clicks of the past; not below `allowed_lateness`",
+    )
     max_clicks: Annotated[int, Field(ge=1, le=10_000)] = Field(
         1_000, description="distinct clicks that close a window (T3)"
     )
@@ -201,6 +206,11 @@ class Settings(BaseSettings):
                 f"max_ahead ({format_duration(self.max_ahead)}) must be below gap"
                 f" ({format_duration(self.gap)}): one wrong clock could close everybody's sessions"
             )
+        if 0 < self.max_behind < self.allowed_lateness:
+            raise ValueError(
+                f"max_behind ({format_duration(self.max_behind)}) must be 0 or not below allowed_lateness"
+                f" ({format_duration(self.allowed_lateness)}): clicks that are not late would be refused"
+            )
         if re.search(r"[{}\s]", self.group + self.clicks_topic):
             raise ValueError("group and clicks_topic must not contain braces or blanks")
         if self.bundle_key is not None and self.bundle_key_file is not None:
@@ -214,16 +224,21 @@ class Settings(BaseSettings):
 
     @property
     def rules(self) -> dict[str, int]:
-        """What decides how a log becomes sessions, in ms and counts."""
-        return {
-            "gap": self.gap,
-            "allowed_lateness": self.allowed_lateness,
-            "max_ahead": self.max_ahead,
-            "max_clicks": self.max_clicks,
-            "max_pending": self.max_pending,
-            "max_open_sessions": self.max_open_sessions,
-            "max_record_bytes": self.max_record_bytes,
-        }
+        """What decides how a log becomes sessions, in ms and counts. A bound that is off is not in it."""
+        return {name: getattr(self, name) for name in RULES if name != "max_behind" or self.max_behind}
+
+
+RULES = (
+    "gap",
+    "allowed_lateness",
+    "max_ahead",
+    "max_behind",
+    "max_clicks",
+    "max_pending",
+    "max_open_sessions",
+    "max_record_bytes",
+)
+"""The settings that decide how a log becomes sessions."""
 
 
 def as_environment(settings: Settings) -> dict[str, str]:

@@ -225,7 +225,7 @@ def find_start(mode: Mode, settings: Settings, schedule: Schedule, options: Plan
     reader = Reader(settings, settings.clicks_topic)
     try:
         begins, ends = reader.beginning_offsets(), reader.end_offsets()
-        tails = _read_tails(reader, begins, ends, schedule, options, mode)
+        tails = _read_tails(reader, begins, ends, schedule, options, mode, settings)
         now = int(time.time() * 1_000) + settings.max_ahead
         start = choose_start(mode, settings.clicks_topic, schedule, options, tails, now)
         _refuse_holes(reader, begins, {p: tail for p, tail in tails.items() if p in start.after})
@@ -241,12 +241,13 @@ def _read_tails(
     schedule: Schedule,
     options: PlanOptions,
     mode: Mode,
+    settings: Settings,
 ) -> dict[int, Tail]:
     tails: dict[int, Tail] = {}
     unknown, size = set(reader.partitions), _TAIL
     while unknown:
         starts = {p: max(begins[p], ends[p] - size) for p in unknown}
-        read = tails_for(unknown, schedule, options)
+        read = tails_for(unknown, schedule, options, settings)
         for partition, records in _read(reader, starts, ends).items():
             read[partition].read(records)
         tails |= read

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
-from clickstream.features.click import Heartbeat, InvalidRecordError, parse
+from clickstream.features.click import Click, InvalidRecordError, parse, wrong_clock
 from clickstream.infra.errors import RefusedError
 from clickstream.infra.kafka import Record
+from clickstream.infra.settings import Settings
 from clickstream.producer.mark import Mark, mark_of
 from clickstream.producer.plan import Plan, PlanOptions, make_plan, plan_fingerprint
 from clickstream.producer.schedule import DAY_MS, Schedule
@@ -25,34 +26,48 @@ Mode = Literal["new", "append", "resume"]
 class Tail:
     """What the end of a partition says to plan `plan`; times in ms, -1 where there is none.
 
-    `newest` is the largest event time; `foreign_newest` that of records after our last mark, among which
-    `foreign_clicks` tells whether anything but heartbeats is.
+    `newest` is the largest event time; `foreign_newest` that of records after our last mark, and
+    `foreign_click` that of the clicks among them. A record that no consumer counts, whatever came before it,
+    moves no event time, so it has no part in any of them; `settings` says which those are.
     """
 
     plan: str
+    settings: Settings
     newest: int = -1
     last_run: int = 0
     mark: Mark | None = None
     mark_offset: int = -1
     foreign_newest: int = -1
-    foreign_clicks: bool = False
+    foreign_click: int = -1
     any_mark: bool = False
 
     def read(self, records: Iterable[Record]) -> None:
         """Take records of the partition in offset order."""
         for record in records:
             mark = mark_of(record.headers)
-            time, is_heartbeat = _event_time(record)
+            time, is_click = self._counted(record)
             self.newest = max(self.newest, time)
             if mark is not None:
                 self.any_mark = True
                 self.last_run = max(self.last_run, mark.run)
             if mark is not None and mark.plan == self.plan:
                 self.mark, self.mark_offset = mark, record.offset
-                self.foreign_newest, self.foreign_clicks = -1, False
-            else:
-                self.foreign_newest = max(self.foreign_newest, time)
-                self.foreign_clicks = self.foreign_clicks or not is_heartbeat
+                self.foreign_newest = self.foreign_click = -1
+                continue
+            self.foreign_newest = max(self.foreign_newest, time)
+            if is_click:
+                self.foreign_click = max(self.foreign_click, time)
+
+    def _counted(self, record: Record) -> tuple[int, bool]:
+        """Event time of a record, -1 where it is a dead letter; and whether it is a click."""
+        settings = self.settings
+        try:
+            parsed = parse(record.value, record.key, settings.max_record_bytes)
+        except InvalidRecordError:
+            return -1, False
+        if wrong_clock(parsed.event_time, record.timestamp, settings.max_ahead, settings.max_behind):
+            return -1, False
+        return parsed.event_time, isinstance(parsed, Click)
 
 
 @dataclass(frozen=True)
@@ -115,14 +130,14 @@ def _resume(
     overtaken = 0
     for partition, tail in tails.items():
         times = plan.timeline.times[left[plan.timeline.partitions[left] == partition]]
-        late = int((times < tail.foreign_newest - options.allowed_lateness).sum())
-        if late and tail.foreign_clicks:
+        late = int((times < tail.foreign_click - options.allowed_lateness).sum())
+        if late:
             raise RefusedError(
-                f"partition {partition} of {topic} holds other clicks up to {show_time(tail.foreign_newest)},"
+                f"partition {partition} of {topic} holds other clicks up to {show_time(tail.foreign_click)},"
                 f" written after this replay stopped: {late} of its records would be late",
                 "Replay to another topic (--topic), or anew behind the last record (--append).",
             )
-        overtaken += late
+        overtaken += int((times < tail.foreign_newest - options.allowed_lateness).sum())
     return Start(plan, after, overtaken)
 
 
@@ -142,16 +157,9 @@ def _later_times(mode: Mode, topic: str, schedule: Schedule, newest: int, begun:
     )
 
 
-def _event_time(record: Record) -> tuple[int, bool]:
-    """Event time of a record, -1 if it has none; and whether it is a heartbeat."""
-    try:
-        parsed = parse(record.value, record.key)
-    except InvalidRecordError:
-        return -1, False
-    return parsed.event_time, isinstance(parsed, Heartbeat)
-
-
-def tails_for(partitions: Iterable[int], schedule: Schedule, options: PlanOptions) -> dict[int, Tail]:
+def tails_for(
+    partitions: Iterable[int], schedule: Schedule, options: PlanOptions, settings: Settings
+) -> dict[int, Tail]:
     """A Tail that has read nothing yet, for each partition."""
     plan = plan_fingerprint(schedule, options)
-    return {partition: Tail(plan) for partition in partitions}
+    return {partition: Tail(plan, settings) for partition in partitions}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 
 from clickstream.app.doctor.check import Check
 from clickstream.infra.kafka import Admin, Committed, Reader, Topic
 from clickstream.infra.settings import Settings, format_duration
+
+_DAY_MS = 86_400_000
 
 
 def check_broker(settings: Settings, admin: Admin) -> Iterator[Check]:
@@ -58,6 +61,7 @@ def check_topics(settings: Settings, admin: Admin, clicks: Topic | None, survive
         return
     yield Check("topics", "ok", f"{clicks.name} has {clicks.partitions} partitions")
     yield from _clicks_config(settings, admin.topic_config(clicks.name), survive)
+    yield from _behind(settings, admin, clicks)
     scores = admin.describe_topic(settings.scores_topic)
     if scores is None:
         yield _absent(settings.scores_topic)
@@ -137,6 +141,22 @@ def _ahead(settings: Settings, allowed: int) -> Check:
         " rules would take, and no dead letter tells of them",
         remedy,
     )
+
+
+def _behind(settings: Settings, admin: Admin, clicks: Topic) -> Iterator[Check]:
+    if settings.max_behind:
+        yield Check("topics", "ok", f"max_behind is {format_duration(settings.max_behind)}")
+        return
+    newest = max((end.newest or 0 for end in admin.log_ends(clicks).values()), default=0)
+    if newest > time.time() * 1_000 - _DAY_MS:
+        yield Check(
+            "topics",
+            "info",
+            f"{clicks.name} takes records of today, and max_behind is off: a click whose event time is years"
+            " old is counted, into a visit of its own or among the late (T8)",
+            "For a live shop set CLICKSTREAM_MAX_BEHIND, say 7d: first `clickstream drain`, then the same for"
+            " every consumer and audit. Not while clicks of the past are sent with timestamps of today.",
+        )
 
 
 def _alter(settings: Settings, value: str) -> str:

@@ -19,7 +19,6 @@ from clickstream.features.session import Session, Step
 from clickstream.producer.dataset import Dataset
 
 _FOREVER = 1 << 62
-_NO_TIMESTAMP = -1
 
 
 class Cut(NamedTuple):
@@ -65,6 +64,7 @@ def _by_session_id(dataset: Dataset, rules: Rules) -> Iterator[Cut]:
 
 
 def _by_event_time(dataset: Dataset, rules: Rules) -> Iterator[Cut]:
+    # Kafka timestamps are the event times, as in a replay of the file.
     # The bound on open sessions is one of a server's memory, and by partition: a file has its own.
     log = Partition(replace(rules, max_open_sessions=len(dataset)))
     waiting: dict[str, list[Step]] = {}
@@ -72,11 +72,15 @@ def _by_event_time(dataset: Dataset, rules: Rules) -> Iterator[Cut]:
     for offset, (session_id, step) in enumerate(_in_event_time(dataset)):
         waiting.setdefault(session_id, []).append(step)
         last = step.event_time
-        log.advance(offset, _NO_TIMESTAMP, _click(session_id, step))
+        log.advance(offset, last, _click(session_id, step))
+        if log.refused:
+            # Of more clicks in one moment than may wait, some come after the window of that moment.
+            waiting[session_id].pop()
+            log.refused.clear()
         yield from _taken(log, waiting)
     # As the last heartbeat of a replay: beyond gap and lateness.
     end = last + rules.gap + rules.allowed_lateness + 2
-    log.advance(len(dataset), _NO_TIMESTAMP, Heartbeat.model_construct(event_time=end, flush=False))
+    log.advance(len(dataset), end, Heartbeat.model_construct(event_time=end, flush=False))
     yield from _taken(log, waiting)
 
 

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from clickstream.app.reference.command_tree import commands
 from clickstream.app.reference.templates import page
-from clickstream.infra.settings import Settings, format_duration, is_duration
+from clickstream.infra.settings import RULES, Settings, format_duration, is_duration
 
 _SECTIONS: Mapping[str, tuple[str, ...]] = {
     "places": ("home", "bundle", "bundle_key", "bundle_key_file"),
@@ -27,7 +27,7 @@ _SECTIONS: Mapping[str, tuple[str, ...]] = {
     "redis": ("redis_url", "redis_cluster"),
     "topics": ("clicks_topic", "scores_topic", "dead_letter_topic", "partitions", "replication_factor"),
     "group": ("group", "instance", "session_timeout"),
-    "rules": tuple(Settings.model_construct().rules),
+    "rules": RULES,
     "loop": ("max_poll_records", "commit_interval", "idle_after", "rebuild_horizon", "patience"),
     "logs": ("log_level", "log_format"),
     "metrics": ("metrics_port", "metrics_host"),

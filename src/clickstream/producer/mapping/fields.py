@@ -21,7 +21,11 @@ Field = Callable[[Any], Any]
 
 # Groups of three may be set off by points.
 _WITH_COMMA = re.compile(r"\s*[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]+)(,[0-9]*)?\s*")
-_UNITS = {"s": 1_000.0, "ms": 1.0, "us": 0.001}
+
+_UNITS = {"s": 1_000.0, "ms": 1.0, "us": 0.001, "ns": 0.000_001}
+
+# 1990 to 2099, in ms: where the times of a shop lie.
+_LIKELY = range(631_152_000_000, 4_102_444_800_000)
 
 
 class WrongValueError(ValueError):
@@ -105,9 +109,17 @@ def time_field(spec: TimeColumn, fetch: Callable[[str], Fetch]) -> Field:
     expected = f"not a time of format {spec.format}"
 
     def since_epoch(value: Any) -> int:
-        if isinstance(value, int) and factor is not None:
-            return round(value * factor)
-        return round(float(value) * (factor or 1.0))
+        number = plain_number(value) if isinstance(value, str) else float(value)
+        found = round(number * (factor or 1.0))
+        if found not in _LIKELY:
+            for unit, other in _UNITS.items():
+                if round(number * other) in _LIKELY:
+                    raise WrongValueError(
+                        column,
+                        value,
+                        f'not a time of format {spec.format}: it reads as one of format "{unit}"',
+                    )
+        return found
 
     def on_calendar(value: Any) -> int:
         text = str(value)
@@ -123,6 +135,8 @@ def time_field(spec: TimeColumn, fetch: Callable[[str], Fetch]) -> Field:
         value = read(row)
         try:
             return convert(value)
+        except WrongValueError:
+            raise
         except (ValueError, TypeError, OverflowError):
             raise WrongValueError(column, value, expected) from None
 

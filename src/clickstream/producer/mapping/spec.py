@@ -73,7 +73,7 @@ class NumberColumn(Column):
 
 
 class TimeColumn(_Spec):
-    """A time: `format` is iso (ISO 8601), s, ms or us (since 1970), or a pattern of strptime.
+    """A time: `format` is iso (ISO 8601), s, ms, us or ns (since 1970), or a pattern of strptime.
 
     `timezone` (IANA) is that of times that do not say theirs.
     """
@@ -90,8 +90,8 @@ class TimeColumn(_Spec):
     @field_validator("format")
     @classmethod
     def _known(cls, given: str) -> str:
-        if given not in ("iso", "s", "ms", "us") and "%" not in given:
-            raise ValueError("write iso, s, ms, us, or a pattern such as %d.%m.%Y %H:%M:%S")
+        if given not in ("iso", "s", "ms", "us", "ns") and "%" not in given:
+            raise ValueError("write iso, s, ms, us, ns, or a pattern such as %d.%m.%Y %H:%M:%S")
         try:
             datetime.strptime(datetime(2026, 3, 2, tzinfo=UTC).strftime(given), given)
         except (ValueError, re.error):
