@@ -108,6 +108,7 @@ class Engine:
         self.health = Health((RedisProbe(settings), KafkaProbe(settings)))
         self._claims: dict[int, Claim] = {}
         self._refused: dict[int, RefusedError] = {}
+        self._added: RefusedError | None = None
         self._is_member = False
         self._stopping = threading.Event()
         self._read_at = self._published_at = self._assigned_at = time.monotonic()
@@ -167,7 +168,7 @@ class Engine:
             self._drop_claims()
             return False
         failpoint("after_poll")
-        self._check_partitions()
+        self._notice_added()
         recovered = self._take_assignment(membership)
         if damaged is not None and damaged.partition in self._claims:
             # What came before it counts: the committed offset then names the batch.
@@ -188,6 +189,7 @@ class Engine:
             return [f"it is not a member of group {self._settings.group} yet"]
         replaying = [claim for claim in self._claims.values() if claim.replaying]
         return [
+            *([self._added.what] if self._added else ()),
             *(f"partition {p} is not served: {error.what}" for p, error in self._refused.items()),
             *(
                 f"partition {c.partition} is replayed to {c.publish_from}, now at {c.applied}"
@@ -232,6 +234,10 @@ class Engine:
         missing = assigned - self._claims.keys()
         self._refused = {p: error for p, error in self._refused.items() if p in missing}
         for partition in sorted(missing - self._refused.keys()):
+            if partition >= self._topic.partitions:
+                if self._added is not None:
+                    self._refuse(partition, self._added)
+                continue
             with self.counters.stage("recover"):
                 try:
                     claim = self._recovery.claim(partition, membership)
@@ -250,20 +256,20 @@ class Engine:
         self._refused[partition] = error
         log.error("not served", partition=partition, error=error.what, remedy=error.remedy)
 
-    def _check_partitions(self) -> None:
-        """Which partition a session's clicks go to depends on their number: it must be that of the start.
+    def _notice_added(self) -> None:
+        """Which partition a session's clicks go to depends on their number, which somebody may raise.
 
-        Raises:
-            SettingsChangedError: somebody added partitions while we run.
+        The partitions from before are served on, so that they can be drained; the new ones wait in the log.
         """
         now = self._consumer.partitions()
-        if now > self._topic.partitions:
-            raise SettingsChangedError(
+        if now > self._topic.partitions and self._added is None:
+            self._added = RefusedError(
                 f"topic {self._topic.name} had {self._topic.partitions} partitions when this consumer started"
-                f" and has {now} now: a session's clicks may go to another partition from here on",
-                "Nothing is lost: what was read is scored, the rest waits in the log. Start the consumers"
-                " again; where sessions are still open from before, the start says how to close them.",
+                f" and has {now} now: clicks of a session that is open may go to another partition",
+                "Stop the producers, close what is open with `clickstream drain` (it reports that the new"
+                " partitions are not drained: they wait), then stop all consumers and start them again.",
             )
+            log.error("partitions were added", error=self._added.what, remedy=self._added.remedy)
 
     def _step(self, read: Mapping[int, Sequence[Record]], membership: Membership) -> None:
         stage = self.counters.stage
