@@ -9,6 +9,7 @@ import pytest
 from factory import session, step
 
 from clickstream.consumer import recovery
+from clickstream.consumer.fingerprint import fingerprint
 from clickstream.consumer.partition import NOTHING_SEEN, Crumb, Open, Partition, Pending, Rules
 from clickstream.consumer.recovery import (
     Recovery,
@@ -21,7 +22,7 @@ from clickstream.consumer.store import STATE_VERSION, _meta, decode, encode, met
 from clickstream.features.session import FOLD_VERSION
 from clickstream.infra.errors import ConfigurationError, RefusedError
 from clickstream.infra.kafka import Committed, Topic
-from clickstream.infra.settings import Settings, fingerprint, load_settings
+from clickstream.infra.settings import Settings, load_settings
 
 # What version 1 of the state and of the fold wrote of `kept()`. A difference means that state in Redis would
 # be misread: raise STATE_VERSION (other bytes for the same session) or FOLD_VERSION (another session of the
@@ -147,7 +148,7 @@ def test_a_note_of_a_later_version_is_read_as_far_as_it_is_known_and_another_is_
 def test_max_behind_is_a_rule_like_the_others_where_it_is_set_and_none_where_it_is_off() -> None:
     off, on = Settings(), Settings(max_behind=604_800_000)
     assert "max_behind" not in describe_settings(off)
-    assert fingerprint(on.rules) != fingerprint(off.rules)
+    assert fingerprint(on) != fingerprint(off)
     assert (Rules(**off.rules).max_behind, Rules(**on.rules).max_behind) == (0, 604_800_000)
     nothing = cast(Any, None)
     mine = Recovery(on, Topic("clicks", "id", 8), nothing, nothing, nothing, nothing)

@@ -113,6 +113,14 @@ def test_a_loop_that_stands_still_is_neither_alive_nor_ready(health: Health, clo
     assert health.ready().content["reasons"] == ["its loop has not turned for 90 s"]
 
 
+def test_a_loop_that_waits_is_not_ready_long_before_it_counts_as_dead(health: Health, clock: Clock) -> None:
+    health.turned()
+    clock.now += 15.0
+    assert health.alive().good
+    assert health.ready().content["reasons"] == ["its loop has not turned for 15 s"]
+    assert gauge(health) == 0
+
+
 def gauge(health: Health) -> float:
     (sample,) = health.samples()
     assert isinstance(sample.value, (int, float))

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 
+from clickstream.consumer.idle import Result
 from clickstream.consumer.partition import NOTHING_SEEN, ClosedBy, Reason
 from clickstream.consumer.recovery import Case, Claim
 from clickstream.consumer.scoring import Window
@@ -66,7 +67,10 @@ class Counters:
         held: the partitions, as of the last `look`.
     """
 
-    def __init__(self, store: Store, consumer: GroupConsumer, scores_topic: str) -> None:
+    def __init__(
+        self, store: Store, consumer: GroupConsumer, scores_topic: str, idle: Mapping[Result, int]
+    ) -> None:
+        self._idle = idle
         self._scores_topic = scores_topic
         self._store = store
         self._consumer = consumer
@@ -212,6 +216,8 @@ class Counters:
             yield Sample("clickstream_dead_letters_total", count, (reason,))
         for case, count in self.claims.items():
             yield Sample("clickstream_claims_total", count, (case,))
+        for result, count in self._idle.items():
+            yield Sample("clickstream_idle_heartbeats_total", count, (result,))
         for by, count in self.fenced.items():
             yield Sample("clickstream_fenced_total", count, (by,))
         for stage, runs in self.runs.items():

@@ -19,11 +19,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-
-import orjson
+from typing import Any
 
 from clickstream.consumer.counters import Counters, Taken
 from clickstream.consumer.fingerprint import fingerprint
+from clickstream.consumer.idle import IdleHeartbeats
 from clickstream.consumer.monitor import Monitor
 from clickstream.consumer.partition import Refused
 from clickstream.consumer.promotion import Promotions
@@ -36,7 +36,15 @@ from clickstream.features.click import Click, Heartbeat, InvalidRecordError, par
 from clickstream.infra.errors import ClickstreamError, FencedError, RefusedError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.health import Health, KafkaProbe, RedisProbe
-from clickstream.infra.kafka import Admin, Committed, GroupConsumer, Membership, Producer, Record, Topic
+from clickstream.infra.kafka import (
+    Admin,
+    Committed,
+    DamagedBatchError,
+    GroupConsumer,
+    Membership,
+    Record,
+    Topic,
+)
 from clickstream.infra.logs import logger
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle import Bundle
@@ -80,16 +88,13 @@ class Engine:
         self._settings = settings
         self._topic = prepare_topics(settings)
         self._store = Store(settings, self._topic.id)
-        admin = Admin(settings)
-        scores = admin.describe_topic(settings.scores_topic)
-        admin.close()
-        aligned = scores is not None and scores.partitions == self._topic.partitions
-        self._publisher = Publisher(settings, aligned)
+        self._publisher = Publisher(settings, self._topic.partitions)
         rules = fingerprint(settings)
         self._scorer = Scorer(bundle, settings.clicks_topic, rules)
         self.monitor = Monitor(settings.scores_topic, bundle.id)
         self._consumer = GroupConsumer(settings, settings.clicks_topic)
-        self.counters = Counters(self._store, self._consumer, settings.scores_topic)
+        self.idle = IdleHeartbeats(settings, self._topic.name)
+        self.counters = Counters(self._store, self._consumer, settings.scores_topic, self.idle.results)
         self._recovery = Recovery(
             settings,
             self._topic,
@@ -103,8 +108,8 @@ class Engine:
         self.health = Health((RedisProbe(settings), KafkaProbe(settings)))
         self._claims: dict[int, Claim] = {}
         self._refused: dict[int, RefusedError] = {}
+        self._added: RefusedError | None = None
         self._is_member = False
-        self._heartbeats: Producer | None = None
         self._stopping = threading.Event()
         self._read_at = self._published_at = self._assigned_at = time.monotonic()
 
@@ -130,7 +135,7 @@ class Engine:
                     if self._turn():
                         backoff = _FIRST_BACKOFF_S
                     self.counters.look(self._claims, len(self._refused))
-                    self.health.turned(self._in_the_way(), partitions=sorted(self._claims))
+                    self.health.turned(self._in_the_way(), **self._details())
                 except ClickstreamError as error:
                     self._drop_claims()
                     self.counters.failed(error)
@@ -148,8 +153,13 @@ class Engine:
     def _turn(self) -> bool:
         """One poll and its step. True when there was something to do and it worked."""
         self._take_promoted()
+        damaged: DamagedBatchError | None = None
+        polled: Mapping[int, Sequence[Record]] = {}
         with self.counters.stage("poll"):
-            polled = self._consumer.poll(_POLL_MS, self._settings.max_poll_records)
+            try:
+                polled = self._consumer.poll(_POLL_MS, self._settings.max_poll_records)
+            except DamagedBatchError as error:
+                damaged = error
             self._read_at = time.monotonic()
             # Taken here, before the heartbeat thread can lose it: Kafka checks it in the transaction.
             membership = self._consumer.membership()
@@ -158,11 +168,17 @@ class Engine:
             self._drop_claims()
             return False
         failpoint("after_poll")
+        self._notice_added()
         recovered = self._take_assignment(membership)
+        if damaged is not None and damaged.partition in self._claims:
+            # What came before it counts: the committed offset then names the batch.
+            self._publish({}, membership)
+            del self._claims[damaged.partition]
+            self._refuse(damaged.partition, damaged)
         records = {p: batch for p, batch in polled.items() if p in self._claims and p not in recovered}
         if records:
             self._step(records, membership)
-        self._keep_time_moving()
+        self.idle.write(self._claims.values(), lambda p: self._consumer.lag(p) == 0)
         if time.monotonic() - self._published_at >= self._settings.commit_interval / 1000:
             self._publish({}, membership)
         return bool(records or recovered)
@@ -173,12 +189,17 @@ class Engine:
             return [f"it is not a member of group {self._settings.group} yet"]
         replaying = [claim for claim in self._claims.values() if claim.replaying]
         return [
+            *([self._added.what] if self._added else ()),
             *(f"partition {p} is not served: {error.what}" for p, error in self._refused.items()),
             *(
                 f"partition {c.partition} is replayed to {c.publish_from}, now at {c.applied}"
                 for c in replaying
             ),
         ]
+
+    def _details(self) -> dict[str, Any]:
+        late = {str(p): problem for p, problem in self.idle.problems.items() if p in self._claims}
+        return {"partitions": sorted(self._claims)} | ({"no_idle_heartbeats": late} if late else {})
 
     def _take_promoted(self) -> None:
         """Use a newly promoted bundle from here on; its online models start from its own warm start.
@@ -213,6 +234,10 @@ class Engine:
         missing = assigned - self._claims.keys()
         self._refused = {p: error for p, error in self._refused.items() if p in missing}
         for partition in sorted(missing - self._refused.keys()):
+            if partition >= self._topic.partitions:
+                if self._added is not None:
+                    self._refuse(partition, self._added)
+                continue
             with self.counters.stage("recover"):
                 try:
                     claim = self._recovery.claim(partition, membership)
@@ -222,11 +247,29 @@ class Engine:
                     raise
                 except RefusedError as error:
                     # The others are served; this one waits for a person.
-                    self._refused[partition] = error
-                    log.error("not served", partition=partition, error=error.what, remedy=error.remedy)
+                    self._refuse(partition, error)
         if assigned and self._refused.keys() >= assigned:
             raise self._refused[min(assigned)]
         return set(missing)
+
+    def _refuse(self, partition: int, error: RefusedError) -> None:
+        self._refused[partition] = error
+        log.error("not served", partition=partition, error=error.what, remedy=error.remedy)
+
+    def _notice_added(self) -> None:
+        """Which partition a session's clicks go to depends on their number, which somebody may raise.
+
+        The partitions from before are served on, so that they can be drained; the new ones wait in the log.
+        """
+        now = self._consumer.partitions()
+        if now > self._topic.partitions and self._added is None:
+            self._added = RefusedError(
+                f"topic {self._topic.name} had {self._topic.partitions} partitions when this consumer started"
+                f" and has {now} now: clicks of a session that is open may go to another partition",
+                "Stop the producers, close what is open with `clickstream drain` (it reports that the new"
+                " partitions are not drained: they wait), then stop all consumers and start them again.",
+            )
+            log.error("partitions were added", error=self._added.what, remedy=self._added.remedy)
 
     def _step(self, read: Mapping[int, Sequence[Record]], membership: Membership) -> None:
         stage = self.counters.stage
@@ -372,31 +415,6 @@ class Engine:
         with self.counters.stage("monitor"):
             self.monitor.published(outboxes)
 
-    def _keep_time_moving(self) -> None:
-        """Write a heartbeat on partitions that wait for clicks which may never come (T6)."""
-        idle_s = self._settings.idle_after / 1000
-        if not idle_s:
-            return
-        now = time.monotonic()
-        sent = False
-        for claim in self._claims.values():
-            silent = now - claim.read_at
-            if silent < idle_s or not claim.logic.open_sessions or self._consumer.lag(claim.partition) != 0:
-                continue
-            event_time = claim.logic.newest + round(silent * 1000)
-            if self._heartbeats is None:
-                self._heartbeats = Producer(self._settings)
-            self._heartbeats.send(
-                self._topic.name,
-                claim.partition,
-                None,
-                orjson.dumps({"type": "heartbeat", "event_time": event_time}),
-                timestamp=event_time,
-            )
-            sent = True
-        if sent and self._heartbeats is not None:
-            self._heartbeats.flush()
-
     def _drop_claims(self) -> None:
         self._consumer.hold(list(self._claims))
         self._claims.clear()
@@ -414,8 +432,7 @@ class Engine:
         self._claims.clear()
         self._consumer.close(leave)
         self._publisher.discard()
-        if self._heartbeats is not None:
-            self._heartbeats.close()
+        self.idle.close()
         self._store.close()
         log.info("stopped", **self.counters.summary())
 

@@ -29,13 +29,15 @@ def transactional_id(settings: Settings) -> str:
 class Publisher:
     """Publishes what steps put into outboxes.
 
-    `aligned`: the scores topic has as many partitions as the clicks topic, so a score goes to the partition
-    of its clicks.
+    While the scores topic has as many partitions as the clicks topic (`partitions`), a score goes to the
+    partition of its clicks, else to that of its key. Each new producer looks anew: the topic may have been
+    created again, with another number.
     """
 
-    def __init__(self, settings: Settings, aligned: bool) -> None:
+    def __init__(self, settings: Settings, partitions: int) -> None:
         self._settings = settings
-        self._aligned = aligned
+        self._partitions = partitions
+        self._aligned = False
         self.transactional_id = transactional_id(settings)
         self._producer: TransactionalProducer | None = None
 
@@ -51,10 +53,10 @@ class Publisher:
             FencedError: another process has this consumer's identity.
             UnavailableError: not known to be published; recover before anything else.
         """
+        producer = self.connect()
         records = [
             self._route(partition, record) for partition, outbox in outboxes.items() for record in outbox
         ]
-        producer = self.connect()
         try:
             producer.publish(
                 records, self._settings.clicks_topic, offsets, membership, lambda: failpoint("after_produce")
@@ -66,7 +68,13 @@ class Publisher:
     def connect(self) -> TransactionalProducer:
         """The producer, with transactions initialised: this fences a former one of the same id."""
         if self._producer is None:
-            self._producer = TransactionalProducer(self._settings, self.transactional_id)
+            producer = TransactionalProducer(self._settings, self.transactional_id)
+            try:
+                self._aligned = producer.partitions(self._settings.scores_topic) == self._partitions
+            except ClickstreamError:
+                producer.discard()
+                raise
+            self._producer = producer
         return self._producer
 
     def discard(self) -> None:

@@ -22,6 +22,9 @@ from clickstream.infra.settings import Settings
 STUCK_AFTER_S = 90.0
 """Beyond what a step may take: after 60 s without a poll the group gives the partitions away."""
 
+_WAITING_AFTER_S = 15.0
+"""A turn takes a tenth of a second; one that takes longer than `patience` waits for something."""
+
 _PROBE_EVERY_S = 1.0
 _WATCH_EVERY_S = 2.0
 _PROBE_MS = 1_500
@@ -77,13 +80,13 @@ class Health:
     def ready(self) -> Report:
         """Whether results can be expected. Asks the servers, at most once a second."""
         reasons = [*self._reasons, *self._servers_away()]
-        if not self.alive().good:
+        if self._waits():
             reasons.append(f"its loop has not turned for {self._clock() - self._turned_at:.0f} s")
         return Report(not reasons, {"reasons": reasons, **self._details})
 
     def samples(self) -> Iterator[Sample]:
         """Ready by the last answers of the servers: a scrape must not wait for one that is away."""
-        yield Sample("clickstream_ready", self.alive().good and not self._reasons and not self._away)
+        yield Sample("clickstream_ready", not self._waits() and not self._reasons and not self._away)
 
     def close(self) -> None:
         """Stop asking, after the question that is under way, and drop the connections to the servers."""
@@ -93,6 +96,9 @@ class Health:
                 probe.close()
         if self._watching is not None:
             self._watching.join()
+
+    def _waits(self) -> bool:
+        return self._clock() - self._turned_at >= _WAITING_AFTER_S
 
     def _watch(self) -> None:
         while not self._closed.is_set():

@@ -13,8 +13,10 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, Protocol
 
 import kafka
+from kafka import codec
 from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, MemberToRemove, OffsetSpec
+from kafka.consumer.fetcher import Fetcher
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.partitioner import murmur2
 from kafka.structs import ConsumerGroupMetadata, MemberState, OffsetAndMetadata, TopicPartition
@@ -32,6 +34,8 @@ from clickstream.infra.settings import Settings
 logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 _FENCED_AFTER_S = 1.0
+_METADATA_AGE_MS = 10_000
+"""How long a consumer may not notice that its topic has more partitions; the client's default is 5 min."""
 _FENCED = (
     kafka_errors.ProducerFencedError,
     kafka_errors.FencedInstanceIdError,
@@ -42,11 +46,31 @@ _COORDINATOR_AWAY = (
     kafka_errors.NotCoordinatorError,
     kafka_errors.CoordinatorLoadInProgressError,
 )
+_NOT_TAKEN = (kafka_errors.InvalidTimestampError, kafka_errors.InvalidRecordError)
 _DENIED = (kafka_errors.AuthorizationError, kafka_errors.SaslAuthenticationFailedError)
 
 
 class MissingError(UnavailableError):
     """The broker knows no such topic or group."""
+
+
+class RecordRefusedError(UnavailableError):
+    """The broker answered, and refuses the record itself: its timestamp, or that it has no key."""
+
+
+class DamagedBatchError(RefusedError):
+    """A batch in the log cannot be unpacked; the records before it were delivered.
+
+    `partition`, and `offset`, the first that could not be read.
+    """
+
+    def __init__(self, topic: str, partition: int, offset: int, batch: str, reason: str, remedy: str) -> None:
+        super().__init__(
+            f"partition {partition} of {topic} cannot be read from offset {offset} on: {batch} cannot be"
+            f" unpacked ({reason})",
+            remedy,
+        )
+        self.partition, self.offset = partition, offset
 
 
 class Record(Protocol):
@@ -151,6 +175,13 @@ def translated(doing: str, settings: Settings) -> Iterator[None]:
             f"{doing}: {where} does not know it ({error})",
             "Check the name; `clickstream replay` and `clickstream consume` create their topics.",
         ) from error
+    except _NOT_TAKEN as error:
+        raise RecordRefusedError(
+            f"{doing}: {where} refuses the record ({error})",
+            "Compare the record's timestamp with message.timestamp.before.max.ms and"
+            " message.timestamp.after.max.ms of the topic; a compacted topic takes no record without a key."
+            " `clickstream doctor` looks at all three.",
+        ) from error
     except kafka_errors.KafkaConfigurationError as error:
         raise ConfigurationError(f"{doing}: {error}", "Correct the CLICKSTREAM_KAFKA_… settings.") from error
     except (kafka_errors.KafkaError, OSError) as error:
@@ -159,6 +190,15 @@ def translated(doing: str, settings: Settings) -> Iterator[None]:
             "Check that the broker runs and that CLICKSTREAM_KAFKA_BOOTSTRAP names it; `clickstream doctor`"
             " looks at both.",
         ) from error
+
+
+@contextmanager
+def _routed() -> Iterator[None]:
+    """The client has no error of its own for a partition that a topic does not have, or has no more."""
+    try:
+        yield
+    except ValueError as error:
+        raise kafka_errors.UnknownTopicOrPartitionError(str(error)) from error
 
 
 def _connection(settings: Settings) -> dict[str, Any]:
@@ -182,6 +222,88 @@ def _connection(settings: Settings) -> dict[str, Any]:
         password = settings.kafka_password
         options["sasl_plain_password"] = password.get_secret_value() if password else None
     return options
+
+
+_CODECS = {
+    0: ("none", lambda: True),
+    1: ("gzip", codec.has_gzip),
+    2: ("snappy", codec.has_snappy),
+    3: ("lz4", codec.has_lz4),
+    4: ("zstd", codec.has_zstd),
+}
+
+
+def codecs() -> dict[str, bool]:
+    """Every codec that a producer may compress with, and whether it can be unpacked here."""
+    return {name: bool(there()) for name, there in _CODECS.values()}
+
+
+class _Batches:
+    """The batches of one fetch of a partition; remembers which one is being unpacked."""
+
+    def __init__(self, records: Any) -> None:
+        self._records = records
+        self.current: Any = None
+
+    def next_batch(self) -> Any:
+        self.current = None
+        self.current = self._records.next_batch()
+        return self.current
+
+
+class _Unpacked(Fetcher.PartitionRecords):  # type: ignore[misc]
+    """Records of one fetch of a partition, which end with the first that cannot be unpacked.
+
+    The client's own do not: a generator that raised is exhausted and still there, and the fetcher asks it for
+    records for ever, inside one poll.
+    """
+
+    def __init__(self, fetch_offset: int, tp: Any, records: Any, **more: Any) -> None:
+        self._batches = _Batches(records)
+        super().__init__(fetch_offset, tp, self._batches, **more)
+
+    def take(self, n: int | None = None) -> list[Record]:
+        """The next records; raises DamagedBatchError where there is one that cannot be unpacked."""
+        try:
+            taken: list[Record] = super().take(n)
+        except Exception as error:
+            # Whatever a codec raises: OSError, EOFError, RuntimeError, errors of its own.
+            self.drain()
+            raise _damaged(
+                self.topic_partition, self.next_fetch_offset, self._batches.current, error
+            ) from error
+        return taken
+
+
+def _damaged(tp: Any, offset: int, batch: Any, error: Exception) -> DamagedBatchError:
+    name, behind = "a batch", "after it"
+    if getattr(batch, "magic", 0) == 2:
+        packed = _CODECS.get(batch.compression_type, (f"unknown codec {batch.compression_type}",))[0]
+        name = f"the batch of offsets {batch.base_offset} to {batch.last_offset}, compression {packed},"
+        behind = f"{batch.next_offset}"
+    return DamagedBatchError(
+        tp.topic,
+        tp.partition,
+        offset,
+        name,
+        f"{type(error).__name__}: {error}",
+        f"Read it with another client: kafka-console-consumer.sh --topic {tp.topic}"
+        f" --partition {tp.partition} --offset {offset}. If that can, `clickstream doctor` names the codec"
+        " that is missing here. If none can, its clicks are lost: have them sent again, and set the group's"
+        f" offset of this partition behind the batch ({behind}), or start over on purpose with"
+        " `clickstream consume --restart-from`.",
+    )
+
+
+def _reading(**options: Any) -> Any:
+    """A consumer of the client's that cannot hang in a batch that it fails to unpack."""
+    consumer = kafka.KafkaConsumer(**options)
+    if not callable(getattr(consumer._fetcher, "PartitionRecords", None)):
+        raise ConfigurationError(
+            f"kafka-python {kafka.__version__} has no PartitionRecords", "Install kafka-python==3.0.12."
+        )
+    consumer._fetcher.PartitionRecords = _Unpacked
+    return consumer
 
 
 def _producer(settings: Settings, **more: Any) -> Any:
@@ -231,7 +353,7 @@ class Producer:
             UnavailableError: an earlier record could not be delivered, or this one could not be queued.
         """
         self._check()
-        with translated(f"sending to {topic}", self._settings):
+        with translated(f"sending to {topic}", self._settings), _routed():
             self._producer.send(
                 topic,
                 value=value,
@@ -302,6 +424,15 @@ class TransactionalProducer:
             self.discard()
             raise
 
+    def partitions(self, topic: str) -> int:
+        """How many `topic` has.
+
+        Raises:
+            UnavailableError: the broker does not answer, or knows no such topic.
+        """
+        with translated(f"reading the partitions of {topic}", self._settings):
+            return len(self._producer.partitions_for(topic))
+
     def publish(
         self,
         records: Sequence[Outgoing],
@@ -321,7 +452,7 @@ class TransactionalProducer:
         manager = self._producer._transaction_manager
         seconds = self._settings.patience / 1000
         until = time.monotonic() + seconds
-        with translated("publishing scores", self._settings):
+        with translated("publishing scores", self._settings), _routed():
             self._producer.begin_transaction()
             futures = [
                 self._producer.send(r.topic, value=r.value, key=r.key, partition=r.partition) for r in records
@@ -388,8 +519,13 @@ class GroupConsumer:
         self._settings = settings
         self._topic = topic
         self._silent_since: float | None = None
+        self._usable = True
+        self._open()
+
+    def _open(self) -> None:
+        settings, topic = self._settings, self._topic
         with translated("joining the consumer group", settings):
-            self._consumer = kafka.KafkaConsumer(
+            self._consumer = _reading(
                 **_connection(settings),
                 group_id=settings.group,
                 group_instance_id=settings.instance,
@@ -402,6 +538,7 @@ class GroupConsumer:
                 auto_offset_reset="none",
                 partition_assignment_strategy=[CooperativeStickyAssignor],
                 retry_backoff_ms=50,
+                metadata_max_age_ms=_METADATA_AGE_MS,
                 fetch_max_wait_ms=100,
                 # Small, so that partitions with a backlog advance together and not one after the other.
                 max_partition_fetch_bytes=256 * 1024,
@@ -415,14 +552,40 @@ class GroupConsumer:
             self._consumer.subscribe([topic], listener=self._listener)
 
     def poll(self, timeout_ms: int, max_records: int) -> dict[int, list[Record]]:
-        """Records by partition, in offset order; empty when none came in time."""
-        with translated(f"reading {self._topic}", self._settings):
-            polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=max_records)
+        """Records by partition, in offset order; empty when none came in time.
+
+        Raises:
+            DamagedBatchError: of one partition; it is held from here on, and the others go on.
+            UnavailableError: the broker is away, or the client failed and is replaced with the next poll.
+        """
+        if not self._usable:
+            self._consumer.close(autocommit=False, timeout_ms=2_000)
+            self._open()
+            self._usable = True
+        try:
+            with translated(f"reading {self._topic}", self._settings):
+                polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=max_records)
+        except DamagedBatchError as error:
+            self.hold([error.partition])
+            raise
+        except ClickstreamError:
+            raise
+        except Exception as error:
+            # A fault of the client's own: what it holds by now is not known, and it may hang the next time.
+            self._usable = False
+            raise UnavailableError(
+                f"reading {self._topic}: the Kafka client failed ({type(error).__name__}: {error})",
+                "It is replaced by a new one. If that happens again and again, please report it.",
+            ) from error
         # A join that outlasts a poll is taken up by the next one only while the client sees a reason to join.
         # New metadata is none any more once a join has begun: the member would stay without heartbeats.
         if self._consumer._coordinator._join_task is not None:
             self.rejoin()
         return {tp.partition: records for tp, records in polled.items()}
+
+    def partitions(self) -> int:
+        """How many the topic has, by metadata that is seconds old; 0 where they are not known."""
+        return len(self._consumer._cluster.partitions_for_topic(self._topic) or ())
 
     def assignment(self) -> frozenset[int]:
         """The partitions that are ours by the group's last word."""
@@ -535,7 +698,7 @@ class Reader:
         self.topic = topic
         self._written: Reader | None = None
         with translated(f"opening {topic}", settings):
-            self._consumer = kafka.KafkaConsumer(
+            self._consumer = _reading(
                 **_connection(settings),
                 isolation_level="read_committed" if committed_only else "read_uncommitted",
                 enable_auto_commit=False,

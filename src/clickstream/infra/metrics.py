@@ -15,6 +15,7 @@ Name = Literal[
     "clickstream_records_total",
     "clickstream_clicks_total",
     "clickstream_heartbeats_total",
+    "clickstream_idle_heartbeats_total",
     "clickstream_sessions_closed_total",
     "clickstream_late_total",
     "clickstream_duplicates_total",
@@ -84,6 +85,13 @@ DEFINITIONS = (
         (),
         "Heartbeats among these records.",
         "Nothing; many of them and few clicks: the partitions are idle.",
+    ),
+    Definition(
+        "clickstream_idle_heartbeats_total",
+        "heartbeats",
+        ("result",),
+        "Heartbeats that this consumer wrote on silent partitions, and those that the broker did not take.",
+        "`failed` rises: sessions there close only when clicks come; the log line says why.",
     ),
     Definition(
         "clickstream_sessions_closed_total",

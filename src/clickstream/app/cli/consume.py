@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
-import sys
+import threading
 from typing import Annotated
 
 import typer
 
 from clickstream.app.servers import with_running_servers
+from clickstream.app.starting import leave_when_asked
+from clickstream.app.stopping import asked_to_stop
 from clickstream.consumer.engine import Engine, prepare_topics
 from clickstream.consumer.publisher import transactional_id
 from clickstream.consumer.restart import restart_from
 from clickstream.infra import logs
+from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.serving import served
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.models.bundle import load_bundle
+
+log = logs.logger("consume")
+
+_STOP_WITHIN_S = 30.0
+"""A step and its transaction take their time; longer than this they hang."""
 
 
 def consume(
@@ -50,11 +59,11 @@ def consume(
 
     Run as many as you like: they share the partitions. Killed at any moment, nothing is lost or repeated.
 
-    Exit codes: 0 stopped; 69 a server is away at the start; 75 another process has this --instance, start
-    again; 78 the state found contradicts the settings or the log, the message says what to do.
+    Exit codes: 0 stopped; 69 a server is away at the start; 70 hung, and was ended half a minute after a
+    stop was asked for; 75 another process has this --instance, start again; 78 the state found contradicts
+    the settings or the log, the message says what to do.
     """
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sign, lambda *_: sys.exit(0))
+    leave_when_asked()
     settings = with_running_servers(
         load_settings(
             instance=instance,
@@ -76,10 +85,17 @@ def consume(
 def _run(settings: Settings, restart: str | None) -> None:
     models = load_bundle(settings)
     if restart is not None:
-        restart_from(settings, prepare_topics(settings), restart)
+        topic = prepare_topics(settings)
+        # It forgets state and sets offsets: both, or neither.
+        asked = asked_to_stop()
+        restart_from(settings, topic, restart)
+        leave_when_asked()
+        if asked.is_set():
+            return
+    # Until its first poll it is no member of the group and owns nothing.
     engine = Engine(settings, models)
     for sign in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sign, lambda *_: engine.stop())
+        signal.signal(sign, lambda *_: _stop(engine))
     # Libraries and models stay for ever, and a step makes thousands of objects without cycles: searching all
     # of them for cycles every 700 costs a tenth of the time.
     gc.freeze()
@@ -87,3 +103,16 @@ def _run(settings: Settings, restart: str | None) -> None:
     sources = (engine.counters.samples, engine.monitor.samples)
     with served(settings.metrics_host, settings.metrics_port, *sources, health=engine.health):
         engine.run()
+
+
+def _stop(engine: Engine) -> None:
+    engine.stop()
+    late = threading.Timer(_STOP_WITHIN_S, _end)
+    late.daemon = True
+    late.start()
+
+
+def _end() -> None:
+    # Safe at any moment, as a kill is.
+    log.error("did not stop in time, ends as if killed; nothing is lost", after_s=_STOP_WITHIN_S)
+    os._exit(ClickstreamError.exit_code)

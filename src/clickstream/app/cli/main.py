@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import typer
-from rich.console import Console
-from rich.markup import escape
-
+from clickstream.app.starting import stoppable_imports
 from clickstream.infra.errors import ClickstreamError
+
+if TYPE_CHECKING:
+    import typer
 
 # Help panel and help of each group of commands.
 _GROUPS = {
@@ -52,6 +53,8 @@ _COMMANDS = (
 
 def command_line(words: Sequence[str] = ()) -> typer.Typer:
     """The command that `words` name, or all of them: importing a command takes its time."""
+    import typer
+
     app = typer.Typer(
         name="clickstream",
         help="Scores the sessions of a web shop while they happen.",
@@ -77,7 +80,11 @@ def command_line(words: Sequence[str] = ()) -> typer.Typer:
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 an audit or a check found something, 2 wrong usage, sysexits."""
-    app = command_line(sys.argv[1:])
+    # Nothing that takes time is imported before.
+    with stoppable_imports(sys.argv[1:]):
+        app = command_line(sys.argv[1:])
+        from rich.console import Console
+        from rich.markup import escape
     try:
         app()
     except ClickstreamError as error:

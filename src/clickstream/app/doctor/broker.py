@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 
 from clickstream.app.doctor.check import Check
-from clickstream.infra.kafka import Admin, Committed, Reader, Topic
+from clickstream.infra.kafka import Admin, Committed, Reader, Topic, codecs
 from clickstream.infra.settings import Settings, format_duration
 
 _DAY_MS = 86_400_000
@@ -118,7 +118,47 @@ def _clicks_config(settings: Settings, config: Mapping[str, str], survive: int) 
             f"{name} is compacted: of each session the log forgets all clicks but the last",
             _alter(settings, "cleanup.policy=delete"),
         )
+    yield _compression(settings, config.get("compression.type", "producer"))
+    oldest = _oldest(settings, int(config.get("message.timestamp.before.max.ms", (1 << 63) - 1)))
+    if oldest is not None:
+        yield oldest
     yield _ahead(settings, int(config.get("message.timestamp.after.max.ms", (1 << 63) - 1)))
+
+
+def _compression(settings: Settings, on_topic: str) -> Check:
+    """Whether every batch can be unpacked here, whoever compresses it: the sender, or the broker again."""
+    known = codecs()
+    missing = sorted(name for name, there in known.items() if not there)
+    by = "as its senders do" if on_topic == "producer" else f"with {on_topic}"
+    text = f"{settings.clicks_topic} is compressed {by} (compression.type {on_topic})"
+    if on_topic not in ("producer", "uncompressed") and not known.get(on_topic, False):
+        return Check(
+            "topics",
+            "fail",
+            f"{text}, which cannot be unpacked here",
+            _alter(settings, "compression.type=producer"),
+        )
+    if missing and on_topic == "producer":
+        return Check(
+            "topics",
+            "fail",
+            f"{text}; {' and '.join(missing)} cannot be unpacked here: one such batch ends its partition",
+            "Install the locked packages anew: `make install`.",
+        )
+    return Check("topics", "ok", f"{text}; {', '.join(n for n in known if n != 'none')} can be unpacked")
+
+
+def _oldest(settings: Settings, allowed: int) -> Check | None:
+    """Whether the broker takes idle heartbeats, whose Kafka timestamp is event time."""
+    if allowed > settings.rebuild_horizon:
+        return None
+    return Check(
+        "topics",
+        "warn",
+        f"message.timestamp.before.max.ms of {settings.clicks_topic} is {allowed}: the broker refuses clicks"
+        f" and heartbeats with a timestamp {format_duration(allowed)} old, and no dead letter tells of them",
+        _alter(settings, f"message.timestamp.before.max.ms={(1 << 63) - 1}"),
+    )
 
 
 def _ahead(settings: Settings, allowed: int) -> Check:
