@@ -22,6 +22,7 @@ from clickstream.app.servers import with_running_servers
 from clickstream.app.training_view import show
 from clickstream.consumer.partition import Rules
 from clickstream.infra.errors import BundleError, MissingFileError, UsageError
+from clickstream.infra.room import check_room
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.models import bundle as bundles
 from clickstream.models.champion import promote
@@ -85,11 +86,13 @@ def train(
     """Fit all models on a dataset or a stream, show how good they are, and put them in use.
 
     Exit codes: 0 done; 64 options contradict each other, or models cannot be taken over; 65 the data cannot
-    be used; 66 there is no data, the message says where to get it.
+    be used; 66 there is no data, the message says where to get it; 74 the bundle cannot be written.
     """
     settings = load_settings(home=home, clicks_topic=clicks_topic)
     # A key that cannot be used would be found out after minutes of training.
     signing_key(settings)
+    # So would a folder that cannot be written, or a full disk.
+    check_room(settings.bundles)
     console = Console(highlight=False)
     begun = time.monotonic()
 
