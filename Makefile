@@ -73,4 +73,4 @@ lock: $(READY) ## renew constraints.txt from pyproject.toml, and the locks of th
 
 clean: ## remove the environment and caches; bundles and jars stay in CLICKSTREAM_HOME
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	@echo "Bundles, Kafka's jars and the servers' data stay in $${CLICKSTREAM_HOME:-$${XDG_DATA_HOME:-$$HOME/.local/share}/clickstream or ~/.local/share/clickstream}; delete that folder to be rid of them."
+	@echo "Bundles, jars and servers' data stay in $${CLICKSTREAM_HOME:-~/.local/share/clickstream} (or below XDG_DATA_HOME, XDG_CACHE_HOME)"
