@@ -19,6 +19,7 @@ $(READY): constraints.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)
+	@echo "The command is .venv/bin/clickstream; source .venv/bin/activate puts it on the path."
 
 demo: $(READY) ## the whole system on this machine, on real servers, in a minute (ARGS="--keep")
 	@$(BIN)/clickstream demo $(ARGS)
@@ -70,5 +71,6 @@ lock: $(READY) ## renew constraints.txt from pyproject.toml, and the locks of th
 	$(LOCK_IMAGE) --extra dashboard pyproject.toml -o $(LOCKS)/dashboard.txt
 	echo hatchling | $(LOCK_IMAGE) - -o $(LOCKS)/build.txt
 
-clean: ## remove the environment and caches
+clean: ## remove the environment and caches; bundles and jars stay in CLICKSTREAM_HOME
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@echo "Bundles, jars and servers' data stay in $${CLICKSTREAM_HOME:-~/.local/share/clickstream} (or below XDG_DATA_HOME, XDG_CACHE_HOME)"

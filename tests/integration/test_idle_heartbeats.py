@@ -49,7 +49,7 @@ def heartbeats(shop: Shop) -> list[tuple[int, int]]:
     """Kafka timestamp and event time of each on the clicks topic."""
     with closing(Reader(shop.settings, shop.topic.name)) as reader:
         records = [record for batch in reader.read_to(reader.end_offsets()) for record in batch]
-    read = [(record.timestamp, orjson.loads(record.value or b"{}")) for record in records]
+    read = [(record.timestamp or -1, orjson.loads(record.value or b"{}")) for record in records]
     return [(at, value["event_time"]) for at, value in read if value["type"] == "heartbeat"]
 
 

@@ -19,7 +19,8 @@ def with_running_servers(settings: Settings) -> Settings:
     try:
         found = json.loads(_file(settings.home).read_text())
         os.kill(found["pid"], 0)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        # Nobody runs there, or the file is of another make.
         return settings
     update: dict[str, object] = {}
     if settings.kafka_bootstrap is None:

@@ -3,8 +3,12 @@
 -- ARGV token, applied offset expected ("" = none), applied offset, online state ("" = unchanged),
 --      n fields of meta, (name, value)…, n sessions, (id, state, due)…, n deleted, id…,
 --      n records, (source offset, topic, key, value)…
--- Returns "OK", "FENCED" (the token is not ours) or "MOVED" (the applied offset is not the expected one)
-if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then
+-- Returns "OK", "GONE" (there is no metadata), "FENCED" (the token is not ours) or "MOVED" (the applied offset is not the expected one)
+local token = redis.call('HGET', KEYS[1], 'token')
+if not token then
+  return 'GONE'
+end
+if token ~= ARGV[1] then
   return 'FENCED'
 end
 if (redis.call('HGET', KEYS[1], 'applied') or '') ~= ARGV[2] then

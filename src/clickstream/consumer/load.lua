@@ -1,8 +1,12 @@
 -- The states that a step needs, in one round trip.
 -- KEYS meta, sessions, due
 -- ARGV token, largest due time wanted, how many of those due first besides, session ids…
--- Returns {"FENCED"} or {"OK", session id, state, …} (a session id may come twice)
-if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then
+-- Returns {"GONE"} (there is no metadata), {"FENCED"} or {"OK", session id, state, …} (a session id may come twice)
+local token = redis.call('HGET', KEYS[1], 'token')
+if not token then
+  return {'GONE'}
+end
+if token ~= ARGV[1] then
   return {'FENCED'}
 end
 local answer = {'OK'}

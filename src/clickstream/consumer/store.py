@@ -16,7 +16,7 @@ import msgspec
 
 from clickstream.consumer.partition import NOTHING_SEEN, Crumb, Open, Partition
 from clickstream.infra.errors import ClickstreamError, RefusedError
-from clickstream.infra.redis import Script, connect, translated
+from clickstream.infra.redis import Script, connect, evicting, translated
 from clickstream.infra.settings import Settings
 
 STATE_VERSION = 1
@@ -160,7 +160,7 @@ class Store:
         with translated(f"loading sessions of partition {partition}", self._settings):
             answer = self._load(self.keys(partition)[:3], [token, due, first, *session_ids])
         if answer[0] != b"OK":
-            raise _lost(partition, answer[0])
+            raise self._lost(partition, answer[0])
         return {answer[i].decode(): decode(answer[i + 1]) for i in range(1, len(answer), 2)}
 
     def commit(self, partition: int, token: str, changes: Changes) -> None:
@@ -192,7 +192,7 @@ class Store:
         with translated(f"writing partition {partition}", self._settings):
             answer = self._commit(self.keys(partition), args)
         if answer != b"OK":
-            raise _lost(partition, answer)
+            raise self._lost(partition, answer)
 
     def trim(self, partition: int, token: str, committed: int) -> None:
         """Forget records of the outbox that a committed transaction published.
@@ -204,7 +204,7 @@ class Store:
         with translated(f"trimming partition {partition}", self._settings):
             answer = self._trim((meta, outbox), [token, committed])
         if answer != b"OK":
-            raise _lost(partition, answer)
+            raise self._lost(partition, answer)
 
     def wipe(self, partition: int, token: str) -> None:
         """Delete the partition's state, to build it anew from the log.
@@ -215,7 +215,7 @@ class Store:
         with translated(f"wiping partition {partition}", self._settings):
             answer = self._wipe(self.keys(partition), [token])
         if answer != b"OK":
-            raise _lost(partition, answer)
+            raise self._lost(partition, answer)
 
     def delete(self, partition: int) -> None:
         """Delete everything of a partition that nobody owns: a start over, on purpose."""
@@ -235,6 +235,20 @@ class Store:
     def close(self) -> None:
         """Drop the connection."""
         self._client.close()
+
+    def _lost(self, partition: int, answer: bytes) -> LostError:
+        again = "The step is discarded and recovered."
+        if answer != b"GONE":
+            why = "another owner claimed it" if answer == b"FENCED" else "its state moved under us"
+            return LostError(f"partition {partition}: {why} ({answer.decode()})", again)
+        policy = evicting(self._client)
+        why = f"Redis may evict keys (maxmemory-policy {policy})" if policy else "somebody deleted it"
+        remedy = (
+            "Set maxmemory-policy noeviction and raise maxmemory: an evicted session is a wrong score."
+            if policy
+            else "Redis was emptied or started without its data. The state is rebuilt from the log."
+        )
+        return LostError(f"partition {partition}: its state is gone from Redis: {why}", f"{remedy} {again}")
 
 
 def encode(session: Open) -> bytes:
@@ -315,10 +329,3 @@ def _meta(values: Mapping[str, str], outbox: int = 0) -> Meta:
         rules = dict(pair.partition("=")[::2] for pair in meta.settings.split(";"))
         return replace(meta, partial_before=max(meta.partial_before, meta.newest + int(rules["gap"])))
     return meta
-
-
-def _lost(partition: int, answer: bytes) -> LostError:
-    why = "another owner claimed it" if answer == b"FENCED" else "its state moved under us"
-    return LostError(
-        f"partition {partition}: {why} ({answer.decode()})", "The step is discarded and recovered."
-    )

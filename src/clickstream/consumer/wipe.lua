@@ -1,7 +1,11 @@
 -- Forget a partition's state, keeping the owner: it will be built anew from the log.
 -- KEYS meta, sessions, due, outbox, online
 -- ARGV token
-if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then
+local token = redis.call('HGET', KEYS[1], 'token')
+if not token then
+  return 'GONE'
+end
+if token ~= ARGV[1] then
   return 'FENCED'
 end
 local generation = redis.call('HGET', KEYS[1], 'generation')

@@ -24,6 +24,7 @@ from clickstream.infra.broker import EmbeddedKafka, Notify
 from clickstream.infra.child import HOST
 from clickstream.infra.errors import ConfigurationError
 from clickstream.infra.server import Server
+from clickstream.infra.settings import jar_folder
 
 __all__ = ["EmbeddedKafka", "EmbeddedValkey", "Servers", "embedded_servers", "find_valkey"]
 
@@ -130,13 +131,13 @@ def embedded_servers(
 ) -> Iterator[Servers]:
     """Both servers for the length of the block. Raises as `Server.start`.
 
-    The jars are kept under `home`, the servers' data too, or in `data` where that is given.
+    The jars are kept in `jar_folder(home)`, the servers' data under `home`, or in `data` where that is given.
 
     A SIGTERM, unless the program handles it, ends the block as SystemExit does, so that the servers are
     stopped in order.
     """
     valkey = EmbeddedValkey((data or home) / "valkey", redis_port)
-    kafka = EmbeddedKafka((data or home) / "kafka" / "data", kafka_port, home / "kafka", notify)
+    kafka = EmbeddedKafka((data or home) / "kafka" / "data", kafka_port, jar_folder(home), notify)
     with _sigterm_as_exit(), ExitStack() as started:
         for server in (valkey, kafka):
             started.callback(server.stop)

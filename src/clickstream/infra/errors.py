@@ -6,6 +6,9 @@ exits with `exit_code` (the numbers are those of sysexits.h, so that a superviso
 
 from __future__ import annotations
 
+import errno
+import os
+
 
 class ClickstreamError(Exception):
     """Something failed in a way that we understand.
@@ -73,3 +76,42 @@ class ConfigurationError(ClickstreamError):
     """A setting, or a server's configuration, cannot work."""
 
     exit_code = 78
+
+
+class StorageError(ClickstreamError):
+    """The machine's disk, or a file system of it, did not take or give what a command needs."""
+
+    exit_code = 74
+
+
+_REMEDIES = {
+    errno.ENOSPC: "The disk is full: free some space, or name a folder on another disk.",
+    errno.EDQUOT: "This user's quota is used up: free some space, or name a folder elsewhere.",
+    errno.EFBIG: "The file would be larger than this file system or `ulimit -f` allows.",
+    errno.EROFS: "It is on a read-only file system: name a folder that can be written, as with --home.",
+    errno.EACCES: "This user may not: name another place, or change the permissions.",
+    errno.EPERM: "This user may not: name another place, or change the permissions.",
+    errno.ENOENT: "It is not there: check the path.",
+    errno.ENOTDIR: "A part of this path is a file where a folder is needed: name another place.",
+    errno.EISDIR: "It is a folder where a file is needed: name a file.",
+    errno.EEXIST: "Something else has this name: name another place.",
+    errno.ENAMETOOLONG: "Name a shorter path.",
+    errno.ELOOP: "Its links lead in a circle: name another place.",
+    errno.EMFILE: "This process may open no more files: raise `ulimit -n`.",
+    errno.ENFILE: "The machine has no more open files to give: end other programs.",
+    errno.ENOMEM: "The machine is out of memory: end other programs.",
+    errno.EIO: "The disk or the terminal failed: see the system's log.",
+    errno.ETXTBSY: "A running program is in this file: name another one.",
+    errno.ESTALE: "The network file system lost it: mount it anew.",
+}
+
+
+def of_system(error: OSError) -> ClickstreamError | None:
+    """What the system refused, with the path and what a person can do; None where it is none of these."""
+    remedy = _REMEDIES.get(error.errno or 0)
+    if remedy is None:
+        return None
+    path = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else None
+    what = f"{path}: {error.strerror}" if path else str(error.strerror)
+    kind = MissingFileError if error.errno == errno.ENOENT else StorageError
+    return kind(what, remedy)

@@ -28,6 +28,7 @@ from clickstream.infra.errors import (
     RefusedError,
     UnavailableError,
 )
+from clickstream.infra.reach import absence
 from clickstream.infra.settings import Settings
 
 # The client logs each retry of a server that is away; what matters reaches the caller as an error.
@@ -48,6 +49,8 @@ _COORDINATOR_AWAY = (
 )
 _NOT_TAKEN = (kafka_errors.InvalidTimestampError, kafka_errors.InvalidRecordError)
 _DENIED = (kafka_errors.AuthorizationError, kafka_errors.SaslAuthenticationFailedError)
+
+_AWAY = (kafka_errors.KafkaConnectionError, kafka_errors.KafkaTimeoutError)
 
 
 class MissingError(UnavailableError):
@@ -148,6 +151,19 @@ def partition_for(key: bytes, partitions: int) -> int:
     return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
 
+def _absence(settings: Settings) -> tuple[str, str]:
+    """Why no broker answers: of the first address where that is a fault."""
+    found = ("it cannot be reached", "Set CLICKSTREAM_KAFKA_BOOTSTRAP to host:port.")
+    for address in (settings.kafka_bootstrap or "").split(","):
+        # As the client reads it: an IPv6 address stands in brackets.
+        host, _, port = address.strip().rpartition(":")
+        if host and port.isdigit() and int(port) < 2**16:
+            return absence(
+                host.rpartition("//")[2].strip("[]"), int(port), "Kafka", "CLICKSTREAM_KAFKA_BOOTSTRAP"
+            )
+    return found
+
+
 @contextmanager
 def translated(doing: str, settings: Settings) -> Iterator[None]:
     """Turn the client's errors into ours."""
@@ -184,7 +200,10 @@ def translated(doing: str, settings: Settings) -> Iterator[None]:
         ) from error
     except kafka_errors.KafkaConfigurationError as error:
         raise ConfigurationError(f"{doing}: {error}", "Correct the CLICKSTREAM_KAFKA_… settings.") from error
-    except (kafka_errors.KafkaError, OSError) as error:
+    except (*_AWAY, OSError) as error:
+        what, remedy = _absence(settings)
+        raise UnavailableError(f"{doing}: {where} does not answer: {what} ({error})", remedy) from error
+    except kafka_errors.KafkaError as error:
         raise UnavailableError(
             f"{doing}: {where} did not do it ({error})",
             "Check that the broker runs and that CLICKSTREAM_KAFKA_BOOTSTRAP names it; `clickstream doctor`"

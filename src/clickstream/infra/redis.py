@@ -13,6 +13,7 @@ from redis.cluster import RedisCluster
 from redis.retry import Retry
 
 from clickstream.infra.errors import ConfigurationError, RefusedError, UnavailableError
+from clickstream.infra.reach import absence
 from clickstream.infra.settings import Settings
 
 
@@ -26,6 +27,17 @@ def address(settings: Settings) -> str:
     except ValueError:
         # An unescaped character in the password; the message of the error would show a piece of it.
         return "the address in CLICKSTREAM_REDIS_URL"
+
+
+def _absence(settings: Settings) -> tuple[str, str]:
+    if settings.redis_url is not None:
+        try:
+            parts = urlsplit(settings.redis_url.get_secret_value())
+            if parts.hostname:
+                return absence(parts.hostname, parts.port or 6379, "Redis", "CLICKSTREAM_REDIS_URL")
+        except ValueError:
+            pass
+    return "it cannot be reached", "Check that it runs and that CLICKSTREAM_REDIS_URL names it."
 
 
 @contextmanager
@@ -45,9 +57,10 @@ def translated(doing: str, settings: Settings) -> Iterator[None]:
             "Raise its maxmemory (policy noeviction), or lower the number of open sessions. Nothing is lost.",
         ) from error
     except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.ClusterDownError, OSError) as error:
+        what, remedy = _absence(settings)
         raise UnavailableError(
-            f"{doing}: {where} does not answer ({error})",
-            "Check that it runs and that CLICKSTREAM_REDIS_URL names it; consumption goes on by itself.",
+            f"{doing}: {where} does not answer: {what} ({error})",
+            f"{remedy} A running consumer goes on by itself.",
         ) from error
     except redis.ResponseError as error:
         text = str(error)
@@ -98,6 +111,18 @@ def connect(settings: Settings) -> Any:
             ) from None
         client.ping()
     return client
+
+
+def evicting(client: Any) -> str | None:
+    """The policy by which a full server deletes keys; None: it does not, or is not known to."""
+    try:
+        found = client.info("memory")
+    except redis.RedisError:
+        return None
+    # A cluster answers by node.
+    answers = found.values() if found and all(isinstance(one, dict) for one in found.values()) else [found]
+    policies = (str(one.get("maxmemory_policy", "noeviction")) for one in answers)
+    return next((policy for policy in policies if policy != "noeviction"), None)
 
 
 class Script:

@@ -6,7 +6,10 @@ A setting `allowed_lateness` is read from `CLICKSTREAM_ALLOWED_LATENESS`. Durati
 
 from __future__ import annotations
 
+import difflib
+import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -63,15 +66,50 @@ def is_duration(field: FieldInfo) -> bool:
     return _DURATION in field.metadata
 
 
+def default_home() -> Path:
+    """`$XDG_DATA_HOME/clickstream`; ~/.local/share/clickstream without that variable, or where it is there.
+
+    Raises:
+        ConfigurationError: this user has no home folder.
+    """
+    try:
+        usual = Path.home() / ".local" / "share" / "clickstream"
+    except RuntimeError as error:
+        raise ConfigurationError(
+            "this user has no home folder", "Set HOME, or CLICKSTREAM_HOME to a folder that can be written."
+        ) from error
+    named = _xdg_folder("XDG_DATA_HOME")
+    return usual if named is None or os.path.exists(usual) else named
+
+
+def jar_folder(home: Path) -> Path:
+    """Where Kafka's jars are kept: in `$XDG_CACHE_HOME/clickstream` for the default home, else in `home`.
+
+    Jars that are in `home` already are used there.
+    """
+    inside = home / "kafka"
+    cache = _xdg_folder("XDG_CACHE_HOME")
+    if cache is None or os.path.exists(inside / "jars") or home != default_home():
+        return inside
+    return cache / "kafka"
+
+
+def _xdg_folder(variable: str) -> Path | None:
+    # The specification has a path that is not absolute ignored.
+    named = Path(os.environ.get(variable, ""))
+    return named / "clickstream" if named.is_absolute() else None
+
+
 class Settings(BaseSettings):
     """One frozen object that is handed to whatever needs it."""
 
     model_config = SettingsConfigDict(env_prefix="CLICKSTREAM_", frozen=True, extra="ignore")
 
     home: Path = Field(
-        default_factory=lambda: Path.home() / ".local" / "share" / "clickstream",
+        default_factory=default_home,
         description="folder of the model bundles, of Kafka's jars, and of the data of the servers that `up`"
-        " and `demo` start",
+        " and `demo` start; where `XDG_DATA_HOME` is set and the default is not there yet,"
+        " `$XDG_DATA_HOME/clickstream`, and likewise jars in `$XDG_CACHE_HOME/clickstream`",
     )
     bundle: str = Field(
         "champion",
@@ -253,6 +291,23 @@ def as_environment(settings: Settings) -> dict[str, str]:
         unit = "ms" if is_duration(field) else ""
         variables[f"CLICKSTREAM_{name.upper()}"] = f"{value}{unit}"
     return variables
+
+
+_NOT_SETTINGS = frozenset({"CLICKSTREAM_DATA", "CLICKSTREAM_FAILPOINT", "CLICKSTREAM_DRILL_SEED"})
+"""Variables of ours that are no settings: the dataset, and those of the drills."""
+
+
+def unknown_variables(environment: Iterable[str]) -> list[tuple[str, str | None]]:
+    """The variables named `CLICKSTREAM_…` that nothing reads, each with the known one most like it."""
+    known = _NOT_SETTINGS | {f"CLICKSTREAM_{name.upper()}" for name in Settings.model_fields}
+    strange = sorted(
+        name
+        for name in environment
+        if (upper := name.upper()).startswith("CLICKSTREAM_") and upper not in known
+    )
+    return [
+        (name, next(iter(difflib.get_close_matches(name.upper(), known, 1, 0.8)), None)) for name in strange
+    ]
 
 
 _SECRETS = frozenset(name for name, field in Settings.model_fields.items() if "SecretStr" in repr(field))

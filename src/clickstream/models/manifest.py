@@ -168,8 +168,8 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
     """
     try:
         raw = json.loads(text)
-    except ValueError as error:
-        raise _damaged(where, f"it is not JSON ({error})") from error
+    except (ValueError, RecursionError) as error:
+        raise _damaged(where, f"it is not JSON that can be read ({error})") from error
     if not isinstance(raw, dict):
         raise _damaged(where, "it is not a JSON object")
     if raw.get("format") != FORMAT:

@@ -1,14 +1,16 @@
-"""The command `clickstream`: registers one file a command, and turns our errors into words and exit codes."""
+"""The command `clickstream`: registers one file a command, and runs the one that is asked for."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
+import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from clickstream.app.starting import stoppable_imports
-from clickstream.infra.errors import ClickstreamError
 
 if TYPE_CHECKING:
     import typer
@@ -65,6 +67,15 @@ def command_line(words: Sequence[str] = ()) -> typer.Typer:
         epilog="Every setting is also in the environment:"
         " --max-poll-records is CLICKSTREAM_MAX_POLL_RECORDS.",
     )
+
+    shown = typer.Option(
+        False, "--version", help="Show the version and exit.", callback=_version, is_eager=True
+    )
+
+    @app.callback()
+    def everywhere(version: bool = shown) -> None:
+        """Options that stand before a command."""
+
     asked = [c for c in _COMMANDS if c[0] in (" ".join(words[:1]), " ".join(words[:2]))]
     groups = {name: typer.Typer(no_args_is_help=True, help=text) for name, (_, text) in _GROUPS.items()}
     for name, panel, target in asked or _COMMANDS:
@@ -72,7 +83,10 @@ def command_line(words: Sequence[str] = ()) -> typer.Typer:
         command = getattr(importlib.import_module(f"clickstream.app.cli.{module}"), function)
         group, _, name_in_group = name.rpartition(" ")
         parent = groups[group] if group else app
-        parent.command(name_in_group, rich_help_panel=panel, hidden=name == "schemas")(command)
+        words_of_help = _help(command.__doc__ or "")
+        parent.command(name_in_group, help=words_of_help, rich_help_panel=panel, hidden=name == "schemas")(
+            command
+        )
     for name, (panel, _) in _GROUPS.items():
         app.add_typer(groups[name], name=name, rich_help_panel=panel)
     return app
@@ -82,18 +96,32 @@ def main() -> None:
     """Entry point. Exit codes: 0 done, 1 an audit or a check found something, 2 wrong usage, sysexits."""
     # Nothing that takes time is imported before.
     with stoppable_imports(sys.argv[1:]):
+        from clickstream.app.cli.boundary import exit_code_of
+    sys.exit(exit_code_of(_command))
+
+
+def _command() -> None:
+    with stoppable_imports(sys.argv[1:]):
+        from clickstream.infra.settings import unknown_variables
+
         app = command_line(sys.argv[1:])
-        from rich.console import Console
-        from rich.markup import escape
-    try:
-        app()
-    except ClickstreamError as error:
-        console = Console(stderr=True, highlight=False, soft_wrap=True)
-        console.print(f"[bold red]error:[/] {escape(error.what)}")
-        if error.remedy:
-            console.print(escape(error.remedy))
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output has enough, as `head` does.
-        sys.stderr.close()
-        sys.exit(0)
+    for name, nearest in unknown_variables(os.environ):
+        meant = f"; did you mean {nearest}?" if nearest else ""
+        print(f"warning: {name} is no setting and does nothing{meant}", file=sys.stderr)
+    app()
+
+
+def _version(asked: bool) -> None:
+    import typer
+
+    if asked:
+        typer.echo(f"clickstream {version('clickstream-scoring')}")
+        raise typer.Exit
+
+
+def _help(text: str) -> str:
+    """A docstring for --help: paragraphs that the terminal wraps, brackets that are shown."""
+    from rich.markup import escape
+
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return escape("\n\n".join(part.replace("\n", " ") for part in paragraphs))

@@ -23,6 +23,7 @@ from clickstream.app.servers import with_running_servers
 from clickstream.app.training_view import show
 from clickstream.consumer.partition import Rules
 from clickstream.infra.errors import BundleError, MissingFileError, UsageError
+from clickstream.infra.room import check_room
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.models import bundle as bundles
 from clickstream.models.previous import Previous, read_previous
@@ -97,11 +98,14 @@ def train(
     `clickstream models compare` and `clickstream models promote`.
 
     Exit codes: 0 done, promoted or not; 64 options contradict each other, or models cannot be taken over; 65
-    the data cannot be used; 66 there is no data, the message says where to get it.
+    the data cannot be used; 66 there is no data, the message says where to get it; 74
+    the bundle cannot be written.
     """
     settings = load_settings(home=home, clicks_topic=clicks_topic)
     # A key that cannot be used would be found out after minutes of training.
     signing_key(settings)
+    # So would a folder that cannot be written, or a full disk.
+    check_room(settings.bundles)
     console = Console(highlight=False)
     begun = time.monotonic()
 

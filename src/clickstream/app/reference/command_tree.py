@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from rich.text import Text
 from typer.main import get_command
 
 from clickstream.app.cli.main import command_line
@@ -46,4 +47,6 @@ def _walk(command: Any, words: tuple[str, ...], panel: str, hidden: bool) -> Ite
     for one in command.params:
         written, words_of_help = one.get_help_record(context)
         options.append(Option(one.name, (*one.opts, *one.secondary_opts), written, words_of_help))
-    yield Command(" ".join(words), command.help or "", panel, tuple(options))
+    yield Command(
+        " ".join(words), Text.from_markup(command.help or "", emoji=False).plain, panel, tuple(options)
+    )
