@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from clickstream.app.audit.bundles import bundle_finder
 from clickstream.app.audit.lane import Range
 from clickstream.app.audit.reading import Extent, Log
-from clickstream.app.audit.report import Finding, Letters, Place, is_clean
+from clickstream.app.audit.report import Finding, Letters, Place, Verdict, is_flawed, unchecked_parts
 from clickstream.app.audit.rounds import Rounds, Topics
 from clickstream.app.audit.shelf import Shelf
 from clickstream.infra.errors import UnavailableError
@@ -61,11 +61,13 @@ class RoundReport:
     unexpected: int
     wrong: int
     rebuilt_partly: int
+    online_restarts: int
     errors: Mapping[str, int]
     other_settings: int
     other_topics: int
     unchecked: int
     predictions_checked: int
+    online_checked: int
     predictions_unchecked: Mapping[str, int]
     bundles: Mapping[str, int]
     dead_letters: Mapping[str, Letters]
@@ -80,13 +82,18 @@ class RoundReport:
     notes: tuple[str, ...]
 
     @property
+    def verdict(self) -> Verdict:
+        """Of all so far."""
+        return "not clean" if is_flawed(self) else "unchecked" if unchecked_parts(self) else "exactly once"
+
+    @property
     def clean(self) -> bool:
-        """Nothing is missing, duplicate, unexpected or wrong so far."""
-        return is_clean(self)
+        """Everything so far was checked and is as it must be."""
+        return self.verdict == "exactly once"
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {"clean": self.clean} | asdict(self)
+        return {"verdict": self.verdict, "clean": self.clean} | asdict(self)
 
 
 class _Followed:

@@ -14,6 +14,10 @@ EXAMPLES = 10
 Kind = Literal["missing", "duplicate", "unexpected", "wrong"]
 KINDS: tuple[Kind, ...] = ("missing", "duplicate", "unexpected", "wrong")
 What = Literal["score", "dead letter"]
+Verdict = Literal["exactly once", "unchecked", "not clean"]
+"""`unchecked`: nothing is known to be false, and not everything could be checked."""
+
+EXIT_CODES: Mapping[Verdict, int] = {"exactly once": 0, "not clean": 1, "unchecked": 3}
 
 
 class Place(NamedTuple):
@@ -108,11 +112,48 @@ class _Counted(Protocol):
     def wrong(self) -> int: ...
     @property
     def dead_letters(self) -> Mapping[str, Letters]: ...
+    @property
+    def windows(self) -> int: ...
+    @property
+    def scored(self) -> int: ...
+    @property
+    def rebuilt_partly(self) -> int: ...
+    @property
+    def online_restarts(self) -> int: ...
+    @property
+    def errors(self) -> Mapping[str, int]: ...
+    @property
+    def other_settings(self) -> int: ...
+    @property
+    def unchecked(self) -> int: ...
+    @property
+    def predictions_unchecked(self) -> Mapping[str, int]: ...
 
 
-def is_clean(counted: _Counted) -> bool:
-    """Whether no score and no dead letter is missing, duplicate, unexpected or wrong."""
-    return not any(getattr(one, kind) for one in (counted, *counted.dead_letters.values()) for kind in KINDS)
+def is_flawed(counted: _Counted) -> bool:
+    """Whether a score or a dead letter is missing, duplicate, unexpected or wrong."""
+    return any(getattr(one, kind) for one in (counted, *counted.dead_letters.values()) for kind in KINDS)
+
+
+AFTER_A_LOSS = ("rebuilt partly", "online models that began again")
+"""What a loss of all of Redis leaves unchecked."""
+
+
+def unchecked_parts(counted: _Counted) -> dict[str, int]:
+    """What nobody can vouch for, by its name; empty where everything was checked."""
+    letters = sum(letters.unchecked for letters in counted.dead_letters.values())
+    parts = {
+        "beyond what the log tells": counted.unchecked + letters,
+        "scores under other settings": counted.other_settings,
+        "predictions": sum(counted.predictions_unchecked.values()),
+        "rebuilt partly": counted.rebuilt_partly,
+        "online models that began again": counted.online_restarts,
+    }
+    if counted.windows and not counted.scored:
+        parts["all sessions: none was scored"] = counted.windows
+    if counted.scored and sum(counted.errors.values()) >= counted.scored:
+        parts["all predictions: each score has an error"] = counted.scored
+    return {name: count for name, count in parts.items() if count}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +169,15 @@ class AuditReport:
         pending: windows without a score, whose closing record the group has not committed yet.
         open: sessions still open at the end of the log.
         rebuilt_partly: scores marked as made from a part of their clicks, after a loss of all of Redis.
+        online_restarts: how often the online models of a partition began again under the same bundle, as
+            after such a loss.
         errors: scores without predictions, by what they say is the cause.
         other_settings: scores made under other settings, which cannot be compared.
         other_topics: scores and dead letters of another clicks topic.
         unchecked: windows, scores and dead letters that reach back to where the log no longer tells what
             must be: before its first record, into other settings, or before what the scores topic keeps.
-        predictions_checked: scores whose batch and reference predictions were computed again.
+        predictions_checked: scores whose batch and reference predictions were computed again, or whose error.
+        online_checked: scores whose online predictions were.
         predictions_unchecked: scores for which they were not, by the reason.
         bundles: scores compared, by the bundle that they name.
         dead_letters: by reason.
@@ -157,11 +201,13 @@ class AuditReport:
     pending: int
     open: int
     rebuilt_partly: int
+    online_restarts: int
     errors: Mapping[str, int]
     other_settings: int
     other_topics: int
     unchecked: int
     predictions_checked: int
+    online_checked: int
     predictions_unchecked: Mapping[str, int]
     bundles: Mapping[str, int]
     dead_letters: Mapping[str, Letters]
@@ -172,17 +218,27 @@ class AuditReport:
     notes: tuple[str, ...]
 
     @property
-    def clean(self) -> bool:
-        """Nothing is missing, duplicate, unexpected or wrong, and ledger and baseline hold."""
+    def flawed(self) -> bool:
+        """Something is missing, duplicate, unexpected or wrong, or ledger or baseline do not hold."""
         return (
-            is_clean(self)
-            and (self.ledger is None or not self.ledger.absent)
-            and (self.baseline is None or not self.baseline.differ)
+            is_flawed(self)
+            or (self.ledger is not None and bool(self.ledger.absent))
+            or (self.baseline is not None and bool(self.baseline.differ))
         )
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of the whole."""
+        return "not clean" if self.flawed else "unchecked" if unchecked_parts(self) else "exactly once"
+
+    @property
+    def clean(self) -> bool:
+        """Everything was checked and is as it must be."""
+        return self.verdict == "exactly once"
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {"clean": self.clean} | asdict(self)
+        return {"verdict": self.verdict, "clean": self.clean} | asdict(self)
 
 
 @dataclass(slots=True)
@@ -203,11 +259,13 @@ class Tally:
     wrong: int = 0
     pending: int = 0
     rebuilt_partly: int = 0
+    online_restarts: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     other_settings: int = 0
     other_topics: int = 0
     unchecked: int = 0
     predictions_checked: int = 0
+    online_checked: int = 0
     predictions_unchecked: Counter[str] = field(default_factory=Counter)
     bundles: Counter[str] = field(default_factory=Counter)
     dead_letters: dict[str, Letters] = field(default_factory=dict)
@@ -228,11 +286,13 @@ class Tally:
             "wrong": self.wrong,
             "pending": self.pending,
             "rebuilt_partly": self.rebuilt_partly,
+            "online_restarts": self.online_restarts,
             "errors": dict(self.errors),
             "other_settings": self.other_settings,
             "other_topics": self.other_topics,
             "unchecked": self.unchecked,
             "predictions_checked": self.predictions_checked,
+            "online_checked": self.online_checked,
             "predictions_unchecked": dict(self.predictions_unchecked),
             "bundles": dict(sorted(self.bundles.items())),
             "dead_letters": dict(sorted(self.dead_letters.items())),

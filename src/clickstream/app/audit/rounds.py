@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from clickstream.app.audit.compare import Comparison
 from clickstream.app.audit.lane import Range
+from clickstream.app.audit.online import OnlineCheck
 from clickstream.app.audit.predictions import PredictionCheck, Predictor
 from clickstream.app.audit.published import Published
 from clickstream.app.audit.report import Tally
@@ -81,6 +82,7 @@ class Rounds:
             sessions or SessionSums(),
             digests,
         )
+        predictions = PredictionCheck(self._published, bundle, self._suspects.add, self.tally)
         self._comparison = Comparison(
             rules=Rules(**settings.rules),
             clicks_topic=settings.clicks_topic,
@@ -90,7 +92,8 @@ class Rounds:
             published=self._published,
             shelf=shelf,
             ranges=topics.ranges,
-            predictions=PredictionCheck(self._published, bundle, self._suspects.add, self.tally),
+            predictions=predictions,
+            online=OnlineCheck(predictions.load),
             suspect=self._suspects.add,
             tally=self.tally,
             scores_cut=topics.scores_cut,

@@ -25,7 +25,7 @@ PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 CREATE TABLE scores_waiting (
     opened_at INT, session TEXT, source INT, first INT, closing INT,
-    facts BLOB, answers BLOB, bundle INT, place INT, "offset" INT,
+    facts BLOB, answers BLOB, bundle INT, lessons INT, error TEXT, place INT, "offset" INT,
     PRIMARY KEY (opened_at, session, source, first, closing)
 ) WITHOUT ROWID;
 CREATE TABLE scores_known (
@@ -34,7 +34,8 @@ CREATE TABLE scores_known (
 ) WITHOUT ROWID;
 CREATE TABLE partials (
     session TEXT, opened_at INT, source INT, first INT, closing INT,
-    last_click_at INT, score_id TEXT, place INT, "offset" INT, covers INT, repeats INT, judged INT,
+    last_click_at INT, score_id TEXT, content BLOB, place INT, "offset" INT,
+    covers INT, repeats INT, judged INT,
     PRIMARY KEY (session, opened_at, source, first, closing)
 ) WITHOUT ROWID;
 CREATE TABLE letters_waiting (
@@ -54,7 +55,8 @@ _SCORE = "opened_at, session, source, first, closing"
 class Found(NamedTuple):
     """A score that was read: the name of its window, and what is compared.
 
-    `facts` is a digest; `bundle` its place in `Published.bundles`; `place` and `offset` where it lies.
+    `facts` is a digest; `answers` from `Published.pack`, empty where there are none to be compared; `bundle`
+    its place in `Published.bundles`; `place` and `offset` where it lies.
     """
 
     opened_at: int
@@ -65,6 +67,8 @@ class Found(NamedTuple):
     facts: bytes
     answers: bytes
     bundle: int
+    lessons: int
+    error: str | None
     place: int
     offset: int
 
@@ -76,7 +80,7 @@ class Found(NamedTuple):
 
 class Partial(NamedTuple):
     """A score that says of itself that clicks are missing. `covers`, `repeats`: windows that it touches and
-    that have no score, or have one."""
+    that have no score, or have one. `content` is the score, empty where it is known to be wrong."""
 
     session: str
     opened_at: int
@@ -85,6 +89,7 @@ class Partial(NamedTuple):
     closing: int
     last_click_at: int
     score_id: str
+    content: bytes
     place: int
     offset: int
     covers: bool = False
@@ -159,7 +164,9 @@ class Shelf:
         """Keep a score; False where one of the same window is or was there."""
         if self._do(f"SELECT 1 FROM scores_known WHERE ({_SCORE}) = (?, ?, ?, ?, ?)", found[:5]).fetchone():
             return False
-        added = self._do("INSERT OR IGNORE INTO scores_waiting VALUES (?,?,?,?,?,?,?,?,?,?)", found).rowcount
+        added = self._do(
+            "INSERT OR IGNORE INTO scores_waiting VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", found
+        ).rowcount
         self.waiting += added
         return added > 0
 
@@ -209,7 +216,9 @@ class Shelf:
 
     def add_partial(self, partial: Partial) -> bool:
         """Keep one; False where the same is there."""
-        added = self._do("INSERT OR IGNORE INTO partials VALUES (?,?,?,?,?,?,?,?,?,?,?,0)", partial).rowcount
+        added = self._do(
+            "INSERT OR IGNORE INTO partials VALUES (?,?,?,?,?,?,?,?,?,?,?,?,0)", partial
+        ).rowcount
         self._partials += added
         return added > 0
 
