@@ -198,6 +198,7 @@ class ScoredLog:
         scores_from: int = 0,
         letters_from: int = 0,
         shelf: Shelf | None = None,
+        independent: bool = True,
     ) -> AuditReport:
         """The audit; records before `begin`, `scores_from`, `letters_from` are no longer in their topics."""
         known = {"oracle": Oracle()} if bundles is None else bundles
@@ -212,7 +213,12 @@ class ScoredLog:
             baseline=None if baseline is None else ("baseline", lambda: baseline),
         )
         return judge(
-            self.settings, logs, lambda name: known.get(name, f"bundle {name} is not here"), ledger, shelf
+            self.settings,
+            logs,
+            lambda name: known.get(name, f"bundle {name} is not here"),
+            ledger,
+            shelf,
+            independent,
         )
 
 
@@ -235,6 +241,7 @@ class FollowedLog:
             self.shelf,
             lambda name: Oracle() if name in bundles else f"bundle {name} is not here",
             remembered=remembered,
+            independent=True,
         )
         self._clicks = dict.fromkeys(partitions, begin)
         self._scores = self._letters = 0

@@ -92,6 +92,10 @@ def _predictions(report: AuditReport, console: Console) -> None:
         f"batch and reference predictions computed again: {report.predictions_checked:,},"
         f" online ones: {report.online_checked:,}"
     )
+    console.print(
+        f"sessions read a second time by the audit's own interpreter: {report.read_twice:,}"
+        f" of {report.windows:,}"
+    )
     if len(report.bundles) > 1:
         by_bundle = ", ".join(f"{plain(name)} {count:,}" for name, count in report.bundles.items())
         console.print(f"scores by bundle, each checked with its own: {by_bundle}")

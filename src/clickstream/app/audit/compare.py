@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from clickstream.app.audit.expected import Facts, digest_of, facts, letter, rule_of
+from clickstream.app.audit.independent import IndependentReading, Read
 from clickstream.app.audit.lane import Lane, Range
 from clickstream.app.audit.online import OnlineCheck
 from clickstream.app.audit.partly import problems
@@ -25,6 +26,7 @@ from clickstream.consumer.partition import Closed, Refused, Rules
 from clickstream.consumer.scoring import case_of
 from clickstream.features.click import Click, Heartbeat
 from clickstream.features.outcome import Outcome, proxy_outcome
+from clickstream.features.vector import prefix, reference
 from clickstream.infra.kafka import Record
 from clickstream.models.bundle import Case, Prediction
 
@@ -35,7 +37,8 @@ _FOREVER = 1 << 62
 class Comparison:
     """One pass over the clicks. `suspect` gets what differs, to be looked at field by field.
 
-    `scores_cut`, `letters_cut`: the topic has lost its first records.
+    `scores_cut`, `letters_cut`: the topic has lost its first records. `independent`: every session is read a
+    second time by the audit's own interpreter, not only those drawn.
     """
 
     rules: Rules
@@ -52,7 +55,9 @@ class Comparison:
     tally: Tally
     scores_cut: bool = False
     letters_cut: bool = False
+    independent: bool = False
     _lanes: dict[int, Lane] = field(default_factory=dict)
+    _again: dict[int, IndependentReading] = field(default_factory=dict)
     _committed: Mapping[int, int] = field(default_factory=dict)
     _other_until: Mapping[int, int] = field(default_factory=dict)
     # By partition: the next record about which a dead letter was published.
@@ -85,6 +90,8 @@ class Comparison:
             self._check_letter(lane, record, parsed, refused, there)
         for closed in lane.logic.closed:
             self._check_window(lane, record.partition, closed)
+        if parsed is not None:
+            self._read_again(lane, record, parsed, refused)
 
     def settle(self, ends: Mapping[int, int] | None = None) -> None:
         """End a round: judge what was published and is not accounted for.
@@ -287,6 +294,35 @@ class Comparison:
                     f" its clicks lie from {closed.session.first_offset} to {closed.session.last_offset}",
                 )
             )
+
+    def _read_again(
+        self, lane: Lane, record: Record, parsed: Click | Heartbeat, refused: Refused | None
+    ) -> None:
+        """Hold the reading under audit against the audit's own."""
+        again = self._again.get(record.partition)
+        if again is None:
+            again = self._again[record.partition] = IndependentReading(self.rules, self.independent)
+        reads = [
+            Read(
+                facts(closed, reference(closed.session), self.clicks_topic, record.partition, self.settings),
+                prefix(closed.session),
+            )
+            for closed in lane.logic.closed
+            if again.is_drawn(closed.session_id)
+        ]
+        before = again.windows
+        for found in again.advance(
+            record.offset,
+            record.timestamp,
+            parsed,
+            reads,
+            None if refused is None else refused.reason,
+            lane.logic.open_sessions,
+        ):
+            self.tally.add_wrong(found.id)
+            cause = Place(self.clicks_topic, record.partition, record.offset)
+            self.tally.tell(Finding("wrong", "score", found.id, cause, None, found.detail, found.differences))
+        self.tally.read_twice += again.windows - before
 
     def _is_cut(self, partition: int, offset: int) -> bool:
         return self.scores_cut and offset <= self.published.kept_from.get(partition, _FOREVER)

@@ -68,6 +68,7 @@ class RoundReport:
     unchecked: int
     predictions_checked: int
     online_checked: int
+    read_twice: int
     predictions_unchecked: Mapping[str, int]
     bundles: Mapping[str, int]
     dead_letters: Mapping[str, Letters]
@@ -152,7 +153,9 @@ class Follower:
         UnavailableError: the broker does not answer, or a topic is missing.
     """
 
-    def __init__(self, settings: Settings, bundle: str | None, shelf: Shelf) -> None:
+    def __init__(
+        self, settings: Settings, bundle: str | None, shelf: Shelf, independent: bool = False
+    ) -> None:
         self._settings = settings
         self._admin: Admin | None = None
         self._shelf = shelf
@@ -165,7 +168,9 @@ class Follower:
             any(self._scores.begin.values()),
             any(self._letters.begin.values()),
         )
-        self._rounds = Rounds(settings, topics, shelf, bundle_finder(settings, bundle))
+        self._rounds = Rounds(
+            settings, topics, shelf, bundle_finder(settings, bundle), independent=independent
+        )
         self._ended = self._lag = self._others = 0
         self._others_told = False
         self._behind: Mapping[int, int] = {}

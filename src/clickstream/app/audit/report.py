@@ -178,6 +178,7 @@ class AuditReport:
             must be: before its first record, into other settings, or before what the scores topic keeps.
         predictions_checked: scores whose batch and reference predictions were computed again, or whose error.
         online_checked: scores whose online predictions were.
+        read_twice: windows that the audit's own interpreter made again from their clicks.
         predictions_unchecked: scores for which they were not, by the reason.
         bundles: scores compared, by the bundle that they name.
         dead_letters: by reason.
@@ -208,6 +209,7 @@ class AuditReport:
     unchecked: int
     predictions_checked: int
     online_checked: int
+    read_twice: int
     predictions_unchecked: Mapping[str, int]
     bundles: Mapping[str, int]
     dead_letters: Mapping[str, Letters]
@@ -266,6 +268,7 @@ class Tally:
     unchecked: int = 0
     predictions_checked: int = 0
     online_checked: int = 0
+    read_twice: int = 0
     predictions_unchecked: Counter[str] = field(default_factory=Counter)
     bundles: Counter[str] = field(default_factory=Counter)
     dead_letters: dict[str, Letters] = field(default_factory=dict)
@@ -293,6 +296,7 @@ class Tally:
             "unchecked": self.unchecked,
             "predictions_checked": self.predictions_checked,
             "online_checked": self.online_checked,
+            "read_twice": self.read_twice,
             "predictions_unchecked": dict(self.predictions_unchecked),
             "bundles": dict(sorted(self.bundles.items())),
             "dead_letters": dict(sorted(self.dead_letters.items())),

@@ -61,12 +61,14 @@ class Rounds:
         sessions: SessionSums | None = None,
         digests: bool = False,
         remembered: int = REMEMBERED,
+        independent: bool = False,
     ) -> None:
         """
         Args:
             bundle: gives a bundle by its id, or says why it cannot.
             sessions: also gets every score and dead letter that is compared.
             digests: keep what the digests of all scores are made from.
+            independent: read every session a second time, not only those drawn.
         """
         self.settings = fingerprint(settings.rules | {"fold": FOLD_VERSION})
         self.tally = Tally(shelf.is_first_wrong)
@@ -98,6 +100,7 @@ class Rounds:
             tally=self.tally,
             scores_cut=topics.scores_cut,
             letters_cut=topics.letters_cut,
+            independent=independent,
         )
 
     def add_score(self, record: Record, shows_progress: bool = True) -> None:

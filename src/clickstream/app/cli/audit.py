@@ -36,6 +36,13 @@ def audit(
         str | None,
         typer.Option(metavar="TOPIC", help="Scores of the same clicks without faults: nothing else differs."),
     ] = None,
+    independent: Annotated[
+        bool,
+        typer.Option(
+            "--independent",
+            help="Read every session a second time with the audit's own interpreter, not only one in eight.",
+        ),
+    ] = False,
     follow: Annotated[
         bool, typer.Option("--follow", help="Go on, round after round, while the system works. Ctrl-C ends.")
     ] = False,
@@ -71,7 +78,9 @@ def audit(
     )
     if follow:
         ends_in = None if for_ is None else _seconds("--for", for_)
-        verdict = follow_audit(settings, bundle, _seconds("--every", every or _EVERY), ends_in, as_json)
+        verdict = follow_audit(
+            settings, bundle, _seconds("--every", every or _EVERY), ends_in, as_json, independent
+        )
         raise typer.Exit(EXIT_CODES[verdict])
     console = Console(stderr=True, highlight=False)
     with Progress(
@@ -84,7 +93,14 @@ def audit(
                 tasks[topic] = bars.add_task(topic, total=total)
             bars.update(tasks[topic], completed=passed)
 
-        report = run_audit(settings, bundle=bundle, ledger=ledger, baseline=baseline, progress=progress)
+        report = run_audit(
+            settings,
+            bundle=bundle,
+            ledger=ledger,
+            baseline=baseline,
+            independent=independent,
+            progress=progress,
+        )
     if as_json:
         typer.echo(orjson.dumps(report.as_dict(), default=str))
     else:

@@ -48,7 +48,12 @@ class _View(Protocol):
 
 
 def follow_audit(
-    settings: Settings, bundle: str | None, every_s: float, for_s: float | None, as_json: bool
+    settings: Settings,
+    bundle: str | None,
+    every_s: float,
+    for_s: float | None,
+    as_json: bool,
+    independent: bool = False,
 ) -> Verdict:
     """Audit until Ctrl-C, SIGTERM or the end of `for_s`; the verdict on all of it.
 
@@ -68,7 +73,7 @@ def follow_audit(
         while not ended() and (left := until - time.monotonic()) > 0:
             stop.wait(min(_LOOK_EVERY_S, left))
 
-    with Shelf() as shelf, closing(Follower(settings, bundle, shelf)) as follower:
+    with Shelf() as shelf, closing(Follower(settings, bundle, shelf, independent)) as follower:
         if as_json or not sys.stdout.isatty():
             view: _View = _JsonLines()
             try:
@@ -85,9 +90,7 @@ def follow_audit(
         return verdict
 
 
-def _go_on(
-    follower: Follower, view: _View, ended: Callable[[], bool], pause: Callable[[], None]
-) -> Verdict:
+def _go_on(follower: Follower, view: _View, ended: Callable[[], bool], pause: Callable[[], None]) -> Verdict:
     verdict: Verdict = "unchecked"
     while not ended():
         try:
