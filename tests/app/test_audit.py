@@ -577,3 +577,43 @@ def test_scores_of_a_bundle_that_is_gone_are_counted_and_named() -> None:
     assert report.predictions_checked == 4
     assert report.predictions_unchecked == {"bundle gone is not here": 1, UNKNOWN: 2}
     assert report.bundles == {"gone": 1, "oracle": 4}
+
+
+def torn_day(second: float) -> ScoredLog:
+    """A visit whose clicks lie on two partitions, on one at 0 and on the other at `second` minutes."""
+    log = ScoredLog()
+    log.click("alice", 0, 1, partition=0)
+    log.click("alice", second, 2, partition=1)
+    log.click("bob", 3, 1, partition=1)
+    for partition in (0, 1):
+        log.heartbeat(200, partition=partition)
+    log.publish()
+    return log
+
+
+def test_a_visit_whose_clicks_lie_on_two_partitions_is_torn() -> None:
+    report = torn_day(2).audit()
+    assert (report.verdict, report.torn, report.duplicate) == ("not clean", 1, 0)
+    assert only(report).kind == "torn"
+    assert "partitions 0 and 1" in only(report).detail
+
+
+def test_one_score_id_from_two_partitions_is_a_duplicate() -> None:
+    report = torn_day(0).audit()
+    assert (report.torn, report.duplicate, report.scored) == (1, 1, 3)
+    assert {finding.kind for finding in report.findings} == {"torn", "duplicate"}
+
+
+def test_a_session_that_comes_back_to_another_partition_after_a_pause_is_not_torn() -> None:
+    """As after partitions were added."""
+    assert torn_day(100).audit().verdict == "exactly once"
+
+
+def test_scores_that_are_all_there_twice_are_those_of_two_groups() -> None:
+    log = a_day()
+    for line in log.scores[:]:
+        log.put(log.scores, "scores", 0, line.key, line.value)
+        log.edit(log.scores, -1, put("scored_at", 1))
+    report = log.audit()
+    assert report.duplicate == 5
+    assert "two groups" in report.notes[0]

@@ -58,6 +58,8 @@ def _scores(report: AuditReport) -> Iterator[str]:
         count = getattr(report, kind)
         style = "bold red" if count else "green"
         yield f"[{style}]{count:>9,}  {kind}[/]: {_WORDS[kind]}"
+    if report.torn:
+        yield f"[bold red]{report.torn:>9,}  torn[/]: windows of a visit whose clicks lie on two partitions"
     others = (
         (report.pending, f"pending: group {group} has not committed the record that closes it"),
         (report.open, "sessions still open at the end of the log"),

@@ -89,7 +89,7 @@ class Engine:
         self._scorer = Scorer(bundle, settings.clicks_topic, rules)
         self.monitor = Monitor(settings.scores_topic, bundle.id)
         self._consumer = GroupConsumer(settings, settings.clicks_topic)
-        self.counters = Counters(self._store, self._consumer, settings.scores_topic)
+        self.counters = Counters(self._store, self._consumer, settings.scores_topic, self._topic.partitions)
         self._recovery = Recovery(
             settings,
             self._topic,

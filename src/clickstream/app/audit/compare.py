@@ -21,7 +21,7 @@ from clickstream.app.audit.partly import problems
 from clickstream.app.audit.predictions import PredictionCheck, Suspect
 from clickstream.app.audit.published import Published
 from clickstream.app.audit.report import Difference, Finding, Place, Tally
-from clickstream.app.audit.shelf import Found, FoundLetter, Partial, Shelf
+from clickstream.app.audit.shelf import Found, FoundLetter, Home, Partial, Shelf
 from clickstream.consumer.partition import Closed, Refused, Rules
 from clickstream.consumer.scoring import case_of
 from clickstream.features.click import Click, Heartbeat
@@ -168,6 +168,7 @@ class Comparison:
         outcome = proxy_outcome(session.last)
         expected = facts(closed, case.reference, self.clicks_topic, partition, self.settings)
         digest = digest_of(expected)
+        self._check_home(closed, Home(partition, session.opened_at, session.last.event_time), cause)
         found = self.shelf.take_score(closed.session_id, session.opened_at, digest, closed.offset)
         blind = lane.is_blind_to(closed)
         # Scores made from a part of their clicks that lie in this window's time.
@@ -197,6 +198,22 @@ class Comparison:
             tally.add_wrong(score_id)
             self.suspect("score", score_id, cause, place, expected)
             self.online.unscored(partition, case, outcome)
+
+    def _check_home(self, closed: Closed, here: Home, cause: Place) -> None:
+        """Whether a part of the visit lies on another partition."""
+        other = self.shelf.home(closed.session_id, here)
+        if other is None:
+            return
+        first, second = sorted((here, other), key=lambda home: home.opened_at)
+        if second.opened_at > first.last_click_at + self.rules.gap:
+            return  # another visit: the topic may have had other partitions then
+        self.tally.torn += 1
+        detail = (
+            f"its clicks lie on partitions {min(here.partition, other.partition)} and"
+            f" {max(here.partition, other.partition)}: two producers put one key on two partitions"
+        )
+        score_id = f"{closed.session_id}/{here.opened_at}"
+        self.tally.tell(Finding("torn", "score", score_id, cause, None, detail))
 
     def _check_answers(
         self, lane: Lane, found: Found, case: Case, outcome: Outcome, cause: Place, place: Place

@@ -60,6 +60,7 @@ class RoundReport:
     duplicate: int
     unexpected: int
     wrong: int
+    torn: int
     rebuilt_partly: int
     online_restarts: int
     errors: Mapping[str, int]

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from clickstream.app.audit.expected import NOT_FACTS, digest_of, rule_of
 from clickstream.app.audit.report import Difference, Finding, Place, Tally
 from clickstream.app.audit.sessions import SessionSums
-from clickstream.app.audit.shelf import Found, FoundLetter, Partial, Shelf
+from clickstream.app.audit.shelf import Added, Found, FoundLetter, Partial, Shelf
 from clickstream.consumer.score import COMPARISONS, REBUILT_PARTLY, DeadLetter, Score, digest_line
 from clickstream.features.vector import PREFIX, REFERENCE
 from clickstream.infra.kafka import Record
@@ -33,6 +33,8 @@ _CLUSTERS = frozenset(enumerate(NAMES))
 
 _FEATURE_SETS = {known.name: known.hash for known in (PREFIX, REFERENCE)}
 
+
+_TWIN = "one score_id from two partitions: producers that disagree have torn the session apart"
 
 _LARGEST = 1 << 63
 """Beyond any offset and any time that Kafka knows."""
@@ -123,8 +125,9 @@ class Published:
         if error is not None:
             self._tally.errors[":".join(error.split(":")[:2])] += 1
         window = (source["partition"], source["first_offset"], source["closing_offset"])
+        detail = ""
         if error == REBUILT_PARTLY:
-            added = self._shelf.add_partial(
+            is_new = self._shelf.add_partial(
                 Partial(
                     score["session_id"],
                     score["opened_at"],
@@ -139,7 +142,7 @@ class Published:
         elif score_id != f"{score['session_id']}/{score['opened_at']}":
             return
         else:
-            added = self._shelf.add_score(
+            added: Added = self._shelf.add_score(
                 Found(
                     score["opened_at"],
                     score["session_id"],
@@ -153,9 +156,11 @@ class Published:
                     record.offset,
                 )
             )
-        if not added:
+            is_new = added == "new"
+            detail = _TWIN if added == "twin" else detail
+        if not is_new:
             self._tally.duplicate += 1
-            self._tally.tell(Finding("duplicate", "score", score_id, cause, place))
+            self._tally.tell(Finding("duplicate", "score", score_id, cause, place, detail))
 
     def other_until(self) -> Mapping[int, int]:
         """By clicks partition, the last closing offset of a time before ours, when other settings ruled.

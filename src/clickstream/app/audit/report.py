@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 EXAMPLES = 10
 """Findings of one kind that are told one by one; all are counted."""
 
-Kind = Literal["missing", "duplicate", "unexpected", "wrong"]
+Kind = Literal["missing", "duplicate", "unexpected", "wrong", "torn"]
 KINDS: tuple[Kind, ...] = ("missing", "duplicate", "unexpected", "wrong")
 What = Literal["score", "dead letter"]
 Verdict = Literal["exactly once", "unchecked", "not clean"]
@@ -113,6 +113,8 @@ class _Counted(Protocol):
     @property
     def dead_letters(self) -> Mapping[str, Letters]: ...
     @property
+    def torn(self) -> int: ...
+    @property
     def windows(self) -> int: ...
     @property
     def scored(self) -> int: ...
@@ -131,8 +133,10 @@ class _Counted(Protocol):
 
 
 def is_flawed(counted: _Counted) -> bool:
-    """Whether a score or a dead letter is missing, duplicate, unexpected or wrong."""
-    return any(getattr(one, kind) for one in (counted, *counted.dead_letters.values()) for kind in KINDS)
+    """Whether a score or a dead letter is missing, duplicate, unexpected or wrong, or a session is torn."""
+    return counted.torn > 0 or any(
+        getattr(one, kind) for one in (counted, *counted.dead_letters.values()) for kind in KINDS
+    )
 
 
 AFTER_A_LOSS = ("rebuilt partly", "online models that began again")
@@ -166,6 +170,7 @@ class AuditReport:
         windows: sessions that the log closes (T3), by our own reading of it.
         scored: windows with a score; `wrong` ones are among them.
         missing, duplicate, unexpected, wrong: scores that are not as they must be.
+        torn: windows of a session that are one visit, and lie on two partitions: producers disagree.
         pending: windows without a score, whose closing record the group has not committed yet.
         open: sessions still open at the end of the log.
         rebuilt_partly: scores marked as made from a part of their clicks, after a loss of all of Redis.
@@ -199,6 +204,7 @@ class AuditReport:
     duplicate: int
     unexpected: int
     wrong: int
+    torn: int
     pending: int
     open: int
     rebuilt_partly: int
@@ -259,6 +265,7 @@ class Tally:
     duplicate: int = 0
     unexpected: int = 0
     wrong: int = 0
+    torn: int = 0
     pending: int = 0
     rebuilt_partly: int = 0
     online_restarts: int = 0
@@ -287,6 +294,7 @@ class Tally:
             "duplicate": self.duplicate,
             "unexpected": self.unexpected,
             "wrong": self.wrong,
+            "torn": self.torn,
             "pending": self.pending,
             "rebuilt_partly": self.rebuilt_partly,
             "online_restarts": self.online_restarts,

@@ -75,6 +75,7 @@ class Rounds:
         self._shelf = shelf
         self._suspects = Suspects()
         self._remembered = remembered
+        self._notes_two_groups = False
         self._published = Published(
             settings.clicks_topic,
             self.settings,
@@ -133,4 +134,11 @@ class Rounds:
         """Judge what can be judged now. `ends` as in `Comparison.settle`."""
         self._comparison.settle(ends)
         self._suspects.explain(look, self.tally)
+        tally = self.tally
+        if not self._notes_two_groups and tally.duplicate and tally.duplicate * 2 >= tally.scored:
+            self._notes_two_groups = True
+            tally.notes.append(
+                f"{tally.duplicate:,} scores are there twice: do two groups write to one topic of scores?"
+                " `clickstream doctor` names them"
+            )
         self._shelf.forget(self._remembered)

@@ -7,6 +7,7 @@ so the pages in use at one time are few. Nothing is ever rolled back: no journal
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Iterator
 from types import TracebackType
@@ -43,6 +44,7 @@ CREATE TABLE letters_waiting (
     PRIMARY KEY (source, about)
 ) WITHOUT ROWID;
 CREATE TABLE letters_known (source INT, about INT, PRIMARY KEY (source, about)) WITHOUT ROWID;
+CREATE TABLE homes (id INTEGER PRIMARY KEY, partition INT, opened_at INT, last_click_at INT);
 CREATE TABLE wrong (id BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE lines (comparison TEXT, line BLOB);
 CREATE TABLE sums (session TEXT, run TEXT, content BLOB, duplicates INT);
@@ -76,6 +78,18 @@ class Found(NamedTuple):
     def score_id(self) -> str:
         """The name of its window."""
         return f"{self.session}/{self.opened_at}"
+
+
+Added = Literal["new", "copy", "twin"]
+"""A `twin` has the score_id of another one, and is made from the clicks of another partition."""
+
+
+class Home(NamedTuple):
+    """Where a window lay, and when."""
+
+    partition: int
+    opened_at: int
+    last_click_at: int
 
 
 class Partial(NamedTuple):
@@ -132,7 +146,7 @@ class Shelf:
         self._database.executescript(_TABLES)
         self._do = self._database.execute
         self.waiting = 0
-        self._known = self._letters_known = self._wrong = self._partials = 0
+        self._known = self._letters_known = self._wrong = self._partials = self._homes = 0
 
     def __enter__(self) -> Shelf:
         return self
@@ -160,15 +174,25 @@ class Shelf:
 
     # --- scores ---
 
-    def add_score(self, found: Found) -> bool:
-        """Keep a score; False where one of the same window is or was there."""
-        if self._do(f"SELECT 1 FROM scores_known WHERE ({_SCORE}) = (?, ?, ?, ?, ?)", found[:5]).fetchone():
-            return False
+    def add_score(self, found: Found) -> Added:
+        """Keep a score, unless one of the same window is or was there."""
+        same_name = "opened_at = ? AND session = ?"
+        known = self._do(
+            f"SELECT source, first, closing FROM scores_known WHERE {same_name}", found[:2]
+        ).fetchall()
+        if found[2:5] in known:
+            return "copy"
+        waiting = self._do(
+            f"SELECT 1 FROM scores_waiting WHERE {same_name} AND source != ?", found[:3]
+        ).fetchone()
         added = self._do(
             "INSERT OR IGNORE INTO scores_waiting VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", found
         ).rowcount
         self.waiting += added
-        return added > 0
+        if not added:
+            return "copy"
+        is_twin = waiting is not None or any(source != found.source for source, *_ in known)
+        return "twin" if is_twin else "new"
 
     def take_score(self, session: str, opened_at: int, facts: bytes, closing: int) -> Found | None:
         """The waiting score of this name that fits best to these facts and this closing offset.
@@ -211,6 +235,17 @@ class Shelf:
             self._do(f"SELECT 1 FROM {table} WHERE {where}", (source, first, last)).fetchone()
             for table in ("scores_waiting", "scores_known")
         )
+
+    def home(self, session: str, here: Home) -> Home | None:
+        """Note the last window of a session; the one before, where it lay on another partition."""
+        id = int.from_bytes(hashlib.blake2b(session.encode(), digest_size=8).digest(), signed=True)
+        row = self._do(
+            "SELECT partition, opened_at, last_click_at FROM homes WHERE id = ? AND partition != ?",
+            (id, here.partition),
+        ).fetchone()
+        self._do("INSERT OR REPLACE INTO homes VALUES (?, ?, ?, ?)", (id, *here))
+        self._homes += 1
+        return None if row is None else Home._make(row)
 
     # --- scores made from a part of their clicks ---
 
@@ -354,6 +389,10 @@ class Shelf:
             ).rowcount
             self._letters_known -= letters
             forgotten += letters
+        if self._homes > most:
+            # Sessions seen again are counted again: an upper bound.
+            self._do("DELETE FROM homes")
+            self._homes = 0
         if self._wrong > most:
             self._do("DELETE FROM wrong")
             self._wrong = 0
