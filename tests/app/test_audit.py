@@ -28,7 +28,8 @@ from small_logs import (
 )
 
 from clickstream.app.audit.online import UNKNOWN
-from clickstream.app.audit.report import AuditReport, Finding, unchecked_parts
+from clickstream.app.audit.report import AuditReport, Finding
+from clickstream.app.audit.verdict import unchecked_parts
 from clickstream.infra.settings import Settings
 from clickstream.models.case import Case, Prediction
 

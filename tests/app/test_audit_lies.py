@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scored_log import START, Oracle, ScoredLog
 from small_logs import ALICE, ALICE_REBUILT, NO_PREDICTIONS, VISITS, a_day, put, rebuilt_day, shop_log
 
-from clickstream.app.audit.report import unchecked_parts
+from clickstream.app.audit.verdict import unchecked_parts
 from clickstream.consumer.score import Score
 from clickstream.models.clusters import NAMES
 

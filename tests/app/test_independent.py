@@ -16,7 +16,7 @@ from oracle import logs, rules_to_keep
 from scored_log import ScoredLog
 from small_logs import SHOP
 
-from clickstream.app.audit import compare, expected, interpreter
+from clickstream.app.audit import compare, expected, interpreter, twice
 from clickstream.app.audit.expected import facts
 from clickstream.app.audit.independent import IndependentReading, Read
 from clickstream.app.audit.report import AuditReport
@@ -150,7 +150,7 @@ def _prefix_sees_the_last_product(patch: pytest.MonkeyPatch) -> None:
         return None if found is None else found | {"last_product": session.last.product}
 
     patch.setattr(scoring, "prefix", wrong)
-    patch.setattr(compare, "prefix", wrong)
+    patch.setattr(twice, "prefix", wrong)
 
 
 def _outcome_takes_page_five_only(patch: pytest.MonkeyPatch) -> None:

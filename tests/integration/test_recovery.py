@@ -12,7 +12,7 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from pydantic import SecretStr
 from shop import Shop, plan_of, scraped, stop, wait_for
 
-from clickstream.app.audit.report import AFTER_A_LOSS, unchecked_parts
+from clickstream.app.audit.verdict import AFTER_A_LOSS, unchecked_parts
 from clickstream.app.processes import Process
 from clickstream.consumer.store import STATE_VERSION
 from clickstream.infra.child import free_port

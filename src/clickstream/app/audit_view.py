@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from rich.console import Console
 
 from clickstream.app.audit.follow import RoundReport
-from clickstream.app.audit.report import KINDS, AuditReport, Finding, unchecked_parts
+from clickstream.app.audit.report import AuditReport, Finding
+from clickstream.app.audit.verdict import KINDS, unchecked_parts
 from clickstream.app.printable import plain
 
 _WORDS = {

@@ -11,24 +11,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import orjson
-
-from clickstream.app.audit.expected import Facts, digest_of, facts, letter, rule_of
-from clickstream.app.audit.independent import IndependentReading, Read
+from clickstream.app.audit.answers import AnswerCheck
+from clickstream.app.audit.expected import digest_of, facts, letter
 from clickstream.app.audit.lane import Lane, Range
-from clickstream.app.audit.online import OnlineCheck
-from clickstream.app.audit.partly import problems
-from clickstream.app.audit.predictions import PredictionCheck, Suspect
+from clickstream.app.audit.predictions import Suspect
 from clickstream.app.audit.published import Published
-from clickstream.app.audit.report import Difference, Finding, Place, Tally
+from clickstream.app.audit.report import Finding, Place, Tally
 from clickstream.app.audit.shelf import Found, FoundLetter, Home, Partial, Shelf
+from clickstream.app.audit.twice import SecondReading
 from clickstream.consumer.partition import Closed, Refused, Rules
 from clickstream.consumer.scoring import case_of
 from clickstream.features.click import Click, Heartbeat
-from clickstream.features.outcome import Outcome, proxy_outcome
-from clickstream.features.vector import prefix, reference
+from clickstream.features.outcome import proxy_outcome
 from clickstream.infra.kafka import Record
-from clickstream.models.bundle import Case, Prediction
 
 _FOREVER = 1 << 62
 
@@ -37,8 +32,7 @@ _FOREVER = 1 << 62
 class Comparison:
     """One pass over the clicks. `suspect` gets what differs, to be looked at field by field.
 
-    `scores_cut`, `letters_cut`: the topic has lost its first records. `independent`: every session is read a
-    second time by the audit's own interpreter, not only those drawn.
+    `scores_cut`, `letters_cut`: the topic has lost its first records.
     """
 
     rules: Rules
@@ -49,15 +43,13 @@ class Comparison:
     published: Published
     shelf: Shelf
     ranges: Mapping[int, Range]
-    predictions: PredictionCheck
-    online: OnlineCheck
+    answers: AnswerCheck
+    second: SecondReading
     suspect: Suspect
     tally: Tally
     scores_cut: bool = False
     letters_cut: bool = False
-    independent: bool = False
     _lanes: dict[int, Lane] = field(default_factory=dict)
-    _again: dict[int, IndependentReading] = field(default_factory=dict)
     _committed: Mapping[int, int] = field(default_factory=dict)
     _other_until: Mapping[int, int] = field(default_factory=dict)
     # By partition: the next record about which a dead letter was published.
@@ -91,7 +83,7 @@ class Comparison:
         for closed in lane.logic.closed:
             self._check_window(lane, record.partition, closed)
         if parsed is not None:
-            self._read_again(lane, record, parsed, refused)
+            self.second.take(lane.logic, record, parsed, refused)
 
     def settle(self, ends: Mapping[int, int] | None = None) -> None:
         """End a round: judge what was published and is not accounted for.
@@ -100,8 +92,8 @@ class Comparison:
             ends: the offset after the last record of each partition. What the rest of the log may still
                 account for is left for later rounds; None: there is no rest.
         """
-        self.predictions.flush()
-        self.tally.online_restarts = self.online.restarts
+        self.answers.predictions.flush()
+        self.tally.online_restarts = self.answers.online.restarts
         for found in self.shelf.waiting_scores():
             if self._is_decided(ends, found.source, found.closing, found.session, found.opened_at):
                 self.shelf.know_score(found)
@@ -179,25 +171,25 @@ class Comparison:
         if found is None:
             self._unscored(lane, partition, closed, cause, blind, bool(partials))
             if partials:
-                if not self._check_partials(partials, closed, expected, blind):
-                    self.online.unscored(partition, case, outcome)
+                if not self.answers.check_partials(partials, closed, expected, blind):
+                    self.answers.online.unscored(partition, case, outcome)
             elif blind:
-                self.online.in_doubt(partition, None)
+                self.answers.online.in_doubt(partition, None)
             else:
-                self.online.unscored(partition, case, outcome)
+                self.answers.online.unscored(partition, case, outcome)
             return
         place = Place(self.scores_topic, found.place, found.offset)
         if digest == found.facts:
             tally.scored += 1
-            self._check_answers(lane, found, case, outcome, cause, place)
+            self.answers.check(lane.sees_all, found, case, outcome, cause, place)
         elif blind:
             tally.unchecked += 1
-            self.online.in_doubt(partition, found.lessons)
+            self.answers.online.in_doubt(partition, found.lessons)
         else:
             tally.scored += 1
             tally.add_wrong(score_id)
             self.suspect("score", score_id, cause, place, expected)
-            self.online.unscored(partition, case, outcome)
+            self.answers.online.unscored(partition, case, outcome)
 
     def _check_home(self, closed: Closed, here: Home, cause: Place) -> None:
         """Whether a part of the visit lies on another partition."""
@@ -214,79 +206,6 @@ class Comparison:
         )
         score_id = f"{closed.session_id}/{here.opened_at}"
         self.tally.tell(Finding("torn", "score", score_id, cause, None, detail))
-
-    def _check_answers(
-        self, lane: Lane, found: Found, case: Case, outcome: Outcome, cause: Place, place: Place
-    ) -> None:
-        """Compare predictions, lessons and error of a score whose facts are right."""
-        tally, score_id = self.tally, found.score_id
-        failed = self.predictions.raised(found.bundle, case) if found.error is not None else None
-        said = self.published.said(found.answers)[-1] if found.answers else None
-        answer = self.online.score(
-            found.source,
-            found.bundle,
-            found.lessons,
-            said,
-            case,
-            outcome,
-            whole=lane.sees_all,
-            batch_failed=failed is not None,
-        )
-        if answer.verdict == "lessons":
-            self._tell_wrong(score_id, cause, place, "models.lessons", answer.expected, found.lessons)
-        elif answer.verdict == "answers" and isinstance(answer.expected, Prediction):
-            tally.add_wrong(score_id)
-            expected = {"predictions": {"online": answer.expected._asdict()}}
-            self.suspect("score", score_id, cause, place, expected)
-        elif answer.verdict == "unchecked" and answer.reason:
-            tally.predictions_unchecked[answer.reason] += 1
-        elif answer.verdict == "checked" and said is not None:
-            tally.online_checked += 1
-        if found.error is None:
-            self.predictions.check(found, case, cause, place)
-            return
-        raised = failed or answer.raised
-        bundle = self.predictions.load(found.bundle)
-        if raised is not None and found.error.split(":")[1].strip() == type(raised).__name__:
-            tally.predictions_checked += 1
-        elif isinstance(bundle, str):
-            tally.predictions_unchecked[bundle] += 1
-        elif raised is not None or answer.verdict != "unchecked":
-            self._tell_wrong(score_id, cause, place, "error", raised and repr(raised), found.error)
-
-    def _tell_wrong(
-        self, score_id: str, cause: Place, place: Place, path: str, expected: object, found: object
-    ) -> None:
-        self.tally.add_wrong(score_id)
-        difference = Difference(path, expected, found, rule_of(path))
-        self.tally.tell(Finding("wrong", "score", score_id, cause, place, differences=(difference,)))
-
-    def _check_partials(self, partials: list[Partial], closed: Closed, expected: Facts, blind: bool) -> bool:
-        """Compare what can be known of the scores that stand for a window in part.
-
-        Whether a loss is plausible there.
-        """
-        plausible = True
-        for partial in partials:
-            if blind or not partial.content:
-                continue
-            score = orjson.loads(partial.content)
-            is_same = partial.closing == closed.offset
-            if not is_same and "limit" in (score["closed_by"], closed.closed_by):
-                continue  # cut elsewhere than before the loss
-            differ = problems(score, expected)
-            lessons = score["models"]["lessons"]
-            if is_same and not self.online.partly(partial.source, lessons):
-                plausible = False
-                there = "a whole score, or lessons that began again"
-                said = f"{score['error']}, with {lessons} lessons"
-                differ += (Difference("error", there, said, "state is lost with the online models"),)
-            if differ:
-                self.tally.add_wrong(partial.score_id)
-                cause = Place(self.clicks_topic, partial.source, closed.offset)
-                place = Place(self.scores_topic, partial.place, partial.offset)
-                self.tally.tell(Finding("wrong", "score", partial.score_id, cause, place, differences=differ))
-        return plausible
 
     def _unscored(
         self, lane: Lane, partition: int, closed: Closed, cause: Place, blind: bool, partly: bool
@@ -311,35 +230,6 @@ class Comparison:
                     f" its clicks lie from {closed.session.first_offset} to {closed.session.last_offset}",
                 )
             )
-
-    def _read_again(
-        self, lane: Lane, record: Record, parsed: Click | Heartbeat, refused: Refused | None
-    ) -> None:
-        """Hold the reading under audit against the audit's own."""
-        again = self._again.get(record.partition)
-        if again is None:
-            again = self._again[record.partition] = IndependentReading(self.rules, self.independent)
-        reads = [
-            Read(
-                facts(closed, reference(closed.session), self.clicks_topic, record.partition, self.settings),
-                prefix(closed.session),
-            )
-            for closed in lane.logic.closed
-            if again.is_drawn(closed.session_id)
-        ]
-        before = again.windows
-        for found in again.advance(
-            record.offset,
-            record.timestamp,
-            parsed,
-            reads,
-            None if refused is None else refused.reason,
-            lane.logic.open_sessions,
-        ):
-            self.tally.add_wrong(found.id)
-            cause = Place(self.clicks_topic, record.partition, record.offset)
-            self.tally.tell(Finding("wrong", "score", found.id, cause, None, found.detail, found.differences))
-        self.tally.read_twice += again.windows - before
 
     def _is_cut(self, partition: int, offset: int) -> bool:
         return self.scores_cut and offset <= self.published.kept_from.get(partition, _FOREVER)

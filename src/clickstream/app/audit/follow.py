@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 from clickstream.app.audit.bundles import bundle_finder
 from clickstream.app.audit.lane import Range
 from clickstream.app.audit.reading import Extent, Log
-from clickstream.app.audit.report import Finding, Letters, Place, Verdict, is_flawed, unchecked_parts
+from clickstream.app.audit.report import Finding, Place
 from clickstream.app.audit.rounds import Rounds, Topics
 from clickstream.app.audit.shelf import Shelf
+from clickstream.app.audit.verdict import Letters, Verdict, is_flawed, verdict_on
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.kafka import Admin, Record
 from clickstream.infra.memory import resident_bytes
@@ -86,7 +87,7 @@ class RoundReport:
     @property
     def verdict(self) -> Verdict:
         """Of all so far."""
-        return "not clean" if is_flawed(self) else "unchecked" if unchecked_parts(self) else "exactly once"
+        return verdict_on(self, is_flawed(self))
 
     @property
     def clean(self) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from clickstream.app.audit.answers import AnswerCheck
 from clickstream.app.audit.compare import Comparison
 from clickstream.app.audit.lane import Range
 from clickstream.app.audit.online import OnlineCheck
@@ -19,6 +20,7 @@ from clickstream.app.audit.report import Tally
 from clickstream.app.audit.sessions import SessionSums
 from clickstream.app.audit.shelf import Shelf
 from clickstream.app.audit.suspects import Look, Suspects
+from clickstream.app.audit.twice import SecondReading
 from clickstream.consumer.partition import Rules
 from clickstream.features.session import FOLD_VERSION
 from clickstream.infra.kafka import Record
@@ -85,9 +87,10 @@ class Rounds:
             sessions or SessionSums(),
             digests,
         )
+        rules = Rules(**settings.rules)
         predictions = PredictionCheck(self._published, bundle, self._suspects.add, self.tally)
         self._comparison = Comparison(
-            rules=Rules(**settings.rules),
+            rules=rules,
             clicks_topic=settings.clicks_topic,
             scores_topic=settings.scores_topic,
             dead_letter_topic=settings.dead_letter_topic,
@@ -95,13 +98,20 @@ class Rounds:
             published=self._published,
             shelf=shelf,
             ranges=topics.ranges,
-            predictions=predictions,
-            online=OnlineCheck(predictions.load),
+            answers=AnswerCheck(
+                settings.clicks_topic,
+                settings.scores_topic,
+                self._published,
+                predictions,
+                OnlineCheck(predictions.load),
+                self._suspects.add,
+                self.tally,
+            ),
+            second=SecondReading(rules, independent, settings.clicks_topic, self.settings, self.tally),
             suspect=self._suspects.add,
             tally=self.tally,
             scores_cut=topics.scores_cut,
             letters_cut=topics.letters_cut,
-            independent=independent,
         )
 
     def add_score(self, record: Record, shows_progress: bool = True) -> None:

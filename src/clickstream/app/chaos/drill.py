@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from clickstream.app.audit import AuditReport, run_audit
-from clickstream.app.audit.report import AFTER_A_LOSS, unchecked_parts
+from clickstream.app.audit.verdict import AFTER_A_LOSS, unchecked_parts
 from clickstream.app.chaos.faults import FAULTS, NotPossibleError, NotReachedError
 from clickstream.app.chaos.stage import Stage
 from clickstream.infra.errors import UsageError

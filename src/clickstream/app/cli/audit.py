@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from clickstream.app.audit import run_audit
-from clickstream.app.audit.report import EXIT_CODES
+from clickstream.app.audit.verdict import EXIT_CODES
 from clickstream.app.audit_view import show
 from clickstream.app.cli.audit_follow import follow_audit
 from clickstream.app.servers import with_running_servers

@@ -18,8 +18,8 @@ from rich.text import Text
 
 from clickstream.app.audit import Follower, RoundReport
 from clickstream.app.audit.follow import Reading
-from clickstream.app.audit.report import KINDS, Verdict
 from clickstream.app.audit.shelf import Shelf
+from clickstream.app.audit.verdict import KINDS, Verdict
 from clickstream.app.audit_view import show_finding, unchecked_words
 from clickstream.app.printable import plain
 from clickstream.app.scores.writers import Lines

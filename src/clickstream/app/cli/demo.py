@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clickstream.app.audit import AuditReport, run_audit
-from clickstream.app.audit.report import EXIT_CODES
+from clickstream.app.audit.verdict import EXIT_CODES
 from clickstream.app.cli.train import train
 from clickstream.app.data import find_dataset
 from clickstream.app.demo import Run
