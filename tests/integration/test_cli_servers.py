@@ -15,6 +15,7 @@ from factory import click_json
 from shop import Shop, plan_of
 
 from clickstream.app.audit import run_audit
+from clickstream.app.audit.verdict import EXIT_CODES
 from clickstream.app.processes import environment
 from clickstream.consumer.engine import prepare_topics
 from clickstream.infra.errors import UnavailableError
@@ -202,6 +203,9 @@ def test_what_no_consumer_has_read_is_pending(shop: Shop) -> None:
     report = run_audit(shop.settings)
     assert report.verdict == "unchecked"
     assert (report.pending, report.scored) == (30, 0)
+    done = run(shop.settings, "scores", "audit")
+    assert done.returncode == EXIT_CODES["unchecked"] == 3
+    assert b"UNCHECKED" in done.stdout
     assert "has no committed offset" in report.notes[0]
 
 

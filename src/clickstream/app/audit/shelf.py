@@ -158,7 +158,7 @@ class Shelf:
         if isinstance(error, sqlite3.Error):
             raise ClickstreamError(
                 f"the temporary database of the audit failed: {error}",
-                "It takes about 200 bytes a session. Name a folder with more room in SQLITE_TMPDIR.",
+                "It takes about 240 bytes a session. Name a folder with more room in SQLITE_TMPDIR.",
             ) from error
 
     def close(self) -> None:
