@@ -27,6 +27,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from clickstream.app.audit import independent
 from clickstream.app.audit.judge import Logs, judge
 from clickstream.app.audit.lane import Range
 from clickstream.app.audit.shelf import Shelf
@@ -38,6 +39,8 @@ from clickstream.infra.kafka import Record
 from clickstream.infra.memory import resident_bytes
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle import Bundle, Case, Prediction
+from clickstream.models.case import prediction
+from clickstream.models.clusters import NAMES
 from clickstream.models.online import OnlineModels
 
 PARTITIONS = 8
@@ -69,33 +72,40 @@ class Arithmetic:
         """A function of the number of clicks."""
         return [dict.fromkeys(("batch", "reference"), _answer(case)) for case in cases]
 
+    def online(self) -> Unlearned:
+        """The online half, as it began."""
+        return Unlearned()
+
 
 class Unlearned:
-    """The online half."""
+    """The online half: it counts its lessons."""
 
-    lessons = 0
+    def __init__(self) -> None:
+        self.lessons = 0
 
     def predict(self, case: Case) -> Prediction:
         """One answer."""
         return _answer(case)
 
     def learn(self, _case: Case, _outcome: object) -> None:
-        """Nothing."""
+        """Nothing but that there was one more."""
+        self.lessons += 1
 
 
 def _answer(case: Case) -> Prediction:
-    clicks = int(case.reference["session_length"])
-    return Prediction(1 / (1 + clicks), 10.0 + clicks, clicks % 2, f"kind {clicks % 2}")
+    clicks = 1 if case.prefix is None else int(case.reference["session_length"])
+    return prediction(1 / (1 + clicks), 10.0 + clicks, clicks % 2, NAMES[clicks % 2])
 
 
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     words.add_argument("--sessions", type=int, default=1_000_000)
+    words.add_argument("--share", choices=("none", "sample", "all"), default="sample", help="read twice")
     words.add_argument("--judge", nargs=3, metavar=("FOLDER", "CLICKS", "SCORES"), help=argparse.SUPPRESS)
     asked = words.parse_args()
     if asked.judge:
         folder, clicks, scores = asked.judge
-        measure(Path(folder), int(clicks), int(scores))
+        measure(Path(folder), int(clicks), int(scores), asked.share)
         return
     console = Console(highlight=False)
     marks = sorted({asked.sessions // 10, asked.sessions // 2, asked.sessions})
@@ -116,7 +126,8 @@ def main() -> None:
         for title in columns:
             table.add_column(title, justify="right")
         for cut in cuts:
-            command = [sys.executable, __file__, "--judge", name, str(cut.clicks), str(cut.scores)]
+            counts = [str(cut.clicks), str(cut.scores)]
+            command = [sys.executable, __file__, "--share", asked.share, "--judge", name, *counts]
             told = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
             found = orjson.loads(told)
             points = ", ".join(f"{clicks} {mb}" for clicks, mb in found["resident"].items())
@@ -146,7 +157,7 @@ def write_logs(folder: Path, marks: Sequence[int]) -> list[Cut]:
         settings.clicks_topic,
         fingerprint(settings),
     )
-    online = cast(OnlineModels, Unlearned())
+    learners = [cast(OnlineModels, Unlearned()) for _ in range(PARTITIONS)]
     lanes = [Partition(Rules(**settings.rules)) for _ in range(PARTITIONS)]
     offsets, published = [0] * PARTITIONS, [0] * PARTITIONS
     cuts: list[Cut] = []
@@ -159,7 +170,7 @@ def write_logs(folder: Path, marks: Sequence[int]) -> list[Cut]:
             written += 1
             lane.advance(offset, at, parse(value, key))
             for closed in lane.closed:
-                (score,) = scorer.score([Window(partition, closed, online)])
+                (score,) = scorer.score([Window(partition, closed, learners[partition])])
                 name = closed.session_id.encode()
                 scores.write(_framed(partition, published[partition], at, name, score or b""))
                 published[partition] += 1
@@ -216,8 +227,10 @@ def _read(file: Path, topic: str, most: int, told: Callable[[int], None]) -> Ite
                 told(number)
 
 
-def measure(folder: Path, clicks: int, scores: int) -> None:
-    """Judge the first so many records; print figures as JSON."""
+def measure(folder: Path, clicks: int, scores: int, share: str) -> None:
+    """Judge the first so many records, a share of them read twice; print figures as JSON."""
+    if share == "none":
+        independent.ONE_IN = 1 << 63
     resident: dict[str, int] = {}
     start = resident_bytes() // 2**20
     database = 0
@@ -240,7 +253,7 @@ def measure(folder: Path, clicks: int, scores: int) -> None:
         ranges={p: Range(0, 1 << 40) for p in range(PARTITIONS)},
     )
     began, cpu = time.monotonic(), time.process_time()
-    report = judge(settings, logs, lambda _: Arithmetic(), shelf=shelf)
+    report = judge(settings, logs, lambda _: Arithmetic(), shelf=shelf, independent=share == "all")
     seconds, cpu = time.monotonic() - began, time.process_time() - cpu
     if not report.clean or report.scored != scores or report.predictions_checked != scores:
         raise AssertionError(f"not clean: {report}")

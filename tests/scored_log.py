@@ -24,6 +24,8 @@ from clickstream.consumer.scoring import Scorer, Window
 from clickstream.features.click import InvalidRecordError, parse
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle import Bundle, Case, Prediction
+from clickstream.models.case import prediction
+from clickstream.models.clusters import NAMES
 from clickstream.models.online import OnlineModels
 
 MINUTE = 60_000
@@ -55,11 +57,14 @@ class Oracle:
             seen = 0 if case.prefix is None else case.prefix["session_length"]
             answers.append(
                 {
-                    "batch": Prediction(1 / (1 + seen), 10.0 + seen, clicks % 2, f"kind {clicks % 2}"),
-                    "reference": Prediction(1 / (1 + clicks), 20.0, clicks % 2, f"kind {clicks % 2}"),
+                    "batch": prediction(1 / (1 + seen), 10.0 + seen, clicks % 2, NAMES[clicks % 2]),
+                    "reference": prediction(1 / (1 + clicks), 20.0, clicks % 2, NAMES[clicks % 2]),
                 }
             )
         return answers
+
+    def online(self) -> OnlineOracle:
+        return OnlineOracle()
 
 
 class OnlineOracle:
@@ -68,8 +73,10 @@ class OnlineOracle:
     def __init__(self) -> None:
         self.lessons = 0
 
-    def predict(self, _case: Case) -> Prediction:
-        return Prediction(1 / (1 + self.lessons), float(self.lessons), 0, "kind 0")
+    def predict(self, case: Case) -> Prediction:
+        if case.prefix is None:
+            return prediction(1.0, 10.0, 0, NAMES[0])
+        return prediction(1 / (1 + self.lessons), float(self.lessons), 0, NAMES[0])
 
     def learn(self, _case: Case, _outcome: object) -> None:
         self.lessons += 1
@@ -84,11 +91,13 @@ class ScoredLog:
 
     settings: Settings = field(default_factory=lambda: Settings(clicks_topic="clicks", group="group"))
     partial_before: int = -1
+    bundle: Oracle = field(default_factory=Oracle)
     clicks: list[Line] = field(default_factory=list)
     scores: list[Line] = field(default_factory=list)
     letters: list[Line] = field(default_factory=list)
     _read: dict[int, int] = field(default_factory=dict)
     _logic: dict[int, Partition] = field(default_factory=dict)
+    _online: dict[int, OnlineOracle] = field(default_factory=dict)
 
     def send(self, key: bytes | None, value: bytes | None, timestamp: int, partition: int = 0) -> int:
         """Append a record; its offset."""
@@ -115,8 +124,7 @@ class ScoredLog:
     def publish(self) -> None:
         """Publish what the records appended since the last call produce."""
         rules = fingerprint(self.settings)
-        scorer = Scorer(cast(Bundle, Oracle()), self.settings.clicks_topic, rules)
-        online = cast(OnlineModels, OnlineOracle())
+        scorer = Scorer(cast(Bundle, self.bundle), self.settings.clicks_topic, rules)
         for line in self.clicks:
             p = line.partition
             if line.offset < self._read.get(p, 0):
@@ -134,7 +142,8 @@ class ScoredLog:
             except InvalidRecordError as error:
                 logic.refuse(line.offset, error.reason, error.detail)
             for closed in logic.closed:
-                (score,) = scorer.score([Window(p, closed, online)])
+                online = self._online.setdefault(p, OnlineOracle())
+                (score,) = scorer.score([Window(p, closed, cast(OnlineModels, online))])
                 self.put(self.scores, "scores", p, closed.session_id.encode(), score)
             for refused in logic.refused:
                 letter = DeadLetter(
@@ -150,6 +159,10 @@ class ScoredLog:
                 self.put(self.letters, "clicks.dead-letter", 0, line.key, letter.model_dump_json().encode())
             logic.closed.clear()
             logic.refused.clear()
+
+    def lose_lessons(self) -> None:
+        """What the online models learned is gone, as after a loss of all of Redis."""
+        self._online.clear()
 
     def under(self, **settings: Any) -> None:
         """Go on with other settings, as consumers do after a drain."""
@@ -185,6 +198,7 @@ class ScoredLog:
         scores_from: int = 0,
         letters_from: int = 0,
         shelf: Shelf | None = None,
+        independent: bool = True,
     ) -> AuditReport:
         """The audit; records before `begin`, `scores_from`, `letters_from` are no longer in their topics."""
         known = {"oracle": Oracle()} if bundles is None else bundles
@@ -199,7 +213,12 @@ class ScoredLog:
             baseline=None if baseline is None else ("baseline", lambda: baseline),
         )
         return judge(
-            self.settings, logs, lambda name: known.get(name, f"bundle {name} is not here"), ledger, shelf
+            self.settings,
+            logs,
+            lambda name: known.get(name, f"bundle {name} is not here"),
+            ledger,
+            shelf,
+            independent,
         )
 
 
@@ -222,6 +241,7 @@ class FollowedLog:
             self.shelf,
             lambda name: Oracle() if name in bundles else f"bundle {name} is not here",
             remembered=remembered,
+            independent=True,
         )
         self._clicks = dict.fromkeys(partitions, begin)
         self._scores = self._letters = 0

@@ -6,16 +6,24 @@ from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
-from scored_log import MINUTE, START, ScoredLog
+from scored_log import MINUTE, START, Oracle, ScoredLog
 
 from clickstream.infra.settings import Settings
 
 Edit = Callable[[dict[str, Any]], None]
 
+ALICE = 2
+"""Place of her first window among the scores of `a_day`: four clicks, the last closed of three at once."""
 
-def a_day() -> ScoredLog:
+ALICE_REBUILT = 2
+"""Place of the same window among the scores of `rebuilt_day`."""
+
+NO_PREDICTIONS: dict[str, None] = {"batch": None, "online": None, "reference": None}
+
+
+def a_day(bundle: Oracle | None = None) -> ScoredLog:
     """Five sessions, two of them with more than a click, a late one and a copy among them; one stays open."""
-    log = ScoredLog()
+    log = ScoredLog(bundle=bundle or Oracle())
     log.click("alice", 0, 1)
     log.click("bob", 0.5, 1, price=20.0, price_2=2, page=2)
     log.click("alice", 1, 2, product="B4", category="skirts", price=51.5)
@@ -29,6 +37,19 @@ def a_day() -> ScoredLog:
     log.heartbeat(121.1)
     log.click("eve", 125, 1)
     log.publish()
+    return log
+
+
+def rebuilt_day() -> ScoredLog:
+    """A day on which Redis was lost after offset 5, where two minutes are behind the horizon."""
+    log = a_day()
+    rebuilt = ScoredLog(partial_before=START + 2 * MINUTE)
+    rebuilt.clicks = [line for line in log.clicks if line.offset >= 2]
+    rebuilt.publish()
+    whole = {line.key: line for line in log.scores if line.key in (b"bob",)}
+    log.scores = [*whole.values(), *(line for line in rebuilt.scores if line.key not in whole)]
+    for at, line in enumerate(log.scores):
+        line.offset = at
     return log
 
 

@@ -146,7 +146,11 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                     (f"{rate(f'{name}_total')} / {rate('clicks_total')}", name)
                     for name in ("late", "duplicates", "missing")
                 ),
-                width=16,
+            ),
+            Panel(
+                "Keys a second, by partitioner",
+                "short",
+                ((rate("keys_total", "partitioner"), "{{partitioner}}"),),
             ),
         ),
     ),

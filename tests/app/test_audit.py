@@ -12,15 +12,26 @@ import pytest
 from factory import click_json, examples
 from hypothesis import given
 from hypothesis import strategies as st
-from scored_log import MINUTE, START, Line, Oracle, ScoredLog
-from small_logs import SHOP, VISITS, Edit, a_day, put, refused_day, shop_log
+from scored_log import MINUTE, START, Oracle, ScoredLog
+from small_logs import (
+    ALICE,
+    ALICE_REBUILT,
+    NO_PREDICTIONS,
+    SHOP,
+    VISITS,
+    Edit,
+    a_day,
+    put,
+    rebuilt_day,
+    refused_day,
+    shop_log,
+)
 
+from clickstream.app.audit.online import UNKNOWN
 from clickstream.app.audit.report import AuditReport, Finding
+from clickstream.app.audit.verdict import unchecked_parts
 from clickstream.infra.settings import Settings
 from clickstream.models.case import Case, Prediction
-
-ALICE = 2
-"""Place of her first window among the scores of `a_day`: four clicks, the last closed of three at once."""
 
 
 def only(report: AuditReport) -> Finding:
@@ -45,7 +56,7 @@ def test_a_run_without_a_flaw_is_clean_and_counted() -> None:
 def test_the_report_is_json() -> None:
     report = a_day().audit()
     told = orjson.loads(orjson.dumps(report.as_dict()))
-    assert told["clean"] is True
+    assert (told["verdict"], told["clean"]) == ("exactly once", True)
     assert told["scored"] == 5
     assert set(told["digests"]) == {"same-log", "across-logs"}
 
@@ -169,10 +180,10 @@ def test_a_feature_that_is_missing_or_too_much_is_wrong() -> None:
     [
         ("batch.conversion", 0.25 + 1e-8),
         ("batch.revenue", 13.1),
-        ("batch.cluster", 1),
-        ("batch.cluster_name", "kind 1"),
         ("reference.conversion", 0.3),
         ("reference.revenue", 0.0),
+        ("online.conversion", 0.3),
+        ("online.revenue", 2.5),
     ],
 )
 def test_a_prediction_other_than_the_bundles_is_wrong(path: str, value: object) -> None:
@@ -187,9 +198,10 @@ def test_a_prediction_other_than_the_bundles_is_wrong(path: str, value: object) 
 
 def test_predictions_are_not_checked_without_their_bundle_and_the_report_says_so() -> None:
     log = a_day()
-    log.edit(log.scores, 0, put("predictions.batch.conversion", 0.9))
+    log.edit(log.scores, ALICE, put("predictions.batch.conversion", 0.9))
     report = log.audit(bundles={})
-    assert report.clean
+    assert report.verdict == "unchecked"
+    assert not report.findings
     assert report.predictions_checked == 0
     assert report.predictions_unchecked == {"bundle oracle is not here": 5}
 
@@ -253,37 +265,86 @@ def test_a_score_under_another_key_or_in_another_partition_is_wrong() -> None:
     assert {f.differences[0].field for f in report.findings} == {"key", "partition"}
 
 
-def test_a_score_with_an_error_is_counted_and_not_wrong() -> None:
-    log = a_day()
-    log.edit(log.scores, 0, put("error", "prediction failed: ValueError: a price of 1e9"))
-    log.edit(log.scores, 0, put("predictions", {"batch": None, "online": None, "reference": None}))
-    report = log.audit()
-    assert report.clean
+class Failing(Oracle):
+    """A bundle that cannot answer for a visit of four clicks."""
+
+    def predict(self, cases: Sequence[Case]) -> list[dict[str, Prediction]]:
+        if any(case.reference["session_length"] == 4 for case in cases):
+            raise ValueError("four")
+        return super().predict(cases)
+
+
+def test_an_error_that_the_bundle_gives_again_is_counted_and_not_wrong() -> None:
+    log = a_day(Failing())
+    report = log.audit(bundles={"oracle": Failing()})
+    assert report.verdict == "exactly once", report.findings
     assert report.errors == {"prediction failed: ValueError": 1}
-    assert report.predictions_checked == 4
+    assert (report.predictions_checked, report.online_checked) == (5, 4)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "prediction failed: ValueError: a price of 1e9",
+        "prediction failed: KeyError: 'x'",
+        "prediction failed",
+        "the model was busy",
+        "",
+        "rebuilt-partly, or so",
+    ],
+)
+def test_an_error_that_nothing_explains_is_wrong(error: str) -> None:
+    log = a_day()
+    for at in range(5):
+        log.edit(log.scores, at, put("error", error))
+        log.edit(log.scores, at, put("predictions", NO_PREDICTIONS))
+    report = log.audit()
+    assert report.verdict == "not clean"
+    assert report.wrong == 5
+
+
+def test_errors_that_cannot_be_looked_into_are_unchecked() -> None:
+    log = a_day()
+    log.edit(log.scores, ALICE, put("error", "prediction failed: ValueError: x"))
+    log.edit(log.scores, ALICE, put("predictions", NO_PREDICTIONS))
+    report = log.audit(bundles={})
+    assert report.verdict == "unchecked"
+    assert report.predictions_unchecked == {"bundle oracle is not here": 5}
+
+
+class Mute(Oracle):
+    """A bundle that can answer for no visit."""
+
+    def predict(self, cases: Sequence[Case]) -> list[dict[str, Prediction]]:
+        raise ArithmeticError(f"{len(cases)} are too many")
+
+
+def test_a_run_in_which_no_score_has_predictions_is_no_success() -> None:
+    report = a_day(Mute()).audit(bundles={"oracle": Mute()})
+    assert report.verdict == "unchecked"
+    assert not report.findings
+    assert "all predictions: each score has an error" in unchecked_parts(report)
 
 
 def test_a_score_rebuilt_partly_stands_for_its_window_although_clicks_are_missing() -> None:
-    log = a_day()
-    whole = log.scores[ALICE]
-    rebuilt = ScoredLog(partial_before=START + 2 * MINUTE)
-    rebuilt.clicks = [line for line in log.clicks if line.offset >= 2]
-    rebuilt.publish()
-    partly = next(line for line in rebuilt.scores if line.key == b"alice")
+    log = rebuilt_day()
+    partly = log.scores[ALICE_REBUILT]
     assert orjson.loads(partly.value or b"")["error"] == "rebuilt-partly"
-    log.scores[ALICE] = Line("scores", 0, ALICE, 0, partly.key, partly.value)
     report = log.audit()
-    assert report.clean
+    assert report.verdict == "unchecked", report.findings
+    assert not report.findings
     assert (report.rebuilt_partly, report.scored, report.errors) == (1, 4, {"rebuilt-partly": 1})
 
+    whole = a_day().scores[ALICE]
     log.put(log.scores, "scores", 0, whole.key, whole.value)
     report = log.audit()
     assert report.duplicate == 1
-    assert only(report).kind == "duplicate"
 
-    log.edit(log.scores, ALICE, put("session_id", "zoe"))
-    log.edit(log.scores, ALICE, put("score_id", f"zoe/{orjson.loads(partly.value or b'')['opened_at']}"))
-    log.scores[ALICE].key = b"zoe"
+    log.edit(log.scores, ALICE_REBUILT, put("session_id", "zoe"))
+    log.edit(
+        log.scores, ALICE_REBUILT, put("score_id", f"zoe/{orjson.loads(partly.value or b'')['opened_at']}")
+    )
+    log.scores[ALICE_REBUILT].key = b"zoe"
     report = log.audit()
     assert (report.duplicate, report.unexpected) == (0, 1)
 
@@ -407,7 +468,8 @@ def test_what_was_scored_under_other_settings_is_not_comparable_and_not_missing(
     log.heartbeat(300)
     log.publish()
     report = log.audit()
-    assert report.clean
+    assert report.verdict == "unchecked"
+    assert not report.findings
     assert report.other_settings == 2
     assert report.scored == 14
 
@@ -421,7 +483,8 @@ def test_a_run_under_other_settings_beside_ours_hides_nothing_of_it() -> None:
     other.publish()
     for line in other.scores:
         log.put(log.scores, "scores", 0, line.key, line.value)
-    assert log.audit().clean
+    assert log.audit().verdict == "unchecked"
+    assert not log.audit().findings
     del log.scores[3]
     report = log.audit()
     assert (report.other_settings, report.missing) == (len(other.scores), 1)
@@ -431,7 +494,7 @@ def test_a_run_under_other_settings_beside_ours_hides_nothing_of_it() -> None:
 def test_scores_that_their_topic_has_deleted_are_not_missing_and_later_ones_are() -> None:
     log = a_day()
     report = log.audit(scores_from=2)
-    assert report.clean
+    assert report.verdict == "unchecked"
     assert report.unchecked == 2
     del log.scores[3]
     assert log.audit(scores_from=2).missing == 1
@@ -439,11 +502,11 @@ def test_scores_that_their_topic_has_deleted_are_not_missing_and_later_ones_are(
 
 @given(VISITS, st.integers(0, 60))
 @examples(150)
-def test_a_true_run_is_clean_wherever_retention_has_cut_its_log(visits: list[Any], begin: int) -> None:
+def test_a_true_run_has_no_flaw_wherever_retention_has_cut_its_log(visits: list[Any], begin: int) -> None:
     log = shop_log(visits)
-    assert log.audit().clean
+    assert not log.audit().flawed
     report = log.audit(begin=min(begin, len(log.clicks)))
-    assert report.clean, report.findings
+    assert not report.flawed, report.findings
 
 
 def long_log(seed: int) -> ScoredLog:
@@ -464,7 +527,7 @@ def long_log(seed: int) -> ScoredLog:
 def test_beyond_the_cut_of_a_log_every_loss_is_seen_again(seed: int, begin: int) -> None:
     log = long_log(seed)
     report = log.audit(begin=begin)
-    assert report.clean, report.findings
+    assert not report.flawed, report.findings
     assert report.unchecked < report.windows
     before = report.unchecked
     del log.scores[-20:]
@@ -515,7 +578,7 @@ def test_each_score_is_checked_with_the_bundle_that_it_names() -> None:
     ]
     log.edit(log.scores, ALICE, put("predictions.batch.conversion", alice.differences[0].expected))
     report = log.audit(bundles={"oracle": Oracle(), "doubter": Doubter()})
-    assert report.clean
+    assert not report.flawed
     assert report.bundles == {"doubter": 1, "oracle": 4}
     assert report.predictions_checked == 5
 
@@ -524,7 +587,48 @@ def test_scores_of_a_bundle_that_is_gone_are_counted_and_named() -> None:
     log = a_day()
     log.edit(log.scores, ALICE, put("models.bundle", "gone"))
     report = log.audit(bundles={"oracle": Oracle()})
-    assert report.clean
+    assert report.verdict == "unchecked"
+    assert not report.findings
     assert report.predictions_checked == 4
-    assert report.predictions_unchecked == {"bundle gone is not here": 1}
+    assert report.predictions_unchecked == {"bundle gone is not here": 1, UNKNOWN: 2}
     assert report.bundles == {"gone": 1, "oracle": 4}
+
+
+def torn_day(second: float) -> ScoredLog:
+    """A visit whose clicks lie on two partitions, on one at 0 and on the other at `second` minutes."""
+    log = ScoredLog()
+    log.click("alice", 0, 1, partition=0)
+    log.click("alice", second, 2, partition=1)
+    log.click("bob", 3, 1, partition=1)
+    for partition in (0, 1):
+        log.heartbeat(200, partition=partition)
+    log.publish()
+    return log
+
+
+def test_a_visit_whose_clicks_lie_on_two_partitions_is_torn() -> None:
+    report = torn_day(2).audit()
+    assert (report.verdict, report.torn, report.duplicate) == ("not clean", 1, 0)
+    assert only(report).kind == "torn"
+    assert "partitions 0 and 1" in only(report).detail
+
+
+def test_one_score_id_from_two_partitions_is_a_duplicate() -> None:
+    report = torn_day(0).audit()
+    assert (report.torn, report.duplicate, report.scored) == (1, 1, 3)
+    assert {finding.kind for finding in report.findings} == {"torn", "duplicate"}
+
+
+def test_a_session_that_comes_back_to_another_partition_after_a_pause_is_not_torn() -> None:
+    """As after partitions were added."""
+    assert torn_day(100).audit().verdict == "exactly once"
+
+
+def test_scores_that_are_all_there_twice_are_those_of_two_groups() -> None:
+    log = a_day()
+    for line in log.scores[:]:
+        log.put(log.scores, "scores", 0, line.key, line.value)
+        log.edit(log.scores, -1, put("scored_at", 1))
+    report = log.audit()
+    assert report.duplicate == 5
+    assert "two groups" in report.notes[0]

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from clickstream.app.audit.verdict import EXIT_CODES
 from clickstream.app.cli.audit import audit
-from clickstream.infra.errors import UsageError
+from clickstream.infra import errors
+from clickstream.infra.errors import ClickstreamError, UsageError
 
 
 @pytest.mark.parametrize(
@@ -25,3 +27,14 @@ from clickstream.infra.errors import UsageError
 def test_words_that_contradict_each_other_are_refused(words: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         audit(**words)
+
+
+def test_each_verdict_has_an_exit_code_that_no_error_has() -> None:
+    taken = {one.exit_code for one in vars(errors).values() if _is_error(one)}
+    assert sorted(EXIT_CODES.values()) == [0, 1, 3]
+    assert EXIT_CODES["exactly once"] == 0
+    assert not taken & set(EXIT_CODES.values())
+
+
+def _is_error(one: object) -> bool:
+    return isinstance(one, type) and issubclass(one, ClickstreamError)

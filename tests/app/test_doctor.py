@@ -297,7 +297,7 @@ def test_another_format_without_open_sessions_is_well(topics: Settings) -> None:
 def test_offsets_that_were_set_back_fail(topics: Settings) -> None:
     with closing(Producer(topics)) as producer:
         for _ in range(5):
-            producer.send(topics.clicks_topic, 0, b"visit", click_json())
+            producer.send(topics.clicks_topic, 0, None, click_json())
         producer.flush()
     keep_state(topics, topics, applied=4)
     commit(topics, 2)

@@ -16,6 +16,7 @@ from clickstream.consumer.counters import Stage
 from clickstream.consumer.partition import ClosedBy, Reason
 from clickstream.consumer.recovery import Case
 from clickstream.infra.metrics import DEFINITIONS
+from clickstream.infra.placement import PARTITIONERS
 
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
 MAKE = ROOT / "deploy" / "grafana" / "make.py"
@@ -34,6 +35,7 @@ VALUES = {
     "closed_by": set(get_args(ClosedBy)),
     "reason": set(get_args(Reason)),
     "stage": set(get_args(Stage)),
+    "partitioner": set(PARTITIONERS),
     "scorer": {"batch", "online", "reference"},
     "window": {"since_start", "rolling"},
     "job": {"clickstream"},

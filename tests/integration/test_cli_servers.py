@@ -15,6 +15,7 @@ from factory import click_json
 from shop import Shop, plan_of
 
 from clickstream.app.audit import run_audit
+from clickstream.app.audit.verdict import EXIT_CODES
 from clickstream.app.processes import environment
 from clickstream.consumer.engine import prepare_topics
 from clickstream.infra.errors import UnavailableError
@@ -200,8 +201,11 @@ def test_the_audit_sees_a_score_that_never_came(shop: Shop) -> None:
 def test_what_no_consumer_has_read_is_pending(shop: Shop) -> None:
     shop.publish(plan_of(shop.settings, 30))
     report = run_audit(shop.settings)
-    assert report.clean
+    assert report.verdict == "unchecked"
     assert (report.pending, report.scored) == (30, 0)
+    done = run(shop.settings, "scores", "audit")
+    assert done.returncode == EXIT_CODES["unchecked"] == 3
+    assert b"UNCHECKED" in done.stdout
     assert "has no committed offset" in report.notes[0]
 
 
@@ -237,7 +241,8 @@ def test_the_audit_of_a_shop_at_work_is_clean_at_any_moment(shop: Shop) -> None:
     shop.drain(*consumers)
     reports.append(shop.audit())
     for report in reports:
-        assert report.clean, report
+        assert not report.flawed, report
+        assert report.clean or not report.scored, report
         assert report.windows == report.scored + report.pending
     assert reports[-1].scored == 400
 

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from rich.console import Console
 
-from clickstream.app.audit.report import KINDS, AuditReport, Finding
+from clickstream.app.audit.follow import RoundReport
+from clickstream.app.audit.report import AuditReport, Finding
+from clickstream.app.audit.verdict import KINDS, unchecked_parts
 from clickstream.app.printable import plain
 
 _WORDS = {
@@ -34,14 +36,19 @@ def show(report: AuditReport, console: Console) -> None:
     for finding in report.findings:
         show_finding(finding, console)
     verdict = "[bold red]NOT CLEAN[/]"
-    if report.clean:
+    if report.verdict == "exactly once":
         verdict = f"[bold green]exactly once{' so far' if report.pending else ''}[/]"
-        if report.windows and not report.scored:
-            verdict = "[bold yellow]nothing was scored yet[/]"
+    elif report.verdict == "unchecked":
+        verdict = f"[bold yellow]UNCHECKED[/]: {plain(unchecked_words(report))}"
     console.print(
         f"\n[bold]{report.clicks:,} clicks, {report.scored:,} sessions scored, {report.missing:,} missing,"
         f" {report.duplicate:,} duplicate, {report.wrong:,} wrong[/]  {verdict}"
     )
+
+
+def unchecked_words(report: AuditReport | RoundReport) -> str:
+    """What could not be checked, in a line."""
+    return ", ".join(f"{name} {count:,}" for name, count in unchecked_parts(report).items())
 
 
 def _scores(report: AuditReport) -> Iterator[str]:
@@ -52,11 +59,14 @@ def _scores(report: AuditReport) -> Iterator[str]:
         count = getattr(report, kind)
         style = "bold red" if count else "green"
         yield f"[{style}]{count:>9,}  {kind}[/]: {_WORDS[kind]}"
+    if report.torn:
+        yield f"[bold red]{report.torn:>9,}  torn[/]: windows of a visit whose clicks lie on two partitions"
     others = (
         (report.pending, f"pending: group {group} has not committed the record that closes it"),
         (report.open, "sessions still open at the end of the log"),
         (report.rebuilt_partly, "rebuilt partly after a loss of all of Redis, and marked so"),
-        (report.other_settings, "scores made under other settings, not comparable"),
+        (report.online_restarts, "times online models began again, as after a loss of all of Redis"),
+        (report.other_settings, "scores made under other settings: NOT CHECKED, not even their clicks"),
         (report.other_topics, "records about another clicks topic, left out"),
         (report.unchecked, "unchecked: they reach back to where the log does not tell what must be"),
         *((count, f"scores without predictions: {plain(error)}") for error, count in report.errors.items()),
@@ -81,7 +91,14 @@ def _dead_letters(report: AuditReport) -> Iterator[str]:
 
 
 def _predictions(report: AuditReport, console: Console) -> None:
-    console.print(f"batch and reference predictions computed again: {report.predictions_checked:,}")
+    console.print(
+        f"batch and reference predictions computed again: {report.predictions_checked:,},"
+        f" online ones: {report.online_checked:,}"
+    )
+    console.print(
+        f"sessions read a second time by the audit's own interpreter: {report.read_twice:,}"
+        f" of {report.windows:,}"
+    )
     if len(report.bundles) > 1:
         by_bundle = ", ".join(f"{plain(name)} {count:,}" for name, count in report.bundles.items())
         console.print(f"scores by bundle, each checked with its own: {by_bundle}")

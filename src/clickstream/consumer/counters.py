@@ -22,12 +22,16 @@ from clickstream.consumer.store import LostError, OutboxRecord, Store
 from clickstream.infra.errors import ClickstreamError, FencedError
 from clickstream.infra.kafka import GroupConsumer, Record
 from clickstream.infra.metrics import Distribution, Sample
+from clickstream.infra.placement import PARTITIONERS, Partitioner, partitioner_of
 
 Stage = Literal[
     "poll", "recover", "parse", "load", "advance", "score", "commit", "publish", "trim", "monitor"
 ]
 
 _LOOK_EVERY_S = 1.0
+
+_KEYS_A_STEP = 20
+"""Sessions of a step whose place is looked at: a hash of a key in Python costs 10 µs."""
 
 
 class Taken(NamedTuple):
@@ -68,10 +72,16 @@ class Counters:
     """
 
     def __init__(
-        self, store: Store, consumer: GroupConsumer, scores_topic: str, idle: Mapping[Result, int]
+        self,
+        store: Store,
+        consumer: GroupConsumer,
+        scores_topic: str,
+        partitions: int,
+        idle: Mapping[Result, int],
     ) -> None:
         self._idle = idle
         self._scores_topic = scores_topic
+        self._partitions = partitions
         self._store = store
         self._consumer = consumer
         self._looked_at = float("-inf")
@@ -81,6 +91,7 @@ class Counters:
         self.late = self.duplicates = self.missing = 0
         self.closed: dict[ClosedBy, int] = dict.fromkeys(get_args(ClosedBy), 0)
         self.refused: dict[str, int] = dict.fromkeys(get_args(Reason), 0)
+        self.keys: dict[Partitioner, int] = dict.fromkeys(PARTITIONERS, 0)
         self.claims: dict[Case, int] = dict.fromkeys(get_args(Case), 0)
         self.fenced = {"redis": 0, "kafka": 0}
         self.seconds: dict[Stage, float] = dict.fromkeys(get_args(Stage), 0.0)
@@ -120,6 +131,7 @@ class Counters:
             self.heartbeats += part.heartbeats
             claim = claims[partition]
             self.suppressed += sum(one.offset < claim.publish_from for one in claim.logic.refused)
+        looked_at = 0
         for window in windows:
             if not window.publish:
                 self.suppressed += 1
@@ -129,6 +141,10 @@ class Counters:
             self.late += session.late
             self.duplicates += session.duplicates
             self.missing += session.missing
+            if looked_at < _KEYS_A_STEP:
+                looked_at += 1
+                key = window.closed.session_id.encode()
+                self.keys[partitioner_of(key, window.partition, self._partitions)] += 1
 
     def published(self, outboxes: Mapping[int, Sequence[OutboxRecord]], read_at: float) -> None:
         """A transaction with these records is committed; the last poll returned at `read_at`."""
@@ -214,6 +230,8 @@ class Counters:
             yield Sample("clickstream_sessions_closed_total", count, (closed_by,))
         for reason, count in self.refused.items():
             yield Sample("clickstream_dead_letters_total", count, (reason,))
+        for partitioner, count in self.keys.items():
+            yield Sample("clickstream_keys_total", count, (partitioner,))
         for case, count in self.claims.items():
             yield Sample("clickstream_claims_total", count, (case,))
         for result, count in self._idle.items():

@@ -94,7 +94,13 @@ class Engine:
         self.monitor = Monitor(settings.scores_topic, bundle.id)
         self._consumer = GroupConsumer(settings, settings.clicks_topic)
         self.idle = IdleHeartbeats(settings, self._topic.name)
-        self.counters = Counters(self._store, self._consumer, settings.scores_topic, self.idle.results)
+        self.counters = Counters(
+            self._store,
+            self._consumer,
+            settings.scores_topic,
+            self._topic.partitions,
+            self.idle.results,
+        )
         self._recovery = Recovery(
             settings,
             self._topic,

@@ -925,6 +925,24 @@ class Admin:
             if tp.topic == topic and o.offset >= 0
         }
 
+    def offsets_of_all_groups(self, topic: str) -> dict[str, dict[int, Committed]]:
+        """Committed offsets on a topic, of every group that has some there."""
+        groups = [str(one["group_id"]) for one in self._ask("listing groups", self._client.list_groups)]
+        if not groups:
+            return {}
+        found = self._ask(
+            "reading the offsets of all groups", lambda: self._client.list_group_offsets(groups)
+        )
+        by_group = {
+            group: {
+                tp.partition: Committed(o.offset, o.metadata or "")
+                for tp, o in offsets.items()
+                if tp.topic == topic and o.offset >= 0
+            }
+            for group, offsets in found.items()
+        }
+        return {group: offsets for group, offsets in by_group.items() if offsets}
+
     def set_group_offsets(self, group: str, topic: str, offsets: Mapping[int, Committed]) -> None:
         """Set a group's offsets; the group must have no members."""
         wanted = {

@@ -20,6 +20,7 @@ Name = Literal[
     "clickstream_late_total",
     "clickstream_duplicates_total",
     "clickstream_missing_total",
+    "clickstream_keys_total",
     "clickstream_scores_total",
     "clickstream_dead_letters_total",
     "clickstream_close_to_score_seconds",
@@ -120,6 +121,14 @@ DEFINITIONS = (
         (),
         "Orders that were never seen between the first and the last of a window, when it closed.",
         "Rises: clicks are lost before they reach Kafka.",
+    ),
+    Definition(
+        "clickstream_keys_total",
+        "sessions",
+        ("partitioner",),
+        "Closed sessions, the first twenty of each step, by the default partitioner that puts their key where"
+        " it lies: murmur2 (Java, kafka-python), crc32 (librdkafka), both, or neither.",
+        "`murmur2` and `crc32` both rise: producers disagree and tear sessions apart, see own clicks.",
     ),
     Definition(
         "clickstream_scores_total",

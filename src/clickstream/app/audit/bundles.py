@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from clickstream.app.audit.predictions import Predictor
 from clickstream.infra.errors import BundleError
@@ -12,7 +13,9 @@ from clickstream.models.champion import bundle_ids
 
 
 def bundle_finder(settings: Settings, named: str | None) -> Callable[[str], Predictor | str]:
-    """Gives a bundle by its id, or says why it cannot: the one `named`, and those in the folder of bundles.
+    """Gives a bundle by its id, or says why it cannot.
+
+    Looked at are the one `named`, those in the folder of bundles, and the one that the settings name.
 
     Raises:
         BundleError: `named` cannot be used.
@@ -23,11 +26,15 @@ def bundle_finder(settings: Settings, named: str | None) -> Callable[[str], Pred
         if given is not None and given.id == bundle_id:
             return given
         # The id comes from the topic: only what is in our own folder is opened by it, never a path.
-        if bundle_id not in bundle_ids(settings.bundles):
-            return f"bundle {bundle_id!r} is not in {settings.bundles}"
-        try:
-            return load_bundle(settings, bundle_id)
-        except BundleError as error:
-            return error.what
+        if bundle_id in bundle_ids(settings.bundles):
+            try:
+                return load_bundle(settings, bundle_id)
+            except BundleError as error:
+                return error.what
+        with suppress(BundleError):
+            used = load_bundle(settings)
+            if used.id == bundle_id:
+                return used
+        return f"bundle {bundle_id!r} is not in {settings.bundles}"
 
     return find

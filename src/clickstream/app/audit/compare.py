@@ -11,15 +11,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from clickstream.app.audit.answers import AnswerCheck
 from clickstream.app.audit.expected import digest_of, facts, letter
 from clickstream.app.audit.lane import Lane, Range
-from clickstream.app.audit.predictions import PredictionCheck, Suspect
+from clickstream.app.audit.predictions import Suspect
 from clickstream.app.audit.published import Published
 from clickstream.app.audit.report import Finding, Place, Tally
-from clickstream.app.audit.shelf import Found, FoundLetter, Partial, Shelf
+from clickstream.app.audit.shelf import Found, FoundLetter, Home, Partial, Shelf
+from clickstream.app.audit.twice import SecondReading
 from clickstream.consumer.partition import Closed, Refused, Rules
 from clickstream.consumer.scoring import case_of
 from clickstream.features.click import Click, Heartbeat
+from clickstream.features.outcome import proxy_outcome
 from clickstream.infra.kafka import Record
 
 _FOREVER = 1 << 62
@@ -40,7 +43,8 @@ class Comparison:
     published: Published
     shelf: Shelf
     ranges: Mapping[int, Range]
-    predictions: PredictionCheck
+    answers: AnswerCheck
+    second: SecondReading
     suspect: Suspect
     tally: Tally
     scores_cut: bool = False
@@ -78,6 +82,8 @@ class Comparison:
             self._check_letter(lane, record, parsed, refused, there)
         for closed in lane.logic.closed:
             self._check_window(lane, record.partition, closed)
+        if parsed is not None:
+            self.second.take(lane.logic, record, parsed, refused)
 
     def settle(self, ends: Mapping[int, int] | None = None) -> None:
         """End a round: judge what was published and is not accounted for.
@@ -86,7 +92,8 @@ class Comparison:
             ends: the offset after the last record of each partition. What the rest of the log may still
                 account for is left for later rounds; None: there is no rest.
         """
-        self.predictions.flush()
+        self.answers.predictions.flush()
+        self.tally.online_restarts = self.answers.online.restarts
         for found in self.shelf.waiting_scores():
             if self._is_decided(ends, found.source, found.closing, found.session, found.opened_at):
                 self.shelf.know_score(found)
@@ -150,8 +157,10 @@ class Comparison:
         score_id = f"{closed.session_id}/{session.opened_at}"
         cause = Place(self.clicks_topic, partition, closed.offset)
         case = case_of(closed)
+        outcome = proxy_outcome(session.last)
         expected = facts(closed, case.reference, self.clicks_topic, partition, self.settings)
         digest = digest_of(expected)
+        self._check_home(closed, Home(partition, session.opened_at, session.last.event_time), cause)
         found = self.shelf.take_score(closed.session_id, session.opened_at, digest, closed.offset)
         blind = lane.is_blind_to(closed)
         # Scores made from a part of their clicks that lie in this window's time.
@@ -161,17 +170,42 @@ class Comparison:
         self.shelf.mark_partials(partials, "covers" if found is None else "repeats")
         if found is None:
             self._unscored(lane, partition, closed, cause, blind, bool(partials))
+            if partials:
+                if not self.answers.check_partials(partials, closed, expected, blind):
+                    self.answers.online.unscored(partition, case, outcome)
+            elif blind:
+                self.answers.online.in_doubt(partition, None)
+            else:
+                self.answers.online.unscored(partition, case, outcome)
             return
         place = Place(self.scores_topic, found.place, found.offset)
         if digest == found.facts:
             tally.scored += 1
-            self.predictions.check(found, case, cause, place)
+            self.answers.check(lane.sees_all, found, case, outcome, cause, place)
         elif blind:
             tally.unchecked += 1
+            self.answers.online.in_doubt(partition, found.lessons)
         else:
             tally.scored += 1
             tally.add_wrong(score_id)
             self.suspect("score", score_id, cause, place, expected)
+            self.answers.online.unscored(partition, case, outcome)
+
+    def _check_home(self, closed: Closed, here: Home, cause: Place) -> None:
+        """Whether a part of the visit lies on another partition."""
+        other = self.shelf.home(closed.session_id, here)
+        if other is None:
+            return
+        first, second = sorted((here, other), key=lambda home: home.opened_at)
+        if second.opened_at > first.last_click_at + self.rules.gap:
+            return  # another visit: the topic may have had other partitions then
+        self.tally.torn += 1
+        detail = (
+            f"its clicks lie on partitions {min(here.partition, other.partition)} and"
+            f" {max(here.partition, other.partition)}: two producers put one key on two partitions"
+        )
+        score_id = f"{closed.session_id}/{here.opened_at}"
+        self.tally.tell(Finding("torn", "score", score_id, cause, None, detail))
 
     def _unscored(
         self, lane: Lane, partition: int, closed: Closed, cause: Place, blind: bool, partly: bool

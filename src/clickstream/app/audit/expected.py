@@ -38,6 +38,8 @@ RULES = {
     "settings": "the fingerprint of the settings",
     "source": "where the clicks lie, and the record that closed the window",
     "predictions": "what the bundle answers to these features",
+    "error": "predictions are null where state was lost, or where the bundle's models fail",
+    "models": "sessions learned before by the online models; the feature sets of this version",
     "reason": "T4, T8: why a record cannot be counted",
 }
 

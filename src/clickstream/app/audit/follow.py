@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 from clickstream.app.audit.bundles import bundle_finder
 from clickstream.app.audit.lane import Range
 from clickstream.app.audit.reading import Extent, Log
-from clickstream.app.audit.report import Finding, Letters, Place, is_clean
+from clickstream.app.audit.report import Finding, Place
 from clickstream.app.audit.rounds import Rounds, Topics
 from clickstream.app.audit.shelf import Shelf
+from clickstream.app.audit.verdict import Letters, Verdict, is_flawed, verdict_on
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.kafka import Admin, Record
 from clickstream.infra.memory import resident_bytes
@@ -60,12 +61,16 @@ class RoundReport:
     duplicate: int
     unexpected: int
     wrong: int
+    torn: int
     rebuilt_partly: int
+    online_restarts: int
     errors: Mapping[str, int]
     other_settings: int
     other_topics: int
     unchecked: int
     predictions_checked: int
+    online_checked: int
+    read_twice: int
     predictions_unchecked: Mapping[str, int]
     bundles: Mapping[str, int]
     dead_letters: Mapping[str, Letters]
@@ -80,13 +85,18 @@ class RoundReport:
     notes: tuple[str, ...]
 
     @property
+    def verdict(self) -> Verdict:
+        """Of all so far."""
+        return verdict_on(self, is_flawed(self))
+
+    @property
     def clean(self) -> bool:
-        """Nothing is missing, duplicate, unexpected or wrong so far."""
-        return is_clean(self)
+        """Everything so far was checked and is as it must be."""
+        return self.verdict == "exactly once"
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {"clean": self.clean} | asdict(self)
+        return {"verdict": self.verdict, "clean": self.clean} | asdict(self)
 
 
 class _Followed:
@@ -145,7 +155,9 @@ class Follower:
         UnavailableError: the broker does not answer, or a topic is missing.
     """
 
-    def __init__(self, settings: Settings, bundle: str | None, shelf: Shelf) -> None:
+    def __init__(
+        self, settings: Settings, bundle: str | None, shelf: Shelf, independent: bool = False
+    ) -> None:
         self._settings = settings
         self._admin: Admin | None = None
         self._shelf = shelf
@@ -158,7 +170,9 @@ class Follower:
             any(self._scores.begin.values()),
             any(self._letters.begin.values()),
         )
-        self._rounds = Rounds(settings, topics, shelf, bundle_finder(settings, bundle))
+        self._rounds = Rounds(
+            settings, topics, shelf, bundle_finder(settings, bundle), independent=independent
+        )
         self._ended = self._lag = self._others = 0
         self._others_told = False
         self._behind: Mapping[int, int] = {}

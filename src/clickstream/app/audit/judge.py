@@ -52,6 +52,7 @@ def judge(
     bundle: Callable[[str], Predictor | str],
     lines: Iterable[LedgerLine] | None = None,
     shelf: Shelf | None = None,
+    independent: bool = False,
 ) -> AuditReport:
     """Compare what was published with what the clicks make of it.
 
@@ -59,6 +60,7 @@ def judge(
         bundle: gives a bundle by its id, or says why it cannot.
         lines: faults that were put into the clicks on purpose.
         shelf: a fresh one; it is closed at the end.
+        independent: read every session a second time with the audit's own interpreter, not only those drawn.
 
     Raises:
         ClickstreamError: there is no room on the disk.
@@ -69,7 +71,7 @@ def judge(
             {line.session_id for line in lines or ()}, None if logs.baseline is None else there
         )
         topics = Topics(logs.ranges, logs.aligned, logs.scores_cut, logs.letters_cut)
-        rounds = Rounds(settings, topics, there, bundle, sums, digests=True)
+        rounds = Rounds(settings, topics, there, bundle, sums, digests=True, independent=independent)
         for record in logs.scores():
             rounds.add_score(
                 record, logs.witnessed is None or record.offset < logs.witnessed[record.partition]

@@ -83,6 +83,11 @@ class Lane:
             self._blind_until = max(self._blind_until, logic.newest + reach)
         return parsed
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether the log tells all that was ever processed, under these settings."""
+        return self.begin == 0 and self._other_until < 0
+
     def is_blind_to(self, closed: Closed) -> bool:
         """Whether the window may be another one in truth. To be asked once for each window that closes."""
         session_id, window = closed.session_id, closed.session

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from clickstream.app.audit.expected import Facts
-from clickstream.app.audit.published import SCORERS, Published, unpack
+from clickstream.app.audit.published import SCORERS, Published
 from clickstream.app.audit.report import Place, Tally, What
 from clickstream.app.audit.shelf import Found
+from clickstream.features.outcome import Outcome
 from clickstream.models.bundle import Case, Prediction
 
 TOLERANCE = 1e-9
@@ -20,11 +21,29 @@ _AT_ONCE = 2_000
 _LOADED = 8
 
 # What a model raises for values that it cannot take; the engine then publishes a score without predictions.
-_UNSCORABLE = (ValueError, ArithmeticError, LookupError, TypeError)
+UNSCORABLE = (ValueError, ArithmeticError, LookupError, TypeError)
+
+
+class Learner(Protocol):
+    """The online models of a bundle, as far as they are needed here."""
+
+    lessons: int
+
+    def predict(self, case: Case) -> Prediction:
+        """What they answer now."""
+        ...
+
+    def learn(self, case: Case, outcome: Outcome) -> None:
+        """Learn what became of a session."""
+        ...
 
 
 class Predictor(Protocol):
     """A bundle, as far as it is needed here."""
+
+    def online(self) -> Learner:
+        """Its online models, as training left them."""
+        ...
 
     def predict(self, cases: Sequence[Case]) -> Sequence[Mapping[str, Prediction]]:
         """What `batch` and `reference` answer to each case."""
@@ -67,7 +86,7 @@ class PredictionCheck:
         if not found.answers:
             return
         number = found.bundle
-        bundle = self._load(number)
+        bundle = self.load(number)
         if isinstance(bundle, str):
             self._tally.predictions_unchecked[bundle] += 1
             return
@@ -82,7 +101,18 @@ class PredictionCheck:
             self._compare_waiting(number)
         self._bundles = {n: bundle for n, bundle in self._bundles.items() if not isinstance(bundle, str)}
 
-    def _load(self, number: int) -> Predictor | str:
+    def raised(self, number: int, case: Case) -> Exception | None:
+        """What the bundle of this number raises for a case; None where it answers, or is not here."""
+        bundle = self.load(number)
+        if not isinstance(bundle, str):
+            try:
+                bundle.predict([case])
+            except UNSCORABLE as error:
+                return error
+        return None
+
+    def load(self, number: int) -> Predictor | str:
+        """A bundle by its place in `Published.bundles`, or the reason why it cannot be used."""
         bundle = self._bundles.pop(number, None)
         if bundle is None:
             while len(self._bundles) >= _LOADED:
@@ -102,22 +132,19 @@ class PredictionCheck:
         for one, answers in zip(asked, _predict(bundle, [one.case for one in asked]), strict=True):
             self._tally.predictions_checked += 1
             expected = {name: None if answers is None else answers[name]._asdict() for name in SCORERS}
-            if answers is None or not self._agree(one.answers, [answers[name] for name in SCORERS]):
+            said = dict(zip(SCORERS, self._published.said(one.answers), strict=False))
+            if answers is None or not all(agree(said[name], answers[name]) for name in SCORERS):
                 self._tally.add_wrong(one.score_id)
                 self._suspect("score", one.score_id, one.cause, one.place, {"predictions": expected})
 
-    def _agree(self, packed: bytes, expected: Sequence[Prediction]) -> bool:
-        values = unpack(packed)
-        names = self._published.cluster_names
-        for at, answer in enumerate(expected):
-            conversion, revenue, cluster, name = values[4 * at : 4 * at + 4]
-            if (
-                abs(conversion - answer.conversion) > TOLERANCE
-                or abs(revenue - answer.revenue) > TOLERANCE
-                or (cluster, names[name]) != (answer.cluster, answer.cluster_name)
-            ):
-                return False
-        return True
+
+def agree(said: Prediction, expected: Prediction) -> bool:
+    """Whether an answer is the one expected, but for the last digits."""
+    return (
+        abs(said.conversion - expected.conversion) <= TOLERANCE
+        and abs(said.revenue - expected.revenue) <= TOLERANCE
+        and said[2:] == expected[2:]
+    )
 
 
 def _predict(bundle: Predictor, cases: Sequence[Case]) -> Sequence[Mapping[str, Prediction] | None]:
@@ -125,7 +152,7 @@ def _predict(bundle: Predictor, cases: Sequence[Case]) -> Sequence[Mapping[str, 
         return []
     try:
         return bundle.predict(cases)
-    except _UNSCORABLE:
+    except UNSCORABLE:
         if len(cases) == 1:
             return [None]
         return [_predict(bundle, [case])[0] for case in cases]

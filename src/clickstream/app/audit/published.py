@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from struct import Struct as Packing
 from typing import Any
 
@@ -12,15 +13,28 @@ from pydantic import ValidationError
 from clickstream.app.audit.expected import NOT_FACTS, digest_of, rule_of
 from clickstream.app.audit.report import Difference, Finding, Place, Tally
 from clickstream.app.audit.sessions import SessionSums
-from clickstream.app.audit.shelf import Found, FoundLetter, Partial, Shelf
+from clickstream.app.audit.shelf import Added, Found, FoundLetter, Partial, Shelf
 from clickstream.consumer.score import COMPARISONS, REBUILT_PARTLY, DeadLetter, Score, digest_line
+from clickstream.features.vector import PREFIX, REFERENCE
 from clickstream.infra.kafka import Record
+from clickstream.models.case import DECIMALS, Prediction
+from clickstream.models.clusters import NAMES
 
 SCORERS = ("batch", "reference")
 """The scorers whose answers are a function of features and bundle alone."""
 
-_answers = Packing("<ddHHddHH")
+ALL = (*SCORERS, "online")
 
+_answers = Packing("<" + len(ALL) * "ddHH")
+
+_KNOWN_ERROR = re.compile(rf"{REBUILT_PARTLY}|prediction failed: \w+: .*", re.DOTALL)
+
+_CLUSTERS = frozenset(enumerate(NAMES))
+
+_FEATURE_SETS = {known.name: known.hash for known in (PREFIX, REFERENCE)}
+
+
+_TWIN = "one score_id from two partitions: producers that disagree have torn the session apart"
 
 _LARGEST = 1 << 63
 """Beyond any offset and any time that Kafka knows."""
@@ -34,7 +48,7 @@ class Published:
             log was processed.
         kept_from: clicks partition -> the first closing offset that was found.
         letters_kept_from: the same of dead letters.
-        bundles, cluster_names: a name's place in the list stands for it on the shelf.
+        bundles: a name's place in the list stands for it on the shelf.
     """
 
     def __init__(
@@ -48,7 +62,6 @@ class Published:
         digests: bool = False,
     ) -> None:
         self.bundles: list[str] = []
-        self.cluster_names: list[str] = []
         self.published_to: dict[int, int] = {}
         self.kept_from: dict[int, int] = {}
         self.letters_kept_from: dict[int, int] = {}
@@ -60,7 +73,8 @@ class Published:
         self._sessions = sessions
         self._digests = digests
         self._bundle_numbers: dict[str, int] = {}
-        self._name_numbers: dict[str, int] = {}
+        # Bundle -> what it answers where there is no evidence, by the first score that says so.
+        self._base_rates: dict[str, tuple[float, float]] = {}
         # Clicks partition -> first and last closing offset under other settings.
         self._other: dict[int, tuple[int, int]] = {}
         self._grown: set[int] = set()
@@ -111,14 +125,16 @@ class Published:
         if error is not None:
             self._tally.errors[":".join(error.split(":")[:2])] += 1
         window = (source["partition"], source["first_offset"], source["closing_offset"])
+        detail = ""
         if error == REBUILT_PARTLY:
-            added = self._shelf.add_partial(
+            is_new = self._shelf.add_partial(
                 Partial(
                     score["session_id"],
                     score["opened_at"],
                     *window,
                     score["last_click_at"],
                     score_id,
+                    b"" if problems else record.value or b"",
                     record.partition,
                     record.offset,
                 )
@@ -126,21 +142,25 @@ class Published:
         elif score_id != f"{score['session_id']}/{score['opened_at']}":
             return
         else:
-            added = self._shelf.add_score(
+            added: Added = self._shelf.add_score(
                 Found(
                     score["opened_at"],
                     score["session_id"],
                     *window,
                     digest_of({name: value for name, value in score.items() if name not in NOT_FACTS}),
                     b"" if error is not None or problems else self.pack(score["predictions"]),
-                    self._number(score["models"]["bundle"], self._bundle_numbers, self.bundles),
+                    self._number(score["models"]["bundle"]),
+                    score["models"]["lessons"],
+                    None if problems else error,
                     record.partition,
                     record.offset,
                 )
             )
-        if not added:
+            is_new = added == "new"
+            detail = _TWIN if added == "twin" else detail
+        if not is_new:
             self._tally.duplicate += 1
-            self._tally.tell(Finding("duplicate", "score", score_id, cause, place))
+            self._tally.tell(Finding("duplicate", "score", score_id, cause, place, detail))
 
     def other_until(self) -> Mapping[int, int]:
         """By clicks partition, the last closing offset of a time before ours, when other settings ruled.
@@ -189,19 +209,23 @@ class Published:
         self._tally.tell(Finding("duplicate", "dead letter", letter.reason, cause, place))
 
     def pack(self, predictions: dict[str, Any]) -> bytes:
-        """What the scorers of SCORERS say, in 40 bytes; b"" when one of them says nothing."""
+        """What the scorers of ALL say, in 60 bytes."""
         values: list[Any] = []
-        for name in SCORERS:
+        for name in ALL:
             answer = predictions[name]
-            if answer is None:
-                return b""
             values += (
                 answer["conversion"],
                 answer["revenue"],
                 answer["cluster"],
-                self._number(answer["cluster_name"], self._name_numbers, self.cluster_names),
+                NAMES.index(answer["cluster_name"]),
             )
         return _answers.pack(*values)
+
+    def said(self, answers: bytes) -> list[Prediction]:
+        """What the scorers of ALL say, in their order, from `pack`."""
+        values = _answers.unpack(answers)
+        cuts = (values[at : at + 4] for at in range(0, len(values), 4))
+        return [Prediction(p, revenue, number, NAMES[name]) for p, revenue, number, name in cuts]
 
     def _problems(self, record: Record, score: dict[str, Any]) -> tuple[Difference, ...]:
         """What can be told to be wrong without the log."""
@@ -216,21 +240,53 @@ class Published:
         if self._aligned and record.partition != partition:
             rule = "scores has the partitions of clicks"
             found.append(Difference("partition", partition, record.partition, rule))
-        for name, answer in score["predictions"].items():
-            path = f"predictions.{name}"
-            if score["error"] is None and answer is None:
-                found.append(Difference(path, "an answer, as there is no error", None, rule_of(path)))
-            elif score["error"] is not None and answer is not None:
-                found.append(Difference(path, "null, as there is an error", answer, rule_of(path)))
-            elif answer is not None and not (answer["revenue"] >= 0 and answer["cluster"] < 65_536):
-                found.append(Difference(path, "revenue >= 0, cluster < 65536", answer, rule_of(path)))
-        return tuple(found)
+        models = score["models"]
+        if models["feature_sets"] != _FEATURE_SETS:
+            path = "models.feature_sets"
+            found.append(Difference(path, _FEATURE_SETS, models["feature_sets"], rule_of(path)))
+        return (*found, *self._wrong_answers(score))
 
-    def _number(self, name: str, numbers: dict[str, int], names: list[str]) -> int:
-        if name not in numbers:
-            numbers[name] = len(names)
-            names.append(name)
-        return numbers[name]
+    def _wrong_answers(self, score: dict[str, Any]) -> Sequence[Difference]:
+        """What is wrong with the predictions whatever the bundle is."""
+        predictions, error = score["predictions"], score["error"]
+
+        def differ(name: str, expected: object) -> Sequence[Difference]:
+            path = f"predictions.{name}"
+            return (Difference(path, expected, predictions[name], rule_of(path)),)
+
+        if error is not None:
+            if not _KNOWN_ERROR.fullmatch(error):
+                rule = "predictions are null only where the state was rebuilt or a model failed"
+                return (Difference("error", f"{REBUILT_PARTLY}, or prediction failed", error, rule),)
+            given = [name for name in ALL if predictions[name] is not None]
+            return differ(given[0], "null, as there is an error") if given else ()
+        for name in ALL:
+            answer = predictions[name]
+            if answer is None:
+                return differ(name, "an answer, as there is no error")
+            if answer["revenue"] < 0:
+                return differ(name, "revenue >= 0")
+            if any(round(answer[part], DECIMALS) != answer[part] for part in ("conversion", "revenue")):
+                return differ(name, f"figures that are rounded to {DECIMALS} decimals")
+            if (answer["cluster"], answer["cluster_name"]) not in _CLUSTERS:
+                return differ(name, f"a cluster of {', '.join(NAMES)}, by its number")
+        batch, online, reference = (predictions[name] for name in ("batch", "online", "reference"))
+        if (batch["cluster"], batch["cluster_name"]) != (reference["cluster"], reference["cluster_name"]):
+            return differ("batch", f"the cluster of reference, {reference['cluster_name']}")
+        if score["evidence"] == 0:
+            bundle = score["models"]["bundle"]
+            rates = (batch["conversion"], batch["revenue"])
+            expected = self._base_rates.setdefault(bundle, rates)
+            for name, answer in (("batch", batch), ("online", online)):
+                if (answer["conversion"], answer["revenue"]) != expected:
+                    return differ(name, f"the base rates of {bundle}, as there is no evidence: {expected}")
+        return ()
+
+    def _number(self, bundle: str) -> int:
+        if bundle not in self._bundle_numbers:
+            self._bundle_numbers[bundle] = len(self.bundles)
+            self.bundles.append(bundle)
+        return self._bundle_numbers[bundle]
 
 
 def read_score(record: Record) -> dict[str, Any] | str:
@@ -258,11 +314,6 @@ def read_letter(record: Record) -> DeadLetter | str:
 
 def _too_large(*numbers: int) -> str:
     return next((f"{n} has more than 64 bits" for n in numbers if not -_LARGEST <= n < _LARGEST), "")
-
-
-def unpack(answers: bytes) -> tuple[Any, ...]:
-    """Conversion, revenue, cluster and the number of its name, of each of SCORERS."""
-    return _answers.unpack(answers)
 
 
 def _first(error: ValidationError) -> str:

@@ -6,13 +6,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
+
+from clickstream.app.audit.verdict import Kind, Letters, Verdict, is_flawed, verdict_on
 
 EXAMPLES = 10
 """Findings of one kind that are told one by one; all are counted."""
 
-Kind = Literal["missing", "duplicate", "unexpected", "wrong"]
-KINDS: tuple[Kind, ...] = ("missing", "duplicate", "unexpected", "wrong")
 What = Literal["score", "dead letter"]
 
 
@@ -54,20 +54,6 @@ class Finding:
     differences: tuple[Difference, ...] = ()
 
 
-@dataclass(slots=True)
-class Letters:
-    """Dead letters of one reason. `pending`: the group has not committed the record yet."""
-
-    expected: int = 0
-    found: int = 0
-    missing: int = 0
-    duplicate: int = 0
-    unexpected: int = 0
-    wrong: int = 0
-    pending: int = 0
-    unchecked: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class LedgerReport:
     """Whether each fault of a ledger shows where the ledger says.
@@ -97,24 +83,6 @@ class BaselineReport:
     examples: tuple[str, ...]
 
 
-class _Counted(Protocol):
-    @property
-    def missing(self) -> int: ...
-    @property
-    def duplicate(self) -> int: ...
-    @property
-    def unexpected(self) -> int: ...
-    @property
-    def wrong(self) -> int: ...
-    @property
-    def dead_letters(self) -> Mapping[str, Letters]: ...
-
-
-def is_clean(counted: _Counted) -> bool:
-    """Whether no score and no dead letter is missing, duplicate, unexpected or wrong."""
-    return not any(getattr(one, kind) for one in (counted, *counted.dead_letters.values()) for kind in KINDS)
-
-
 @dataclass(frozen=True, slots=True)
 class AuditReport:
     """What an audit found.
@@ -125,15 +93,20 @@ class AuditReport:
         windows: sessions that the log closes (T3), by our own reading of it.
         scored: windows with a score; `wrong` ones are among them.
         missing, duplicate, unexpected, wrong: scores that are not as they must be.
+        torn: windows of a session that are one visit, and lie on two partitions: producers disagree.
         pending: windows without a score, whose closing record the group has not committed yet.
         open: sessions still open at the end of the log.
         rebuilt_partly: scores marked as made from a part of their clicks, after a loss of all of Redis.
+        online_restarts: how often the online models of a partition began again under the same bundle, as
+            after such a loss.
         errors: scores without predictions, by what they say is the cause.
         other_settings: scores made under other settings, which cannot be compared.
         other_topics: scores and dead letters of another clicks topic.
         unchecked: windows, scores and dead letters that reach back to where the log no longer tells what
             must be: before its first record, into other settings, or before what the scores topic keeps.
-        predictions_checked: scores whose batch and reference predictions were computed again.
+        predictions_checked: scores whose batch and reference predictions were computed again, or whose error.
+        online_checked: scores whose online predictions were.
+        read_twice: windows that the audit's own interpreter made again from their clicks.
         predictions_unchecked: scores for which they were not, by the reason.
         bundles: scores compared, by the bundle that they name.
         dead_letters: by reason.
@@ -154,14 +127,18 @@ class AuditReport:
     duplicate: int
     unexpected: int
     wrong: int
+    torn: int
     pending: int
     open: int
     rebuilt_partly: int
+    online_restarts: int
     errors: Mapping[str, int]
     other_settings: int
     other_topics: int
     unchecked: int
     predictions_checked: int
+    online_checked: int
+    read_twice: int
     predictions_unchecked: Mapping[str, int]
     bundles: Mapping[str, int]
     dead_letters: Mapping[str, Letters]
@@ -172,17 +149,27 @@ class AuditReport:
     notes: tuple[str, ...]
 
     @property
-    def clean(self) -> bool:
-        """Nothing is missing, duplicate, unexpected or wrong, and ledger and baseline hold."""
+    def flawed(self) -> bool:
+        """Something is missing, duplicate, unexpected or wrong, or ledger or baseline do not hold."""
         return (
-            is_clean(self)
-            and (self.ledger is None or not self.ledger.absent)
-            and (self.baseline is None or not self.baseline.differ)
+            is_flawed(self)
+            or (self.ledger is not None and bool(self.ledger.absent))
+            or (self.baseline is not None and bool(self.baseline.differ))
         )
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of the whole."""
+        return verdict_on(self, self.flawed)
+
+    @property
+    def clean(self) -> bool:
+        """Everything was checked and is as it must be."""
+        return self.verdict == "exactly once"
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {"clean": self.clean} | asdict(self)
+        return {"verdict": self.verdict, "clean": self.clean} | asdict(self)
 
 
 @dataclass(slots=True)
@@ -201,13 +188,17 @@ class Tally:
     duplicate: int = 0
     unexpected: int = 0
     wrong: int = 0
+    torn: int = 0
     pending: int = 0
     rebuilt_partly: int = 0
+    online_restarts: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     other_settings: int = 0
     other_topics: int = 0
     unchecked: int = 0
     predictions_checked: int = 0
+    online_checked: int = 0
+    read_twice: int = 0
     predictions_unchecked: Counter[str] = field(default_factory=Counter)
     bundles: Counter[str] = field(default_factory=Counter)
     dead_letters: dict[str, Letters] = field(default_factory=dict)
@@ -226,13 +217,17 @@ class Tally:
             "duplicate": self.duplicate,
             "unexpected": self.unexpected,
             "wrong": self.wrong,
+            "torn": self.torn,
             "pending": self.pending,
             "rebuilt_partly": self.rebuilt_partly,
+            "online_restarts": self.online_restarts,
             "errors": dict(self.errors),
             "other_settings": self.other_settings,
             "other_topics": self.other_topics,
             "unchecked": self.unchecked,
             "predictions_checked": self.predictions_checked,
+            "online_checked": self.online_checked,
+            "read_twice": self.read_twice,
             "predictions_unchecked": dict(self.predictions_unchecked),
             "bundles": dict(sorted(self.bundles.items())),
             "dead_letters": dict(sorted(self.dead_letters.items())),

@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from clickstream.app.audit.answers import AnswerCheck
 from clickstream.app.audit.compare import Comparison
 from clickstream.app.audit.lane import Range
+from clickstream.app.audit.online import OnlineCheck
 from clickstream.app.audit.predictions import PredictionCheck, Predictor
 from clickstream.app.audit.published import Published
 from clickstream.app.audit.report import Tally
 from clickstream.app.audit.sessions import SessionSums
 from clickstream.app.audit.shelf import Shelf
 from clickstream.app.audit.suspects import Look, Suspects
+from clickstream.app.audit.twice import SecondReading
 from clickstream.consumer.fingerprint import fingerprint
 from clickstream.consumer.partition import Rules
 from clickstream.infra.kafka import Record
@@ -60,18 +63,21 @@ class Rounds:
         sessions: SessionSums | None = None,
         digests: bool = False,
         remembered: int = REMEMBERED,
+        independent: bool = False,
     ) -> None:
         """
         Args:
             bundle: gives a bundle by its id, or says why it cannot.
             sessions: also gets every score and dead letter that is compared.
             digests: keep what the digests of all scores are made from.
+            independent: read every session a second time, not only those drawn.
         """
         self.settings = fingerprint(settings)
         self.tally = Tally(shelf.is_first_wrong)
         self._shelf = shelf
         self._suspects = Suspects()
         self._remembered = remembered
+        self._notes_two_groups = False
         self._published = Published(
             settings.clicks_topic,
             self.settings,
@@ -81,8 +87,10 @@ class Rounds:
             sessions or SessionSums(),
             digests,
         )
+        rules = Rules(**settings.rules)
+        predictions = PredictionCheck(self._published, bundle, self._suspects.add, self.tally)
         self._comparison = Comparison(
-            rules=Rules(**settings.rules),
+            rules=rules,
             clicks_topic=settings.clicks_topic,
             scores_topic=settings.scores_topic,
             dead_letter_topic=settings.dead_letter_topic,
@@ -90,7 +98,16 @@ class Rounds:
             published=self._published,
             shelf=shelf,
             ranges=topics.ranges,
-            predictions=PredictionCheck(self._published, bundle, self._suspects.add, self.tally),
+            answers=AnswerCheck(
+                settings.clicks_topic,
+                settings.scores_topic,
+                self._published,
+                predictions,
+                OnlineCheck(predictions.load),
+                self._suspects.add,
+                self.tally,
+            ),
+            second=SecondReading(rules, independent, settings.clicks_topic, self.settings, self.tally),
             suspect=self._suspects.add,
             tally=self.tally,
             scores_cut=topics.scores_cut,
@@ -127,4 +144,11 @@ class Rounds:
         """Judge what can be judged now. `ends` as in `Comparison.settle`."""
         self._comparison.settle(ends)
         self._suspects.explain(look, self.tally)
+        tally = self.tally
+        if not self._notes_two_groups and tally.duplicate and tally.duplicate * 2 >= tally.scored:
+            self._notes_two_groups = True
+            tally.notes.append(
+                f"{tally.duplicate:,} scores are there twice: do two groups write to one topic of scores?"
+                " `clickstream doctor` names them"
+            )
         self._shelf.forget(self._remembered)

@@ -24,6 +24,7 @@ def run_audit(
     bundle: str | None = None,
     ledger: Path | None = None,
     baseline: str | None = None,
+    independent: bool = False,
     progress: Progress = silent,
 ) -> AuditReport:
     """Audit what the group of `settings` published about its clicks topic, up to now.
@@ -34,6 +35,7 @@ def run_audit(
         bundle: id or path of a bundle to recompute predictions with, besides those in the folder of bundles.
         ledger: the file of faults that the producer wrote.
         baseline: a topic with the scores of the same clicks without faults.
+        independent: read every session a second time with the audit's own interpreter, not only those drawn.
         progress: told how far each topic is read.
 
     Raises:
@@ -60,7 +62,7 @@ def run_audit(
         baseline=None if baseline is None else (baseline, records(baseline, extent(settings, baseline))),
         notes=topics.notes(settings),
     )
-    return judge(settings, logs, find, lines)
+    return judge(settings, logs, find, lines, independent=independent)
 
 
 class _Topics(NamedTuple):

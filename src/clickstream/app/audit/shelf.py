@@ -7,6 +7,7 @@ so the pages in use at one time are few. Nothing is ever rolled back: no journal
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Iterator
 from types import TracebackType
@@ -25,7 +26,7 @@ PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 CREATE TABLE scores_waiting (
     opened_at INT, session TEXT, source INT, first INT, closing INT,
-    facts BLOB, answers BLOB, bundle INT, place INT, "offset" INT,
+    facts BLOB, answers BLOB, bundle INT, lessons INT, error TEXT, place INT, "offset" INT,
     PRIMARY KEY (opened_at, session, source, first, closing)
 ) WITHOUT ROWID;
 CREATE TABLE scores_known (
@@ -34,7 +35,8 @@ CREATE TABLE scores_known (
 ) WITHOUT ROWID;
 CREATE TABLE partials (
     session TEXT, opened_at INT, source INT, first INT, closing INT,
-    last_click_at INT, score_id TEXT, place INT, "offset" INT, covers INT, repeats INT, judged INT,
+    last_click_at INT, score_id TEXT, content BLOB, place INT, "offset" INT,
+    covers INT, repeats INT, judged INT,
     PRIMARY KEY (session, opened_at, source, first, closing)
 ) WITHOUT ROWID;
 CREATE TABLE letters_waiting (
@@ -42,6 +44,7 @@ CREATE TABLE letters_waiting (
     PRIMARY KEY (source, about)
 ) WITHOUT ROWID;
 CREATE TABLE letters_known (source INT, about INT, PRIMARY KEY (source, about)) WITHOUT ROWID;
+CREATE TABLE homes (id INTEGER PRIMARY KEY, partition INT, opened_at INT, last_click_at INT);
 CREATE TABLE wrong (id BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE lines (comparison TEXT, line BLOB);
 CREATE TABLE sums (session TEXT, run TEXT, content BLOB, duplicates INT);
@@ -54,7 +57,8 @@ _SCORE = "opened_at, session, source, first, closing"
 class Found(NamedTuple):
     """A score that was read: the name of its window, and what is compared.
 
-    `facts` is a digest; `bundle` its place in `Published.bundles`; `place` and `offset` where it lies.
+    `facts` is a digest; `answers` from `Published.pack`, empty where there are none to be compared; `bundle`
+    its place in `Published.bundles`; `place` and `offset` where it lies.
     """
 
     opened_at: int
@@ -65,6 +69,8 @@ class Found(NamedTuple):
     facts: bytes
     answers: bytes
     bundle: int
+    lessons: int
+    error: str | None
     place: int
     offset: int
 
@@ -74,9 +80,21 @@ class Found(NamedTuple):
         return f"{self.session}/{self.opened_at}"
 
 
+Added = Literal["new", "copy", "twin"]
+"""A `twin` has the score_id of another one, and is made from the clicks of another partition."""
+
+
+class Home(NamedTuple):
+    """Where a window lay, and when."""
+
+    partition: int
+    opened_at: int
+    last_click_at: int
+
+
 class Partial(NamedTuple):
     """A score that says of itself that clicks are missing. `covers`, `repeats`: windows that it touches and
-    that have no score, or have one."""
+    that have no score, or have one. `content` is the score, empty where it is known to be wrong."""
 
     session: str
     opened_at: int
@@ -85,6 +103,7 @@ class Partial(NamedTuple):
     closing: int
     last_click_at: int
     score_id: str
+    content: bytes
     place: int
     offset: int
     covers: bool = False
@@ -127,7 +146,7 @@ class Shelf:
         self._database.executescript(_TABLES)
         self._do = self._database.execute
         self.waiting = 0
-        self._known = self._letters_known = self._wrong = self._partials = 0
+        self._known = self._letters_known = self._wrong = self._partials = self._homes = 0
 
     def __enter__(self) -> Shelf:
         return self
@@ -139,7 +158,7 @@ class Shelf:
         if isinstance(error, sqlite3.Error):
             raise ClickstreamError(
                 f"the temporary database of the audit failed: {error}",
-                "It takes about 200 bytes a session. Name a folder with more room in SQLITE_TMPDIR.",
+                "It takes about 240 bytes a session. Name a folder with more room in SQLITE_TMPDIR.",
             ) from error
 
     def close(self) -> None:
@@ -155,13 +174,25 @@ class Shelf:
 
     # --- scores ---
 
-    def add_score(self, found: Found) -> bool:
-        """Keep a score; False where one of the same window is or was there."""
-        if self._do(f"SELECT 1 FROM scores_known WHERE ({_SCORE}) = (?, ?, ?, ?, ?)", found[:5]).fetchone():
-            return False
-        added = self._do("INSERT OR IGNORE INTO scores_waiting VALUES (?,?,?,?,?,?,?,?,?,?)", found).rowcount
+    def add_score(self, found: Found) -> Added:
+        """Keep a score, unless one of the same window is or was there."""
+        same_name = "opened_at = ? AND session = ?"
+        known = self._do(
+            f"SELECT source, first, closing FROM scores_known WHERE {same_name}", found[:2]
+        ).fetchall()
+        if found[2:5] in known:
+            return "copy"
+        waiting = self._do(
+            f"SELECT 1 FROM scores_waiting WHERE {same_name} AND source != ?", found[:3]
+        ).fetchone()
+        added = self._do(
+            "INSERT OR IGNORE INTO scores_waiting VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", found
+        ).rowcount
         self.waiting += added
-        return added > 0
+        if not added:
+            return "copy"
+        is_twin = waiting is not None or any(source != found.source for source, *_ in known)
+        return "twin" if is_twin else "new"
 
     def take_score(self, session: str, opened_at: int, facts: bytes, closing: int) -> Found | None:
         """The waiting score of this name that fits best to these facts and this closing offset.
@@ -205,11 +236,24 @@ class Shelf:
             for table in ("scores_waiting", "scores_known")
         )
 
+    def home(self, session: str, here: Home) -> Home | None:
+        """Note the last window of a session; the one before, where it lay on another partition."""
+        id = int.from_bytes(hashlib.blake2b(session.encode(), digest_size=8).digest(), signed=True)
+        row = self._do(
+            "SELECT partition, opened_at, last_click_at FROM homes WHERE id = ? AND partition != ?",
+            (id, here.partition),
+        ).fetchone()
+        self._do("INSERT OR REPLACE INTO homes VALUES (?, ?, ?, ?)", (id, *here))
+        self._homes += 1
+        return None if row is None else Home._make(row)
+
     # --- scores made from a part of their clicks ---
 
     def add_partial(self, partial: Partial) -> bool:
         """Keep one; False where the same is there."""
-        added = self._do("INSERT OR IGNORE INTO partials VALUES (?,?,?,?,?,?,?,?,?,?,?,0)", partial).rowcount
+        added = self._do(
+            "INSERT OR IGNORE INTO partials VALUES (?,?,?,?,?,?,?,?,?,?,?,?,0)", partial
+        ).rowcount
         self._partials += added
         return added > 0
 
@@ -345,6 +389,10 @@ class Shelf:
             ).rowcount
             self._letters_known -= letters
             forgotten += letters
+        if self._homes > most:
+            # Sessions seen again are counted again: an upper bound.
+            self._do("DELETE FROM homes")
+            self._homes = 0
         if self._wrong > most:
             self._do("DELETE FROM wrong")
             self._wrong = 0

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import orjson
 
 from clickstream.app.audit.expected import NOT_FACTS, Facts, differences
-from clickstream.app.audit.published import SCORERS
 from clickstream.app.audit.report import EXAMPLES, Finding, Place, Tally, What
 from clickstream.infra.kafka import Record
 
@@ -68,5 +67,5 @@ class Suspects:
 def _part(found: Mapping[str, Any], expected: Facts) -> dict[str, Any]:
     """The part of a published record that `expected` speaks of."""
     if "predictions" in expected:
-        return {"predictions": {name: found["predictions"][name] for name in SCORERS}}
+        return {"predictions": {name: found["predictions"][name] for name in expected["predictions"]}}
     return {name: value for name, value in found.items() if name not in NOT_FACTS}

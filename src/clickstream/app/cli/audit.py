@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from clickstream.app.audit import run_audit
+from clickstream.app.audit.verdict import EXIT_CODES
 from clickstream.app.audit_view import show
 from clickstream.app.cli.audit_follow import follow_audit
 from clickstream.app.servers import with_running_servers
@@ -35,6 +36,13 @@ def audit(
         str | None,
         typer.Option(metavar="TOPIC", help="Scores of the same clicks without faults: nothing else differs."),
     ] = None,
+    independent: Annotated[
+        bool,
+        typer.Option(
+            "--independent",
+            help="Read every session a second time with the audit's own interpreter, not only one in eight.",
+        ),
+    ] = False,
     follow: Annotated[
         bool, typer.Option("--follow", help="Go on, round after round, while the system works. Ctrl-C ends.")
     ] = False,
@@ -55,7 +63,8 @@ def audit(
     must be those that the consumers ran with. May run while they do; --follow stays with them, and tells
     what it finds as it comes: a live line on a terminal, JSON lines in a pipe.
 
-    Exit codes: 0 nothing is missing, duplicate, unexpected or wrong; 1 something is.
+    Exit codes: 0 everything was checked, and nothing is missing, duplicate, unexpected or wrong; 1 something
+    is; 3 nothing is, but not everything could be checked: the report says what, and why.
     """
     if follow and (ledger or baseline):
         raise UsageError(
@@ -69,9 +78,10 @@ def audit(
     )
     if follow:
         ends_in = None if for_ is None else _seconds("--for", for_)
-        if not follow_audit(settings, bundle, _seconds("--every", every or _EVERY), ends_in, as_json):
-            raise typer.Exit(1)
-        return
+        verdict = follow_audit(
+            settings, bundle, _seconds("--every", every or _EVERY), ends_in, as_json, independent
+        )
+        raise typer.Exit(EXIT_CODES[verdict])
     console = Console(stderr=True, highlight=False)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True
@@ -83,13 +93,19 @@ def audit(
                 tasks[topic] = bars.add_task(topic, total=total)
             bars.update(tasks[topic], completed=passed)
 
-        report = run_audit(settings, bundle=bundle, ledger=ledger, baseline=baseline, progress=progress)
+        report = run_audit(
+            settings,
+            bundle=bundle,
+            ledger=ledger,
+            baseline=baseline,
+            independent=independent,
+            progress=progress,
+        )
     if as_json:
         typer.echo(orjson.dumps(report.as_dict(), default=str))
     else:
         show(report, Console(highlight=False, soft_wrap=True))
-    if not report.clean:
-        raise typer.Exit(1)
+    raise typer.Exit(EXIT_CODES[report.verdict])
 
 
 def _seconds(option: str, duration: str) -> float:

@@ -18,9 +18,9 @@ from rich.text import Text
 
 from clickstream.app.audit import Follower, RoundReport
 from clickstream.app.audit.follow import Reading
-from clickstream.app.audit.report import KINDS
 from clickstream.app.audit.shelf import Shelf
-from clickstream.app.audit_view import show_finding
+from clickstream.app.audit.verdict import KINDS, Verdict
+from clickstream.app.audit_view import show_finding, unchecked_words
 from clickstream.app.printable import plain
 from clickstream.app.scores.writers import Lines
 from clickstream.app.stopping import asked_to_stop
@@ -48,9 +48,14 @@ class _View(Protocol):
 
 
 def follow_audit(
-    settings: Settings, bundle: str | None, every_s: float, for_s: float | None, as_json: bool
-) -> bool:
-    """Audit until Ctrl-C, SIGTERM or the end of `for_s`; whether all was clean.
+    settings: Settings,
+    bundle: str | None,
+    every_s: float,
+    for_s: float | None,
+    as_json: bool,
+    independent: bool = False,
+) -> Verdict:
+    """Audit until Ctrl-C, SIGTERM or the end of `for_s`; the verdict on all of it.
 
     Raises:
         UnavailableError: there was no answer at the start. Later ones are told, and tried again.
@@ -68,7 +73,7 @@ def follow_audit(
         while not ended() and (left := until - time.monotonic()) > 0:
             stop.wait(min(_LOOK_EVERY_S, left))
 
-    with Shelf() as shelf, closing(Follower(settings, bundle, shelf)) as follower:
+    with Shelf() as shelf, closing(Follower(settings, bundle, shelf, independent)) as follower:
         if as_json or not sys.stdout.isatty():
             view: _View = _JsonLines()
             try:
@@ -76,17 +81,17 @@ def follow_audit(
             except BrokenPipeError:
                 # The reader has enough, as `head` does. What is in the buffer must not fail at exit.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                return follower.report().clean
+                return follower.report().verdict
         console = Console(highlight=False)
         with Live(console=console, auto_refresh=False) as live:
             view = screen = _Screen(live, settings, every_s)
-            clean = _go_on(follower, view, ended, pause)
-            screen.conclude(clean)
-        return clean
+            verdict = _go_on(follower, view, ended, pause)
+            screen.conclude(verdict)
+        return verdict
 
 
-def _go_on(follower: Follower, view: _View, ended: Callable[[], bool], pause: Callable[[], None]) -> bool:
-    clean = True
+def _go_on(follower: Follower, view: _View, ended: Callable[[], bool], pause: Callable[[], None]) -> Verdict:
+    verdict: Verdict = "unchecked"
     while not ended():
         try:
             for reading in follower.round():
@@ -97,10 +102,10 @@ def _go_on(follower: Follower, view: _View, ended: Callable[[], bool], pause: Ca
             view.away(error)
         else:
             report = follower.report()
-            clean = report.clean
+            verdict = report.verdict
             view.report(report)
         pause()
-    return clean
+    return verdict
 
 
 class _JsonLines:
@@ -162,12 +167,14 @@ class _Screen:
     def away(self, error: UnavailableError) -> None:
         self._draw(f"{error.what}; trying on", style="bold yellow")
 
-    def conclude(self, clean: bool) -> None:
+    def conclude(self, verdict: Verdict) -> None:
         """Leave a verdict where the state was."""
-        if not clean:
+        if verdict == "not clean":
             self._draw("NOT CLEAN", style="bold red")
         elif self._last is None or not self._last.scored:
             self._draw("nothing was audited yet", style="bold yellow")
+        elif verdict == "unchecked":
+            self._draw(f"UNCHECKED: {unchecked_words(self._last)}", style="bold yellow")
         else:
             self._draw("exactly once so far", style="bold green")
 

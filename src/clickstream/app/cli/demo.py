@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clickstream.app.audit import AuditReport, run_audit
+from clickstream.app.audit.verdict import EXIT_CODES
 from clickstream.app.candidate import Promote
 from clickstream.app.cli.train import train
 from clickstream.app.data import find_dataset
@@ -69,12 +70,12 @@ def demo(
         else:
             run.finish()
         with console.status("Auditing every score against the log ..."):
-            report = run_audit(settings)
+            report = run_audit(settings, bundle=settings.bundle)
         _conclude(console, run, report, manifest)
         if keep:
             _stay(console, settings, run)
     if not report.clean:
-        raise typer.Exit(1)
+        raise typer.Exit(EXIT_CODES[report.verdict])
 
 
 @contextmanager
@@ -197,7 +198,7 @@ def _conclude(console: Console, run: Run, report: AuditReport, manifest: Manifes
     if report.clean:
         console.print("[bold green]exactly once[/]: each score was recomputed from the log and compared")
     else:
-        console.print("[bold red]not clean[/]: `clickstream scores audit` tells more (with --keep)")
+        console.print(f"[bold red]{report.verdict}[/]: `clickstream scores audit` tells more (with --keep)")
 
 
 def _stay(console: Console, settings: Settings, run: Run) -> None:

@@ -9,6 +9,7 @@ from clickstream.app.doctor.broker import check_broker, check_group, check_topic
 from clickstream.app.doctor.check import Check, failed
 from clickstream.app.doctor.machine import check_machine
 from clickstream.app.doctor.memory import check_redis, check_state, read_state
+from clickstream.app.doctor.writers import check_keys, check_other_groups
 from clickstream.consumer.store import Meta
 from clickstream.infra.errors import ClickstreamError, RefusedError
 from clickstream.infra.kafka import Admin, Topic
@@ -54,5 +55,8 @@ def _check_position(
         offsets = admin.group_offsets(settings.group, topic.name)
         log = log_range(settings)
         yield from check_group(settings, admin, log, offsets)
+        yield from check_keys(settings, topic)
+        if admin.describe_topic(settings.scores_topic) is not None:
+            yield from check_other_groups(settings, admin, topic)
     if state is not None:
         yield from check_state(settings, topic, state, offsets, log)
