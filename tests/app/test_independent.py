@@ -12,7 +12,7 @@ import pytest
 from factory import examples
 from hypothesis import given
 from oracle import Read as Written
-from oracle import logs, rules_to_keep
+from oracle import crowded_logs, logs, rules_to_keep
 from scored_log import ScoredLog
 from small_logs import SHOP
 
@@ -21,7 +21,7 @@ from clickstream.app.audit.expected import facts
 from clickstream.app.audit.independent import IndependentReading, Read
 from clickstream.app.audit.report import AuditReport
 from clickstream.consumer import scoring
-from clickstream.consumer.partition import Open, Partition, Rules
+from clickstream.consumer.partition import EVERY_SESSION, Open, Partition, Rules
 from clickstream.features import vector
 from clickstream.features.click import Click, parse
 from clickstream.features.outcome import Outcome
@@ -30,7 +30,7 @@ from clickstream.features.vector import prefix, reference
 from clickstream.infra.settings import Settings
 
 
-@given(logs, rules_to_keep)
+@given(logs | crowded_logs, rules_to_keep)
 @examples(400)
 def test_on_any_log_it_makes_of_the_clicks_what_the_consumer_makes(log: list[Written], rules: Rules) -> None:
     logic = Partition(rules)
@@ -44,7 +44,8 @@ def test_on_any_log_it_makes_of_the_clicks_what_the_consumer_makes(log: list[Wri
             for closed in logic.closed
         ]
         refused = logic.refused[0].reason if logic.refused else None
-        assert again.advance(offset, timestamp, record, reads, refused, logic.open_sessions) == []
+        early = logic.early.get(EVERY_SESSION, -1)
+        assert again.advance(offset, timestamp, record, reads, refused, logic.open_sessions, early) == []
 
 
 def test_it_imports_nothing_of_the_code_that_it_checks() -> None:
@@ -314,7 +315,7 @@ def test_more_open_sessions_than_are_remembered_halve_the_draw() -> None:
             for closed in logic.closed
             if again.is_drawn(closed.session_id)
         ]
-        assert not again.advance(line.offset, line.timestamp, record, reads, None, logic.open_sessions)
+        assert not again.advance(line.offset, line.timestamp, record, reads, None, logic.open_sessions, -1)
         assert len(again._interpreter.visits) <= 10
     assert 0 < again.windows < 40
 

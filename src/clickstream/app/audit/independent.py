@@ -67,11 +67,12 @@ class IndependentReading:
     def advance(
         self,
         offset: int,
-        timestamp: int,
+        timestamp: int | None,
         record: Click | Heartbeat,
         reads: Sequence[Read],
         refused: str | None,
         open_sessions: int,
+        all_early: int,
     ) -> list[Disagreement]:
         """Read the next record, and compare.
 
@@ -79,9 +80,12 @@ class IndependentReading:
             reads: the windows of drawn sessions that the reading under audit closes with it.
             refused: the reason for which it refuses the record.
             open_sessions: how many are open then by that reading.
+            all_early: up to which event time it takes a click of any session for late.
         """
         own = self._interpreter
         own.read(offset, timestamp, record)
+        if not self._whole:
+            own.all_early = all_early  # decided by all sessions: taken on trust
         if not self._whole and open_sessions >= self._rules.max_open_sessions:
             # Which session the bound closes depends on all of them: taken on trust.
             mine = {window.session_id for window in own.closed}
@@ -92,7 +96,7 @@ class IndependentReading:
                     mine.add(session_id)
         found = [*self._compare(own.closed, reads)] if own.closed or reads else []
         drawn = isinstance(record, Heartbeat) or self.is_drawn(record.session_id)
-        if (drawn or own.refused == "future") and own.refused != (refused or ""):
+        if (drawn or own.refused in ("invalid", "future", "past")) and own.refused != (refused or ""):
             name = record.session_id if isinstance(record, Click) else "heartbeat"
             found.append(
                 Disagreement(

@@ -7,7 +7,7 @@ from the list. See `independent.py` for what it is held against.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
@@ -16,6 +16,9 @@ from clickstream.features.click import Click, Heartbeat
 Identity = int | tuple[int, str, int]
 
 _FOREVER = 1 << 62
+
+_EVERY = ""
+"""In place of a session id, none of which is empty: all of them."""
 
 
 class Limits(Protocol):
@@ -27,6 +30,8 @@ class Limits(Protocol):
     def allowed_lateness(self) -> int: ...
     @property
     def max_ahead(self) -> int: ...
+    @property
+    def max_behind(self) -> int: ...
     @property
     def max_clicks(self) -> int: ...
     @property
@@ -61,10 +66,18 @@ class Kept:
         return (click.event_time, click.order or 0, click.product, click.page)
 
     @property
-    def content(self) -> tuple[str, int, str, float, int, bool]:
+    def content(self) -> tuple[str, int, str, float, int, bool, str]:
         """Of copies of one time that differ, the one with the smallest counts."""
         click = self.click
-        return (click.product, click.page, click.category, click.price, click.price_2, click.end)
+        return (
+            click.product,
+            click.page,
+            click.category,
+            click.price,
+            click.price_2,
+            click.end,
+            click.time_source or "",
+        )
 
 
 class Window(NamedTuple):
@@ -108,7 +121,8 @@ class Visit:
         """Settle what the watermark has passed, up to the click that closes the window; by what (T3)."""
         closed_by = "limit" if self.settled and self.is_full(rules) else ""
         for kept in sorted(self.waiting, key=lambda kept: kept.place):
-            if kept.time >= watermark or (closed_by and kept.time > self.last):
+            # A window closes with the whole millisecond of the click that closes it.
+            if kept.time > self.last if closed_by else kept.time >= watermark:
                 break
             if self.settled and kept.time - self.last > rules.gap:
                 return "gap"
@@ -128,9 +142,24 @@ class Visit:
 
     def due(self, rules: Limits) -> int:
         """The smallest watermark at which a window of it closes."""
-        trial = Visit(self.settled[:], self.late[:], 0, [replace(kept) for kept in self.waiting])
+        trial = self._copy()
         closed_by = trial.settle(_FOREVER, rules)
         return trial.last + 1 + (rules.gap if closed_by == "gap" else 0)
+
+    def copy_of(self, arrived: Kept, rules: Limits) -> Kept | None:
+        """The waiting click of this identity, where it is in the window that closes next if nothing comes."""
+        found = [kept for kept in self.waiting if kept.identity == arrived.identity]
+        if not found:
+            return None
+        first = min(kept.time for kept in self.waiting)
+        if not self.settled and first - arrived.time > rules.gap:
+            return None
+        trial = self._copy()
+        trial.settle(_FOREVER, rules)
+        return min(found, key=lambda kept: kept.place) if trial.holds(arrived.identity) else None
+
+    def _copy(self) -> Visit:
+        return Visit(self.settled[:], self.late[:], 0, [replace(kept) for kept in self.waiting])
 
 
 class Interpreter:
@@ -139,6 +168,8 @@ class Interpreter:
     Attributes:
         closed: windows that the last record closed, in order of closing.
         refused: the reason for which the last record was refused; empty: it was not.
+        all_early: up to this event time a click of any session is late, as too many were settled early. To
+            be set where not all sessions are read.
         visits: what is open, by session id.
 
     Args:
@@ -153,7 +184,10 @@ class Interpreter:
         self.visits: dict[str, Visit] = {}
         self._is_read = is_read
         self._counts_all = counts_all
+        self.all_early = -1
         self._newest = -1
+        # Session and last click of windows that closed before the watermark had passed them.
+        self._early: list[tuple[str, int]] = []
         self._due: dict[str, int] = {}
         # No session is due before.
         self._soonest = _FOREVER
@@ -163,11 +197,10 @@ class Interpreter:
         """T1."""
         return self._newest - self.rules.allowed_lateness
 
-    def read(self, offset: int, timestamp: int, record: Click | Heartbeat) -> None:
+    def read(self, offset: int, timestamp: int | None, record: Click | Heartbeat) -> None:
         """Take the next record."""
-        self.closed, self.refused = [], ""
-        if timestamp >= 0 and record.event_time > timestamp + self.rules.max_ahead:
-            self.refused = "future"
+        self.closed, self.refused = [], self._wrong_clock(timestamp, record.event_time)
+        if self.refused:
             return
         if isinstance(record, Click) and self._is_read(record.session_id):
             self._arrive(record.session_id, Kept(offset, record))
@@ -192,11 +225,22 @@ class Interpreter:
         self.visits.pop(session_id, None)
         self._due.pop(session_id, None)
 
+    def _wrong_clock(self, timestamp: int | None, event_time: int) -> str:
+        """T8."""
+        if timestamp is None or timestamp < 0:
+            return "invalid"
+        if event_time > timestamp + self.rules.max_ahead:
+            return "future"
+        if self.rules.max_behind and event_time < timestamp - self.rules.max_behind:
+            return "past"
+        return ""
+
     def _arrive(self, session_id: str, arrived: Kept) -> None:
         visit = self.visits.setdefault(session_id, Visit())
         visit.settle(self.watermark, self.rules)
         overtaken = bool(visit.settled) and arrived.place < visit.settled[-1].place
-        if arrived.time < self.watermark or overtaken:
+        early = max((until for name, until in self._early if name in (session_id, _EVERY)), default=-1)
+        if arrived.time < self.watermark or overtaken or arrived.time <= max(early, self.all_early):
             self._arrive_late(session_id, arrived, visit)
         else:
             self._wait(arrived, visit)
@@ -220,25 +264,15 @@ class Interpreter:
         if visit.holds(arrived.identity):
             visit.duplicates += 1
             return
-        for kept in self._of_the_window(visit, arrived):
-            if kept.identity == arrived.identity:
-                kept.copies += 1
-                return
+        if (copied := visit.copy_of(arrived, self.rules)) is not None:
+            copied.copies += 1
+            return
         if not visit.settled or arrived.time < visit.settled[0].time:
             self.refused = "late"
             return
         visit.late.append(arrived)
         if visit.is_full(self.rules):
-            self._close(session_id, visit, "limit", arrived.offset)
-
-    def _of_the_window(self, visit: Visit, arrived: Kept) -> Iterator[Kept]:
-        """Waiting clicks that follow the open window, or else `arrived`, with no pause beyond the gap."""
-        last, ended = visit.last if visit.settled else arrived.time, False
-        for kept in sorted(visit.waiting, key=lambda kept: kept.place):
-            if kept.time - last > (0 if ended else self.rules.gap):
-                return
-            yield kept
-            last, ended = kept.time, ended or kept.click.end
+            self._close(session_id, visit, visit.settle(self.watermark, self.rules), arrived.offset)
 
     def _close_due(self, offset: int) -> None:
         before, self.closed = self.closed, []
@@ -268,8 +302,20 @@ class Interpreter:
                 due,
             )
         )
+        if visit.last >= self.watermark:
+            self._note_early(session_id, visit.last)
         self.visits[session_id] = Visit(waiting=visit.waiting)
         self._tidy(session_id)
+
+    def _note_early(self, session_id: str, last: int) -> None:
+        """Of more than may be open, the first are no longer told apart from the others."""
+        while self._early and self._early[0][1] < self.watermark:
+            del self._early[0]
+        self._early = [one for one in self._early if one[0] != session_id] + [(session_id, last)]
+        while self._counts_all and len(self._early) > self.rules.max_open_sessions:
+            first, *rest = self._early
+            every = max(until for name, until in self._early if name in (first[0], _EVERY))
+            self._early = [one for one in rest if one[0] != _EVERY] + [(_EVERY, every)]
 
     def _tidy(self, session_id: str) -> None:
         """Forget a session of which nothing is open; note when the others are due."""

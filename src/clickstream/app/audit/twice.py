@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from clickstream.app.audit.expected import facts
 from clickstream.app.audit.independent import IndependentReading, Read
 from clickstream.app.audit.report import Finding, Place, Tally
-from clickstream.consumer.partition import Partition, Refused, Rules
+from clickstream.consumer.partition import EVERY_SESSION, Partition, Refused, Rules
 from clickstream.features.click import Click, Heartbeat
 from clickstream.features.vector import prefix, reference
 from clickstream.infra.kafka import Record
@@ -47,6 +47,7 @@ class SecondReading:
             reads,
             None if refused is None else refused.reason,
             logic.open_sessions,
+            logic.early.get(EVERY_SESSION, -1),
         ):
             self.tally.add_wrong(found.id)
             cause = Place(self.clicks_topic, record.partition, record.offset)
