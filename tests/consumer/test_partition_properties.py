@@ -42,7 +42,7 @@ class Outcome(NamedTuple):
     newest: int
     open_sessions: int
     crumbs: list[Crumb]
-    cut: dict[str, int]
+    doubtful: dict[str, int]
 
 
 def new_partition(rules: Rules, **carried: Any) -> Partition:
@@ -57,7 +57,7 @@ def outcome(partition: Partition, closed: Iterable[Closed], refused: Iterable[Re
         partition.newest,
         partition.open_sessions,
         partition.crumbs,
-        partition.cut,
+        partition.doubt.sessions,
     )
 
 
@@ -71,7 +71,7 @@ def in_one_step(rules: Rules, log: Sequence[Read], **carried: Any) -> Outcome:
 def in_steps(rules: Rules, log: Sequence[Read], sizes: Sequence[int], partial_before: int) -> Outcome:
     """As the engine does it: each step by a new Partition that is given no more than it must have."""
     stored: dict[str, tuple[bytes, int]] = {}
-    partition = new_partition(rules)
+    partition = new_partition(rules, partial_before=partial_before)
     closed: list[Closed] = []
     refused: list[Refused] = []
     left = list(log)
@@ -82,8 +82,9 @@ def in_steps(rules: Rules, log: Sequence[Read], sizes: Sequence[int], partial_be
             newest=partition.newest,
             open_sessions=partition.open_sessions,
             crumbs=partition.crumbs,
-            cut=partition.cut,
-            partial_before=partial_before,
+            doubtful=partition.doubt.sessions,
+            partial_before=partition.doubt.before,
+            closings=partition.closings,
         )
         wanted = needed(rules, partition, records, {name: due for name, (_, due) in stored.items()})
         partition.load({name: copied(stored[name][0]) for name in wanted if name in stored})

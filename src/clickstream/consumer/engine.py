@@ -310,6 +310,7 @@ class Engine:
         with stage("load"):
             crowd = logic.open_sessions + len(session_ids) - self._settings.max_open_sessions
             first = crowd + len(session_ids) if crowd > 0 else 0
+            session_ids |= logic.closed_by_scores(record.offset for record in records)
             logic.load(self._store.load(claim.partition, claim.token, session_ids, due, first))
         count = 0
         with stage("advance"):

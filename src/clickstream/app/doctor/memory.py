@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from clickstream.app.doctor.check import Check, failed
-from clickstream.consumer.recovery import describe_settings, read_note
+from clickstream.consumer.note import read_note
+from clickstream.consumer.recovery import describe_settings
 from clickstream.consumer.store import Meta, Store
 from clickstream.infra.errors import ConfigurationError, RefusedError
 from clickstream.infra.kafka import Committed, Topic
