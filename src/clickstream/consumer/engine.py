@@ -45,6 +45,7 @@ log = logger("engine")
 
 _POLL_MS = 100
 _EMPTY_ASSIGNMENT_S = 5.0
+_CLAIMING_S = 20.0  # a group waits a minute for a poll
 _FIRST_BACKOFF_S, _LAST_BACKOFF_S = 0.1, 2.0
 _EVERYTHING = 1 << 53  # the largest due time that a Redis score holds exactly
 
@@ -213,6 +214,8 @@ class Engine:
         missing = assigned - self._claims.keys()
         self._refused = {p: error for p, error in self._refused.items() if p in missing}
         for partition in sorted(missing - self._refused.keys()):
+            if time.monotonic() - now > _CLAIMING_S:
+                break  # the rest after the next poll
             with self.counters.stage("recover"):
                 try:
                     claim = self._recovery.claim(partition, membership)

@@ -10,10 +10,9 @@ from typing import NamedTuple
 import msgspec
 
 from clickstream.consumer.partition import ClosedBy, Published
-from clickstream.features.session import FOLD_VERSION
 from clickstream.infra.errors import RefusedError, UnavailableError
 from clickstream.infra.kafka import Reader, Record
-from clickstream.infra.settings import Settings, fingerprint
+from clickstream.infra.settings import Settings
 
 _AT_ONCE_S = 20.0
 """A group waits a minute for a poll, and a claim needs its time as well."""
@@ -31,7 +30,6 @@ class _Score(msgspec.Struct):
     last_click_at: int
     closed_by: ClosedBy
     clicks: int
-    settings: str
     source: _Source
 
 
@@ -53,7 +51,6 @@ class Scores:
     def __init__(self, settings: Settings, clicks_partitions: int) -> None:
         self._settings = settings
         self._partitions = clicks_partitions
-        self._rules = fingerprint(settings.rules | {"fold": FOLD_VERSION})
         self._readings: dict[Span, Iterator[dict[int, list[Published]] | None]] = {}
 
     def closed(self, span: Span) -> Mapping[int, Sequence[Published]]:
@@ -123,11 +120,10 @@ class Scores:
             except msgspec.DecodeError:
                 continue
             source = score.source
-            if (
-                (source.topic, source.partition) == (self._settings.clicks_topic, span.partition)
-                and span.begin <= source.closing_offset < span.end
-                and score.settings == self._rules
-            ):
+            if (source.topic, source.partition) == (
+                self._settings.clicks_topic,
+                span.partition,
+            ) and span.begin <= source.closing_offset < span.end:
                 yield record.timestamp, score
 
 

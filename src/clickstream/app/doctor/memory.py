@@ -180,6 +180,15 @@ def _partition(
             f" offset {at}: it was set back or has expired",
             f"Set it to {meta.published} again, or `clickstream consume --restart-from earliest`.",
         )
+    applied = meta.applied
+    if committed is not None and note is None and applied is not None and committed.offset > applied:
+        yield Check(
+            "state",
+            "fail",
+            f"{where}: the group's committed offset {committed.offset} was set by a tool; the records from"
+            f" {applied} to there would never be scored",
+            f"Set it to {applied} again, or begin there on purpose: `clickstream consume --restart-from committed`.",
+        )
     if meta.applied is not None and meta.applied < begin:
         yield Check(
             "state",
