@@ -187,7 +187,7 @@ def _partition(
             "fail",
             f"{where}: the group's committed offset {committed.offset} was set by a tool; the records from"
             f" {applied} to there would never be scored",
-            f"Set it to {applied} again, or begin there on purpose: `clickstream consume --restart-from committed`.",
+            f"Set it to {applied} again; to begin there: `clickstream consume --restart-from committed`.",
         )
     if meta.applied is not None and meta.applied < begin:
         yield Check(
