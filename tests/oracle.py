@@ -110,6 +110,7 @@ class Oracle:
         self.visits: dict[str, Visit] = {}
         self.closed: list[Result] = []
         self.early: list[tuple[str, int]] = []
+        self.just_closed: list[tuple[str, int]] = []
         self.refused: list[tuple[int, str]] = []
         self.counted: set[Identity] = set()
 
@@ -135,6 +136,10 @@ class Oracle:
                 self.close_all(session_id, offset, "flush")
         while len(self.visits) > self.rules.max_open_sessions:
             self.close_all(self.in_due_order()[0], offset, "limit")
+        for session_id, last in self.just_closed:
+            if last >= self.watermark:
+                self.note_early(session_id, last)
+        self.just_closed = []
 
     def arrive(self, offset: int, one: Click) -> None:
         visit = self.visits.setdefault(one.session_id, Visit())
@@ -278,8 +283,7 @@ class Oracle:
             )
         )
         self.counted = {identify(kept.click) for kept in counted}
-        if last.event_time >= self.watermark:
-            self.note_early(session_id, last.event_time)
+        self.just_closed.append((session_id, last.event_time))
         self.visits[session_id] = Visit(waiting=visit.waiting)
         if not visit.waiting:
             del self.visits[session_id]

@@ -20,8 +20,9 @@ from typer.testing import CliRunner
 from clickstream.app.cli.doctor import doctor
 from clickstream.app.doctor import Check, examine
 from clickstream.consumer.engine import prepare_topics
+from clickstream.consumer.note import note_of
 from clickstream.consumer.partition import Partition, Rules
-from clickstream.consumer.recovery import describe_settings, note_text
+from clickstream.consumer.recovery import describe_settings
 from clickstream.consumer.store import STATE_VERSION, Changes, Store, meta_fields
 from clickstream.infra.child import free_port
 from clickstream.infra.kafka import Admin, Committed, Producer
@@ -319,7 +320,7 @@ def test_offsets_outside_the_log_fail(topics: Settings) -> None:
 @pytest.mark.integration
 def test_sessions_of_an_empty_redis_under_other_settings_fail_by_what_is_committed(topics: Settings) -> None:
     other = describe_settings(topics.model_copy(update={"gap": 600_000}))
-    commit(topics, 0, note_text(other, topics.partitions, 4, 1_000))
+    commit(topics, 0, note_of(Partition(Rules(), 1_000, 4), other, topics.partitions))
     check = only(topics)
     assert check.status == "fail"
     assert "4 open sessions under other settings" in check.what

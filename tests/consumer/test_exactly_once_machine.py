@@ -39,8 +39,9 @@ from oracle import (
 )
 from pydantic import SecretStr
 
-from clickstream.consumer.partition import Closed, Rules
+from clickstream.consumer.partition import Closed, ClosedBy, Published, Rules
 from clickstream.consumer.publisher import Publisher
+from clickstream.consumer.recall import Scores, Span
 from clickstream.consumer.recovery import Claim, Recovery, pack_online
 from clickstream.consumer.store import Changes, OutboxRecord, Store, meta_fields
 from clickstream.features.click import Click, Heartbeat
@@ -116,6 +117,23 @@ class Transactions:
         self._log.commit(records, offsets.get(0), membership)
 
 
+class Told:
+    """What recovery asks of the published scores."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def closed(self, span: Span) -> Mapping[int, Sequence[Published]]:
+        found: dict[int, list[Published]] = {}
+        for record in self._log.published:
+            if record.topic == "scores" and span.begin <= record.offset < span.end:
+                _, one = msgspec.json.decode(record.value, type=tuple[bool, Result])
+                told = Published(one.session_id, one.last[0], cast(ClosedBy, one.closed_by), one.clicks)
+                found.setdefault(record.offset, []).append(told)
+        assert sum(map(len, found.values())) == span.closings
+        return found
+
+
 class Lessons:
     """Online models whose whole knowledge is which windows they saw, in order."""
 
@@ -150,6 +168,7 @@ class Worker:
             self.store,
             cast(Publisher, self._publisher),
             cast(Bundle, Teacher()),
+            scores=cast(Scores, Told(log)),
         )
         self._rules = Rules(**settings.rules)
         self._membership = Membership(0, None)
@@ -191,7 +210,10 @@ class Worker:
             flushes = any(isinstance(read.record, Heartbeat) and read.record.flush for read in records)
             newest = max(logic.newest, *(read.record.event_time for read in records))
             due = 1 << 53 if flushes else newest - self._rules.allowed_lateness
-            logic.load(self.store.load(0, claim.token, clicks, due))
+            crowd = logic.open_sessions + len(clicks) - self._rules.max_open_sessions
+            first = crowd + len(clicks) if crowd > 0 else 0
+            clicks |= logic.closed_by_scores(read.offset for read in records)
+            logic.load(self.store.load(0, claim.token, clicks, due, first))
             self._pass("load", dies_after)
             for read in records:
                 logic.advance(*read)
@@ -260,20 +282,39 @@ class ExactlyOnce(RuleBasedStateMachine):
         gap=st.integers(1, 8),
         lateness=st.sampled_from([0, 1, 4]),
         max_clicks=st.sampled_from([UNBOUNDED, 3]),
+        max_pending=st.sampled_from([UNBOUNDED, 2]),
+        max_open=st.sampled_from([UNBOUNDED, 2]),
         horizon=st.sampled_from([5, 20, 1_000]),
         wipes=st.sampled_from([0, 0, 1, 3]),
         codes=st.lists(code, min_size=12, max_size=40),
     )
     def open(
-        self, gap: int, lateness: int, max_clicks: int, horizon: int, wipes: int, codes: list[bytes]
+        self,
+        gap: int,
+        lateness: int,
+        max_clicks: int,
+        max_pending: int,
+        max_open: int,
+        horizon: int,
+        wipes: int,
+        codes: list[bytes],
     ) -> None:
-        self.laws = Rules(gap=gap, allowed_lateness=lateness, max_ahead=9, max_clicks=max_clicks)
+        self.laws = Rules(
+            gap=gap,
+            allowed_lateness=lateness,
+            max_ahead=9,
+            max_clicks=max_clicks,
+            max_pending=max_pending,
+            max_open_sessions=max_open,
+        )
         settings = self.base.model_copy(
             update={
                 "gap": gap * UNIT,
                 "allowed_lateness": lateness * UNIT,
                 "max_ahead": 9 * UNIT,
                 "max_clicks": max_clicks,
+                "max_pending": max_pending,
+                "max_open_sessions": max_open,
                 "rebuild_horizon": horizon * UNIT,
             }
         )

@@ -779,11 +779,11 @@ def test_before_the_first_record_there_is_no_place_to_rebuild_from() -> None:
 def test_a_young_partition_is_rebuilt_from_its_first_record() -> None:
     log = Log()
     log.read(click(T0, 1), heartbeat(T0 + 5 * MIN), heartbeat(T0 + 10 * MIN))
-    assert log.partition.rebuild_from() == Crumb(0, NOTHING_SEEN)
+    assert log.partition.rebuild_from() == Crumb(0, NOTHING_SEEN, 0)
 
 
 def test_the_place_to_rebuild_from_is_the_last_noted_before_the_horizon() -> None:
-    log = Log(partition=Partition(Rules(), crumb_every=5 * MIN, horizon=20 * MIN))
+    log = Log(partition=Partition(Rules(gap=10 * MIN), crumb_every=5 * MIN, horizon=20 * MIN))
     for minute in range(60):
         log.read(heartbeat(T0 + minute * MIN))
     crumb = log.partition.rebuild_from()
@@ -794,11 +794,20 @@ def test_the_place_to_rebuild_from_is_the_last_noted_before_the_horizon() -> Non
 
 
 def test_places_are_noted_no_closer_than_asked_and_only_as_far_back_as_needed() -> None:
-    log = Log(partition=Partition(Rules(), crumb_every=5 * MIN, horizon=20 * MIN))
+    log = Log(partition=Partition(Rules(gap=10 * MIN), crumb_every=5 * MIN, horizon=20 * MIN))
     for half_minute in range(400):
         log.read(heartbeat(T0 + half_minute * 30 * S))
     times = [crumb.newest for crumb in log.partition.crumbs]
     assert [later - earlier for earlier, later in pairwise(times)] == [5 * MIN] * 4
+
+
+def test_the_place_to_rebuild_from_is_so_far_back_that_all_that_ended_before_it_has_closed() -> None:
+    log = Log(partition=Partition(Rules(), crumb_every=5 * MIN, horizon=5 * MIN))
+    for minute in range(90):
+        log.read(heartbeat(T0 + minute * MIN))
+    crumb = log.partition.rebuild_from()
+    assert crumb is not None
+    assert crumb.newest + GAP < log.partition.watermark
 
 
 def test_a_record_from_the_future_is_no_place_to_rebuild_from() -> None:
@@ -817,7 +826,7 @@ def test_where_max_clicks_cut_a_window_that_may_lack_clicks_the_next_ones_are_ma
     rules = Rules(max_clicks=2)
     log = Log(rules, Partition(rules, newest=T0, partial_before=T0 + GAP))
     log.read(*(click(T0 + i * 20 * MIN, i + 1) for i in range(5)))
-    log.read(click(T0 + 80 * MIN + GAP + 1, 6))
+    log.read(click(T0 + 80 * MIN + GAP + LATENESS + 1, 6))
     log.flush()
     assert [(orders(one), one.partial) for one in log.partition.closed] == [
         ([1, 2], True),

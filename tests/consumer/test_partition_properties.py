@@ -46,7 +46,7 @@ class Outcome(NamedTuple):
     newest: int
     open_sessions: int
     crumbs: list[Crumb]
-    cut: dict[str, int]
+    doubtful: dict[str, int]
     early: dict[str, int]
 
 
@@ -62,7 +62,7 @@ def outcome(partition: Partition, closed: Iterable[Closed], refused: Iterable[Re
         partition.newest,
         partition.open_sessions,
         partition.crumbs,
-        partition.cut,
+        partition.doubt.sessions,
         {name: until for name, until in partition.early.items() if until >= partition.watermark},
     )
 
@@ -77,7 +77,7 @@ def in_one_step(rules: Rules, log: Sequence[Read], **carried: Any) -> Outcome:
 def in_steps(rules: Rules, log: Sequence[Read], sizes: Sequence[int], partial_before: int) -> Outcome:
     """As the engine does it: each step by a new Partition that is given no more than it must have."""
     stored: dict[str, tuple[bytes, int]] = {}
-    partition = new_partition(rules)
+    partition = new_partition(rules, partial_before=partial_before)
     closed: list[Closed] = []
     refused: list[Refused] = []
     left = list(log)
@@ -88,9 +88,10 @@ def in_steps(rules: Rules, log: Sequence[Read], sizes: Sequence[int], partial_be
             newest=partition.newest,
             open_sessions=partition.open_sessions,
             crumbs=partition.crumbs,
-            cut=partition.cut,
+            doubtful=partition.doubt.sessions,
             early=partition.early,
-            partial_before=partial_before,
+            partial_before=partition.doubt.before,
+            closings=partition.closings,
         )
         wanted = needed(rules, partition, records, {name: due for name, (_, due) in stored.items()})
         partition.load({name: copied(stored[name][0]) for name in wanted if name in stored})

@@ -1,41 +1,214 @@
-"""A partition rebuilt from the middle of its log says which windows it cannot vouch for."""
+"""State lost and rebuilt: every later window is what it would have been, or marked; none comes twice.
+
+The model runs a log through a partition that loses nothing, and again through one whose state is lost at one
+place or two, each time rebuilt as recovery does it.
+"""
 
 from __future__ import annotations
 
-from factory import click
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
-from clickstream.consumer.partition import Closed, Partition, Rules
+from factory import click, examples, heartbeat
+from hypothesis import event, given
+from hypothesis import strategies as st
+from oracle import Read, code, drawn, shown, written
+
+from clickstream.consumer.note import Note, note_of, read_note
+from clickstream.consumer.partition import Closed, Partition, Published, Refused, Rules
+from clickstream.consumer.rebuild import begin_rebuild, place_of
+from clickstream.features.click import Click, Heartbeat
+from clickstream.infra.kafka import Committed
 
 MINUTE = 60_000
-RULES = Rules(gap=30 * MINUTE, allowed_lateness=MINUTE, max_clicks=100)
+
+Id = tuple[str, int]
 
 
-def windows(partition: Partition, minutes: range, first_offset: int = 0) -> list[Closed]:
-    """One click a minute of one visitor who never pauses."""
-    for offset, minute in enumerate(minutes, first_offset):
-        partition.advance(offset, minute * MINUTE, click(minute * MINUTE, session_id="bot"))
-    return partition.closed
+def stamped(record: Click | Heartbeat) -> Read:
+    return Read(0, record.event_time, record)
 
 
-def test_windows_cut_elsewhere_after_a_rebuild_are_marked_until_the_session_pauses() -> None:
-    minutes = range(1_000)
-    undisturbed = windows(Partition(RULES), minutes)
-    begin = 330
-    rebuilt = windows(
-        Partition(RULES, newest=(begin - 1) * MINUTE, partial_before=(begin - 1) * MINUTE + RULES.gap),
-        minutes[begin:],
-        begin,
+def ids(windows: Sequence[Closed]) -> Counter[Id]:
+    return Counter((one.session_id, one.session.opened_at) for one in windows)
+
+
+@dataclass
+class Run:
+    """A partition's life: what is published of it, and the note beside its offset."""
+
+    rules: Rules
+    log: Sequence[Read]
+    horizon: int = 0
+    from_the_middle: bool = False
+    windows: list[Closed] = field(default_factory=list)
+    letters: list[Refused] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.logic = self.adjusted(Partition(self.rules, horizon=self.horizon))
+
+    def adjusted(self, logic: Partition) -> Partition:
+        logic._crumb_every = 1  # five minutes are for ever in these logs
+        return logic
+
+    def read(self, begin: int, end: int, publish_from: int) -> None:
+        """Process the records with offsets from `begin` up to `end`."""
+        for read in self.log:
+            if begin <= read.offset < end:
+                self.logic.advance(*read)
+        self.windows += [one for one in self.logic.closed if one.offset >= publish_from]
+        self.letters += [one for one in self.logic.refused if one.offset >= publish_from]
+        self.logic.closed, self.logic.refused = [], []
+
+    def note(self) -> Note:
+        note = read_note(Committed(0, note_of(self.logic, "", 1)))
+        assert note is not None
+        return note
+
+    def lose_all(self, committed: int) -> None:
+        """Redis is empty; all that is left is the log, the note and what was published."""
+        note = self.note()
+        published: dict[int, list[Published]] = {}
+        for one in self.windows:
+            if note.crumb is not None and one.offset >= note.crumb[0]:
+                published.setdefault(one.offset, []).append(
+                    Published(one.session_id, one.session.last.event_time, one.closed_by, one.session.clicks)
+                )
+        start = place_of(note, committed)
+        count = sum(map(len, published.values()))
+        if note.open:
+            assert note.closings - start.closings == count, "the count does not tell of a gap in the scores"
+            self.from_the_middle = self.from_the_middle or start.newest >= 0
+        logic = begin_rebuild(self.rules, note, committed, self.horizon, published)
+        self.logic = self.adjusted(logic)
+        self.read(start.offset, committed, committed)
+
+
+class Outcome(NamedTuple):
+    """What was published, and what would have been."""
+
+    windows: list[Closed]
+    letters: list[Refused]
+    right: list[Closed]
+    right_letters: list[Refused]
+    from_the_middle: bool
+
+
+def with_losses(rules: Rules, log: Sequence[Read], places: Sequence[int], horizon: int = 0) -> Outcome:
+    """`log`, with all of Redis lost after each of the numbers of records in `places`."""
+    log = [read._replace(offset=at) for at, read in enumerate(log)]
+    end = len(log)
+    undisturbed, run = Run(rules, log, horizon), Run(rules, log, horizon)
+    undisturbed.read(0, end, 0)
+    begin = 0
+    for place in sorted(at for at in places if 0 < at <= end):
+        run.read(begin, place, begin)
+        run.lose_all(place)
+        begin = place
+    run.read(begin, end, begin)
+    return Outcome(run.windows, run.letters, undisturbed.windows, undisturbed.letters, run.from_the_middle)
+
+
+def described(windows: Sequence[Closed], partial: bool) -> Counter[object]:
+    return Counter(shown(one) for one in windows if one.partial == partial)
+
+
+def meet(one: Closed, other: Closed, reach: int) -> bool:
+    """Whether two windows of a session are no farther apart than clicks of one window may be."""
+    return (
+        one.session_id == other.session_id
+        and one.session.opened_at <= other.session.last.event_time + reach
+        and other.session.opened_at <= one.session.last.event_time + reach
     )
-    truth = {(w.session.opened_at, w.session.clicks) for w in undisturbed}
-    assert len(rebuilt) >= 5
-    assert all(w.partial for w in rebuilt)
-    assert not any((w.session.opened_at, w.session.clicks) in truth for w in rebuilt)
 
 
-def test_after_a_pause_the_same_session_is_whole_again() -> None:
-    partition = Partition(RULES, newest=0, partial_before=RULES.gap)
-    windows(partition, range(1, 150))
-    windows(partition, range(200, 210), 500)
-    windows(partition, range(300, 301), 600)
-    assert [w.partial for w in partition.closed] == [True, True, False]
-    assert partition.cut == {}
+def check(rules: Rules, log: Sequence[Read], places: Sequence[int], horizon: int = 0) -> Outcome:
+    found = with_losses(rules, log, places, horizon)
+    reach = rules.gap + rules.allowed_lateness
+    right, sure = described(found.right, False), described(found.windows, False)
+    assert sure <= right, "published, and neither right nor marked"
+    marked = [one for one in found.windows if one.partial]
+    lost = right - sure
+    for one in found.right:
+        if shown(one) in lost:
+            assert any(meet(one, other, reach) for other in marked), "neither published nor marked"
+    may = ids(found.right)
+    twice = {one for one, times in ids(found.windows).items() if times > max(may[one], 1)}
+    assert not twice, "published twice"
+    for letter in {*found.letters} ^ {*found.right_letters}:
+        late = log[letter.offset].record
+        assert letter.reason == "late"
+        assert isinstance(late, Click)
+        assert any(late.session_id == one.session_id for one in marked), "a dead letter of a certain visit"
+    return found
+
+
+small_rules = st.builds(
+    Rules,
+    gap=st.integers(1, 8),
+    allowed_lateness=st.sampled_from([0, 1, 2, 4, 6, 12]),
+    max_ahead=st.just(1_000),
+    max_clicks=st.sampled_from([1_000, 5, 4, 3, 2]),
+    max_pending=st.sampled_from([1_000, 3, 2, 1]),
+    max_open_sessions=st.sampled_from([1_000, 4, 3, 2, 1]),
+)
+long_logs = st.lists(code, min_size=6, max_size=60).map(drawn).map(written)
+
+
+@given(rules=small_rules, log=long_logs, places=st.lists(st.integers(1, 60), min_size=1, max_size=2))
+@examples(1_000)
+def test_after_a_loss_every_window_is_what_it_would_have_been_or_marked_and_none_comes_twice(
+    rules: Rules, log: list[Read], places: list[int]
+) -> None:
+    found = check(rules, [*log, stamped(heartbeat(10_000))], places)
+    event(f"rebuilt from the middle: {found.from_the_middle}")
+    event(f"marked windows: {any(one.partial for one in found.windows)}")
+
+
+def test_sixteen_clicks_and_a_bound_of_three() -> None:
+    """Rebuilt from the middle, other sessions than before would be the fourth."""
+    rules = Rules(gap=30, allowed_lateness=1, max_open_sessions=3)
+    visitors = "a" * 3 + "bcd" + "a" + "ebcd" + "ab" + "dce"
+    log = [stamped(click(20 * at, session_id=one)) for at, one in enumerate(visitors)]
+    log = [*log, stamped(heartbeat(10_000))]
+    for place in range(1, len(log)):
+        check(rules, log, [place])
+
+
+def bot(minutes: range, pause_at: int = -40) -> list[Read]:
+    """One click a minute of one visitor, who pauses once or never; then time passes."""
+    awake = [minute for minute in minutes if not pause_at <= minute < pause_at + 40]
+    clicks = [stamped(click(minute * MINUTE, session_id="bot")) for minute in awake]
+    return [*clicks, stamped(heartbeat(minutes.stop * 2 * MINUTE))]
+
+
+BOTS = Rules(gap=30 * MINUTE, allowed_lateness=MINUTE, max_clicks=100)
+
+
+def test_a_visit_that_never_pauses_is_certain_again_once_a_score_says_where_max_clicks_cut_it() -> None:
+    found = check(BOTS, bot(range(1_000)), [600], horizon=360 * MINUTE)
+    assert found.from_the_middle
+    assert not any(one.partial for one in found.windows)
+
+
+def test_a_window_open_since_before_the_rebuild_is_marked_and_so_are_the_next_until_a_pause() -> None:
+    rules = replace(BOTS, max_clicks=400)
+    found = check(rules, bot(range(1_500), pause_at=1_100), [350])
+    assert [one.partial for one in found.windows] == [True, True, False]
+
+
+def test_a_flush_ends_all_doubt() -> None:
+    log = bot(range(700))
+    log[500:500] = [stamped(heartbeat(500 * MINUTE, flush=True))]
+    rules = replace(BOTS, max_clicks=400)
+    assert [one.partial for one in check(rules, log, [350]).windows] == [True, False]
+
+
+def test_whom_the_bound_closes_in_the_stead_of_a_visit_in_doubt_is_marked() -> None:
+    rules = Rules(gap=30 * MINUTE, allowed_lateness=0, max_open_sessions=2)
+    log = [stamped(click(m * MINUTE, session_id="bot")) for m in range(0, 600, 20)]
+    log += [stamped(click((600 + m) * MINUTE, session_id=f"v{m}")) for m in range(5)]
+    found = check(rules, [*log, stamped(heartbeat(2_000 * MINUTE))], [30])
+    assert {one.session_id for one in found.windows if one.partial} >= {"bot", "v0", "v1"}

@@ -8,15 +8,24 @@ import msgspec
 import pytest
 from factory import session, step
 
-from clickstream.consumer import recovery
+from clickstream.consumer import fingerprint as fingerprints
 from clickstream.consumer.fingerprint import fingerprint
-from clickstream.consumer.partition import NOTHING_SEEN, Crumb, Open, Partition, Pending, Rules
+from clickstream.consumer.note import Note, note_of, read_note
+from clickstream.consumer.partition import (
+    NOTHING_SEEN,
+    UNKNOWN,
+    Crumb,
+    Open,
+    Partition,
+    Pending,
+    Rebuild,
+    Rules,
+)
+from clickstream.consumer.rebuild import place_of
 from clickstream.consumer.recovery import (
     Recovery,
     SettingsChangedError,
     describe_settings,
-    note_text,
-    read_note,
 )
 from clickstream.consumer.store import STATE_VERSION, _meta, decode, encode, meta_fields
 from clickstream.features.session import FOLD_VERSION
@@ -48,10 +57,32 @@ def test_a_session_is_read_back_as_it_was_written() -> None:
     assert decode(encode(kept())) == kept()
 
 
-def test_what_version_1_wrote_is_read_and_still_written_so() -> None:
-    assert (STATE_VERSION, FOLD_VERSION) == (1, 1)
-    assert encode(kept()).hex() == VERSION_1
+def test_what_version_1_wrote_of_a_session_is_read_and_differs_in_its_number_only() -> None:
+    assert (STATE_VERSION, FOLD_VERSION) == (2, 1)
+    assert encode(kept()).hex() == "02" + VERSION_1[2:]
     assert decode(bytes.fromhex(VERSION_1)) == kept()
+
+
+def test_a_partition_of_version_1_is_read_with_sessions_open_and_nobody_counted_its_closings() -> None:
+    fields = written(Partition(Rules(), 5_000, 3), version=1, crumbs="[[7,1000]]", cut='{"visit":9}')
+    for unknown in ("closings", "rebuild"):
+        del fields[unknown]
+    meta = _meta(fields)
+    assert (meta.open_sessions, meta.doubtful, meta.closings, meta.rebuild) == (3, {"visit": 9}, 0, None)
+    assert meta.crumbs == (Crumb(7, 1_000, UNKNOWN),)
+
+
+def test_a_rebuild_under_way_is_kept() -> None:
+    logic = Partition(Rules(), 5_000, 3, [Crumb(7, 1_000, 2)], closings=4, rebuild=Rebuild(90, 30))
+    meta = _meta(written(logic))
+    assert (meta.crumbs, meta.closings, meta.rebuild) == ((Crumb(7, 1_000, 2),), 4, Rebuild(90, 30))
+
+
+def test_without_a_count_of_closings_only_the_beginning_is_a_place_to_rebuild_from() -> None:
+    old = Note("gap=1", 8, 3, 5_000, (7, 1_000))
+    assert place_of(old, 9).offset == 0
+    assert place_of(msgspec.structs.replace(old, closings=4, closings_at_crumb=1), 9) == Crumb(7, 1_000, 1)
+    assert place_of(msgspec.structs.replace(old, open=0), 9).offset == 9
 
 
 @pytest.mark.parametrize("version", [0, STATE_VERSION + 1, 255])
@@ -100,7 +131,7 @@ def test_a_drained_partition_of_another_format_is_taken_and_only_what_is_stable_
     )
     assert (meta.applied, meta.published, meta.newest, meta.open_sessions) == (9, 9, 5_000, 0)
     assert (meta.settings, meta.partitions, meta.transactional_id) == ("fold=1;gap=600000", 8, "shop-one")
-    assert (meta.crumbs, meta.cut, meta.version) == ((), {}, STATE_VERSION + 1)
+    assert (meta.crumbs, meta.doubtful, meta.version) == ((), {}, STATE_VERSION + 1)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +154,7 @@ def test_a_drained_partition_of_another_format_still_knows_which_windows_may_lac
 def test_open_sessions_of_another_fold_are_refused_and_none_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings()
     before = describe_settings(settings)
-    monkeypatch.setattr(recovery, "FOLD_VERSION", FOLD_VERSION + 1)
+    monkeypatch.setattr(fingerprints, "FOLD_VERSION", FOLD_VERSION + 1)
     nothing = cast(Any, None)
     mine = Recovery(settings, Topic("clicks", "id", 8), nothing, nothing, nothing, nothing)
     mine._refuse_other_settings(0, before, 8, 0)
@@ -135,10 +166,11 @@ def test_open_sessions_of_another_fold_are_refused_and_none_are_not(monkeypatch:
 
 
 def test_a_note_of_a_later_version_is_read_as_far_as_it_is_known_and_another_is_none() -> None:
-    text = note_text("gap=1", 8, 3, 5_000, Crumb(7, 1_000))
+    text = note_of(Partition(Rules(), 5_000, 3, [Crumb(7, 1_000, 2)], closings=4), "gap=1", 8)
     note = read_note(Committed(9, text))
     assert note is not None
     assert (note.open, note.newest, note.crumb) == (3, 5_000, (7, 1_000))
+    assert (note.closings, note.closings_at_crumb) == (4, 2)
     later = msgspec.json.encode(msgspec.json.decode(text) | {"more": 1}).decode()
     assert read_note(Committed(9, later)) == note
     for strange in ("", "{}", "[]", "a note of somebody else", '{"settings": 1}'):

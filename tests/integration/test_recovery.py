@@ -307,7 +307,7 @@ def test_offsets_set_back_are_refused_and_a_restart_on_purpose_is_possible(shop:
     )
     admin.close()
     refused = shop.consumer("one")
-    assert refused.wait(30) == 78
+    assert refused.wait(60) == 78
     assert "set back" in refused.last_words()
 
     again = Process(
@@ -318,6 +318,107 @@ def test_offsets_set_back_are_refused_and_a_restart_on_purpose_is_possible(shop:
     shop.processes.append(again)
     wait_for(lambda: len(shop.scores()) == 400, "every session was scored a second time, on purpose")
     stop(again)
+
+
+def set_forward(shop: Shop, by: int) -> dict[int, int]:
+    """As Kafka's own tool does it: new offsets, without a note. Returns the former ones."""
+    with closing(Admin(shop.settings)) as admin:
+        offsets = admin.group_offsets(shop.settings.group, shop.topic.name)
+        moved = {p: Committed(one.offset + by, "") for p, one in offsets.items()}
+        admin.set_group_offsets(shop.settings.group, shop.topic.name, moved)
+    return {p: one.offset for p, one in offsets.items()}
+
+
+@pytest.mark.parametrize("instance", ["one", None])
+@pytest.mark.parametrize("redis", ["kept", "emptied"])
+def test_offsets_set_forward_are_refused_and_nothing_is_lost_when_they_are_set_back(
+    shop: Shop, instance: str | None, redis: str
+) -> None:
+    plan = plan_of(shop.settings, 200)
+    shop.publish(plan, until=700)
+    run_to_the_end(shop)
+    shop.publish(plan, after=700)
+    if redis == "emptied":
+        connect(shop.settings).flushall()
+    with closing(Admin(shop.settings)) as admin:
+        notes = admin.group_offsets(shop.settings.group, shop.topic.name)
+    former = set_forward(shop, 3)
+    refused = shop.consumer(instance)
+    assert refused.wait(60) == 78, refused.last_words()
+    words = refused.log.read_text()
+    assert f"committed offset {former[0] + 3} was set by a tool" in words
+    assert "--restart-from committed" in words
+    if redis == "kept":
+        assert "the 3 records before it would never be scored" in words
+        assert f"set it to {former[0]} again" in words
+
+    with closing(Admin(shop.settings)) as admin:
+        admin.set_group_offsets(shop.settings.group, shop.topic.name, notes)
+    run_to_the_end(shop)
+    assert_exactly_once(shop, 200)
+
+
+def test_offsets_set_forward_on_purpose_are_begun_at(shop: Shop) -> None:
+    """Also before the first start ever."""
+    plan = plan_of(shop.settings, 100)
+    shop.publish(plan)
+    skipped = {p: n // 2 for p, n in enumerate(plan.counts().tolist())}
+    with closing(Admin(shop.settings)) as admin:
+        admin.set_group_offsets(
+            shop.settings.group, shop.topic.name, {p: Committed(at, "") for p, at in skipped.items()}
+        )
+    refused = shop.consumer("one")
+    assert refused.wait(60) == 78, refused.last_words()
+    assert "nothing was applied yet" in refused.last_words()
+    log = shop.folder / "accepted.log"
+    accepted = Process(["consume", "--restart-from", "committed"], shop.settings, log)
+    shop.processes.append(accepted)
+    shop.drain(accepted)
+    stop(accepted)
+    sources = [orjson.loads(orjson.dumps(score["source"])) for score in shop.scores()]
+    assert sources
+    assert all(source["first_offset"] >= skipped[source["partition"]] for source in sources)
+
+
+def test_a_redis_emptied_while_a_bound_closes_sessions_repeats_no_score_and_marks_what_it_cannot_know(
+    shop: Shop,
+) -> None:
+    bounds = {"max_open_sessions": 2, "rebuild_horizon": 2_400_000, "max_poll_records": 200}
+    shop.settings = shop.settings.model_copy(update=bounds)
+    plan = plan_of(shop.settings, 600)
+    half = sum(plan.counts().tolist()) // 2
+    shop.publish(plan, until=half)
+    consumer = shop.consumer("one")
+    shop.drain(consumer)
+    before = len(shop.scores())
+    connect(shop.settings).flushall()
+    shop.publish(plan, after=half)
+    shop.drain(consumer)
+    stop(consumer)
+    scores = shop.scores()
+    assert any(score["closed_by"] == "limit" for score in scores[:before])
+    lines = [orjson.loads(line) for line in consumer.log.read_text().splitlines()]
+    assert "rebuild" in {line.get("case") for line in lines}
+    assert len({score["score_id"] for score in scores}) == len(scores)
+    report = shop.audit()
+    assert report.clean, report
+
+
+def test_a_lost_state_is_not_guessed_where_the_scores_are_gone_too(shop: Shop) -> None:
+    shop.settings = shop.settings.model_copy(update={"rebuild_horizon": 2_400_000})
+    plan = plan_of(shop.settings, 600)
+    shop.publish(plan, until=3_000)
+    run_to_the_end(shop)
+    connect(shop.settings).flushall()
+    elsewhere = shop.settings.model_copy(update={"scores_topic": f"{shop.settings.scores_topic}-other"})
+    refused = shop.consumer("one", settings=elsewhere)
+    wait_for(lambda: "holds 0 of the" in refused.log.read_text(), "it is refused by name", 120)
+    refused.kill()
+    shop.publish(plan, after=3_000)
+    run_to_the_end(shop)
+    report = shop.audit()
+    assert report.clean, report
+    assert report.scored + report.rebuilt_partly == len(shop.scores()) == 600
 
 
 def test_servers_that_were_never_there_end_the_command_with_a_remedy(shop: Shop) -> None:

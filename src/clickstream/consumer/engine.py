@@ -53,6 +53,7 @@ log = logger("engine")
 
 _POLL_MS = 100
 _EMPTY_ASSIGNMENT_S = 5.0
+_CLAIMING_S = 20.0  # a group waits a minute for a poll
 _FIRST_BACKOFF_S, _LAST_BACKOFF_S = 0.1, 2.0
 _EVERYTHING = 1 << 53  # the largest due time that a Redis score holds exactly
 
@@ -244,6 +245,8 @@ class Engine:
                 if self._added is not None:
                     self._refuse(partition, self._added)
                 continue
+            if time.monotonic() - now > _CLAIMING_S:
+                break  # the rest after the next poll
             with self.counters.stage("recover"):
                 try:
                     claim = self._recovery.claim(partition, membership)
@@ -359,6 +362,7 @@ class Engine:
         with stage("load"):
             crowd = logic.open_sessions + len(session_ids) - self._settings.max_open_sessions
             first = crowd + len(session_ids) if crowd > 0 else 0
+            session_ids |= logic.closed_by_scores(record.offset for record in records)
             logic.load(self._store.load(claim.partition, claim.token, session_ids, due, first))
         count = 0
         with stage("advance"):

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
+from clickstream.consumer.doubt import CERTAIN, Doubt
 from clickstream.features.click import Click, Heartbeat, wrong_clock
 from clickstream.features.session import Session, Step
 
@@ -28,6 +29,9 @@ NOTHING_SEEN = -1
 
 EVERY_SESSION = ""
 """In `Partition.early` it stands for all session ids; none is empty."""
+
+UNKNOWN = -1
+"""A number of closings that nobody counted."""
 
 _FOREVER = 1 << 62
 
@@ -198,22 +202,41 @@ class Refused(NamedTuple):
 
 
 class Crumb(NamedTuple):
-    """A place from which state can be rebuilt: an offset, and the largest event time before it."""
+    """A place to rebuild from: an offset, the largest event time and the number of closings before it."""
 
     offset: int
     newest: int
+    closings: int = UNKNOWN
+
+
+class Published(NamedTuple):
+    """What a published score says of the record that closed its window."""
+
+    session_id: str
+    last_click_at: int
+    closed_by: ClosedBy
+    clicks: int
+
+
+class Rebuild(NamedTuple):
+    """A rebuild under way: records before `to` were processed once and had closed `closings` windows."""
+
+    to: int
+    closings: int
 
 
 class Partition:
     """The open sessions of one partition that a step works on, and its event-time clock.
 
     `newest` is the largest event time seen, `open_sessions` counts all session ids with something open,
-    also those that are not loaded. Windows opened at or before `partial_before` may lack clicks (state was
-    rebuilt from the middle of the log); where `max_clicks` cut such a window, the session's next ones are cut
-    in other places too, until it pauses: `cut` holds, by session id, up to when.
+    also those that are not loaded. Windows opened at or before `partial_before`, and those of `doubtful`
+    sessions up to the event time given there, may not be what they would have been (see `Doubt`).
 
     `early` holds, by session id, the last click of a window that closed before the watermark had passed it,
     in order of closing: until then a click that is not later is a late one.
+
+    `closings` counts the windows closed. During a `rebuild` the log does not decide what closes, as it is
+    read from the middle: `published` does, what the scores say by the offset of the record that closed them.
     """
 
     def __init__(
@@ -222,21 +245,30 @@ class Partition:
         newest: int = NOTHING_SEEN,
         open_sessions: int = 0,
         crumbs: Iterable[Crumb] = (),
-        partial_before: int = -1,
-        cut: Mapping[str, int] | None = None,
+        partial_before: int = CERTAIN,
+        doubtful: Mapping[str, int] | None = None,
         early: Mapping[str, int] | None = None,
         crumb_every: int = 300_000,
         horizon: int = 21_600_000,
+        closings: int = 0,
+        rebuild: Rebuild | None = None,
+        published: Mapping[int, Sequence[Published]] | None = None,
     ) -> None:
         self.rules = rules
         self.newest = newest
         self.open_sessions = open_sessions
         self.crumbs = list(crumbs)
-        self.partial_before = partial_before
-        self.cut = dict(cut or {})
+        reach = rules.gap + rules.allowed_lateness
+        self.doubt = Doubt(reach, partial_before, doubtful)
         self.early = dict(early or {})
+        self.closings = closings
+        self.rebuild = rebuild
+        self._published = dict(published or {})
         self._crumb_every = crumb_every
-        self._horizon = horizon
+        # What lies wholly before a crumb must have closed by the time the crumb is used.
+        self._horizon = max(horizon, reach + 1)
+        endless = replace(rules, gap=_FOREVER, max_clicks=_FOREVER)
+        self._settling = rules if rebuild is None else endless
         self.clear()
 
     def clear(self) -> None:
@@ -272,16 +304,36 @@ class Partition:
         if wrong is not None:
             self.refuse(offset, *wrong)
             return
+        if self.rebuild is not None and offset >= self.rebuild.to:
+            self._end_rebuild(offset)
         self._mark(offset)
+        before = len(self.closed)
         if isinstance(record, Click):
+            self.doubt.arrived(record.session_id, event_time)
             self._arrive(offset, record)
+        closed = self._published.pop(offset, ())
+        self.closings += len(closed)
+        for published in closed:
+            self._close_published(offset, published)
         if event_time > self.newest:
+            if self.doubt.sessions and event_time // self._crumb_every > self.newest // self._crumb_every:
+                self.doubt.forget(self.watermark)
             self.newest = event_time
-        self._close_due(offset)
+        if self.rebuild is None:
+            self._close_due(offset)
         if isinstance(record, Heartbeat) and record.flush:
             self._flush(offset)
-        while self.open_sessions > rules.max_open_sessions:
+        while self.rebuild is None and self.open_sessions > rules.max_open_sessions:
+            if self.doubt.any_open(self.watermark):
+                self.doubt.spread(self.newest)
             self._close_all(self._next_due(), offset, "limit")
+        # By the watermark that this record leaves behind: what it has passed is late without being noted.
+        if self.rebuild is None:
+            for window in self.closed[before:]:
+                self._note_early(window.session_id, window.session.last.event_time)
+        else:
+            for published in closed:
+                self._note_early(published.session_id, published.last_click_at)
 
     def refuse(self, offset: int, reason: Reason, detail: str) -> None:
         """Note a record that is to become a dead letter."""
@@ -293,16 +345,22 @@ class Partition:
         kept = {s: (self.sessions[s], self._due[s]) for s in self.changed if s in self.sessions}
         return kept, [s for s in self.changed if s not in self.sessions]
 
+    def closed_by_scores(self, offsets: Iterable[int]) -> set[str]:
+        """Session ids that a step over these records needs besides those that the records name."""
+        return {one.session_id for offset in offsets for one in self._published.get(offset, ())}
+
     def rebuild_from(self) -> Crumb | None:
         """The place to rebuild from, about the horizon back; None before the first record."""
         return self.crumbs[0] if self.crumbs else None
 
     def _mark(self, offset: int) -> None:
+        if self.rebuild is not None:
+            return  # a place in here could not tell what was open before the one that we began at
         crumbs = self.crumbs
         if not crumbs:
-            crumbs.append(Crumb(offset, self.newest))
+            crumbs.append(Crumb(offset, self.newest, self.closings))
         elif self.newest >= crumbs[-1].newest + self._crumb_every:
-            crumbs.append(Crumb(offset, self.newest))
+            crumbs.append(Crumb(offset, self.newest, self.closings))
             while len(crumbs) > 1 and crumbs[1].newest <= self.newest - self._horizon:
                 del crumbs[0]
 
@@ -320,6 +378,7 @@ class Partition:
             record.time_source,
         )
         session_id = record.session_id
+        self._catch_up(offset, session_id)
         late = click.event_time < watermark or (bool(self.early) and self._settled_early(session_id, click))
         session = self.sessions.get(session_id)
         if session is None:
@@ -328,10 +387,6 @@ class Partition:
                 return
             self.sessions[session_id] = session = Open(None, [])
             self.open_sessions += 1
-        else:
-            # What the watermark passed closes nothing: all that was due closed with an earlier record.
-            if session.settle(watermark, rules) is not None:
-                raise AssertionError("a session was due and had not closed")
         self.changed.add(session_id)
         window = session.window
         overtaken = window is not None and click.sort_key < window.last.sort_key
@@ -341,14 +396,28 @@ class Partition:
             self._wait(offset, click, session)
             if session_id in self._orders:
                 self._orders[session_id].add(click.order)
+        for published in self._published.get(offset, ()):
+            if published.session_id == session_id:
+                self._close_published(offset, published)
         while len(session.pending) > rules.max_pending:
             oldest = session.pending[0].click.event_time + 1
-            closed_by = session.settle(oldest, rules)
-            if closed_by is not None:
+            closed_by = session.settle(oldest, self._settling)
+            if closed_by is not None and self.rebuild is None:
                 self._close(session_id, session, closed_by, offset)
                 self._due.pop(session_id, None)
         if session_id in self.sessions:
             self._reschedule(session_id, session, click, late or overtaken)
+
+    def _catch_up(self, offset: int, session_id: str) -> None:
+        """Settle what the watermark passed. It closes nothing: what was due closed with an earlier record."""
+        session = self.sessions.get(session_id)
+        while session is not None and (closed_by := session.settle(self.watermark, self._settling)):
+            if self.rebuild is not None:
+                continue  # an end that closes the window is in a score; this one may be a copy
+            if session.window is None or not self.doubt.covers(session_id, session.window.opened_at):
+                raise AssertionError("a session was due and had not closed")
+            self._close(session_id, session, closed_by, offset)
+            session = self.sessions.get(session_id)
 
     def _wait(self, offset: int, click: Step, session: Open) -> None:
         pending = session.pending
@@ -401,6 +470,8 @@ class Partition:
 
     def _note_early(self, session_id: str, last: int) -> None:
         """Of more sessions than may be open, the first are no longer told apart from the others."""
+        if last < self.watermark:
+            return
         early = self.early
         self._forget_early()
         early.pop(session_id, None)
@@ -474,22 +545,51 @@ class Partition:
         watermark = self.watermark
         while (session_id := self._first_due(watermark)) is not None:
             session = self.sessions[session_id]
-            closed_by = session.settle(watermark, self.rules)
+            closed_by = session.settle(watermark, self._settling)
             if closed_by is None:
                 raise AssertionError(f"session {session_id!r} was due and did not close")
             self._close(session_id, session, closed_by, offset)
             if session_id in self.sessions:
                 self._schedule(session_id, session)  # the next window may be due at the same watermark
 
+    def _close_published(self, offset: int, published: Published) -> None:
+        """Close a window of which a score says that this record closed it."""
+        session_id, until = published.session_id, published.last_click_at
+        self.doubt.settled(session_id, until)
+        session = self.sessions.get(session_id)
+        if session is None:
+            return
+        if not (published.closed_by == "end" or published.clicks >= self.rules.max_clicks):
+            until += self.rules.gap  # with all copies that would have joined it
+        # What had settled before had settled into this window.
+        until = max(until + 1, self.watermark)
+        while session.settle(until, self._settling):
+            pass
+        if session.window is not None and session.window.opened_at < until:
+            self._close(session_id, session, published.closed_by, offset)
+        if session_id in self.sessions:
+            self._schedule(session_id, session)
+
+    def _end_rebuild(self, offset: int) -> None:
+        """From here on the log decides again, also of sessions in doubt that it would have closed."""
+        self.rebuild = None
+        self._published.clear()
+        self._settling = self.rules
+        self._close_due(offset)
+
     def _flush(self, offset: int) -> None:
         self._make_sure()
         for _, session_id in sorted((due, session_id) for session_id, due in self._due.items()):
-            self._close_all(session_id, offset, "flush")
+            if self.rebuild is not None:
+                self._forget(session_id)
+            else:
+                self._close_all(session_id, offset, "flush")
+        self.doubt.clear()
 
     def _close_all(self, session_id: str, offset: int, last_word: ClosedBy) -> None:
         session = self.sessions[session_id]
         while session_id in self.sessions:
-            closed_by = session.settle(_FOREVER, self.rules, last_word)
+            closed_by = session.settle(_FOREVER, self._settling, last_word)
             if closed_by is None:
                 raise AssertionError("a session has nothing to close")
             self._close(session_id, session, closed_by, offset)
@@ -498,19 +598,18 @@ class Partition:
         window = session.window
         if window is None:
             raise AssertionError("a session has no window to close")
-        until = self.cut.get(session_id, -1)
-        if window.opened_at > until:
-            self.cut.pop(session_id, None)
-        partial = window.opened_at <= max(self.partial_before, until)
-        if partial and closed_by == "limit":
-            self.cut[session_id] = window.last.event_time + self.rules.gap
+        if self.rebuild is None:
+            self.closings += 1
+        partial = self.doubt.covers(session_id, window.opened_at)
         self.closed.append(Closed(session_id, window, closed_by, offset, partial))
-        if window.last.event_time >= self.watermark:
-            self._note_early(session_id, window.last.event_time)
         session.window = None
         self.changed.add(session_id)
         if not session.pending:
-            del self.sessions[session_id]
-            self._due.pop(session_id, None)
-            self._unsure.discard(session_id)
-            self.open_sessions -= 1
+            self._forget(session_id)
+
+    def _forget(self, session_id: str) -> None:
+        del self.sessions[session_id]
+        self._due.pop(session_id, None)
+        self._unsure.discard(session_id)
+        self.open_sessions -= 1
+        self.changed.add(session_id)

@@ -6,6 +6,7 @@ With A = the offset applied in Redis and C = the offset committed in Kafka:
     A > C          died between the two, or had deferred: publish what is left in the outbox, go on at A
     A < C          Redis lost its last writes: replay A..C without publishing, then go on
     no A           Redis is empty: rebuild from the place noted in C's metadata, without publishing before C
+    C without our note, and beyond A or Redis empty: a tool set the offsets: refuse
     C < published  the group's offsets were set back: refuse
     other settings or number of partitions, with sessions open: refuse
 
@@ -17,16 +18,17 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal
 
-import msgspec
-
 from clickstream.consumer.fingerprint import rules_text
-from clickstream.consumer.partition import NOTHING_SEEN, Crumb, Partition, Rules
+from clickstream.consumer.note import Note, empty_note, note_of, read_note
+from clickstream.consumer.partition import NOTHING_SEEN, Partition, Published, Rebuild, Rules
 from clickstream.consumer.publisher import Publisher
+from clickstream.consumer.rebuild import begin_rebuild, place_of
+from clickstream.consumer.recall import Scores, Span
 from clickstream.consumer.store import Found, OutboxRecord, StaleError, Store
 from clickstream.infra.errors import RefusedError, UnavailableError
 from clickstream.infra.failpoints import failpoint
@@ -41,16 +43,6 @@ log = logger("recovery")
 Case = Literal["clean", "ahead", "behind", "new", "rebuild"]
 
 _START_OVER = "To start over on purpose: `clickstream consume --restart-from earliest` (scores are repeated)."
-
-
-class Note(msgspec.Struct, omit_defaults=True):
-    """What is committed beside an offset: enough to rebuild the partition's state from the log alone."""
-
-    settings: str
-    partitions: int
-    open: int
-    newest: int
-    crumb: tuple[int, int] | None = None
 
 
 class SettingsChangedError(RefusedError):
@@ -90,13 +82,6 @@ def describe_settings(settings: Settings) -> str:
     return rules_text(settings)
 
 
-def note_text(
-    settings: str, partitions: int, open_sessions: int, newest: int, crumb: Crumb | None = None
-) -> str:
-    """The text committed beside an offset; `open_sessions` 0 says that nothing before it is needed."""
-    return msgspec.json.encode(Note(settings, partitions, open_sessions, newest, crumb)).decode()
-
-
 def pack_online(bundle_id: str, state: bytes) -> bytes:
     """Online models as they are kept in Redis, with the bundle that they belong to."""
     return bundle_id.encode() + b"\n" + state
@@ -117,7 +102,9 @@ class Recovery:
         publisher: Publisher,
         bundle: Bundle,
         counted: Callable[[], AbstractContextManager[None]] = nullcontext,
+        scores: Scores | None = None,
     ) -> None:
+        self._scores = scores or Scores(settings, topic.partitions)
         self._counted = counted
         self._settings = settings
         self._topic = topic
@@ -130,9 +117,7 @@ class Recovery:
 
     def note(self, logic: Partition) -> str:
         """The text to commit beside an offset."""
-        return note_text(
-            self.description, self._topic.partitions, logic.open_sessions, logic.newest, logic.rebuild_from()
-        )
+        return note_of(logic, self.description, self._topic.partitions)
 
     def claim(self, partition: int, membership: Membership) -> Claim:
         """Take `partition` over and bring its state to where the log can be read on.
@@ -175,7 +160,8 @@ class Recovery:
             # Either we are the zombie, then Kafka refuses this commit, or the group began anew at 1.
             committed = self._consumer.committed(partition, self._settings.patience)
             if committed is None:
-                committed = Committed(self._consumer.log_range(partition)[0], "")
+                nothing = empty_note(self.description, self._topic.partitions, NOTHING_SEEN)
+                committed = Committed(self._consumer.log_range(partition)[0], nothing)
             with self._counted():
                 self._publisher.publish({}, {partition: committed}, membership)
             return self._store.claim(partition, token, membership.generation, own_id, proven=True)
@@ -223,6 +209,8 @@ class Recovery:
         if applied is None:
             return self._rebuild(partition, token, found, committed, note, begin)
 
+        if note is None and committed is not None and committed.offset > applied:
+            raise _not_ours(partition, committed.offset, applied, applied)
         c = begin if committed is None else committed.offset
         logic = Partition(
             self._rules,
@@ -230,9 +218,12 @@ class Recovery:
             meta.open_sessions,
             meta.crumbs,
             meta.partial_before,
-            meta.cut,
+            meta.doubtful,
             meta.early,
             horizon=self._settings.rebuild_horizon,
+            closings=meta.closings,
+            rebuild=meta.rebuild,
+            published=self._recall(partition, meta.rebuild, applied, meta.closings),
         )
         claim = Claim(
             partition=partition,
@@ -278,20 +269,26 @@ class Recovery:
     ) -> Claim:
         if found.meta.applied is not None or not found.whole:
             log.warning("state is incomplete, rebuilding", partition=partition, applied=found.meta.applied)
+        start = begin
+        logic = Partition(self._rules, horizon=self._settings.rebuild_horizon)
+        if committed is not None:
+            if note is None:
+                if committed.offset > begin:
+                    raise _not_ours(partition, committed.offset, begin, None)
+                note = Note(self.description, self._topic.partitions, 0, NOTHING_SEEN)
+            place = place_of(note, committed.offset)
+            start = place.offset
+            whole = place.newest == NOTHING_SEEN
+            rebuild = None if whole else Rebuild(committed.offset, note.closings)
+            logic = begin_rebuild(
+                self._rules,
+                note,
+                committed.offset,
+                self._settings.rebuild_horizon,
+                self._recall(partition, rebuild, start, place.closings),
+            )
         self._store.wipe(partition, token)
         failpoint("after_wipe")
-        start, newest, partial_before = begin, NOTHING_SEEN, -1
-        if committed is not None:
-            if note is None or (note.crumb is None and note.open):
-                # Somebody else committed this offset: only the start of the log is a safe place.
-                start = 0
-            elif note.open == 0:
-                start, newest = committed.offset, note.newest
-            elif note.crumb is not None:
-                start, newest = note.crumb
-                if newest != NOTHING_SEEN:
-                    partial_before = newest + self._settings.gap
-        logic = Partition(self._rules, newest, 0, (), partial_before, horizon=self._settings.rebuild_horizon)
         c = start if committed is None else committed.offset
         return Claim(
             partition=partition,
@@ -305,6 +302,14 @@ class Recovery:
             learn_from=c,
             case="new" if committed is None else "rebuild",
         )
+
+    def _recall(
+        self, partition: int, rebuild: Rebuild | None, begin: int, closings: int
+    ) -> Mapping[int, Sequence[Published]]:
+        """What the scores say that records from `begin` on closed; `closings` is their number before it."""
+        if rebuild is None or begin >= rebuild.to:
+            return {}
+        return self._scores.closed(Span(partition, begin, rebuild.to, rebuild.closings - closings))
 
     def _online(self, packed: bytes | None) -> OnlineModels:
         owner, _, state = (packed or b"").partition(b"\n")
@@ -340,11 +345,13 @@ class Recovery:
             )
 
 
-def read_note(committed: Committed | None) -> Note | None:
-    """The note beside an offset; None where somebody else committed it, or nobody did."""
-    if committed is None or not committed.metadata:
-        return None
-    try:
-        return msgspec.json.decode(committed.metadata, type=Note)
-    except msgspec.DecodeError:
-        return None
+def _not_ours(partition: int, committed: int, ours: int, applied: int | None) -> RefusedError:
+    """The group's offset is one that no consumer of ours committed."""
+    known = "nothing was applied yet" if applied is None else f"this group has processed it up to {applied}"
+    go_back = "" if applied is None else f"To lose nothing, set it to {applied} again. "
+    return RefusedError(
+        f"partition {partition}: the group's committed offset {committed} was set by a tool, {known}: the"
+        f" {committed - ours} records before it would never be scored",
+        f"{go_back}To begin there on purpose, without what is open now: stop the consumers, then"
+        " `clickstream consume --restart-from committed`; to score everything: `--restart-from earliest`.",
+    )

@@ -1,9 +1,10 @@
-"""Starting over on purpose: forget a group's state, and read from the start or the end of the log."""
+"""Starting over on purpose: forget a group's state, and read from either end of the log, or in it."""
 
 from __future__ import annotations
 
+from clickstream.consumer.note import empty_note
 from clickstream.consumer.partition import NOTHING_SEEN
-from clickstream.consumer.recovery import describe_settings, note_text
+from clickstream.consumer.recovery import describe_settings
 from clickstream.consumer.store import Store
 from clickstream.infra.errors import RefusedError, UsageError
 from clickstream.infra.kafka import Admin, Committed, Reader, Topic
@@ -16,12 +17,14 @@ log = logger("restart")
 def restart_from(settings: Settings, topic: Topic, where: str) -> None:
     """Delete the group's state in Redis and set its offsets to the `earliest` or `latest` record.
 
+    `committed` leaves them where a tool has put them; a partition without one begins at its first record.
+
     Raises:
-        UsageError: `where` is neither.
+        UsageError: `where` is none of these.
         RefusedError: the group has members; they would go on with what they hold.
     """
-    if where not in ("earliest", "latest"):
-        raise UsageError(f"--restart-from {where!r}", "Say earliest or latest.")
+    if where not in ("earliest", "latest", "committed"):
+        raise UsageError(f"--restart-from {where!r}", "Say earliest, latest or committed.")
     admin = Admin(settings)
     store = Store(settings, topic.id)
     reader = Reader(settings, settings.clicks_topic)
@@ -32,8 +35,11 @@ def restart_from(settings: Settings, topic: Topic, where: str) -> None:
                 f"group {settings.group} has {members} running consumers",
                 "Stop them first; a killed one leaves after the session timeout.",
             )
-        offsets = reader.beginning_offsets() if where == "earliest" else reader.end_offsets()
-        note = note_text(describe_settings(settings), topic.partitions, 0, NOTHING_SEEN)
+        offsets = reader.end_offsets() if where == "latest" else reader.beginning_offsets()
+        if where == "committed":
+            found = admin.group_offsets(settings.group, topic.name)
+            offsets |= {p: one.offset for p, one in found.items()}
+        note = empty_note(describe_settings(settings), topic.partitions, NOTHING_SEEN)
         # State first: a crash in between leaves an empty Redis, which is rebuilt to the old offsets.
         for partition in range(topic.partitions):
             store.delete(partition)

@@ -14,13 +14,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from clickstream.consumer.partition import NOTHING_SEEN, Crumb, Open, Partition
+from clickstream.consumer.partition import NOTHING_SEEN, Crumb, Open, Partition, Rebuild
 from clickstream.infra.errors import ClickstreamError, RefusedError
 from clickstream.infra.redis import Script, connect, evicting, translated
 from clickstream.infra.settings import Settings
 
-STATE_VERSION = 1
-"""Of the encoding below. What is in an unknown one is refused, never guessed at.
+STATE_VERSION = 2
+"""Of the encoding below; `_READ` are those that are read. What is in another is refused, never guessed at.
+
+Version 1 had crumbs without their number of closings, and counted none; a session was as it is in 2.
 
 What is the same in every version, so that each takes over what another one drained: of the metadata
 `version`, `applied`, `published`, `newest`, `open`, `outbox` (how many records), `partial_before`, `early`,
@@ -28,10 +30,13 @@ What is the same in every version, so that each takes over what another one drai
 have a version of their own.
 """
 
+_READ = (1, STATE_VERSION)
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Open).decode
 _times = msgspec.json.Decoder(dict[str, int])
-_pairs = msgspec.json.Decoder(list[tuple[int, int]])
+_crumbs = msgspec.json.Decoder(list[list[int]])
+_rebuild = msgspec.json.Decoder(tuple[int, int] | None)
 
 
 class LostError(ClickstreamError):
@@ -62,9 +67,11 @@ class Meta:
     newest: int = NOTHING_SEEN
     open_sessions: int = 0
     partial_before: int = -1
-    cut: dict[str, int] = field(default_factory=dict)
+    doubtful: dict[str, int] = field(default_factory=dict)
     early: dict[str, int] = field(default_factory=dict)
     crumbs: tuple[Crumb, ...] = ()
+    closings: int = 0
+    rebuild: Rebuild | None = None
     settings: str = ""
     partitions: int = 0
     transactional_id: str = ""
@@ -262,7 +269,7 @@ def decode(state: bytes) -> Open:
     Raises:
         RefusedError: written by another version, or damaged.
     """
-    if state[:1] != bytes((STATE_VERSION,)):
+    if not state or state[0] not in _READ:
         raise RefusedError(
             f"a session was stored in format {state[:1]!r}; this program reads {STATE_VERSION}",
             "Run the version that wrote it, `clickstream drain`, then start this one.",
@@ -281,9 +288,11 @@ def meta_fields(logic: Partition, settings: str, partitions: int) -> dict[str, s
     return {
         "newest": logic.newest,
         "open": logic.open_sessions,
-        "partial_before": logic.partial_before,
-        "cut": msgspec.json.encode(logic.cut).decode(),
+        "partial_before": logic.doubt.before,
+        "cut": msgspec.json.encode(logic.doubt.sessions).decode(),
         "early": msgspec.json.encode(logic.early).decode(),
+        "closings": logic.closings,
+        "rebuild": msgspec.json.encode(logic.rebuild).decode(),
         "crumbs": msgspec.json.encode(logic.crumbs).decode(),
         "settings": settings,
         "partitions": partitions,
@@ -306,11 +315,14 @@ def _meta(values: Mapping[str, str], outbox: int = 0) -> Meta:
         transactional_id=values.get("transactional_id", ""),
         version=version,
     )
-    if version == STATE_VERSION:
+    if version in _READ:
+        rebuild = _rebuild.decode(values.get("rebuild", "null"))
         return replace(
             meta,
-            cut=_times.decode(values.get("cut", "{}")),
-            crumbs=tuple(Crumb(*pair) for pair in _pairs.decode(values.get("crumbs", "[]"))),
+            doubtful=_times.decode(values.get("cut", "{}")),
+            crumbs=tuple(Crumb(*crumb) for crumb in _crumbs.decode(values.get("crumbs", "[]"))),
+            closings=int(values.get("closings", 0)),
+            rebuild=None if rebuild is None else Rebuild(*rebuild),
         )
     unpublished = max(outbox, int(values.get("outbox", 0)))
     if meta.open_sessions or unpublished:

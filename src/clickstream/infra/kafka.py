@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, Protocol
 
@@ -710,9 +710,15 @@ class GroupConsumer:
 
 
 class Reader:
-    """Reads committed records of a topic from any offset, without a group."""
+    """Reads committed records of a topic, or `only` of some of its partitions, without a group."""
 
-    def __init__(self, settings: Settings, topic: str, committed_only: bool = True) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        topic: str,
+        committed_only: bool = True,
+        only: Collection[int] | None = None,
+    ) -> None:
         self._settings = settings
         self.topic = topic
         self._written: Reader | None = None
@@ -734,7 +740,7 @@ class Reader:
                 f"there is no topic {topic!r} at {settings.kafka_bootstrap}",
                 "Check the name; `clickstream replay` and `clickstream consume` create their topics.",
             )
-        self.partitions = sorted(self._consumer.partitions_for_topic(topic))
+        self.partitions = sorted(self._consumer.partitions_for_topic(topic) if only is None else only)
         self._tps = [TopicPartition(topic, p) for p in self.partitions]
         self._consumer.assign(self._tps)
 

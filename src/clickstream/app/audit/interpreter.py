@@ -188,6 +188,7 @@ class Interpreter:
         self._newest = -1
         # Session and last click of windows that closed before the watermark had passed them.
         self._early: list[tuple[str, int]] = []
+        self._just_closed: list[tuple[str, int]] = []
         self._due: dict[str, int] = {}
         # No session is due before.
         self._soonest = _FOREVER
@@ -209,12 +210,17 @@ class Interpreter:
             self._close_due(offset)
         if isinstance(record, Heartbeat) and record.flush:
             for session_id in self._in_due_order():
-                self.close_all(session_id, offset, "flush")
+                self._close_all(session_id, offset, "flush")
         while self._counts_all and len(self.visits) > self.rules.max_open_sessions:
-            self.close_all(self._in_due_order()[0], offset, "limit")
+            self._close_all(self._in_due_order()[0], offset, "limit")
+        self._note_early()
 
     def close_all(self, session_id: str, offset: int, last_word: str) -> None:
         """Settle and close everything of a session."""
+        self._close_all(session_id, offset, last_word)
+        self._note_early()
+
+    def _close_all(self, session_id: str, offset: int, last_word: str) -> None:
         while (visit := self.visits.get(session_id)) is not None:
             closed_by = visit.settle(_FOREVER, self.rules)
             is_last = closed_by == "gap" and not visit.waiting
@@ -302,20 +308,23 @@ class Interpreter:
                 due,
             )
         )
-        if visit.last >= self.watermark:
-            self._note_early(session_id, visit.last)
+        self._just_closed.append((session_id, visit.last))
         self.visits[session_id] = Visit(waiting=visit.waiting)
         self._tidy(session_id)
 
-    def _note_early(self, session_id: str, last: int) -> None:
+    def _note_early(self) -> None:
         """Of more than may be open, the first are no longer told apart from the others."""
-        while self._early and self._early[0][1] < self.watermark:
-            del self._early[0]
-        self._early = [one for one in self._early if one[0] != session_id] + [(session_id, last)]
-        while self._counts_all and len(self._early) > self.rules.max_open_sessions:
-            first, *rest = self._early
-            every = max(until for name, until in self._early if name in (first[0], _EVERY))
-            self._early = [one for one in rest if one[0] != _EVERY] + [(_EVERY, every)]
+        for session_id, last in self._just_closed:
+            if last < self.watermark:
+                continue
+            while self._early and self._early[0][1] < self.watermark:
+                del self._early[0]
+            self._early = [one for one in self._early if one[0] != session_id] + [(session_id, last)]
+            while self._counts_all and len(self._early) > self.rules.max_open_sessions:
+                first, *rest = self._early
+                every = max(until for name, until in self._early if name in (first[0], _EVERY))
+                self._early = [one for one in rest if one[0] != _EVERY] + [(_EVERY, every)]
+        self._just_closed = []
 
     def _tidy(self, session_id: str) -> None:
         """Forget a session of which nothing is open; note when the others are due."""

@@ -49,8 +49,9 @@ def consume(
         str | None,
         typer.Option(
             "--restart-from",
-            metavar="earliest|latest",
-            help="Start over on purpose: forget all state of the group, then read from there. "
+            metavar="earliest|latest|committed",
+            help="Start over on purpose: forget all state of the group, then read from there; committed = "
+            "where a tool set the group's offsets. "
             "Scores published before are published again.",
         ),
     ] = None,

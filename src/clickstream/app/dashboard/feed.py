@@ -18,7 +18,7 @@ from typing import Any, Literal
 from clickstream.app.dashboard.arrived import arrived
 from clickstream.app.summary import Summary
 from clickstream.app.watched import Watched
-from clickstream.consumer.recovery import read_note
+from clickstream.consumer.note import read_note
 from clickstream.infra.errors import ClickstreamError, UnavailableError
 from clickstream.infra.kafka import Admin, Reader, Record
 from clickstream.infra.settings import Settings

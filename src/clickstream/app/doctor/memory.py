@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from clickstream.app.doctor.check import Check, failed
-from clickstream.consumer.recovery import describe_settings, read_note
+from clickstream.consumer.note import read_note
+from clickstream.consumer.recovery import describe_settings
 from clickstream.consumer.store import Meta, Store
 from clickstream.infra.errors import ConfigurationError, RefusedError
 from clickstream.infra.kafka import Committed, Topic
@@ -178,6 +179,15 @@ def _partition(
             f"{where}: scores are published up to offset {meta.published}, but of the group's committed"
             f" offset {at}: it was set back or has expired",
             f"Set it to {meta.published} again, or `clickstream consume --restart-from earliest`.",
+        )
+    applied = meta.applied
+    if committed is not None and note is None and applied is not None and committed.offset > applied:
+        yield Check(
+            "state",
+            "fail",
+            f"{where}: the group's committed offset {committed.offset} was set by a tool; the records from"
+            f" {applied} to there would never be scored",
+            f"Set it to {applied} again; to begin there: `clickstream consume --restart-from committed`.",
         )
     if meta.applied is not None and meta.applied < begin:
         yield Check(

@@ -9,7 +9,7 @@ from contextlib import closing
 import orjson
 
 from clickstream.app.doctor.check import Check
-from clickstream.consumer.recovery import read_note
+from clickstream.consumer.note import read_note
 from clickstream.infra.kafka import Admin, Reader, Record, Topic
 from clickstream.infra.placement import Partitioner, partitioner_of
 from clickstream.infra.settings import Settings

@@ -12,8 +12,8 @@ from collections import Counter
 from contextlib import ExitStack, closing
 from typing import NamedTuple
 
+from clickstream.consumer.note import read_note
 from clickstream.consumer.partition import NOTHING_SEEN
-from clickstream.consumer.recovery import read_note
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.kafka import Admin, GroupState, MissingError, Reader, Topic
 from clickstream.infra.settings import Settings
