@@ -18,25 +18,35 @@ import base64
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import orjson
 
 from clickstream.consumer.counters import Counters, Taken
+from clickstream.consumer.door import check_members, check_state, open_rules
 from clickstream.consumer.monitor import Monitor
 from clickstream.consumer.partition import Refused
 from clickstream.consumer.promotion import Promotions
 from clickstream.consumer.publisher import Publisher
-from clickstream.consumer.recovery import Claim, Recovery, SettingsChangedError, pack_online
+from clickstream.consumer.recovery import Claim, Recovery, describe_settings, pack_online
 from clickstream.consumer.score import KEY_CAP, VALUE_CAP, DeadLetter
 from clickstream.consumer.scoring import Scorer, Window
-from clickstream.consumer.store import Changes, OutboxRecord, Store, meta_fields
+from clickstream.consumer.store import Changes, DamagedError, OutboxRecord, Store, meta_fields
 from clickstream.features.click import Click, Heartbeat, InvalidRecordError, parse
 from clickstream.features.session import FOLD_VERSION
 from clickstream.infra.errors import ClickstreamError, FencedError, RefusedError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.health import Health, KafkaProbe, RedisProbe
-from clickstream.infra.kafka import Admin, Committed, GroupConsumer, Membership, Producer, Record, Topic
+from clickstream.infra.kafka import (
+    Admin,
+    Committed,
+    DeletedError,
+    GroupConsumer,
+    Membership,
+    Producer,
+    Record,
+    Topic,
+)
 from clickstream.infra.logs import logger
 from clickstream.infra.settings import Settings, fingerprint
 from clickstream.models.bundle import Bundle
@@ -74,12 +84,24 @@ def prepare_topics(settings: Settings) -> Topic:
 
 
 class Engine:
-    """Scores the sessions of the partitions that the group gives us, until `stop` is called."""
+    """Scores the sessions of the partitions that the group gives us, until `stop` is called.
 
-    def __init__(self, settings: Settings, bundle: Bundle) -> None:
+    `only` those partitions, where given; the others are left as they are.
+    """
+
+    def __init__(self, settings: Settings, bundle: Bundle, only: Collection[int] | None = None) -> None:
+        """Prepare all, without joining the group.
+
+        Raises:
+            SettingsChangedError: the group's members, or all its open sessions, have other rules.
+        """
         self._settings = settings
+        self._only = only
+        self._described = describe_settings(settings)
         self._topic = prepare_topics(settings)
         self._store = Store(settings, self._topic.id)
+        check_members(settings, self._described, wait_ms=settings.session_timeout + 1_000)
+        check_state(open_rules(settings, self._topic, self._store), self._described)
         admin = Admin(settings)
         scores = admin.describe_topic(settings.scores_topic)
         admin.close()
@@ -88,7 +110,7 @@ class Engine:
         rules = fingerprint(settings.rules | {"fold": FOLD_VERSION})
         self._scorer = Scorer(bundle, settings.clicks_topic, rules)
         self.monitor = Monitor(settings.scores_topic, bundle.id)
-        self._consumer = GroupConsumer(settings, settings.clicks_topic)
+        self._consumer = GroupConsumer(settings, settings.clicks_topic, self._described)
         self.counters = Counters(self._store, self._consumer, settings.scores_topic)
         self._recovery = Recovery(
             settings,
@@ -148,8 +170,13 @@ class Engine:
     def _turn(self) -> bool:
         """One poll and its step. True when there was something to do and it worked."""
         self._take_promoted()
+        deleted: DeletedError | None = None
+        polled: Mapping[int, Sequence[Record]] = {}
         with self.counters.stage("poll"):
-            polled = self._consumer.poll(_POLL_MS, self._settings.max_poll_records)
+            try:
+                polled = self._consumer.poll(_POLL_MS, self._settings.max_poll_records)
+            except DeletedError as error:
+                deleted = error
             self._read_at = time.monotonic()
             # Taken here, before the heartbeat thread can lose it: Kafka checks it in the transaction.
             membership = self._consumer.membership()
@@ -159,6 +186,10 @@ class Engine:
             return False
         failpoint("after_poll")
         recovered = self._take_assignment(membership)
+        if deleted is not None and deleted.partition in self._claims and deleted.partition not in recovered:
+            # What came before it counts.
+            self._publish({}, membership)
+            self._refuse(deleted.partition, deleted)
         records = {p: batch for p, batch in polled.items() if p in self._claims and p not in recovered}
         if records:
             self._step(records, membership)
@@ -212,21 +243,30 @@ class Engine:
                 failpoint("after_give_up")
         missing = assigned - self._claims.keys()
         self._refused = {p: error for p, error in self._refused.items() if p in missing}
-        for partition in sorted(missing - self._refused.keys()):
+        if self._only is not None:
+            missing &= set(self._only)
+        unclaimed = sorted(missing - self._refused.keys())
+        if unclaimed and not self._claims:
+            # Two may have come to the door at once; and a zombie that rejoins has not come by it.
+            check_members(self._settings, self._described)
+        for partition in unclaimed:
             with self.counters.stage("recover"):
                 try:
                     claim = self._recovery.claim(partition, membership)
                     self._claims[partition] = claim
                     self.counters.claimed(claim)
-                except SettingsChangedError:
-                    raise
                 except RefusedError as error:
                     # The others are served; this one waits for a person.
-                    self._refused[partition] = error
-                    log.error("not served", partition=partition, error=error.what, remedy=error.remedy)
+                    self._refuse(partition, error)
         if assigned and self._refused.keys() >= assigned:
             raise self._refused[min(assigned)]
         return set(missing)
+
+    def _refuse(self, partition: int, error: RefusedError) -> None:
+        self._consumer.hold([partition])
+        self._claims.pop(partition, None)
+        self._refused[partition] = error
+        log.error("not served", partition=partition, error=error.what, remedy=error.remedy)
 
     def _step(self, read: Mapping[int, Sequence[Record]], membership: Membership) -> None:
         stage = self.counters.stage
@@ -284,7 +324,13 @@ class Engine:
         closed = 0
         for partition, records in read.items():
             claim = self._claims[partition]
-            part = self._advance(claim, records, most - closed) if closed < most else None
+            try:
+                part = self._advance(claim, records, most - closed) if closed < most else None
+            except DamagedError:
+                raise
+            except RefusedError as error:
+                self._refuse(partition, error)
+                continue
             count = len(part.records) if part else 0
             if count < len(records):
                 self._consumer.start(partition, records[count].offset)

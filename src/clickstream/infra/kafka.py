@@ -32,6 +32,8 @@ from clickstream.infra.settings import Settings
 logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 _FENCED_AFTER_S = 1.0
+_CLIENT = "clickstream;"
+"""Begins the client id of a consumer; its rules follow, so that the group's description carries them."""
 _FENCED = (
     kafka_errors.ProducerFencedError,
     kafka_errors.FencedInstanceIdError,
@@ -47,6 +49,20 @@ _DENIED = (kafka_errors.AuthorizationError, kafka_errors.SaslAuthenticationFaile
 
 class MissingError(UnavailableError):
     """The broker knows no such topic or group."""
+
+
+class DeletedError(RefusedError):
+    """The log of `partition` does not hold the offset that is to be read next."""
+
+    def __init__(self, topic: str, partition: int, offset: int) -> None:
+        super().__init__(
+            f"partition {partition} of {topic} cannot be read from offset {offset} on: the log does not hold"
+            " that offset",
+            "Retention or a tool deleted it before it was read, or the topic was created anew: those clicks"
+            " are lost. To go on without them: stop the consumers, then start one with `clickstream consume"
+            " --restart-from earliest` (scores are repeated).",
+        )
+        self.partition, self.offset = partition, offset
 
 
 class Record(Protocol):
@@ -93,10 +109,14 @@ class LogEnd(NamedTuple):
 
 
 class Member(NamedTuple):
-    """A consumer in a group: its stable name, or the id that the broker gave it, and what it was assigned."""
+    """A consumer in a group: its stable name, or the id that the broker gave it, and what it was assigned.
+
+    `rules` is what it gave as the rules it works by; empty where it is not one of ours.
+    """
 
     name: str
     partitions: tuple[int, ...]
+    rules: str = ""
 
 
 class GroupState(NamedTuple):
@@ -371,13 +391,16 @@ class _PauseOnAssignment(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
 class GroupConsumer:
     """A member of the consumer group on one topic. New partitions stay paused until `start` is called."""
 
-    def __init__(self, settings: Settings, topic: str) -> None:
+    def __init__(self, settings: Settings, topic: str, rules: str = "") -> None:
+        """Subscribe; `rules` is what the group's other members can read of this one, see `Member.rules`."""
         self._settings = settings
         self._topic = topic
+        self._rules = rules
         self._silent_since: float | None = None
         with translated("joining the consumer group", settings):
             self._consumer = kafka.KafkaConsumer(
                 **_connection(settings),
+                client_id=f"{_CLIENT}{self._rules}",
                 group_id=settings.group,
                 group_instance_id=settings.instance,
                 session_timeout_ms=settings.session_timeout,
@@ -402,9 +425,18 @@ class GroupConsumer:
             self._consumer.subscribe([topic], listener=self._listener)
 
     def poll(self, timeout_ms: int, max_records: int) -> dict[int, list[Record]]:
-        """Records by partition, in offset order; empty when none came in time."""
+        """Records by partition, in offset order; empty when none came in time.
+
+        Raises:
+            DeletedError: of one partition; it is held from here on, and the others go on.
+        """
         with translated(f"reading {self._topic}", self._settings):
-            polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=max_records)
+            try:
+                polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=max_records)
+            except kafka_errors.OffsetOutOfRangeError as error:
+                ((tp, offset),) = error.args[0].items()
+                self.hold([tp.partition])
+                raise DeletedError(self._topic, tp.partition, offset) from error
         # A join that outlasts a poll is taken up by the next one only while the client sees a reason to join.
         # New metadata is none any more once a join has begun: the member would stay without heartbeats.
         if self._consumer._coordinator._join_task is not None:
@@ -743,6 +775,12 @@ def _member(described: Mapping[str, Any], topic: str) -> Member:
     assignment = described.get("member_assignment") or {}
     topics = assignment.get("assigned_partitions", ()) if isinstance(assignment, dict) else ()
     partitions = (p for one in topics if one["topic"] == topic for p in one["partitions"])
+    client, member_id = str(described.get("client_id") or ""), str(described["member_id"])
+    ours = client.startswith(_CLIENT)
+    # The broker's id of a member is that of its client, which is long, and a number.
+    short = "clickstream" + member_id.removeprefix(client) if ours else member_id
     return Member(
-        described.get("group_instance_id") or str(described["member_id"]), tuple(sorted(partitions))
+        described.get("group_instance_id") or short,
+        tuple(sorted(partitions)),
+        client.removeprefix(_CLIENT) if ours else "",
     )
