@@ -48,9 +48,20 @@ def test_a_session_is_read_back_as_it_was_written() -> None:
 
 
 def test_what_version_1_wrote_is_read_and_still_written_so() -> None:
+    """After a checksum now: its first byte says that one is there."""
     assert (STATE_VERSION, FOLD_VERSION) == (1, 1)
-    assert encode(kept()).hex() == VERSION_1
+    state = encode(kept())
+    assert state[0] == 0x80 | STATE_VERSION
+    assert state[5:].hex() == VERSION_1[2:]
     assert decode(bytes.fromhex(VERSION_1)) == kept()
+
+
+@pytest.mark.parametrize("at", range(len(VERSION_1) // 2 + 4))
+def test_a_changed_byte_of_a_session_is_noticed(at: int) -> None:
+    state = bytearray(encode(kept()))
+    state[at] ^= 1
+    with pytest.raises(RefusedError):
+        decode(bytes(state))
 
 
 @pytest.mark.parametrize("version", [0, STATE_VERSION + 1, 255])
