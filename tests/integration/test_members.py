@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import closing
 
-import orjson
 import pytest
+from factory import click_json
 from shop import Shop, plan_of, stop, wait_for
 
 from clickstream.app.processes import Process
@@ -42,18 +42,7 @@ def drained(shop: Shop, settings: Settings) -> None:
 
 
 def click(shop: Shop, partition: int, session_id: str) -> None:
-    value = orjson.dumps(
-        {
-            "session_id": session_id,
-            "event_time": 1_700_000_000_000,
-            "order": 1,
-            "product": "A1",
-            "category": "sale",
-            "price": 10.0,
-            "price_2": 1,
-            "page": 1,
-        }
-    )
+    value = click_json(session_id=session_id, event_time=1_700_000_000_000, order=1)
     shop.send(partition, session_id.encode(), value, 1_700_000_000_000)
 
 
