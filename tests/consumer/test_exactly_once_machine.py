@@ -43,7 +43,7 @@ from clickstream.consumer.partition import Closed, ClosedBy, Published, Rules
 from clickstream.consumer.publisher import Publisher
 from clickstream.consumer.recall import Scores, Span
 from clickstream.consumer.recovery import Claim, Recovery, pack_online
-from clickstream.consumer.store import Changes, OutboxRecord, Store, meta_fields
+from clickstream.consumer.store import Basis, Changes, OutboxRecord, Store, meta_fields
 from clickstream.features.click import Click, Heartbeat
 from clickstream.infra.embedded import EmbeddedValkey
 from clickstream.infra.errors import ClickstreamError, UnavailableError
@@ -213,7 +213,8 @@ class Worker:
             crowd = logic.open_sessions + len(clicks) - self._rules.max_open_sessions
             first = crowd + len(clicks) if crowd > 0 else 0
             clicks |= logic.closed_by_scores(read.offset for read in records)
-            logic.load(self.store.load(0, claim.token, clicks, due, first))
+            basis = Basis(claim.token, claim.stored, logic.open_sessions)
+            logic.load(self.store.load(0, basis, clicks, due, first))
             self._pass("load", dies_after)
             for read in records:
                 logic.advance(*read)

@@ -57,9 +57,12 @@ def test_a_session_is_read_back_as_it_was_written() -> None:
     assert decode(encode(kept())) == kept()
 
 
-def test_what_version_1_wrote_of_a_session_is_read_and_differs_in_its_number_only() -> None:
+def test_what_version_1_wrote_of_a_session_is_read_and_written_after_a_checksum() -> None:
+    """The first byte says that one is there."""
     assert (STATE_VERSION, FOLD_VERSION) == (2, 1)
-    assert encode(kept()).hex() == "02" + VERSION_1[2:]
+    state = encode(kept())
+    assert state[0] == 0x80 | STATE_VERSION
+    assert state[5:].hex() == VERSION_1[2:]
     assert decode(bytes.fromhex(VERSION_1)) == kept()
 
 
@@ -83,6 +86,14 @@ def test_without_a_count_of_closings_only_the_beginning_is_a_place_to_rebuild_fr
     assert place_of(old, 9).offset == 0
     assert place_of(msgspec.structs.replace(old, closings=4, closings_at_crumb=1), 9) == Crumb(7, 1_000, 1)
     assert place_of(msgspec.structs.replace(old, open=0), 9).offset == 9
+
+
+@pytest.mark.parametrize("at", range(len(VERSION_1) // 2 + 4))
+def test_a_changed_byte_of_a_session_is_noticed(at: int) -> None:
+    state = bytearray(encode(kept()))
+    state[at] ^= 1
+    with pytest.raises(RefusedError):
+        decode(bytes(state))
 
 
 @pytest.mark.parametrize("version", [0, STATE_VERSION + 1, 255])

@@ -2,7 +2,7 @@
 -- KEYS meta, sessions, due, outbox, online
 -- ARGV token, applied offset expected ("" = none), applied offset, online state ("" = unchanged),
 --      n fields of meta, (name, value)…, n sessions, (id, state, due)…, n deleted, id…,
---      n records, (source offset, topic, key, value)…
+--      n records, (source offset, topic, key, value, checksum)…
 -- Returns "OK", "GONE" (there is no metadata), "FENCED" (the token is not ours) or "MOVED" (the applied offset is not the expected one)
 local token = redis.call('HGET', KEYS[1], 'token')
 if not token then
@@ -58,8 +58,9 @@ for _ = 1, n do
   else
     offset, number = ARGV[at], 1
   end
-  redis.call('XADD', KEYS[4], offset .. '-' .. number, 't', ARGV[at + 1], 'k', ARGV[at + 2], 'v', ARGV[at + 3])
-  at = at + 4
+  redis.call('XADD', KEYS[4], offset .. '-' .. number, 't', ARGV[at + 1], 'k', ARGV[at + 2], 'v', ARGV[at + 3],
+    'c', ARGV[at + 4])
+  at = at + 5
 end
 redis.call('HSET', KEYS[1], 'outbox', redis.call('XLEN', KEYS[4]))
 return 'OK'

@@ -18,20 +18,21 @@ import base64
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from clickstream.consumer.counters import Counters, Taken
+from clickstream.consumer.door import check_members, check_state, open_rules
 from clickstream.consumer.fingerprint import fingerprint
 from clickstream.consumer.idle import IdleHeartbeats
 from clickstream.consumer.monitor import Monitor
 from clickstream.consumer.partition import Refused
 from clickstream.consumer.promotion import Promotions
 from clickstream.consumer.publisher import Publisher
-from clickstream.consumer.recovery import Claim, Recovery, SettingsChangedError, pack_online
+from clickstream.consumer.recovery import Claim, Recovery, describe_settings, pack_online
 from clickstream.consumer.score import KEY_CAP, VALUE_CAP, DeadLetter
 from clickstream.consumer.scoring import Scorer, Window
-from clickstream.consumer.store import Changes, OutboxRecord, Store, meta_fields
+from clickstream.consumer.store import Basis, Changes, DamagedError, OutboxRecord, Store, meta_fields
 from clickstream.features.click import Click, Heartbeat, InvalidRecordError, parse
 from clickstream.infra.errors import ClickstreamError, FencedError, RefusedError
 from clickstream.infra.failpoints import failpoint
@@ -40,6 +41,7 @@ from clickstream.infra.kafka import (
     Admin,
     Committed,
     DamagedBatchError,
+    DeletedError,
     GroupConsumer,
     Membership,
     Record,
@@ -83,17 +85,29 @@ def prepare_topics(settings: Settings) -> Topic:
 
 
 class Engine:
-    """Scores the sessions of the partitions that the group gives us, until `stop` is called."""
+    """Scores the sessions of the partitions that the group gives us, until `stop` is called.
 
-    def __init__(self, settings: Settings, bundle: Bundle) -> None:
+    `only` those partitions, where given; the others are left as they are.
+    """
+
+    def __init__(self, settings: Settings, bundle: Bundle, only: Collection[int] | None = None) -> None:
+        """Prepare all, without joining the group.
+
+        Raises:
+            SettingsChangedError: the group's members, or all its open sessions, have other rules.
+        """
         self._settings = settings
+        self._only = only
+        self._described = describe_settings(settings)
         self._topic = prepare_topics(settings)
         self._store = Store(settings, self._topic.id)
+        check_members(settings, self._described, wait_ms=settings.session_timeout + 1_000)
+        check_state(open_rules(settings, self._topic, self._store), self._described)
         self._publisher = Publisher(settings, self._topic.partitions)
         rules = fingerprint(settings)
         self._scorer = Scorer(bundle, settings.clicks_topic, rules)
         self.monitor = Monitor(settings.scores_topic, bundle.id)
-        self._consumer = GroupConsumer(settings, settings.clicks_topic)
+        self._consumer = GroupConsumer(settings, settings.clicks_topic, self._described)
         self.idle = IdleHeartbeats(settings, self._topic.name)
         self.counters = Counters(
             self._store,
@@ -160,13 +174,13 @@ class Engine:
     def _turn(self) -> bool:
         """One poll and its step. True when there was something to do and it worked."""
         self._take_promoted()
-        damaged: DamagedBatchError | None = None
+        unreadable: DamagedBatchError | DeletedError | None = None
         polled: Mapping[int, Sequence[Record]] = {}
         with self.counters.stage("poll"):
             try:
                 polled = self._consumer.poll(_POLL_MS, self._settings.max_poll_records)
-            except DamagedBatchError as error:
-                damaged = error
+            except (DamagedBatchError, DeletedError) as error:
+                unreadable = error
             self._read_at = time.monotonic()
             # Taken here, before the heartbeat thread can lose it: Kafka checks it in the transaction.
             membership = self._consumer.membership()
@@ -177,11 +191,10 @@ class Engine:
         failpoint("after_poll")
         self._notice_added()
         recovered = self._take_assignment(membership)
-        if damaged is not None and damaged.partition in self._claims:
-            # What came before it counts: the committed offset then names the batch.
+        if unreadable is not None and unreadable.partition in self._claims.keys() - recovered:
+            # What came before it counts: the committed offset then names the place.
             self._publish({}, membership)
-            del self._claims[damaged.partition]
-            self._refuse(damaged.partition, damaged)
+            self._refuse(unreadable.partition, unreadable)
         records = {p: batch for p, batch in polled.items() if p in self._claims and p not in recovered}
         if records:
             self._step(records, membership)
@@ -240,7 +253,13 @@ class Engine:
                 failpoint("after_give_up")
         missing = assigned - self._claims.keys()
         self._refused = {p: error for p, error in self._refused.items() if p in missing}
-        for partition in sorted(missing - self._refused.keys()):
+        if self._only is not None:
+            missing &= set(self._only)
+        unclaimed = sorted(missing - self._refused.keys())
+        if any(partition < self._topic.partitions for partition in unclaimed) and not self._claims:
+            # Two may have come to the door at once; and a zombie that rejoins has not come by it.
+            check_members(self._settings, self._described)
+        for partition in unclaimed:
             if partition >= self._topic.partitions:
                 if self._added is not None:
                     self._refuse(partition, self._added)
@@ -252,8 +271,6 @@ class Engine:
                     claim = self._recovery.claim(partition, membership)
                     self._claims[partition] = claim
                     self.counters.claimed(claim)
-                except SettingsChangedError:
-                    raise
                 except RefusedError as error:
                     # The others are served; this one waits for a person.
                     self._refuse(partition, error)
@@ -262,6 +279,8 @@ class Engine:
         return set(missing)
 
     def _refuse(self, partition: int, error: RefusedError) -> None:
+        self._consumer.hold([partition])
+        self._claims.pop(partition, None)
         self._refused[partition] = error
         log.error("not served", partition=partition, error=error.what, remedy=error.remedy)
 
@@ -336,7 +355,13 @@ class Engine:
         closed = 0
         for partition, records in read.items():
             claim = self._claims[partition]
-            part = self._advance(claim, records, most - closed) if closed < most else None
+            try:
+                part = self._advance(claim, records, most - closed) if closed < most else None
+            except DamagedError:
+                raise
+            except RefusedError as error:
+                self._refuse(partition, error)
+                continue
             count = len(part.records) if part else 0
             if count < len(records):
                 self._consumer.start(partition, records[count].offset)
@@ -363,7 +388,8 @@ class Engine:
             crowd = logic.open_sessions + len(session_ids) - self._settings.max_open_sessions
             first = crowd + len(session_ids) if crowd > 0 else 0
             session_ids |= logic.closed_by_scores(record.offset for record in records)
-            logic.load(self._store.load(claim.partition, claim.token, session_ids, due, first))
+            basis = Basis(claim.token, claim.stored, logic.open_sessions)
+            logic.load(self._store.load(claim.partition, basis, session_ids, due, first))
         count = 0
         with stage("advance"):
             for raw, record in zip(records, parsed, strict=True):

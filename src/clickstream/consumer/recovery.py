@@ -30,7 +30,7 @@ from clickstream.consumer.publisher import Publisher
 from clickstream.consumer.rebuild import begin_rebuild, place_of
 from clickstream.consumer.recall import Scores, Span
 from clickstream.consumer.store import Found, OutboxRecord, StaleError, Store
-from clickstream.infra.errors import RefusedError, UnavailableError
+from clickstream.infra.errors import BundleError, RefusedError, UnavailableError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.kafka import Committed, GroupConsumer, Membership, Topic, fence
 from clickstream.infra.logs import logger
@@ -46,7 +46,7 @@ _START_OVER = "To start over on purpose: `clickstream consume --restart-from ear
 
 
 class SettingsChangedError(RefusedError):
-    """Sessions are open under other settings. It concerns the whole process, not one partition."""
+    """Sessions are open under other settings, or other consumers of the group run with others."""
 
 
 @dataclass(slots=True)
@@ -80,6 +80,21 @@ class Claim:
 def describe_settings(settings: Settings) -> str:
     """The settings that shape sessions, as text that a person can compare."""
     return rules_text(settings)
+
+
+def read_description(text: str) -> dict[str, str]:
+    """The names and values in a text of `describe_settings`."""
+    return {name: value for name, _, value in (pair.partition("=") for pair in text.split(";"))}
+
+
+def differences(before: str, now: str) -> str:
+    """What differs between two texts of `describe_settings`, for a person to read."""
+    old, new = read_description(before), read_description(now)
+    return ", ".join(
+        f"{name} was {old.get(name, 'off')} and is {new.get(name, 'off')}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    )
 
 
 def pack_online(bundle_id: str, state: bytes) -> bytes:
@@ -314,9 +329,14 @@ class Recovery:
     def _online(self, packed: bytes | None) -> OnlineModels:
         owner, _, state = (packed or b"").partition(b"\n")
         if owner == self.bundle.id.encode():
-            return self.bundle.online(state)
-        if packed:
-            log.info("online models start from this bundle's warm start", state_of=owner.decode())
+            try:
+                return self.bundle.online(state)
+            except BundleError as error:
+                log.warning("online models start from this bundle's warm start", error=error.what)
+        elif packed:
+            log.info(
+                "online models start from this bundle's warm start", state_of=owner.decode(errors="replace")
+            )
         return self.bundle.online()
 
     def _refuse_other_settings(self, partition: int, settings: str, partitions: int, open_: int) -> None:
@@ -333,13 +353,7 @@ class Recovery:
                 remedy,
             )
         if settings != self.description:
-            before = dict(pair.split("=") for pair in settings.split(";"))
-            now = dict(pair.split("=") for pair in self.description.split(";"))
-            changed = ", ".join(
-                f"{name} was {before.get(name, 'off')} and is {now.get(name, 'off')}"
-                for name in sorted(before.keys() | now.keys())
-                if before.get(name) != now.get(name)
-            )
+            changed = differences(settings, self.description)
             raise SettingsChangedError(
                 f"partition {partition} has {open_} open sessions under other settings: {changed}", remedy
             )

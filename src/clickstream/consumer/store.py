@@ -7,7 +7,9 @@ is the one we started from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -16,7 +18,8 @@ import msgspec
 
 from clickstream.consumer.partition import NOTHING_SEEN, Crumb, Open, Partition, Rebuild
 from clickstream.infra.errors import ClickstreamError, RefusedError
-from clickstream.infra.redis import Script, connect, evicting, translated
+from clickstream.infra.logs import logger
+from clickstream.infra.redis import Script, WrongTypeError, connect, evicting, translated
 from clickstream.infra.settings import Settings
 
 STATE_VERSION = 2
@@ -31,6 +34,13 @@ have a version of their own.
 """
 
 _READ = (1, STATE_VERSION)
+_CHECKED = 0x80
+"""Set in the first byte of a session with a checksum; without it, an earlier program wrote the session."""
+
+_UNSUMMED = frozenset(("token", "generation", "transactional_id", "published", "outbox", "online", "sum"))
+"""Metadata that scripts write by themselves, or not with each step."""
+
+log = logger("store")
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Open).decode
@@ -49,6 +59,20 @@ class StaleError(LostError):
     """A later generation of the group owns the partition."""
 
 
+class DamagedError(RefusedError):
+    """What Redis holds of a partition is not what was written: it is rebuilt from the log, as if lost."""
+
+    retriable = True
+
+    def __init__(self, partition: int | None, what: str) -> None:
+        of = "" if partition is None else f" of partition {partition}"
+        super().__init__(
+            f"the state in Redis{of} is damaged: {what}",
+            "A consumer that reads it rebuilds the partition from the log. If it happens again, look at the"
+            " server's memory and disk, and at who else writes there.",
+        )
+
+
 class OutboxRecord(NamedTuple):
     """A record to publish, and the offset of the record whose processing produced it."""
 
@@ -56,6 +80,11 @@ class OutboxRecord(NamedTuple):
     topic: str
     key: bytes
     value: bytes
+
+    @property
+    def checksum(self) -> int:
+        """Of all of it, kept beside it."""
+        return zlib.crc32(b"\n".join((b"%d" % self.offset, self.topic.encode(), self.key, self.value)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +109,20 @@ class Meta:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a claim found. `whole` False: keys are missing, so what is there must not be trusted."""
+    """What a claim found. `whole` False: something is missing or damaged, so nothing of it is trusted."""
 
     meta: Meta
     outbox: tuple[OutboxRecord, ...]
     online: bytes | None
     whole: bool
+
+
+class Basis(NamedTuple):
+    """The state that a step starts from: whose it is, the offset applied to it, what is open in it."""
+
+    token: str
+    applied: int | None
+    open_sessions: int
 
 
 @dataclass(slots=True)
@@ -143,32 +180,47 @@ class Store:
                 "Another consumer has it. Nothing is lost.",
             )
         _, flat, entries, sessions, due, online = answer
-        values = {flat[i].decode(): flat[i + 1].decode() for i in range(0, len(flat), 2)}
-        meta = _meta(values, len(entries))
-        outbox = tuple(
-            OutboxRecord(int(entry_id.split(b"-")[0]), fields[1].decode(), fields[3], fields[5])
-            for entry_id, fields in entries
-        )
-        whole = (
-            sessions == due == meta.open_sessions
-            and len(outbox) == int(values.get("outbox", 0))
-            and (bool(online) or values.get("online") != "1")
-        )
+        values = _texts(flat)
+        try:
+            meta = _meta(values, len(entries))
+            outbox = tuple(_outbox_record(*entry) for entry in entries)
+            whole = (
+                sessions == due == meta.open_sessions
+                and len(outbox) == int(values.get("outbox", 0))
+                and (bool(online) or values.get("online") != "1")
+            )
+        except (DamagedError, ValueError) as error:
+            log.warning("state is damaged", partition=partition, error=str(error))
+            former = values.get("transactional_id", "")
+            return Found(Meta(transactional_id=former), (), None, whole=False)
         return Found(meta, outbox, online or None, whole)
 
     def load(
-        self, partition: int, token: str, session_ids: Iterable[str], due: int, first: int = 0
+        self, partition: int, basis: Basis, session_ids: Iterable[str], due: int, first: int = 0
     ) -> dict[str, Open]:
         """Sessions named, due at the watermark `due`, and the `first` that are due next.
 
         Raises:
-            LostError: the partition is not ours any more.
+            LostError: the partition is not ours any more, or its state is not the one that `basis` names.
+            DamagedError: what is stored cannot be read; it is deleted, so that the next claim rebuilds it.
         """
-        with translated(f"loading sessions of partition {partition}", self._settings):
-            answer = self._load(self.keys(partition)[:3], [token, due, first, *session_ids])
-        if answer[0] != b"OK":
-            raise self._lost(partition, answer[0])
-        return {answer[i].decode(): decode(answer[i + 1]) for i in range(1, len(answer), 2)}
+        with self._of(partition, "loading sessions of"):
+            applied = "" if basis.applied is None else basis.applied
+            answer = self._load(
+                self.keys(partition)[:3],
+                [basis.token, applied, basis.open_sessions, due, first, *session_ids],
+            )
+        try:
+            if answer[0] == b"DAMAGED":
+                raise DamagedError(partition, answer[1].decode(errors="backslashreplace"))
+            if answer[0] != b"OK":
+                raise self._lost(partition, answer[0])
+            return {answer[i].decode(): decode(answer[i + 1]) for i in range(1, len(answer), 2)}
+        except (DamagedError, UnicodeDecodeError) as error:
+            self.wipe(partition, basis.token)
+            if isinstance(error, DamagedError):
+                raise
+            raise DamagedError(partition, f"a session id is no text ({error})") from error
 
     def commit(self, partition: int, token: str, changes: Changes) -> None:
         """Write a step, all or nothing.
@@ -185,6 +237,9 @@ class Store:
         meta = dict(changes.meta)
         if changes.online:
             meta["online"] = 1
+        if meta:
+            summed = meta | {"applied": changes.applied}
+            meta["sum"] = _sum({name: str(value) for name, value in summed.items()})
         args.append(len(meta))
         for pair in meta.items():
             args += pair
@@ -195,8 +250,8 @@ class Store:
         args += changes.deleted
         args.append(len(changes.outbox))
         for record in changes.outbox:
-            args += record
-        with translated(f"writing partition {partition}", self._settings):
+            args += (*record, record.checksum)
+        with self._of(partition, "writing"):
             answer = self._commit(self.keys(partition), args)
         if answer != b"OK":
             raise self._lost(partition, answer)
@@ -208,7 +263,7 @@ class Store:
             LostError: the partition is not ours any more.
         """
         meta, _, _, outbox, _ = self.keys(partition)
-        with translated(f"trimming partition {partition}", self._settings):
+        with self._of(partition, "trimming"):
             answer = self._trim((meta, outbox), [token, committed])
         if answer != b"OK":
             raise self._lost(partition, answer)
@@ -219,7 +274,7 @@ class Store:
         Raises:
             LostError: the partition is not ours any more.
         """
-        with translated(f"wiping partition {partition}", self._settings):
+        with self._of(partition, "wiping"):
             answer = self._wipe(self.keys(partition), [token])
         if answer != b"OK":
             raise self._lost(partition, answer)
@@ -234,10 +289,14 @@ class Store:
 
         Raises:
             RefusedError: another version left sessions or an outbox.
+            DamagedError: it cannot be read.
         """
-        with translated(f"looking at partition {partition}", self._settings):
+        with self._of(partition, "reading the metadata of"):
             found = self._client.hgetall(self.keys(partition)[0])
-        return _meta({name.decode(): value.decode() for name, value in found.items()})
+        try:
+            return _meta(_texts([text for pair in found.items() for text in pair]))
+        except ValueError as error:
+            raise DamagedError(partition, str(error)) from error
 
     def close(self) -> None:
         """Drop the connection."""
@@ -257,30 +316,44 @@ class Store:
         )
         return LostError(f"partition {partition}: its state is gone from Redis: {why}", f"{remedy} {again}")
 
+    @contextmanager
+    def _of(self, partition: int, doing: str) -> Iterator[None]:
+        try:
+            with translated(f"{doing} partition {partition}", self._settings):
+                yield
+        except WrongTypeError as error:
+            # The next claim finds it as well, and rebuilds.
+            raise DamagedError(partition, error.what) from error
+
 
 def encode(session: Open) -> bytes:
     """The bytes that are kept of an open session."""
-    return bytes((STATE_VERSION,)) + _encode(session)
+    state = _encode(session)
+    return bytes((_CHECKED | STATE_VERSION,)) + zlib.crc32(state).to_bytes(4) + state
 
 
 def decode(state: bytes) -> Open:
     """The open session in `state`.
 
     Raises:
-        RefusedError: written by another version, or damaged.
+        RefusedError: written by another version.
+        DamagedError: not what was written.
     """
-    if not state or state[0] not in _READ:
+    if not state:
+        raise DamagedError(None, "a session is empty")
+    checked, version = state[0] & _CHECKED, state[0] & ~_CHECKED
+    if version not in _READ:
         raise RefusedError(
             f"a session was stored in format {state[:1]!r}; this program reads {STATE_VERSION}",
             "Run the version that wrote it, `clickstream drain`, then start this one.",
         )
+    kept = state[5:] if checked else state[1:]
+    if checked and zlib.crc32(kept) != int.from_bytes(state[1:5]):
+        raise DamagedError(None, "the checksum of a session does not match")
     try:
-        return _decode(state[1:])
-    except msgspec.DecodeError as error:
-        raise RefusedError(
-            f"a stored session is damaged ({error})",
-            "Stop the consumers, delete the partition's keys in Redis, start: it is rebuilt from the log.",
-        ) from error
+        return _decode(kept)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise DamagedError(None, f"a session cannot be read ({error})") from error
 
 
 def meta_fields(logic: Partition, settings: str, partitions: int) -> dict[str, str | int]:
@@ -301,8 +374,15 @@ def meta_fields(logic: Partition, settings: str, partitions: int) -> dict[str, s
 
 
 def _meta(values: Mapping[str, str], outbox: int = 0) -> Meta:
-    """The metadata in `values`; `outbox` is the number of records found beside it."""
+    """The metadata in `values`; `outbox` is the number of records found beside it.
+
+    Raises:
+        RefusedError: another version left sessions or an outbox.
+        DamagedError, ValueError: not what was written.
+    """
     version = int(values.get("version", STATE_VERSION))
+    if version in _READ and "sum" in values and _sum(values) != values["sum"]:
+        raise DamagedError(None, "the checksum of the metadata does not match")
     meta = Meta(
         applied=int(values["applied"]) if "applied" in values else None,
         published=int(values["published"]) if "published" in values else None,
@@ -339,5 +419,30 @@ def _meta(values: Mapping[str, str], outbox: int = 0) -> Meta:
     if values.get("cut", "{}") != "{}":
         # A cut says of one session what `partial_before` says of all: nobody's ends later than this.
         rules = dict(pair.partition("=")[::2] for pair in meta.settings.split(";"))
-        return replace(meta, partial_before=max(meta.partial_before, meta.newest + int(rules["gap"])))
+        return replace(meta, partial_before=max(meta.partial_before, meta.newest + int(rules.get("gap", ""))))
     return meta
+
+
+def _texts(flat: Sequence[bytes]) -> dict[str, str]:
+    """Names and values; bytes that are no text are kept visible, to be refused where they are read."""
+    texts = [text.decode(errors="backslashreplace") for text in flat]
+    return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def _sum(values: Mapping[str, str]) -> str:
+    """The checksum of the metadata, and the names it covers: another version's fields may be there too."""
+    _, _, covered = values.get("sum", "").partition(" ")
+    names = covered.split(" ") if covered else sorted(values.keys() - _UNSUMMED)
+    text = "\n".join(f"{name}={values.get(name)}" for name in names)
+    return f"{zlib.crc32(text.encode())} {' '.join(names)}"
+
+
+def _outbox_record(entry_id: bytes, fields: Sequence[bytes]) -> OutboxRecord:
+    named = dict(zip(fields[::2], fields[1::2], strict=False))
+    try:
+        record = OutboxRecord(int(entry_id.split(b"-")[0]), named[b"t"].decode(), named[b"k"], named[b"v"])
+    except KeyError as error:
+        raise DamagedError(None, f"record {entry_id!r} of the outbox has no {error}") from error
+    if b"c" in named and named[b"c"] != b"%d" % record.checksum:
+        raise DamagedError(None, f"the checksum of record {entry_id!r} of the outbox does not match")
+    return record

@@ -11,5 +11,5 @@ end
 local generation = redis.call('HGET', KEYS[1], 'generation')
 local id = redis.call('HGET', KEYS[1], 'transactional_id')
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5])
-redis.call('HSET', KEYS[1], 'token', ARGV[1], 'generation', generation, 'transactional_id', id)
+redis.call('HSET', KEYS[1], 'token', ARGV[1], 'generation', generation or -1, 'transactional_id', id or '')
 return 'OK'

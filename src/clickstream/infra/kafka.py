@@ -37,6 +37,8 @@ logging.getLogger("kafka").setLevel(logging.CRITICAL)
 _FENCED_AFTER_S = 1.0
 _METADATA_AGE_MS = 10_000
 """How long a consumer may not notice that its topic has more partitions; the client's default is 5 min."""
+_CLIENT = "clickstream;"
+"""Begins the client id of a consumer; its rules follow, so that the group's description carries them."""
 _FENCED = (
     kafka_errors.ProducerFencedError,
     kafka_errors.FencedInstanceIdError,
@@ -72,6 +74,21 @@ class DamagedBatchError(RefusedError):
             f"partition {partition} of {topic} cannot be read from offset {offset} on: {batch} cannot be"
             f" unpacked ({reason})",
             remedy,
+        )
+        self.partition = partition
+        self.offset = offset
+
+
+class DeletedError(RefusedError):
+    """The log of `partition` does not hold the offset that is to be read next."""
+
+    def __init__(self, topic: str, partition: int, offset: int) -> None:
+        super().__init__(
+            f"partition {partition} of {topic} cannot be read from offset {offset} on: the log does not hold"
+            " that offset",
+            "Retention or a tool deleted it before it was read, or the topic was created anew: those clicks"
+            " are lost. To go on without them: stop the consumers, then start one with `clickstream consume"
+            " --restart-from earliest` (scores are repeated).",
         )
         self.partition, self.offset = partition, offset
 
@@ -133,10 +150,14 @@ class Ends(NamedTuple):
 
 
 class Member(NamedTuple):
-    """A consumer in a group: its stable name, or the id that the broker gave it, and what it was assigned."""
+    """A consumer in a group: its stable name, or the id that the broker gave it, and what it was assigned.
+
+    `rules` is what it gave as the rules it works by; empty where it is not one of ours.
+    """
 
     name: str
     partitions: tuple[int, ...]
+    rules: str = ""
 
 
 class GroupState(NamedTuple):
@@ -534,9 +555,11 @@ class _PauseOnAssignment(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
 class GroupConsumer:
     """A member of the consumer group on one topic. New partitions stay paused until `start` is called."""
 
-    def __init__(self, settings: Settings, topic: str) -> None:
+    def __init__(self, settings: Settings, topic: str, rules: str = "") -> None:
+        """Subscribe; `rules` is what the group's other members can read of this one, see `Member.rules`."""
         self._settings = settings
         self._topic = topic
+        self._rules = rules
         self._silent_since: float | None = None
         self._usable = True
         self._open()
@@ -546,6 +569,7 @@ class GroupConsumer:
         with translated("joining the consumer group", settings):
             self._consumer = _reading(
                 **_connection(settings),
+                client_id=f"{_CLIENT}{self._rules}",
                 group_id=settings.group,
                 group_instance_id=settings.instance,
                 session_timeout_ms=settings.session_timeout,
@@ -574,7 +598,7 @@ class GroupConsumer:
         """Records by partition, in offset order; empty when none came in time.
 
         Raises:
-            DamagedBatchError: of one partition; it is held from here on, and the others go on.
+            DamagedBatchError, DeletedError: of one partition; it is held from here on, and the others go on.
             UnavailableError: the broker is away, or the client failed and is replaced with the next poll.
         """
         if not self._usable:
@@ -583,8 +607,8 @@ class GroupConsumer:
             self._usable = True
         try:
             with translated(f"reading {self._topic}", self._settings):
-                polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=max_records)
-        except DamagedBatchError as error:
+                polled = self._polled(timeout_ms, max_records)
+        except (DamagedBatchError, DeletedError) as error:
             self.hold([error.partition])
             raise
         except ClickstreamError:
@@ -601,6 +625,16 @@ class GroupConsumer:
         if self._consumer._coordinator._join_task is not None:
             self.rejoin()
         return {tp.partition: records for tp, records in polled.items()}
+
+    def _polled(self, timeout_ms: int, max_records: int) -> dict[Any, list[Record]]:
+        try:
+            polled: dict[Any, list[Record]] = self._consumer.poll(
+                timeout_ms=timeout_ms, max_records=max_records
+            )
+        except kafka_errors.OffsetOutOfRangeError as error:
+            ((tp, offset),) = error.args[0].items()
+            raise DeletedError(self._topic, tp.partition, offset) from error
+        return polled
 
     def partitions(self) -> int:
         """How many the topic has, by metadata that is seconds old; 0 where they are not known."""
@@ -987,6 +1021,12 @@ def _member(described: Mapping[str, Any], topic: str) -> Member:
     assignment = described.get("member_assignment") or {}
     topics = assignment.get("assigned_partitions", ()) if isinstance(assignment, dict) else ()
     partitions = (p for one in topics if one["topic"] == topic for p in one["partitions"])
+    client, member_id = str(described.get("client_id") or ""), str(described["member_id"])
+    ours = client.startswith(_CLIENT)
+    # The broker's id of a member is that of its client, which is long, and a number.
+    short = "clickstream" + member_id.removeprefix(client) if ours else member_id
     return Member(
-        described.get("group_instance_id") or str(described["member_id"]), tuple(sorted(partitions))
+        described.get("group_instance_id") or short,
+        tuple(sorted(partitions)),
+        client.removeprefix(_CLIENT) if ours else "",
     )

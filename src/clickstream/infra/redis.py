@@ -17,6 +17,10 @@ from clickstream.infra.reach import absence
 from clickstream.infra.settings import Settings
 
 
+class WrongTypeError(RefusedError):
+    """A key holds a value of another type than its name promises: somebody else wrote it."""
+
+
 def address(settings: Settings) -> str:
     """The server's host and port, without the password."""
     if settings.redis_url is None:
@@ -73,6 +77,8 @@ def translated(doing: str, settings: Settings) -> Iterator[None]:
             raise UnavailableError(
                 f"{doing}: {where} is not ready ({error})", "It usually is soon."
             ) from error
+        if "WRONGTYPE" in text:
+            raise WrongTypeError(f"{doing}: a key in {where} is of another type ({error})") from error
         raise RefusedError(f"{doing}: {where} refused the command ({error})") from error
     except redis.RedisError as error:
         raise UnavailableError(f"{doing}: {where} failed ({error})") from error
