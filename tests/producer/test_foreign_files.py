@@ -204,3 +204,14 @@ def test_other_formats_are_named(tmp_path: Path) -> None:
 
 def test_the_header_of_the_test_is_that_of_the_dataset() -> None:
     assert HEADER.startswith("year;month;day")
+
+
+@pytest.mark.parametrize("page", ["1e300000", "1e1000000", "1e-1000000"])
+def test_a_number_of_a_million_digits_is_refused_at_once(tmp_path: Path, page: str) -> None:
+    hostile = objects('"b"').replace('"price"', f'"pg": {page}, "price"')
+    path = tmp_path / "mapping.toml"
+    path.write_text(MAPPING.replace("FORMAT", "iso") + 'page = "pg"\n')
+    content = objects('"a"').replace('"price"', '"pg": 3, "price"') + "\n" + hostile
+    cleaned = map_dataset(content.encode(), read_mapping(path), "log")
+    assert ids(cleaned) == {"a"}
+    assert cleaned.cleaning.refused[0].reason == "pg"

@@ -16,9 +16,9 @@ import msgspec
 
 from clickstream.app.audit.lane import Lane, Range
 from clickstream.app.audit.reading import Progress, extent, read, silent
-from clickstream.consumer.partition import Closed, Rules
+from clickstream.consumer.listing import ListingPartition, clicks_of, unlisted
+from clickstream.consumer.partition import Rules
 from clickstream.features.click import Click
-from clickstream.features.session import Step
 from clickstream.infra.errors import InputError
 from clickstream.infra.kafka import Record
 from clickstream.infra.settings import Settings
@@ -70,8 +70,9 @@ def sessions_of(records: Iterable[Record], begin: Mapping[int, int], settings: S
         InputError: they close none.
     """
     rules = Rules(**settings.rules)
-    lanes = {partition: Lane(rules, Range(offset), -1, -1) for partition, offset in begin.items()}
-    waiting: dict[tuple[int, str], list[Step]] = {}
+    lanes = {
+        partition: Lane(rules, Range(offset), -1, -1, ListingPartition) for partition, offset in begin.items()
+    }
     refused: Counter[str] = Counter()
     found: list[tuple[int, str, TrainingSession]] = []
     clicks = late = cut = 0
@@ -81,17 +82,14 @@ def sessions_of(records: Iterable[Record], begin: Mapping[int, int], settings: S
         refused.update(one.reason for one in lane.logic.refused)
         if isinstance(parsed, Click):
             clicks += 1
-            if not lane.logic.refused:
-                waiting.setdefault((record.partition, parsed.session_id), []).append(_step(parsed))
         for closed in lane.logic.closed:
-            steps = _taken(waiting, record.partition, closed)
             if lane.is_blind_to(closed):
                 cut += 1
                 continue
             session = closed.session
             late += session.late
             day = datetime.datetime.fromtimestamp(session.opened_at / 1_000, datetime.UTC).date()
-            training = TrainingSession(closed.session_id, day, session, steps)
+            training = TrainingSession(closed.session_id, day, unlisted(session), clicks_of(session))
             found.append((session.opened_at, closed.session_id, training))
     if not found:
         raise InputError(
@@ -108,32 +106,6 @@ def sessions_of(records: Iterable[Record], begin: Mapping[int, int], settings: S
         late,
         sum(lane.logic.open_sessions for lane in lanes.values()),
         cut,
-    )
-
-
-def _taken(waiting: dict[tuple[int, str], list[Step]], partition: int, closed: Closed) -> list[Step]:
-    """The clicks of a window in order, taken from those that wait; none where they are not the window's."""
-    key, session = (partition, closed.session_id), closed.session
-    arrived = sorted(waiting.pop(key, []), key=lambda step: step.sort_key)
-    later = [step for step in arrived if step.event_time > session.last.event_time]
-    if later:
-        waiting[key] = later
-    distinct = {step.identity: step for step in arrived if step.event_time <= session.last.event_time}
-    steps = list(distinct.values())
-    return steps if len(steps) == session.clicks and steps[-1] == session.last else []
-
-
-def _step(click: Click) -> Step:
-    return Step(
-        click.event_time,
-        click.order,
-        click.product,
-        click.category,
-        click.price,
-        click.price_2,
-        click.page,
-        click.end,
-        click.time_source,
     )
 
 

@@ -13,7 +13,7 @@ import heapq
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -84,6 +84,8 @@ class Open(Struct, array_like=True):
     window: Session | None = None
     pending: list[Pending] = []
 
+    windows: ClassVar[type[Session]] = Session
+
     def settle(self, watermark: int, rules: Rules, last_word: ClosedBy = "gap") -> ClosedBy | None:
         """Settle clicks before `watermark`, up to the first that closes the window; say what closed it.
 
@@ -106,7 +108,7 @@ class Open(Struct, array_like=True):
             elif window is not None and click.event_time > window.last.event_time:
                 break
             if window is None:
-                self.window = window = Session.open(click, waiting.offset)
+                self.window = window = self.windows.open(click, waiting.offset)
             elif click.event_time > window.last.event_time + rules.gap:
                 closed = "gap"
                 break
@@ -238,6 +240,8 @@ class Partition:
     `closings` counts the windows closed. During a `rebuild` the log does not decide what closes, as it is
     read from the middle: `published` does, what the scores say by the offset of the record that closed them.
     """
+
+    opened: type[Open] = Open
 
     def __init__(
         self,
@@ -385,7 +389,7 @@ class Partition:
             if late:
                 self._refuse_late(offset, click)
                 return
-            self.sessions[session_id] = session = Open(None, [])
+            self.sessions[session_id] = session = self.opened(None, [])
             self.open_sessions += 1
         self.changed.add(session_id)
         window = session.window

@@ -40,8 +40,15 @@ class Lane:
         position: the next offset to read.
     """
 
-    def __init__(self, rules: Rules, there: Range, published_to: int, other_until: int) -> None:
-        self.logic = Partition(rules)
+    def __init__(
+        self,
+        rules: Rules,
+        there: Range,
+        published_to: int,
+        other_until: int,
+        logic: type[Partition] = Partition,
+    ) -> None:
+        self.logic = logic(rules)
         self.begin = self.position = there.begin
         # What was published was committed with it, so it tells where no offset does.
         self.committed = max(there.committed or 0, published_to)

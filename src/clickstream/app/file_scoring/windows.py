@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from clickstream.consumer.listing import ListingPartition, clicks_of, unlisted
 from clickstream.consumer.partition import Closed, Open, Partition, Pending, Rules
 from clickstream.features.click import Click, Heartbeat
 from clickstream.features.session import Session, Step
@@ -66,22 +67,17 @@ def _by_session_id(dataset: Dataset, rules: Rules) -> Iterator[Cut]:
 def _by_event_time(dataset: Dataset, rules: Rules) -> Iterator[Cut]:
     # Kafka timestamps are the event times, as in a replay of the file.
     # The bound on open sessions is one of a server's memory, and by partition: a file has its own.
-    log = Partition(replace(rules, max_open_sessions=len(dataset)))
-    waiting: dict[str, list[Step]] = {}
+    log = ListingPartition(replace(rules, max_open_sessions=len(dataset)))
     last = 0
     for offset, (session_id, step) in enumerate(_in_event_time(dataset)):
-        waiting.setdefault(session_id, []).append(step)
         last = step.event_time
         log.advance(offset, last, _click(session_id, step))
-        if log.refused:
-            # Of more clicks in one moment than may wait, some come after the window of that moment.
-            waiting[session_id].pop()
-            log.refused.clear()
-        yield from _taken(log, waiting)
+        log.refused.clear()
+        yield from _taken(log)
     # As the last heartbeat of a replay: beyond gap and lateness.
     end = last + rules.gap + rules.allowed_lateness + 2
     log.advance(len(dataset), end, Heartbeat.model_construct(event_time=end, flush=False))
-    yield from _taken(log, waiting)
+    yield from _taken(log)
 
 
 def _in_event_time(dataset: Dataset) -> Iterator[tuple[str, Step]]:
@@ -91,18 +87,12 @@ def _in_event_time(dataset: Dataset) -> Iterator[tuple[str, Step]]:
         yield steps[place]
 
 
-def _taken(log: Partition, waiting: dict[str, list[Step]]) -> Iterator[Cut]:
+def _taken(log: Partition) -> Iterator[Cut]:
     if not log.closed:
         return
     for closed in log.closed:
-        last = closed.session.last
-        arrived = waiting.pop(closed.session_id)
-        within = {step.identity: step for step in reversed(arrived) if step.sort_key <= last.sort_key}
-        later = [step for step in arrived if step.sort_key > last.sort_key]
-        if later:
-            waiting[closed.session_id] = later
         day = datetime.datetime.fromtimestamp(closed.session.opened_at / 1_000, datetime.UTC).date()
-        yield Cut(closed, day, sorted(within.values(), key=lambda step: step.sort_key))
+        yield Cut(closed._replace(session=unlisted(closed.session)), day, list(clicks_of(closed.session)))
     log.closed.clear()
     log.changed.clear()
 

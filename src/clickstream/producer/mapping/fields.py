@@ -22,6 +22,8 @@ Field = Callable[[Any], Any]
 # Groups of three may be set off by points.
 _WITH_COMMA = re.compile(r"\s*[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]+)(,[0-9]*)?\s*")
 
+_MOST_DIGITS = 18
+
 _UNITS = {"s": 1_000.0, "ms": 1.0, "us": 0.001, "ns": 0.000_001}
 
 # 1990 to 2099, in ms: where the times of a shop lie.
@@ -87,6 +89,8 @@ def number_field(spec: Column, fetch: Callable[[str], Fetch], whole: bool) -> Fi
                     raise ValueError
                 value = value.replace(".", "").replace(",", ".")
             value = plain_integer(value) if whole else plain_number(value)
+        if isinstance(value, Decimal) and value.adjusted() > _MOST_DIGITS:
+            raise ValueError  # as a whole number it would have as many digits
         if not whole:
             found = float(value)
             if not math.isfinite(found):
