@@ -27,21 +27,21 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from clickstream.app.audit import independent
-from clickstream.app.audit.judge import Logs, judge
-from clickstream.app.audit.lane import Range
-from clickstream.app.audit.shelf import Shelf
-from clickstream.consumer.fingerprint import fingerprint
-from clickstream.consumer.partition import Partition, Rules
+from clickstream.audit import independent
+from clickstream.audit.judge import Logs, judge
+from clickstream.audit.lane import Range
+from clickstream.audit.shelf import Shelf
 from clickstream.consumer.scoring import Scorer, Window
-from clickstream.features.click import parse
 from clickstream.infra.kafka import Record
 from clickstream.infra.memory import resident_bytes
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle import Bundle, Case, Prediction
+from clickstream.models.bundle.bundle import Bundle, Case, Prediction
 from clickstream.models.case import prediction
 from clickstream.models.clusters import NAMES
 from clickstream.models.online import OnlineModels
+from clickstream.records.click import parse
+from clickstream.windows.fingerprint import fingerprint
+from clickstream.windows.partition import Partition, Rules
 
 PARTITIONS = 8
 START = 1_200_000_000_000

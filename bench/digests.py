@@ -17,13 +17,13 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from clickstream.app.audit import run_audit
-from clickstream.app.data import find_dataset
-from clickstream.app.demo import Run
-from clickstream.consumer.score import digest
-from clickstream.infra.embedded import embedded_servers
+from clickstream.audit import run_audit
+from clickstream.files.location import find_dataset
 from clickstream.infra.kafka import Reader
 from clickstream.infra.settings import Settings, load_settings
+from clickstream.local.demo import Run
+from clickstream.local.embedded import embedded_servers
+from clickstream.records.score import digest
 
 # Speed of the replay, partitions, then (consumers, records of a poll) one after the other over one log.
 _RUNS = (

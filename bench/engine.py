@@ -22,21 +22,21 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from clickstream.app.processes import Process
 from clickstream.consumer.engine import prepare_topics
 from clickstream.consumer.store import Store
-from clickstream.infra.embedded import embedded_servers
 from clickstream.infra.errors import BundleError
 from clickstream.infra.kafka import Producer, Reader
 from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings, load_settings
-from clickstream.models.bundle import load_bundle, write
-from clickstream.models.champion import promote
-from clickstream.models.training import TrainingSession, train
+from clickstream.local.embedded import embedded_servers
+from clickstream.local.processes import Process
+from clickstream.models.bundle.bundle import load_bundle, write
+from clickstream.models.bundle.champion import promote
 from clickstream.producer.faults import FaultOptions
 from clickstream.producer.plan import Plan, PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
 from clickstream.producer.synthetic import synthetic_dataset
+from clickstream.training.training import TrainingSession, train
 
 console = Console(highlight=False)
 

@@ -28,7 +28,7 @@ from clickstream.consumer.engine import Engine
 from clickstream.infra.exposition import registry
 from clickstream.infra.logs import configure
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle import load_bundle
+from clickstream.models.bundle.bundle import load_bundle
 
 _SCRAPE_EVERY_S = 15.0
 

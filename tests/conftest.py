@@ -16,12 +16,12 @@ import pytest
 from pydantic import SecretStr
 from uci_layout import write_dataset
 
-from clickstream.infra.embedded import EmbeddedKafka, EmbeddedValkey
+from clickstream.files.dataset import UCI_SHA256, read_dataset
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle import Bundle, Fitted, write
-from clickstream.models.training import TrainingSession, train
-from clickstream.producer.dataset import UCI_SHA256, read_dataset
+from clickstream.local.embedded import EmbeddedKafka, EmbeddedValkey
+from clickstream.models.bundle.bundle import Bundle, Fitted, write
 from clickstream.producer.synthetic import synthetic_dataset
+from clickstream.training.training import TrainingSession, train
 
 ARCHIVE = "clickstream+data+for+online+shopping.zip"
 

@@ -6,7 +6,7 @@ from composed import environment, services
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import ExecWaitStrategy, LogMessageWaitStrategy
 
-from clickstream.infra.child import HOST, free_port
+from clickstream.local.child import HOST, free_port
 
 _START_S = 180
 

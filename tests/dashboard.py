@@ -17,10 +17,10 @@ from streamlit.testing.v1 import AppTest
 def _page(name: str) -> None:
     import importlib
 
-    from clickstream.app.dashboard import look
+    from clickstream.dashboard import look
 
     with look.guarded():
-        importlib.import_module(f"clickstream.app.dashboard.{name}").page()
+        importlib.import_module(f"clickstream.dashboard.{name}").page()
 
 
 def shown(name: str) -> AppTest:

@@ -8,8 +8,8 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 
-from clickstream.features.click import Click, Heartbeat
 from clickstream.features.session import Session, Step
+from clickstream.records.click import Click, Heartbeat
 
 FIELDS: dict[str, Any] = {
     "type": "click",

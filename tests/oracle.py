@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from factory import click, heartbeat
 from hypothesis import strategies as st
 
-from clickstream.consumer.partition import EVERY_SESSION, NOTHING_SEEN, Closed, Rules
-from clickstream.features.click import Click, Heartbeat
+from clickstream.records.click import Click, Heartbeat
+from clickstream.windows.partition import EVERY_SESSION, NOTHING_SEEN, Closed, Rules
 
 Record = Click | Heartbeat
 Identity = int | tuple[int, str, int]

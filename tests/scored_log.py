@@ -10,23 +10,23 @@ from typing import Any, cast
 import orjson
 from factory import click_json
 
-from clickstream.app.audit.judge import Logs, judge
-from clickstream.app.audit.lane import Range
-from clickstream.app.audit.ledger import LedgerLine
-from clickstream.app.audit.predictions import Predictor
-from clickstream.app.audit.report import AuditReport, Finding, Place
-from clickstream.app.audit.rounds import REMEMBERED, Rounds, Topics
-from clickstream.app.audit.shelf import Shelf
-from clickstream.consumer.fingerprint import fingerprint
-from clickstream.consumer.partition import Partition, Rules
-from clickstream.consumer.score import DeadLetter
+from clickstream.audit.judge import Logs, judge
+from clickstream.audit.lane import Range
+from clickstream.audit.ledger import LedgerLine
+from clickstream.audit.predictions import Predictor
+from clickstream.audit.report import AuditReport, Finding, Place
+from clickstream.audit.rounds import REMEMBERED, Rounds, Topics
+from clickstream.audit.shelf import Shelf
 from clickstream.consumer.scoring import Scorer, Window
-from clickstream.features.click import InvalidRecordError, parse
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle import Bundle, Case, Prediction
+from clickstream.models.bundle.bundle import Bundle, Case, Prediction
 from clickstream.models.case import prediction
 from clickstream.models.clusters import NAMES
 from clickstream.models.online import OnlineModels
+from clickstream.records.click import InvalidRecordError, parse
+from clickstream.records.score import DeadLetter
+from clickstream.windows.fingerprint import fingerprint
+from clickstream.windows.partition import Partition, Rules
 
 MINUTE = 60_000
 START = 1_200_000_000_000

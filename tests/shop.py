@@ -11,17 +11,17 @@ from urllib.request import urlopen
 import orjson
 from prometheus_client.parser import text_string_to_metric_families
 
-from clickstream.app.audit import AuditReport, run_audit
-from clickstream.app.processes import Process
+from clickstream.audit import AuditReport, run_audit
 from clickstream.consumer.engine import prepare_topics
-from clickstream.consumer.score import Comparison, digest
 from clickstream.consumer.store import Store
 from clickstream.infra.kafka import Admin, Producer, Reader
 from clickstream.infra.settings import Settings
+from clickstream.local.processes import Process
 from clickstream.producer.faults import FaultOptions
 from clickstream.producer.plan import Plan, PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
 from clickstream.producer.synthetic import synthetic_dataset
+from clickstream.records.score import Comparison, digest
 
 
 def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = 120.0) -> float:

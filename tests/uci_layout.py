@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clickstream.producer.rows import CATEGORIES
+from clickstream.files.rows import CATEGORIES
 from clickstream.producer.synthetic import synthetic_dataset
 
 _HEADER = (

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from clickstream.infra.settings import load_settings
-from clickstream.models import plots
-from clickstream.models.champion import locate
+from clickstream.models.bundle.champion import locate
 from clickstream.models.evaluation import EVALUATION, Evaluation
+from clickstream.training.report import plots
 
 
 def drawn(evaluation: Evaluation) -> list[plots.Plot | None]:

@@ -1,5 +1,5 @@
 """`python -m clickstream` is the command `clickstream`."""
 
-from clickstream.app.cli.main import main
+from clickstream.cli.main import main
 
 main()

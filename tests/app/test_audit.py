@@ -27,9 +27,9 @@ from small_logs import (
     shop_log,
 )
 
-from clickstream.app.audit.online import UNKNOWN
-from clickstream.app.audit.report import AuditReport, Finding
-from clickstream.app.audit.verdict import unchecked_parts
+from clickstream.audit.online import UNKNOWN
+from clickstream.audit.report import AuditReport, Finding
+from clickstream.audit.verdict import unchecked_parts
 from clickstream.infra.settings import Settings
 from clickstream.models.case import Case, Prediction
 

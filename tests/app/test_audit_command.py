@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from clickstream.app.audit.verdict import EXIT_CODES
-from clickstream.app.cli.audit import audit
+from clickstream.audit.verdict import EXIT_CODES
+from clickstream.cli.audit import audit
 from clickstream.infra import errors
 from clickstream.infra.errors import ClickstreamError, UsageError
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from scored_log import START, Oracle, ScoredLog
 from small_logs import ALICE, ALICE_REBUILT, NO_PREDICTIONS, VISITS, a_day, put, rebuilt_day, shop_log
 
-from clickstream.app.audit.verdict import unchecked_parts
-from clickstream.consumer.score import Score
+from clickstream.audit.verdict import unchecked_parts
 from clickstream.models.clusters import NAMES
+from clickstream.records.score import Score
 
 UNDECIDED = {"scored_at"}
 """The wall clock: no log decides it."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from clickstream.app.reference.command_tree import commands
+from clickstream.documents.command_tree import commands
 
 DOCUMENTED = {0, 1, 2, 64, 65, 66, 69, 74, 75, 78, 130}
 COMMANDS = [one.name.split() for one in commands(hidden=True)]

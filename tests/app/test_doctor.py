@@ -17,18 +17,18 @@ from models.conftest import bundle, fitted, shop
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from clickstream.app.cli.doctor import doctor
-from clickstream.app.doctor import Check, examine
+from clickstream.cli.doctor import doctor
 from clickstream.consumer.engine import prepare_topics
 from clickstream.consumer.note import note_of
-from clickstream.consumer.partition import Partition, Rules
 from clickstream.consumer.recovery import describe_settings
 from clickstream.consumer.store import STATE_VERSION, Changes, Store, meta_fields
-from clickstream.infra.child import free_port
 from clickstream.infra.kafka import Admin, Committed, Producer
 from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings, format_duration
-from clickstream.models.bundle import Bundle
+from clickstream.local.child import free_port
+from clickstream.models.bundle.bundle import Bundle
+from clickstream.operate.doctor import Check, examine
+from clickstream.windows.partition import Partition, Rules
 
 __all__ = ["bundle", "fitted", "shop"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from clickstream.app.doctor import broker
-from clickstream.app.doctor.check import Check
 from clickstream.infra.settings import Settings
+from clickstream.operate.doctor import broker
+from clickstream.operate.doctor.check import Check
 
 
 def checks(config: dict[str, str]) -> dict[str, list[Check]]:

@@ -16,18 +16,18 @@ from oracle import crowded_logs, logs, rules_to_keep
 from scored_log import ScoredLog
 from small_logs import SHOP
 
-from clickstream.app.audit import compare, expected, interpreter, twice
-from clickstream.app.audit.expected import facts
-from clickstream.app.audit.independent import IndependentReading, Read
-from clickstream.app.audit.report import AuditReport
+from clickstream.audit import compare, expected, interpreter, twice
+from clickstream.audit.expected import facts
+from clickstream.audit.independent import IndependentReading, Read
+from clickstream.audit.report import AuditReport
 from clickstream.consumer import scoring
-from clickstream.consumer.partition import EVERY_SESSION, Open, Partition, Rules
 from clickstream.features import vector
-from clickstream.features.click import Click, parse
 from clickstream.features.outcome import Outcome
 from clickstream.features.session import Aggregate, Session
 from clickstream.features.vector import prefix, reference
 from clickstream.infra.settings import Settings
+from clickstream.records.click import Click, parse
+from clickstream.windows.partition import EVERY_SESSION, Open, Partition, Rules
 
 
 @given(logs | crowded_logs, rules_to_keep)

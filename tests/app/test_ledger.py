@@ -9,7 +9,7 @@ import orjson
 import pytest
 from scored_log import MINUTE, START, ScoredLog
 
-from clickstream.app.audit.ledger import LedgerLine, read_ledger
+from clickstream.audit.ledger import LedgerLine, read_ledger
 from clickstream.infra.errors import InputError, MissingFileError
 
 

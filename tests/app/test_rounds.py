@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from scored_log import START, FollowedLog, Oracle, ScoredLog
 from small_logs import VISITS, a_day, put, refused_day, shop_log
 
-from clickstream.app.audit.online import UNKNOWN
-from clickstream.app.audit.shelf import Shelf
-from clickstream.consumer.score import digest
+from clickstream.audit.online import UNKNOWN
+from clickstream.audit.shelf import Shelf
 from clickstream.infra.errors import ClickstreamError
+from clickstream.records.score import digest
 
 
 def closings(log: ScoredLog) -> list[int]:

@@ -15,9 +15,9 @@ import typer
 from shop_files import csv_bytes, row, visits, zipped
 from typer.testing import CliRunner
 
-from clickstream.app.cli.score import score
+from clickstream.cli.score import score
 from clickstream.infra.errors import ClickstreamError
-from clickstream.models.bundle import load_bundle
+from clickstream.models.bundle.bundle import load_bundle
 
 app = typer.Typer()
 app.command()(score)
@@ -137,7 +137,7 @@ def test_what_is_there_already_stands_until_all_is_written(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("clickstream.app.cli.score.write_sessions", fail)
+    monkeypatch.setattr("clickstream.cli.score.write_sessions", fail)
     error = error_of("shop.csv", "--out", "o.csv")
     assert "No space left" in str(error)
     assert (tmp_path / "o.csv").read_text() == "before"

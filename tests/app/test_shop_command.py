@@ -10,8 +10,8 @@ import jsonschema
 import pytest
 from typer.testing import CliRunner
 
-from clickstream.app.cli.main import command_line
-from clickstream.app.reference.records import schema
+from clickstream.cli.main import command_line
+from clickstream.documents.records import schema
 from clickstream.infra.errors import ConfigurationError, MissingFileError
 
 SHOP = """

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from clickstream.app.stopping import asked_to_stop, interruptible
+from clickstream.terminal.stopping import asked_to_stop, interruptible
 
 WISHES = [signal.SIGINT, signal.SIGTERM]
 

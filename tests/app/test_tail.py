@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 from scored_log import ScoredLog
 
-from clickstream.app.scores.fields import find_field
-from clickstream.app.scores.filters import chosen
-from clickstream.app.scores.writers import FieldsAsJson, FieldsAsRows, FieldsAsTsv, Rows
+from clickstream.terminal.scores.fields import find_field
+from clickstream.terminal.scores.filters import chosen
+from clickstream.terminal.scores.writers import FieldsAsJson, FieldsAsRows, FieldsAsTsv, Rows
 
 
 @pytest.fixture

@@ -9,17 +9,17 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from clickstream.app.cli.top import watched
-from clickstream.app.top.look import Lane, Look, Watcher
-from clickstream.app.top.picture import picture
-from clickstream.app.top.told import Told, address_of, ask_all, quantile
-from clickstream.app.top.view import View
-from clickstream.infra.child import free_port
+from clickstream.cli.top import watched
 from clickstream.infra.errors import UnavailableError, UsageError
 from clickstream.infra.health import Health
 from clickstream.infra.kafka import GroupState, Member
 from clickstream.infra.metrics import Distribution, Sample
 from clickstream.infra.serving import served
+from clickstream.local.child import free_port
+from clickstream.operate.group import Lane, Look, Watcher
+from clickstream.operate.progress import View
+from clickstream.operate.scrape import Told, address_of, ask_all, quantile
+from clickstream.terminal.top import picture
 
 DAY = 1_218_585_600_000
 """13 August 2008."""

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from shop import wait_for
 
-from clickstream.app.chaos.drill import PLANS, Outcome, Row, order, parse_plan, play
-from clickstream.app.chaos.faults import FAULTS, describe
-from clickstream.app.chaos.load import Load
-from clickstream.app.chaos.stage import Stage
 from clickstream.consumer.engine import prepare_topics
+from clickstream.drills.drill import PLANS, Outcome, Row, order, parse_plan, play
+from clickstream.drills.faults import FAULTS, describe
+from clickstream.drills.load import Load
+from clickstream.drills.stage import Stage
 from clickstream.infra.errors import UsageError
 from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.infra.settings import Settings

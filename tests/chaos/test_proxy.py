@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from clickstream.app.chaos.proxy import Proxy
+from clickstream.drills.proxy import Proxy
 
 
 @pytest.fixture

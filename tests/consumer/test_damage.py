@@ -14,7 +14,6 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from clickstream.consumer.partition import NOTHING_SEEN, Crumb, Open, Partition, Pending, Rules
 from clickstream.consumer.store import (
     Basis,
     Changes,
@@ -24,10 +23,11 @@ from clickstream.consumer.store import (
     Store,
     meta_fields,
 )
-from clickstream.infra.embedded import EmbeddedValkey
 from clickstream.infra.errors import RefusedError
 from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings
+from clickstream.local.embedded import EmbeddedValkey
+from clickstream.windows.partition import NOTHING_SEEN, Crumb, Open, Partition, Pending, Rules
 
 pytestmark = pytest.mark.integration
 

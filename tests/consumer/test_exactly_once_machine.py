@@ -39,19 +39,19 @@ from oracle import (
 )
 from pydantic import SecretStr
 
-from clickstream.consumer.partition import Closed, ClosedBy, Published, Rules
 from clickstream.consumer.publisher import Publisher
 from clickstream.consumer.recall import Scores, Span
 from clickstream.consumer.recovery import Claim, Recovery, pack_online
 from clickstream.consumer.store import Basis, Changes, OutboxRecord, Store, meta_fields
-from clickstream.features.click import Click, Heartbeat
-from clickstream.infra.embedded import EmbeddedValkey
 from clickstream.infra.errors import ClickstreamError, UnavailableError
 from clickstream.infra.kafka import Committed, GroupConsumer, Membership, Topic
 from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle import Bundle
+from clickstream.local.embedded import EmbeddedValkey
+from clickstream.models.bundle.bundle import Bundle
 from clickstream.models.online import OnlineModels
+from clickstream.records.click import Click, Heartbeat
+from clickstream.windows.partition import Closed, ClosedBy, Published, Rules
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3_600)]
 

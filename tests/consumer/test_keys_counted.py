@@ -8,11 +8,11 @@ from typing import cast
 from factory import session, step
 
 from clickstream.consumer.counters import Counters
-from clickstream.consumer.partition import Closed
 from clickstream.consumer.scoring import Window
 from clickstream.consumer.store import Store
 from clickstream.infra.kafka import GroupConsumer, partition_for
 from clickstream.models.online import OnlineModels
+from clickstream.windows.partition import Closed
 
 
 def windows(names: list[str], crc32: bool) -> list[Window]:

@@ -9,8 +9,8 @@ from factory import examples
 from hypothesis import given
 from oracle import Read, logs, rules_to_keep
 
-from clickstream.consumer.listing import ListingPartition, clicks_of, unlisted
-from clickstream.consumer.partition import Partition, Rules
+from clickstream.windows.listing import ListingPartition, clicks_of, unlisted
+from clickstream.windows.partition import Partition, Rules
 
 
 @given(rules=rules_to_keep, log=logs)

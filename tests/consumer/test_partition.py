@@ -12,7 +12,8 @@ import msgspec
 import pytest
 from factory import click, heartbeat, session, step
 
-from clickstream.consumer.partition import (
+from clickstream.records.click import Click, Heartbeat
+from clickstream.windows.partition import (
     EVERY_SESSION,
     NOTHING_SEEN,
     Closed,
@@ -23,7 +24,6 @@ from clickstream.consumer.partition import (
     Refused,
     Rules,
 )
-from clickstream.features.click import Click, Heartbeat
 
 S = 1_000
 MIN = 60 * S

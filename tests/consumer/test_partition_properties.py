@@ -30,9 +30,9 @@ from oracle import (
     wrongly_clocked,
 )
 
-from clickstream.consumer import partition as partition_module
-from clickstream.consumer.partition import Closed, Crumb, Open, Partition, Refused, Rules
-from clickstream.features.click import Click, Heartbeat
+from clickstream.records.click import Click, Heartbeat
+from clickstream.windows import partition as partition_module
+from clickstream.windows.partition import Closed, Crumb, Open, Partition, Refused, Rules
 
 pytestmark = pytest.mark.timeout(3_600)  # HYPOTHESIS_PROFILE=thorough takes minutes
 

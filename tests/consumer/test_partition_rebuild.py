@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from oracle import Read, code, drawn, shown, written
 
 from clickstream.consumer.note import Note, note_of, read_note
-from clickstream.consumer.partition import Closed, Partition, Published, Refused, Rules
 from clickstream.consumer.rebuild import begin_rebuild, place_of
-from clickstream.features.click import Click, Heartbeat
 from clickstream.infra.kafka import Committed
+from clickstream.records.click import Click, Heartbeat
+from clickstream.windows.partition import Closed, Partition, Published, Refused, Rules
 
 MINUTE = 60_000
 

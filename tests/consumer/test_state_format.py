@@ -8,19 +8,7 @@ import msgspec
 import pytest
 from factory import session, step
 
-from clickstream.consumer import fingerprint as fingerprints
-from clickstream.consumer.fingerprint import fingerprint
 from clickstream.consumer.note import Note, note_of, read_note
-from clickstream.consumer.partition import (
-    NOTHING_SEEN,
-    UNKNOWN,
-    Crumb,
-    Open,
-    Partition,
-    Pending,
-    Rebuild,
-    Rules,
-)
 from clickstream.consumer.rebuild import place_of
 from clickstream.consumer.recovery import (
     Recovery,
@@ -32,6 +20,18 @@ from clickstream.features.session import FOLD_VERSION
 from clickstream.infra.errors import ConfigurationError, RefusedError
 from clickstream.infra.kafka import Committed, Topic
 from clickstream.infra.settings import Settings, load_settings
+from clickstream.windows import fingerprint as fingerprints
+from clickstream.windows.fingerprint import fingerprint
+from clickstream.windows.partition import (
+    NOTHING_SEEN,
+    UNKNOWN,
+    Crumb,
+    Open,
+    Partition,
+    Pending,
+    Rebuild,
+    Rules,
+)
 
 # What version 1 of the state and of the fold wrote of `kept()`. A difference means that state in Redis would
 # be misread: raise STATE_VERSION (other bytes for the same session) or FOLD_VERSION (another session of the

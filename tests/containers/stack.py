@@ -12,7 +12,7 @@ from uuid import uuid4
 import orjson
 from composed import FILE, services
 
-from clickstream.infra.child import HOST, free_port
+from clickstream.local.child import HOST, free_port
 
 _PORTS = ("KAFKA_PORT", "VALKEY_PORT", "DASHBOARD_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT", "BROWSER_PORT")
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from composed import ROOT, composed, environment, services
 
-from clickstream.infra import broker
 from clickstream.infra.settings import Settings
+from clickstream.local import broker
 
 SERVICES = services()
 ENDS = {"topics", "training"}

@@ -13,9 +13,9 @@ import pytest
 from composed import queries, services
 from shop import wait_for
 
-from clickstream.infra.child import HOST
 from clickstream.infra.kafka import Reader
 from clickstream.infra.settings import Settings
+from clickstream.local.child import HOST
 from containers.stack import Stack
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1_800)]

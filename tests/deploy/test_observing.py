@@ -13,10 +13,10 @@ from composed import DASHBOARD, ROOT, panels, queries
 from prometheus_client import ProcessCollector
 
 from clickstream.consumer.counters import Stage
-from clickstream.consumer.partition import ClosedBy, Reason
 from clickstream.consumer.recovery import Case
 from clickstream.infra.metrics import DEFINITIONS
 from clickstream.infra.placement import PARTITIONERS
+from clickstream.windows.partition import ClosedBy, Reason
 
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
 MAKE = ROOT / "deploy" / "grafana" / "make.py"

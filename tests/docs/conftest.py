@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from clickstream.infra.java import find_java, kafka_jars
 from clickstream.infra.settings import Settings
+from clickstream.local.java import find_java, kafka_jars
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "subscribe"

@@ -30,12 +30,12 @@ from scored_log import ScoredLog
 from shop import wait_for
 from uci_layout import write_dataset
 
-from clickstream.app.reference.command_tree import commands
 from clickstream.consumer.engine import prepare_topics
+from clickstream.documents.command_tree import commands
 from clickstream.infra.kafka import Producer
 from clickstream.infra.settings import Settings, as_environment
-from clickstream.models.bundle import Fitted, write
-from clickstream.models.champion import promote
+from clickstream.models.bundle.bundle import Fitted, write
+from clickstream.models.bundle.champion import promote
 
 
 class Service(NamedTuple):

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from clickstream.producer.cleaning import MAX_ROWS
-from clickstream.producer.mapping import read_mapping, spec
-from clickstream.producer.source import MAX_BYTES
+from clickstream.files.cleaning import MAX_ROWS
+from clickstream.files.mapping import read_mapping, spec
+from clickstream.files.source import MAX_BYTES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "own-clicks.md").read_text()

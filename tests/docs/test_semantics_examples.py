@@ -23,15 +23,15 @@ import msgspec
 import pytest
 from factory import FIELDS, click, click_json, heartbeat, session, step
 
-from clickstream.consumer.partition import Closed, Open, Partition, Rules
-from clickstream.consumer.score import comparable, digest
-from clickstream.features.click import Click, Heartbeat, InvalidRecordError, parse
 from clickstream.features.outcome import proxy_outcome
 from clickstream.features.session import Session
 from clickstream.features.vector import DEFINITIONS, PREFIX, REFERENCE, prefix, reference
 from clickstream.producer.schedule import Calendar, Schedule, ScheduleOptions, make_schedule
 from clickstream.producer.synthetic import synthetic_dataset
 from clickstream.producer.timeline import NO_CLICK, make_timeline
+from clickstream.records.click import Click, Heartbeat, InvalidRecordError, parse
+from clickstream.records.score import comparable, digest
+from clickstream.windows.partition import Closed, Open, Partition, Rules
 
 PAGE = Path(__file__).parents[2] / "docs" / "semantics.md"
 

@@ -9,7 +9,7 @@ from factory import FIELDS, click_json, examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.features.click import Click, Heartbeat, InvalidRecordError, click_of, parse
+from clickstream.records.click import Click, Heartbeat, InvalidRecordError, click_of, parse
 
 KEY = b"visit"
 LAST_MS = 253_402_300_799_999

@@ -14,8 +14,8 @@ from clickstream.features import interpreter, session, vector
 from clickstream.features.definition import Definition
 from clickstream.features.fold import Fold, compile_fold
 from clickstream.features.shop_file import built_in
-from clickstream.models.training import TrainingSession
 from clickstream.producer.synthetic import synthetic_dataset
+from clickstream.training.training import TrainingSession
 
 Row = dict[str, Any]
 

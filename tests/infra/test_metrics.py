@@ -8,10 +8,10 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from clickstream.infra.child import free_port
 from clickstream.infra.errors import ConfigurationError
 from clickstream.infra.metrics import DEFINITIONS, Distribution, Sample
 from clickstream.infra.serving import served
+from clickstream.local.child import free_port
 
 
 def scrape(port: int | None) -> str:

@@ -6,11 +6,11 @@ import socket
 
 import pytest
 
-from clickstream.infra.child import free_port
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.kafka import Admin
 from clickstream.infra.redis import connect
 from clickstream.infra.settings import load_settings
+from clickstream.local.child import free_port
 
 
 def error_at(server: str, address: str) -> str:

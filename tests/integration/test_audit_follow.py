@@ -16,11 +16,11 @@ import orjson
 import pytest
 from shop import Shop, plan_of, stop, wait_for
 
-from clickstream.app.processes import environment
 from clickstream.consumer.engine import prepare_topics
-from clickstream.infra.embedded import EmbeddedKafka
 from clickstream.infra.kafka import Producer
 from clickstream.infra.settings import Settings
+from clickstream.local.embedded import EmbeddedKafka
+from clickstream.local.processes import environment
 
 pytestmark = pytest.mark.integration
 

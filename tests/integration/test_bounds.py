@@ -17,14 +17,14 @@ import pytest
 from factory import click_json
 from shop import Shop, plan_of, scraped, stop, wait_for
 
-from clickstream.app.processes import Process
 from clickstream.consumer.engine import Engine
 from clickstream.consumer.scoring import Window
-from clickstream.infra.child import free_port
-from clickstream.infra.embedded import EmbeddedKafka, EmbeddedValkey
 from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle import load_bundle
+from clickstream.local.child import free_port
+from clickstream.local.embedded import EmbeddedKafka, EmbeddedValkey
+from clickstream.local.processes import Process
+from clickstream.models.bundle.bundle import load_bundle
 
 pytestmark = pytest.mark.integration
 

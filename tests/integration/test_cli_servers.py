@@ -14,13 +14,13 @@ import pytest
 from factory import click_json
 from shop import Shop, plan_of
 
-from clickstream.app.audit import run_audit
-from clickstream.app.audit.verdict import EXIT_CODES
-from clickstream.app.processes import environment
+from clickstream.audit import run_audit
+from clickstream.audit.verdict import EXIT_CODES
 from clickstream.consumer.engine import prepare_topics
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.kafka import Membership, Outgoing, Producer, TransactionalProducer
 from clickstream.infra.settings import Settings
+from clickstream.local.processes import environment
 
 pytestmark = pytest.mark.integration
 

@@ -13,10 +13,10 @@ from jsonschema import Draft202012Validator
 from kafka import KafkaConsumer, TopicPartition
 from shop import Shop, plan_of, stop, wait_for
 
-from clickstream.consumer.score import Score
 from clickstream.infra.kafka import Admin, partition_for
 from clickstream.infra.settings import Settings
 from clickstream.producer.faults import FaultOptions
+from clickstream.records.score import Score
 
 pytestmark = pytest.mark.integration
 

@@ -13,12 +13,12 @@ from dashboard import first_sessions
 from selenium.webdriver.common.keys import Keys
 from shop import Shop, plan_of, wait_for
 
-from clickstream.app.file_scoring import Format, as_bytes, score_file
-from clickstream.app.processes import Process
-from clickstream.infra.child import free_port
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle import load_bundle
-from clickstream.models.champion import promote
+from clickstream.local.child import free_port
+from clickstream.local.processes import Process
+from clickstream.models.bundle.bundle import load_bundle
+from clickstream.models.bundle.champion import promote
+from clickstream.offline import Format, as_bytes, score_file
 
 pytestmark = pytest.mark.integration
 

@@ -19,11 +19,11 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.structs import OffsetAndMetadata
 
-from clickstream.infra.child import free_port
-from clickstream.infra.embedded import EmbeddedKafka, EmbeddedValkey
 from clickstream.infra.errors import ConfigurationError, UnavailableError
-from clickstream.infra.java import find_java, kafka_jars
 from clickstream.infra.settings import Settings
+from clickstream.local.child import free_port
+from clickstream.local.embedded import EmbeddedKafka, EmbeddedValkey
+from clickstream.local.java import find_java, kafka_jars
 
 pytestmark = pytest.mark.integration
 
@@ -188,7 +188,7 @@ def test_a_server_that_ended_by_itself_is_noticed(tmp_path: Path) -> None:
 OWNER = """
 import sys, time
 from pathlib import Path
-from clickstream.infra.embedded import embedded_servers
+from clickstream.local.embedded import embedded_servers
 with embedded_servers(Path(sys.argv[1])) as servers:
     print(servers.kafka.pid, servers.valkey.pid, flush=True)
     time.sleep(60)
@@ -224,7 +224,7 @@ def test_the_servers_end_with_the_process_that_started_them(home: Path, number: 
 def up(home: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
     """Starts `up` on free ports, the same each time, and as a background job of a script: SIGINT ignored."""
     ports = ["--kafka-port", str(free_port()), "--redis-port", str(free_port())]
-    code = "import typer; from clickstream.app.cli.up import up; typer.run(up)"
+    code = "import typer; from clickstream.cli.up import up; typer.run(up)"
     command = [sys.executable, "-c", code, "--home", str(home), *ports]
     started: list[subprocess.Popen[str]] = []
 

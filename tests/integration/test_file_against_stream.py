@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 from shop import Shop, stop
 
-from clickstream.app.file_scoring import FileScores, score_file
+from clickstream.files.mapping import Mapping, read_mapping
+from clickstream.files.source import read_source
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle import load_bundle
-from clickstream.producer.mapping import Mapping, read_mapping
-from clickstream.producer.source import read_source
+from clickstream.models.bundle.bundle import load_bundle
+from clickstream.offline import FileScores, score_file
 
 pytestmark = pytest.mark.integration
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own-shop"
 FILE, MAPPING = EXAMPLE / "clicks.csv", EXAMPLE / "mapping.toml"
-COMMAND = "import typer; from clickstream.app.cli.replay import replay; typer.run(replay)"
+COMMAND = "import typer; from clickstream.cli.replay import replay; typer.run(replay)"
 SESSIONS = 300
 COUNTED = ("closed_by", "clicks", "duplicates", "late", "missing", "evidence", "error")
 

@@ -12,9 +12,9 @@ from factory import click_json
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from shop import Shop, scraped, stop, wait_for
 
-from clickstream.app.processes import Process
-from clickstream.infra.child import free_port
 from clickstream.infra.kafka import Reader
+from clickstream.local.child import free_port
+from clickstream.local.processes import Process
 
 pytestmark = pytest.mark.integration
 

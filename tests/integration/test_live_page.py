@@ -9,10 +9,10 @@ import pytest
 from dashboard import alone, shown
 from shop import Shop, plan_of, stop, wait_for
 
-from clickstream.app.dashboard.feed import Feed
-from clickstream.consumer.score import Score
-from clickstream.infra.embedded import EmbeddedKafka
+from clickstream.dashboard.feed import Feed
 from clickstream.infra.kafka import Producer
+from clickstream.local.embedded import EmbeddedKafka
+from clickstream.records.score import Score
 
 __all__ = ["alone"]
 

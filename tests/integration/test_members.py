@@ -8,13 +8,13 @@ import pytest
 from factory import click_json
 from shop import Shop, plan_of, stop, wait_for
 
-from clickstream.app.processes import Process
 from clickstream.consumer.door import open_rules
 from clickstream.consumer.recovery import describe_settings
 from clickstream.consumer.store import Store
-from clickstream.infra.child import free_port
 from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings
+from clickstream.local.child import free_port
+from clickstream.local.processes import Process
 
 pytestmark = pytest.mark.integration
 

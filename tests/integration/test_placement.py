@@ -16,12 +16,12 @@ from confluent_kafka import Producer as LibrdkafkaProducer
 from factory import click_json
 from shop import Shop, stop
 
-from clickstream.app.doctor import Check, examine
 from clickstream.consumer.engine import prepare_topics
-from clickstream.infra.java import find_java, kafka_jars
 from clickstream.infra.kafka import Reader, partition_for
 from clickstream.infra.placement import partitioner_of
 from clickstream.infra.settings import Settings
+from clickstream.local.java import find_java, kafka_jars
+from clickstream.operate.doctor import Check, examine
 
 pytestmark = pytest.mark.integration
 

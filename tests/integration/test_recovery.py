@@ -12,14 +12,14 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from pydantic import SecretStr
 from shop import Shop, plan_of, scraped, stop, wait_for
 
-from clickstream.app.audit.verdict import AFTER_A_LOSS, unchecked_parts
-from clickstream.app.processes import Process
+from clickstream.audit.verdict import AFTER_A_LOSS, unchecked_parts
 from clickstream.consumer.store import STATE_VERSION
-from clickstream.infra.child import free_port
 from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.infra.kafka import Admin, Committed
 from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings
+from clickstream.local.child import free_port
+from clickstream.local.processes import Process
 
 pytestmark = [pytest.mark.integration, pytest.mark.chaos]
 

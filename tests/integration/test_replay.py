@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from clickstream.infra.embedded import EmbeddedKafka
 from clickstream.infra.errors import ConfigurationError, RefusedError, UsageError
 from clickstream.infra.kafka import Admin, Producer, Reader, Record
 from clickstream.infra.settings import Settings
+from clickstream.local.embedded import EmbeddedKafka
 from clickstream.producer.faults import parse_faults
 from clickstream.producer.mark import mark_of
 from clickstream.producer.plan import Plan, PlanOptions, make_plan
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.integration
 
 SESSIONS = 300
 FAULTS = "late=0.03,duplicate=0.05,drop=0.03,reorder=0.05,malformed=0.05"
-COMMAND = "import typer; from clickstream.app.cli.replay import replay; typer.run(replay)"
+COMMAND = "import typer; from clickstream.cli.replay import replay; typer.run(replay)"
 
 
 def schedule() -> Schedule:

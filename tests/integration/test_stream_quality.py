@@ -16,17 +16,17 @@ import orjson
 import pytest
 from shop import Shop, plan_of, scraped, stop, wait_for
 
-from clickstream.app.processes import Process, environment
 from clickstream.consumer.monitor import WINDOW
-from clickstream.infra.child import free_port
+from clickstream.files.dataset import read_dataset
 from clickstream.infra.kafka import Producer
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle import Bundle
+from clickstream.local.child import free_port
+from clickstream.local.processes import Process, environment
+from clickstream.models.bundle.bundle import Bundle
 from clickstream.models.case import Example
 from clickstream.models.evaluation import SCORERS
 from clickstream.models.examples import example
 from clickstream.models.figures import cluster_agreement, conversion_figures, revenue_figures
-from clickstream.producer.dataset import read_dataset
 from clickstream.producer.faults import FaultOptions
 from clickstream.producer.plan import PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule

@@ -9,17 +9,17 @@ import typer
 from shop import Shop
 from typer.testing import CliRunner
 
-from clickstream.app.cli.train import train as command
-from clickstream.app.recorded import read_recorded
+from clickstream.cli.train import train as command
+from clickstream.files.dataset import Dataset
 from clickstream.infra.errors import InputError
 from clickstream.infra.settings import Settings, as_environment
-from clickstream.models.bundle import load_bundle
-from clickstream.models.training import TrainingSession, train
-from clickstream.producer.dataset import Dataset
+from clickstream.models.bundle.bundle import load_bundle
+from clickstream.offline.recorded import read_recorded
 from clickstream.producer.faults import parse_faults
 from clickstream.producer.plan import Plan, PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
 from clickstream.producer.synthetic import synthetic_dataset
+from clickstream.training.training import TrainingSession, train
 
 pytestmark = pytest.mark.integration
 

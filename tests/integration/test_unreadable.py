@@ -15,9 +15,9 @@ import pytest
 from factory import click_json
 from shop import Shop, scraped, stop, wait_for
 
-from clickstream.infra.child import free_port
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.kafka import Admin, DamagedBatchError, GroupConsumer, Reader
+from clickstream.local.child import free_port
 
 pytestmark = pytest.mark.integration
 

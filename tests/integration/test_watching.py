@@ -13,10 +13,10 @@ import pytest
 from factory import click_json
 from shop import Shop, plan_of, scraped, stop, wait_for
 
-from clickstream.app.processes import Process, environment
-from clickstream.app.top.look import Watcher
-from clickstream.infra.child import free_port
 from clickstream.infra.kafka import Producer
+from clickstream.local.child import free_port
+from clickstream.local.processes import Process, environment
+from clickstream.operate.group import Watcher
 from clickstream.producer.faults import FaultOptions
 
 pytestmark = pytest.mark.integration

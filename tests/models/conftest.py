@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from threadpoolctl import threadpool_limits
 
-from clickstream.models.bundle import Bundle, Fitted, write
+from clickstream.models.bundle.bundle import Bundle, Fitted, write
 from clickstream.models.case import Example
-from clickstream.models.training import TrainingSession, example, train
+from clickstream.training.training import TrainingSession, example, train
 from models.shop import visits
 
 

@@ -5,6 +5,15 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
+from clickstream.models.bundle.manifest import (
+    ClusterEntry,
+    Contents,
+    DataSource,
+    Manifest,
+    Rates,
+    SplitEntry,
+    seal,
+)
 from clickstream.models.clusters import NAMES
 from clickstream.models.evaluation import (
     BySeen,
@@ -21,9 +30,8 @@ from clickstream.models.evaluation import (
     Roc,
     Trial,
 )
-from clickstream.models.manifest import ClusterEntry, Contents, DataSource, Manifest, Rates, SplitEntry, seal
 from clickstream.models.matrix import CLUSTERED
-from clickstream.models.wording import PUBLISHED_DATA
+from clickstream.training.report.wording import PUBLISHED_DATA
 
 FIGURES: dict[str, dict[str, tuple[float, float, float]]] = {
     "batch": {

@@ -6,7 +6,7 @@ import datetime
 import random
 
 from clickstream.features.session import Session, Step
-from clickstream.models.training import TrainingSession
+from clickstream.training.training import TrainingSession
 
 CATEGORIES = ("trousers", "skirts", "blouses", "sale")
 MODELS = 12

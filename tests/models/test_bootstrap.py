@@ -9,7 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score, davies_bouldin_score
 
-from clickstream.models.bootstrap import (
+from clickstream.models.case import Floats
+from clickstream.models.figures import conversion_figures, revenue_figures
+from clickstream.training.bootstrap import (
     Judge,
     agreement_judge,
     cluster_judge,
@@ -17,8 +19,6 @@ from clickstream.models.bootstrap import (
     estimates,
     revenue_judge,
 )
-from clickstream.models.case import Floats
-from clickstream.models.figures import conversion_figures, revenue_figures
 
 SESSIONS = 200
 

@@ -11,8 +11,8 @@ import pytest
 
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle import Bundle, Fitted, load_bundle, write
-from clickstream.models.champion import (
+from clickstream.models.bundle.bundle import Bundle, Fitted, load_bundle, write
+from clickstream.models.bundle.champion import (
     CHAMPION,
     bundle_ids,
     champion,

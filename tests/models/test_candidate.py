@@ -11,15 +11,15 @@ import pytest
 from forgery import forge
 from rich.console import Console
 
-from clickstream.app.candidate import Decision, Promote, decide, tell
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings
 from clickstream.models.batch import BatchParameters, fit_batch
-from clickstream.models.bundle import Bundle, Fitted, load_bundle, write
+from clickstream.models.bundle.bundle import Bundle, Fitted, load_bundle, write
+from clickstream.models.bundle.champion import CHAMPION, champion, promote, promote_first
 from clickstream.models.case import Example
-from clickstream.models.champion import CHAMPION, champion, promote, promote_first
 from clickstream.models.examples import followed, gather
-from clickstream.models.training import TrainingSession
+from clickstream.operate.candidate import Decision, Promote, decide, tell
+from clickstream.training.training import TrainingSession
 
 SHA = "0" * 64
 

@@ -14,7 +14,7 @@ from clickstream.models.clusters import (
     match,
 )
 from clickstream.models.matrix import CLUSTERED
-from clickstream.models.training import TrainingSession, example
+from clickstream.training.training import TrainingSession, example
 
 
 @pytest.mark.parametrize("turn", range(4))

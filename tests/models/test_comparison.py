@@ -11,12 +11,12 @@ import pytest
 
 from clickstream.features.vector import Features
 from clickstream.infra.errors import InputError
-from clickstream.models.bundle import Bundle, Manifest
+from clickstream.models.bundle.bundle import Bundle, Manifest
 from clickstream.models.case import Floats
-from clickstream.models.comparison import Unseen, compare, unseen
 from clickstream.models.evaluation import EVALUATION, Evaluation
-from clickstream.models.split import held_out
-from clickstream.models.training import TrainingSession
+from clickstream.training.comparison import Unseen, compare, unseen
+from clickstream.training.split import held_out
+from clickstream.training.training import TrainingSession
 
 SHA = "0" * 64
 """Of the sessions that the bundle was trained on."""

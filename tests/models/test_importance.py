@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from clickstream.models.case import Floats
-from clickstream.models.importance import permutation_importances
+from clickstream.training.importance import permutation_importances
 
 INPUTS = ["noise", "pair", "pair", "alone"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from clickstream.models import plots
-from clickstream.models.plots.canvas import DARK, LIGHT
-from clickstream.models.plots.curves import wilson
+from clickstream.training.report import plots
+from clickstream.training.report.plots.canvas import DARK, LIGHT
+from clickstream.training.report.plots.curves import wilson
 from models.judged import evaluation
 
 

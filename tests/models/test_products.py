@@ -8,7 +8,7 @@ import pytest
 from clickstream.features.outcome import Outcome
 from clickstream.models.examples import Evidence, Followed, followed
 from clickstream.models.products import SMOOTHING, learn_tables
-from clickstream.models.training import TrainingSession
+from clickstream.training.training import TrainingSession
 from models.shop import FIRST_DAY, visits
 
 

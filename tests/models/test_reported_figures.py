@@ -21,10 +21,10 @@ from sklearn.metrics import (
 )
 from sklearn.model_selection import train_test_split
 
-from clickstream.models.bundle import Bundle, Prediction
+from clickstream.models.bundle.bundle import Bundle, Prediction
 from clickstream.models.case import Example
 from clickstream.models.evaluation import EVALUATION, Evaluation
-from clickstream.models.training import TrainingSession, example
+from clickstream.training.training import TrainingSession, example
 
 Figures = dict[str, float]
 

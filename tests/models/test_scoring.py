@@ -8,11 +8,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from clickstream.models.bundle import Bundle, Fitted
+from clickstream.models.bundle.bundle import Bundle, Fitted
 from clickstream.models.case import Case, Example
 from clickstream.models.clusters import NAMES
 from clickstream.models.matrix import CATEGORICAL, CLUSTERED, PUBLISHED, numbers, one_hot
-from clickstream.models.training import TrainingSession, example
+from clickstream.training.training import TrainingSession, example
 from models.shop import click
 
 

@@ -6,11 +6,12 @@ import datetime
 
 import pytest
 
-from clickstream.models import batch, reference, search
+from clickstream.models import batch, reference
 from clickstream.models.case import Example
 from clickstream.models.examples import followed, gather
-from clickstream.models.published import protocol
-from clickstream.models.search import (
+from clickstream.training import search
+from clickstream.training.published import protocol
+from clickstream.training.search import (
     Grid,
     best_batch,
     best_reference,
@@ -18,7 +19,7 @@ from clickstream.models.search import (
     later_months,
     published_grids,
 )
-from clickstream.models.training import TrainingSession, vocabulary_of
+from clickstream.training.training import TrainingSession, vocabulary_of
 
 
 @pytest.fixture

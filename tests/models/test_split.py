@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime
 
-from clickstream.models.split import first_day_held_out, held_out
-from clickstream.models.training import TrainingSession
+from clickstream.training.split import first_day_held_out, held_out
+from clickstream.training.training import TrainingSession
 
 
 def days(*counts: tuple[str, int]) -> list[datetime.date]:

@@ -12,11 +12,11 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from clickstream.app.cli.train import train
+from clickstream.cli.train import train
 from clickstream.infra.errors import BundleError, MissingFileError, UsageError
-from clickstream.models.bundle import load_bundle
+from clickstream.models.bundle.bundle import load_bundle
 from clickstream.models.evaluation import EVALUATION, Evaluation
-from clickstream.models.training import example
+from clickstream.training.training import example
 from models.shop import visits
 
 MAPPING = Path(__file__).parents[2] / "examples" / "own-shop" / "mapping.toml"

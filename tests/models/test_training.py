@@ -10,11 +10,11 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from clickstream.infra.errors import InputError
-from clickstream.models.bundle import Bundle, Fitted
+from clickstream.models.bundle.bundle import Bundle, Fitted
 from clickstream.models.case import Example
 from clickstream.models.clusters import NAMES
 from clickstream.models.evaluation import Evaluation
-from clickstream.models.training import TrainingSession, train
+from clickstream.training.training import TrainingSession, train
 from models.shop import visits
 
 

@@ -10,7 +10,7 @@ import pytest
 import shop_files
 from shop_files import HEADER
 
-from clickstream.producer.dataset import Dataset, read_dataset
+from clickstream.files.dataset import Dataset, read_dataset
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from clickstream.files import source
+from clickstream.files.dataset import Dataset, read_dataset
 from clickstream.infra.errors import InputError, MissingFileError
-from clickstream.producer import source
-from clickstream.producer.dataset import Dataset, read_dataset
 
 Row = Callable[..., str]
 CsvFile = Callable[..., Path]

@@ -10,8 +10,6 @@ from factory import examples
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from clickstream.consumer.partition import Closed, Partition, Rules
-from clickstream.features.click import Click, InvalidRecordError, parse
 from clickstream.features.vector import prefix, reference
 from clickstream.infra.errors import UsageError
 from clickstream.producer.damage import DAMAGES
@@ -19,6 +17,8 @@ from clickstream.producer.faults import Fault, FaultOptions, parse_faults
 from clickstream.producer.plan import Plan, PlanOptions, make_plan
 from clickstream.producer.schedule import Calendar, ScheduleOptions, make_schedule
 from clickstream.producer.synthetic import synthetic_dataset
+from clickstream.records.click import Click, InvalidRecordError, parse
+from clickstream.windows.partition import Closed, Partition, Rules
 
 GAP, LATENESS = 1_800_000, 60_000
 NONE = FaultOptions()

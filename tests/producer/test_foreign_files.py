@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from shop_files import HEADER, csv_bytes, row, visits
 
+from clickstream.files.cleaning import Cleaned
+from clickstream.files.mapping import map_dataset, read_mapping
+from clickstream.files.sifting import sift_dataset
+from clickstream.files.source import MAX_BYTES
 from clickstream.infra.errors import InputError
-from clickstream.producer.cleaning import Cleaned
-from clickstream.producer.mapping import map_dataset, read_mapping
-from clickstream.producer.sifting import sift_dataset
-from clickstream.producer.source import MAX_BYTES
 
 MAPPING = """
 [clicks]

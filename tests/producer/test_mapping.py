@@ -13,15 +13,15 @@ from factory import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.app.file_scoring.windows import cut_windows
-from clickstream.consumer.partition import Rules
+from clickstream.files.cleaning import Cleaned
+from clickstream.files.dataset import ClickRow
+from clickstream.files.mapping import Mapping, map_dataset, read_mapping
+from clickstream.files.mapping.derive import depths, mean_prices
 from clickstream.infra.errors import InputError, MissingFileError, UsageError
-from clickstream.producer.cleaning import Cleaned
-from clickstream.producer.dataset import ClickRow
-from clickstream.producer.mapping import Mapping, map_dataset, read_mapping
-from clickstream.producer.mapping.derive import depths, mean_prices
+from clickstream.offline.windows import cut_windows
 from clickstream.producer.plan import PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
+from clickstream.windows.partition import Rules
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own-shop"
 

@@ -11,9 +11,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from clickstream.app.cli.replay import replay
-from clickstream.features.click import InvalidRecordError, parse
+from clickstream.cli.replay import replay
 from clickstream.infra.errors import ClickstreamError, UnavailableError
+from clickstream.records.click import InvalidRecordError, parse
 
 app = typer.Typer()
 app.command()(replay)

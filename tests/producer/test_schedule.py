@@ -11,9 +11,9 @@ from factory import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clickstream.files.dataset import Dataset
+from clickstream.files.rows import View
 from clickstream.infra.errors import UsageError
-from clickstream.producer.dataset import Dataset
-from clickstream.producer.rows import View
 from clickstream.producer.schedule import (
     BUSY_DAY,
     DAY_MS,

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from shop_files import HEADER, csv_bytes, row, visits, zipped
 
+from clickstream.files import cleaning, source
+from clickstream.files.dataset import Dataset, read_dataset
+from clickstream.files.sifting import sift_dataset
 from clickstream.infra.errors import InputError, MissingFileError
-from clickstream.producer import cleaning, source
-from clickstream.producer.dataset import Dataset, read_dataset
-from clickstream.producer.sifting import sift_dataset
 
 GOOD = csv_bytes(*visits(3))
 
@@ -210,7 +210,7 @@ def test_a_file_of_200_mb_is_refused_before_it_is_read_to_its_end(tmp_path: Path
 
 
 def test_more_rows_than_are_taken_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clickstream.producer.sifting.MAX_ROWS", 11)
+    monkeypatch.setattr("clickstream.files.sifting.MAX_ROWS", 11)
     assert "has more than 11 rows" in error_of(GOOD).what
 
 

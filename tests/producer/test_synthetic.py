@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from clickstream.features.outcome import proxy_outcome
+from clickstream.files.dataset import Dataset
+from clickstream.files.rows import View
 from clickstream.infra.errors import UsageError
-from clickstream.producer.dataset import Dataset
-from clickstream.producer.rows import View
 from clickstream.producer.synthetic import synthetic_dataset
 
 

@@ -15,7 +15,6 @@ from typing import Any, Literal, NamedTuple, get_args
 import msgspec
 
 from clickstream.consumer.idle import Result
-from clickstream.consumer.partition import NOTHING_SEEN, ClosedBy, Reason
 from clickstream.consumer.recovery import Case, Claim
 from clickstream.consumer.scoring import Window
 from clickstream.consumer.store import LostError, OutboxRecord, Store
@@ -23,6 +22,7 @@ from clickstream.infra.errors import ClickstreamError, FencedError
 from clickstream.infra.kafka import GroupConsumer, Record
 from clickstream.infra.metrics import Distribution, Sample
 from clickstream.infra.placement import PARTITIONERS, Partitioner, partitioner_of
+from clickstream.windows.partition import NOTHING_SEEN, ClosedBy, Reason
 
 Stage = Literal[
     "poll", "recover", "parse", "load", "advance", "score", "commit", "publish", "trim", "monitor"

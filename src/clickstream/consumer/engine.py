@@ -23,17 +23,13 @@ from typing import Any
 
 from clickstream.consumer.counters import Counters, Taken
 from clickstream.consumer.door import check_members, check_state, open_rules
-from clickstream.consumer.fingerprint import fingerprint
 from clickstream.consumer.idle import IdleHeartbeats
 from clickstream.consumer.monitor import Monitor
-from clickstream.consumer.partition import Refused
 from clickstream.consumer.promotion import Promotions
 from clickstream.consumer.publisher import Publisher
 from clickstream.consumer.recovery import Claim, Recovery, describe_settings, pack_online
-from clickstream.consumer.score import KEY_CAP, VALUE_CAP, DeadLetter
 from clickstream.consumer.scoring import Scorer, Window
 from clickstream.consumer.store import Basis, Changes, DamagedError, OutboxRecord, Store, meta_fields
-from clickstream.features.click import Click, Heartbeat, InvalidRecordError, parse
 from clickstream.infra.errors import ClickstreamError, FencedError, RefusedError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.health import Health, KafkaProbe, RedisProbe
@@ -49,7 +45,11 @@ from clickstream.infra.kafka import (
 )
 from clickstream.infra.logs import logger
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle import Bundle
+from clickstream.models.bundle.bundle import Bundle
+from clickstream.records.click import Click, Heartbeat, InvalidRecordError, parse
+from clickstream.records.score import KEY_CAP, VALUE_CAP, DeadLetter
+from clickstream.windows.fingerprint import fingerprint
+from clickstream.windows.partition import Refused
 
 log = logger("engine")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from clickstream.consumer.partition import UNKNOWN, Partition
 from clickstream.infra.kafka import Committed
+from clickstream.windows.partition import UNKNOWN, Partition
 
 
 class Note(msgspec.Struct, omit_defaults=True):

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from clickstream.infra.errors import BundleError, ConfigurationError
 from clickstream.infra.logs import logger
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle import Bundle, load_bundle
-from clickstream.models.champion import CHAMPION, champion
+from clickstream.models.bundle.bundle import Bundle, load_bundle
+from clickstream.models.bundle.champion import CHAMPION, champion
 
 log = logger("promotion")
 

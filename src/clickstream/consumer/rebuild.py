@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from clickstream.consumer.note import Note
-from clickstream.consumer.partition import (
+from clickstream.windows.partition import (
     NOTHING_SEEN,
     UNKNOWN,
     Crumb,

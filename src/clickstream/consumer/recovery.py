@@ -23,9 +23,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal
 
-from clickstream.consumer.fingerprint import rules_text
 from clickstream.consumer.note import Note, empty_note, note_of, read_note
-from clickstream.consumer.partition import NOTHING_SEEN, Partition, Published, Rebuild, Rules
 from clickstream.consumer.publisher import Publisher
 from clickstream.consumer.rebuild import begin_rebuild, place_of
 from clickstream.consumer.recall import Scores, Span
@@ -35,8 +33,10 @@ from clickstream.infra.failpoints import failpoint
 from clickstream.infra.kafka import Committed, GroupConsumer, Membership, Topic, fence
 from clickstream.infra.logs import logger
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle import Bundle
+from clickstream.models.bundle.bundle import Bundle
 from clickstream.models.online import OnlineModels
+from clickstream.windows.fingerprint import rules_text
+from clickstream.windows.partition import NOTHING_SEEN, Partition, Published, Rebuild, Rules
 
 log = logger("recovery")
 

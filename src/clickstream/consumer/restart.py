@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from clickstream.consumer.note import empty_note
-from clickstream.consumer.partition import NOTHING_SEEN
 from clickstream.consumer.recovery import describe_settings
 from clickstream.consumer.store import Store
 from clickstream.infra.errors import RefusedError, UsageError
 from clickstream.infra.kafka import Admin, Committed, Reader, Topic
 from clickstream.infra.logs import logger
 from clickstream.infra.settings import Settings
+from clickstream.windows.partition import NOTHING_SEEN
 
 log = logger("restart")
 

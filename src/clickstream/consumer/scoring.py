@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from clickstream.consumer.partition import Closed
-from clickstream.consumer.score import REBUILT_PARTLY, SCHEMA_VERSION
 from clickstream.features.outcome import proxy_outcome
 from clickstream.features.vector import PREFIX, REFERENCE, prefix, reference
-from clickstream.models.bundle import Bundle, Case, Prediction
+from clickstream.models.bundle.bundle import Bundle, Case, Prediction
 from clickstream.models.online import OnlineModels
+from clickstream.records.score import REBUILT_PARTLY, SCHEMA_VERSION
+from clickstream.windows.partition import Closed
 
 # What a model raises for values that it cannot take. Anything else is a bug of ours and stops the step.
 _UNSCORABLE = (ValueError, ArithmeticError, LookupError, TypeError)

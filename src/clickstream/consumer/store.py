@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from clickstream.consumer.partition import NOTHING_SEEN, Crumb, Open, Partition, Rebuild
 from clickstream.infra.errors import ClickstreamError, RefusedError
 from clickstream.infra.logs import logger
 from clickstream.infra.redis import Script, WrongTypeError, connect, evicting, translated
 from clickstream.infra.settings import Settings
+from clickstream.windows.partition import NOTHING_SEEN, Crumb, Open, Partition, Rebuild
 
 STATE_VERSION = 2
 """Of the encoding below; `_READ` are those that are read. What is in another is refused, never guessed at.

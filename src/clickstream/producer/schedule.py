@@ -19,8 +19,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from clickstream.files.dataset import Dataset
 from clickstream.infra.errors import UsageError
-from clickstream.producer.dataset import Dataset
 
 Calendar = Literal["dated", "busy-day"]
 Times = NDArray[np.int64]

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
-from clickstream.features.click import Click, InvalidRecordError, parse, wrong_clock
 from clickstream.infra.errors import RefusedError
 from clickstream.infra.kafka import Record
 from clickstream.infra.settings import Settings
 from clickstream.producer.mark import Mark, mark_of
 from clickstream.producer.plan import Plan, PlanOptions, make_plan, plan_fingerprint
 from clickstream.producer.schedule import DAY_MS, Schedule
+from clickstream.records.click import Click, InvalidRecordError, parse, wrong_clock
 
 Mode = Literal["new", "append", "resume"]
 

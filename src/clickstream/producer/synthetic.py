@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from clickstream.files.dataset import Dataset
+from clickstream.files.rows import View
 from clickstream.infra.errors import UsageError
-from clickstream.producer.dataset import Dataset
-from clickstream.producer.rows import View
 from clickstream.producer.schedule import generator
 
 NAME = "synthetic"

@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from clickstream.app.dashboard.arrived import arrived
-from clickstream.app.summary import Summary
+from clickstream.dashboard.arrived import arrived
 from clickstream.models.evaluation import SCORERS
+from clickstream.operate.summary import Summary
 
 PREDICTION = {"conversion": 0.5, "revenue": 40.0, "cluster": 1, "cluster_name": "exploratory"}
 SCORE: dict[str, Any] = {

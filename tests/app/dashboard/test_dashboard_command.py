@@ -14,12 +14,12 @@ from shop import wait_for
 from streamlit import net_util
 from streamlit.web.server import server_util
 
-from clickstream.app.cli.dashboard import dashboard
-from clickstream.app.dashboard.server import ask_nobody_for_our_address
-from clickstream.app.processes import Process
-from clickstream.infra.child import HOST, free_port
+from clickstream.cli.dashboard import dashboard
+from clickstream.dashboard.server import ask_nobody_for_our_address
 from clickstream.infra.errors import ConfigurationError
 from clickstream.infra.settings import Settings
+from clickstream.local.child import HOST, free_port
+from clickstream.local.processes import Process
 
 
 def test_without_the_extra_it_says_which_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,7 +37,7 @@ def test_without_the_extra_it_says_which_to_install(monkeypatch: pytest.MonkeyPa
 
 def test_registering_the_commands_imports_no_streamlit() -> None:
     code = (
-        "import sys; from clickstream.app.cli import main; main.command_line([]);"
+        "import sys; from clickstream.cli import main; main.command_line([]);"
         " sys.exit('streamlit' in sys.modules or 'altair' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

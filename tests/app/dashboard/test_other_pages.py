@@ -10,10 +10,10 @@ import pytest
 from dashboard import alone, first_sessions, shown
 from shop import wait_for
 
-from clickstream.app.dashboard import look
-from clickstream.app.servers import announced
-from clickstream.models.bundle import Fitted, write
-from clickstream.models.champion import champion, promote
+from clickstream.dashboard import look
+from clickstream.local.servers import announced
+from clickstream.models.bundle.bundle import Fitted, write
+from clickstream.models.bundle.champion import champion, promote
 
 __all__ = ["alone"]
 

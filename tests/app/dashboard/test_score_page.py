@@ -12,13 +12,13 @@ import pytest
 from dashboard import Upload, clicks, sessions, shown, words
 from streamlit.testing.v1 import AppTest
 
-from clickstream.app.dashboard.results import MOST_KEPT, Result, Results
-from clickstream.app.dashboard.table import written
-from clickstream.app.file_scoring import score_file
+from clickstream.dashboard.results import MOST_KEPT, Result, Results
+from clickstream.dashboard.table import written
+from clickstream.files.dataset import read_dataset
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle import Bundle, load_bundle
+from clickstream.models.bundle.bundle import Bundle, load_bundle
 from clickstream.models.evaluation import SCORERS
-from clickstream.producer.dataset import read_dataset
+from clickstream.offline import score_file
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "own-shop"
 

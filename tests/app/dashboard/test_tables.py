@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from clickstream.app.dashboard.tables import LEAVES, Tables, conversion_by, paths, tables_of
+from clickstream.dashboard.tables import LEAVES, Tables, conversion_by, paths, tables_of
 from clickstream.producer.synthetic import synthetic_dataset
 
 

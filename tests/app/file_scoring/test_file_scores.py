@@ -10,19 +10,19 @@ import pytest
 from scored_log import ScoredLog
 from shop_files import csv_bytes, row, visits
 
-from clickstream.app.file_scoring import COLUMNS, FileScores, Unknown, score_file, tell_story
-from clickstream.app.file_scoring import scoring as module
-from clickstream.consumer.fingerprint import fingerprint
-from clickstream.consumer.partition import Partition, Rules
 from clickstream.consumer.scoring import Scorer, Window
-from clickstream.features.click import parse
+from clickstream.files.mapping import read_mapping
+from clickstream.files.sifting import sift_dataset
 from clickstream.infra.errors import UsageError
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle import Bundle, load_bundle
-from clickstream.producer.mapping import read_mapping
+from clickstream.models.bundle.bundle import Bundle, load_bundle
+from clickstream.offline import COLUMNS, FileScores, Unknown, score_file, tell_story
+from clickstream.offline import scoring as module
 from clickstream.producer.plan import PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
-from clickstream.producer.sifting import sift_dataset
+from clickstream.records.click import parse
+from clickstream.windows.fingerprint import fingerprint
+from clickstream.windows.partition import Partition, Rules
 
 SESSIONS = 60
 EXAMPLE = Path(__file__).parents[3] / "examples" / "own-shop"
@@ -154,8 +154,8 @@ def test_a_story_ends_where_the_table_says(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, place: int
 ) -> None:
     for name in (
-        "clickstream.app.file_scoring.scoring.AT_ONCE",
-        "clickstream.app.file_scoring.story.AT_ONCE",
+        "clickstream.offline.scoring.AT_ONCE",
+        "clickstream.offline.story.AT_ONCE",
     ):
         monkeypatch.setattr(name, 16)
     scores = score(bundle, *visits(SESSIONS), row("one", 1), row("gap", 1), row("gap", 4))

@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
-from clickstream.app.file_scoring import COLUMNS, Sessions, as_bytes
-from clickstream.app.file_scoring.writing import cell, require, write_refused
 from clickstream.features.vector import REFERENCE
+from clickstream.files.cleaning import Cleaning, RefusedRow
 from clickstream.infra.errors import ConfigurationError
-from clickstream.producer.cleaning import Cleaning, RefusedRow
+from clickstream.offline import COLUMNS, Sessions, as_bytes
+from clickstream.offline.writing import cell, require, write_refused
 
 FORMULA = '=HYPERLINK("http://x";"y")'
 

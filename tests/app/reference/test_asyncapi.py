@@ -15,12 +15,12 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT7
 from scored_log import ScoredLog
 
-from clickstream.app.reference.asyncapi import asyncapi
-from clickstream.app.reference.examples import record_examples
-from clickstream.app.reference.records import schema
-from clickstream.consumer.score import SCHEMA_VERSION
-from clickstream.features.click import parse
+from clickstream.documents.asyncapi import asyncapi
+from clickstream.documents.examples import record_examples
+from clickstream.documents.records import schema
 from clickstream.infra.settings import Settings
+from clickstream.records.click import parse
+from clickstream.records.score import SCHEMA_VERSION
 
 DOCUMENT: dict[str, Any] = orjson.loads(asyncapi())
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from clickstream.app.reference import documents
-from clickstream.app.reference.command_tree import commands
+from clickstream.documents import documents
+from clickstream.documents.command_tree import commands
 from clickstream.infra.settings import Settings, load_settings
 
 

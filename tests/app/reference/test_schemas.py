@@ -16,9 +16,9 @@ from jsonschema import Draft202012Validator
 from scored_log import START, ScoredLog
 from typer.testing import CliRunner
 
-from clickstream.app.cli.schemas import schemas
-from clickstream.app.reference import documents
-from clickstream.features.click import InvalidRecordError, parse
+from clickstream.cli.schemas import schemas
+from clickstream.documents import documents
+from clickstream.records.click import InvalidRecordError, parse
 
 DOCS = Path(__file__).parents[3] / "docs"
 FOLDER = DOCS / "schemas"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scored_log import ScoredLog
 
-from clickstream.app.scores import ConditionError, parse_condition
+from clickstream.terminal.scores import ConditionError, parse_condition
 
 
 def one_score() -> dict[str, Any]:

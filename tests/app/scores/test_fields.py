@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from scored_log import ScoredLog
 
-from clickstream.app.scores import Kind, UnknownFieldError, all_fields, find_field
+from clickstream.terminal.scores import Kind, UnknownFieldError, all_fields, find_field
 
 
 @pytest.fixture

@@ -1,0 +1,107 @@
+"""What a score says beside the facts: predictions, lessons, an error; and scores that were rebuilt partly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import orjson
+
+from clickstream.audit.expected import Facts, rule_of
+from clickstream.audit.online import OnlineCheck
+from clickstream.audit.partly import problems
+from clickstream.audit.predictions import PredictionCheck, Suspect
+from clickstream.audit.published import Published
+from clickstream.audit.report import Difference, Finding, Place, Tally
+from clickstream.audit.shelf import Found, Partial
+from clickstream.features.outcome import Outcome
+from clickstream.models.bundle.bundle import Case, Prediction
+from clickstream.windows.partition import Closed
+
+
+@dataclass(slots=True)
+class AnswerCheck:
+    """Checks what depends on a bundle as far as the bundle is here, and the rest always."""
+
+    clicks_topic: str
+    scores_topic: str
+    published: Published
+    predictions: PredictionCheck
+    online: OnlineCheck
+    suspect: Suspect
+    tally: Tally
+
+    def check(
+        self, whole: bool, found: Found, case: Case, outcome: Outcome, cause: Place, place: Place
+    ) -> None:
+        """Compare predictions, lessons and error of a score whose facts are right.
+
+        `whole`: every window of its partition was seen.
+        """
+        tally, score_id = self.tally, found.score_id
+        failed = self.predictions.raised(found.bundle, case) if found.error is not None else None
+        said = self.published.said(found.answers)[-1] if found.answers else None
+        answer = self.online.score(
+            found.source,
+            found.bundle,
+            found.lessons,
+            said,
+            case,
+            outcome,
+            whole=whole,
+            batch_failed=failed is not None,
+        )
+        if answer.verdict == "lessons":
+            self._tell_wrong(score_id, cause, place, "models.lessons", answer.expected, found.lessons)
+        elif answer.verdict == "answers" and isinstance(answer.expected, Prediction):
+            tally.add_wrong(score_id)
+            expected = {"predictions": {"online": answer.expected._asdict()}}
+            self.suspect("score", score_id, cause, place, expected)
+        elif answer.verdict == "unchecked" and answer.reason:
+            tally.predictions_unchecked[answer.reason] += 1
+        elif answer.verdict == "checked" and said is not None:
+            tally.online_checked += 1
+        if found.error is None:
+            self.predictions.check(found, case, cause, place)
+            return
+        raised = failed or answer.raised
+        bundle = self.predictions.load(found.bundle)
+        if raised is not None and found.error.split(":")[1].strip() == type(raised).__name__:
+            tally.predictions_checked += 1
+        elif isinstance(bundle, str):
+            tally.predictions_unchecked[bundle] += 1
+        elif raised is not None or answer.verdict != "unchecked":
+            self._tell_wrong(score_id, cause, place, "error", raised and repr(raised), found.error)
+
+    def _tell_wrong(
+        self, score_id: str, cause: Place, place: Place, path: str, expected: object, found: object
+    ) -> None:
+        self.tally.add_wrong(score_id)
+        difference = Difference(path, expected, found, rule_of(path))
+        self.tally.tell(Finding("wrong", "score", score_id, cause, place, differences=(difference,)))
+
+    def check_partials(self, partials: list[Partial], closed: Closed, expected: Facts, blind: bool) -> bool:
+        """Compare what can be known of the scores that stand for a window in part.
+
+        Whether a loss is plausible there.
+        """
+        plausible = True
+        for partial in partials:
+            if blind or not partial.content:
+                continue
+            score = orjson.loads(partial.content)
+            is_same = partial.closing == closed.offset
+            if not is_same and "limit" in (score["closed_by"], closed.closed_by):
+                continue  # cut elsewhere than before the loss
+            differ = problems(score, expected)
+            lessons = score["models"]["lessons"]
+            if is_same and not self.online.partly(partial.source, lessons):
+                plausible = False
+                there = "a whole score, or lessons that began again"
+                said = f"{score['error']}, with {lessons} lessons"
+                differ += (Difference("error", there, said, "state is lost with the online models"),)
+            if differ:
+                self.tally.add_wrong(partial.score_id)
+                cause = Place(self.clicks_topic, partial.source, closed.offset)
+                place = Place(self.scores_topic, partial.place, partial.offset)
+                self.tally.tell(Finding("wrong", "score", partial.score_id, cause, place, differences=differ))
+        return plausible

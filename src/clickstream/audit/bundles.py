@@ -1,0 +1,40 @@
+"""The bundles that scores name, to compute their predictions again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from clickstream.audit.predictions import Predictor
+from clickstream.infra.errors import BundleError
+from clickstream.infra.settings import Settings
+from clickstream.models.bundle.bundle import load_bundle
+from clickstream.models.bundle.champion import bundle_ids
+
+
+def bundle_finder(settings: Settings, named: str | None) -> Callable[[str], Predictor | str]:
+    """Gives a bundle by its id, or says why it cannot.
+
+    Looked at are the one `named`, those in the folder of bundles, and the one that the settings name.
+
+    Raises:
+        BundleError: `named` cannot be used.
+    """
+    given = None if named is None else load_bundle(settings, named)
+
+    def find(bundle_id: str) -> Predictor | str:
+        if given is not None and given.id == bundle_id:
+            return given
+        # The id comes from the topic: only what is in our own folder is opened by it, never a path.
+        if bundle_id in bundle_ids(settings.bundles):
+            try:
+                return load_bundle(settings, bundle_id)
+            except BundleError as error:
+                return error.what
+        with suppress(BundleError):
+            used = load_bundle(settings)
+            if used.id == bundle_id:
+                return used
+        return f"bundle {bundle_id!r} is not in {settings.bundles}"
+
+    return find

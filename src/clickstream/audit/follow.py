@@ -1,0 +1,281 @@
+"""Follow: the audit of a system at work, round after round.
+
+A round looks first at what the group has committed, then at the ends of scores, dead letters and clicks, in
+that order: what was committed was published before. Then it reads what is new of scores and dead letters, and
+the clicks up to the committed offset, no further; so each verdict is final.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+from clickstream.audit.bundles import bundle_finder
+from clickstream.audit.lane import Range
+from clickstream.audit.reading import Extent, Log
+from clickstream.audit.report import Finding, Place
+from clickstream.audit.rounds import Rounds, Topics
+from clickstream.audit.shelf import Shelf
+from clickstream.audit.verdict import Letters, Verdict, is_flawed, verdict_on
+from clickstream.infra.errors import UnavailableError
+from clickstream.infra.kafka import Admin, Record
+from clickstream.infra.memory import resident_bytes
+from clickstream.infra.settings import Settings
+
+
+class Reading(NamedTuple):
+    """How far a round has read a topic, in offsets."""
+
+    topic: str
+    passed: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoundReport:
+    """What was found since the start; `findings` since the last report, the first few of each kind.
+
+    The counts are those of AuditReport. In addition:
+
+    Attributes:
+        round: rounds that came to their end.
+        at: wall clock, ms.
+        open: sessions open at the place in the log that was audited.
+        waiting: scores whose window closes beyond that place.
+        lag: records of clicks that the group has not committed.
+        behind: committed records that are not audited yet.
+        held: an open transaction holds back what others published; the clicks wait for it.
+        memory: resident bytes of this process.
+        disk: bytes of the temporary database, cached or on the disk.
+    """
+
+    round: int
+    at: int
+    clicks: int
+    heartbeats: int
+    windows: int
+    scored: int
+    missing: int
+    duplicate: int
+    unexpected: int
+    wrong: int
+    torn: int
+    rebuilt_partly: int
+    online_restarts: int
+    errors: Mapping[str, int]
+    other_settings: int
+    other_topics: int
+    unchecked: int
+    predictions_checked: int
+    online_checked: int
+    read_twice: int
+    predictions_unchecked: Mapping[str, int]
+    bundles: Mapping[str, int]
+    dead_letters: Mapping[str, Letters]
+    open: int
+    waiting: int
+    lag: int
+    behind: int
+    held: bool
+    memory: int
+    disk: int
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of all so far."""
+        return verdict_on(self, is_flawed(self))
+
+    @property
+    def clean(self) -> bool:
+        """Everything so far was checked and is as it must be."""
+        return self.verdict == "exactly once"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"verdict": self.verdict, "clean": self.clean} | asdict(self)
+
+
+class _Followed:
+    """A topic: its connections, and how far it was read.
+
+    Attributes:
+        position: the next offset, by partition.
+    """
+
+    def __init__(self, settings: Settings, topic: str) -> None:
+        self.topic = topic
+        self._settings = settings
+        self._log: Log | None = None
+        self.position: dict[int, int] = {}
+        self.begin = self.look().begin
+        self.position = dict(self.begin)
+
+    def look(self) -> Extent:
+        """Where it begins and ends now."""
+        there = self._open().extent()
+        self._open().check_kept(self.position, there)
+        return there
+
+    def read(self, end: Mapping[int, int]) -> Iterator[list[Record]]:
+        """Batches of what comes up to `end`, each of them only once."""
+        ahead = {p: offset for p, offset in end.items() if offset > self.position[p]}
+        if not ahead:
+            return
+        for batch in self._open().read({p: self.position[p] for p in ahead}, ahead):
+            for record in batch:
+                self.position[record.partition] = record.offset + 1
+            yield batch
+        self.position |= ahead
+
+    def look_at(self, places: Iterable[Place]) -> Iterator[Record]:
+        """The records at these places."""
+        return self._open().look(places)
+
+    def close(self) -> None:
+        """Drop the connections; they are opened again when they are needed."""
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def _open(self) -> Log:
+        if self._log is None:
+            self._log = Log(self._settings, self.topic)
+        return self._log
+
+
+class Follower:
+    """The audit of one group's work from the first record of its topics. To be closed.
+
+    Raises:
+        BundleError: `bundle` cannot be used.
+        UnavailableError: the broker does not answer, or a topic is missing.
+    """
+
+    def __init__(
+        self, settings: Settings, bundle: str | None, shelf: Shelf, independent: bool = False
+    ) -> None:
+        self._settings = settings
+        self._admin: Admin | None = None
+        self._shelf = shelf
+        self._scores = _Followed(settings, settings.scores_topic)
+        self._letters = _Followed(settings, settings.dead_letter_topic)
+        self._clicks = _Followed(settings, settings.clicks_topic)
+        topics = Topics(
+            {partition: Range(begin) for partition, begin in self._clicks.begin.items()},
+            len(self._scores.begin) == len(self._clicks.begin),
+            any(self._scores.begin.values()),
+            any(self._letters.begin.values()),
+        )
+        self._rounds = Rounds(
+            settings, topics, shelf, bundle_finder(settings, bundle), independent=independent
+        )
+        self._ended = self._lag = self._others = 0
+        self._others_told = False
+        self._behind: Mapping[int, int] = {}
+        self._held = False
+
+    def round(self) -> Iterator[Reading]:
+        """One round; says after each batch how far it is. It may be left there, the next one goes on.
+
+        Raises:
+            UnavailableError: the broker does not answer; the next round tries again.
+            RefusedError: records were deleted before they were audited.
+        """
+        try:
+            yield from self._round()
+        except UnavailableError:
+            self.close()
+            raise
+
+    def report(self) -> RoundReport:
+        """What was found so far."""
+        rounds = self._rounds
+        counts = rounds.tally.counts()
+        del counts["pending"]  # what is not committed is not looked at
+        return RoundReport(
+            **counts,
+            round=self._ended,
+            at=time.time_ns() // 1_000_000,
+            open=rounds.open_sessions,
+            waiting=self._shelf.waiting,
+            lag=self._lag,
+            behind=sum(max(0, end - self._clicks.position[p]) for p, end in self._behind.items()),
+            held=self._held,
+            memory=resident_bytes(),
+            disk=self._shelf.size,
+            findings=rounds.tally.take_findings(),
+            notes=tuple(rounds.tally.notes),
+        )
+
+    def close(self) -> None:
+        """Drop the connections; the next round opens them again."""
+        for topic in (self._scores, self._letters, self._clicks):
+            topic.close()
+        if self._admin is not None:
+            self._admin.close()
+            self._admin = None
+
+    def _round(self) -> Iterator[Reading]:
+        committed = self._committed()
+        witnessed = self._scores.look().end
+        letters = self._letters.look()
+        scores, clicks = self._scores.look(), self._clicks.look()
+        self._held = scores.held or letters.held
+        self._lag = sum(max(0, end - committed.get(p, clicks.begin[p])) for p, end in clicks.end.items())
+        rounds = self._rounds
+        for batch in _told(self._scores, scores.end):
+            for record in batch.records:
+                rounds.add_score(record, record.offset < witnessed[record.partition])
+            yield batch.reading
+        for batch in _told(self._letters, letters.end):
+            for record in batch.records:
+                rounds.add_letter(record)
+            yield batch.reading
+        others = rounds.tally.other_settings
+        if self._ended and others > self._others and not self._others_told:
+            self._others_told = True
+            rounds.tally.notes.append(
+                "scores under other settings come in: where they are the group's, sessions look missing from"
+                " now on; start again with the settings that the consumers have now"
+            )
+        self._others = others
+        # Where the group has no offset, what was published tells how far it came.
+        until = {
+            p: min(committed.get(p, rounds.published_to.get(p, 0)), end) for p, end in clicks.end.items()
+        }
+        self._behind = until
+        if not self._held:
+            rounds.begin(until)
+            for batch in _told(self._clicks, until):
+                for record in batch.records:
+                    rounds.take(record)
+                yield batch.reading
+            rounds.settle(self._look, clicks.end)
+        self._ended += 1
+
+    def _committed(self) -> dict[int, int]:
+        if self._admin is None:
+            self._admin = Admin(self._settings)
+        found = self._admin.group_offsets(self._settings.group, self._settings.clicks_topic)
+        return {partition: committed.offset for partition, committed in found.items()}
+
+    def _look(self, topic: str, places: Iterable[Place]) -> Iterator[Record]:
+        return (self._scores if topic == self._scores.topic else self._letters).look_at(places)
+
+
+class _Batch(NamedTuple):
+    records: list[Record]
+    reading: Reading
+
+
+def _told(topic: _Followed, end: Mapping[int, int]) -> Iterator[_Batch]:
+    """What comes up to `end`, with how much of it that is."""
+    total = sum(max(0, offset - topic.position[p]) for p, offset in end.items())
+    passed = 0
+    for records in topic.read(end):
+        passed += len(records)
+        yield _Batch(records, Reading(topic.topic, passed, total))

@@ -1,0 +1,336 @@
+"""Interpreter: the rules T1 to T8 as they read, over plain lists of clicks. Slow, and the audit's own.
+
+It is written from docs/semantics.md and shares no code with the event-time logic of the consumer: no fold, no
+queue, no state that is handed over. A session is the list of its clicks; whatever is asked of it is computed
+from the list. See `independent.py` for what it is held against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Protocol
+
+from clickstream.records.click import Click, Heartbeat
+
+Identity = int | tuple[int, str, int]
+
+_FOREVER = 1 << 62
+
+_EVERY = ""
+"""In place of a session id, none of which is empty: all of them."""
+
+
+class Limits(Protocol):
+    """The settings that shape sessions; times in milliseconds."""
+
+    @property
+    def gap(self) -> int: ...
+    @property
+    def allowed_lateness(self) -> int: ...
+    @property
+    def max_ahead(self) -> int: ...
+    @property
+    def max_behind(self) -> int: ...
+    @property
+    def max_clicks(self) -> int: ...
+    @property
+    def max_pending(self) -> int: ...
+    @property
+    def max_open_sessions(self) -> int: ...
+
+
+@dataclass(slots=True)
+class Kept:
+    """A click, the offset it was read at, and how many copies of it came while it waited."""
+
+    offset: int
+    click: Click
+    copies: int = 0
+
+    @property
+    def time(self) -> int:
+        """Its event time."""
+        return self.click.event_time
+
+    @property
+    def identity(self) -> Identity:
+        """What makes two clicks of a session the same one (T5)."""
+        click = self.click
+        return click.order if click.order is not None else (click.event_time, click.product, click.page)
+
+    @property
+    def place(self) -> tuple[int, int, str, int]:
+        """Clicks of a session settle in this order (T2)."""
+        click = self.click
+        return (click.event_time, click.order or 0, click.product, click.page)
+
+    @property
+    def content(self) -> tuple[str, int, str, float, int, bool, str]:
+        """Of copies of one time that differ, the one with the smallest counts."""
+        click = self.click
+        return (
+            click.product,
+            click.page,
+            click.category,
+            click.price,
+            click.price_2,
+            click.end,
+            click.time_source or "",
+        )
+
+
+class Window(NamedTuple):
+    """A window that closed: its clicks in order, and its late ones; what closed it, at which record.
+
+    `due` is the smallest watermark at which it had to close.
+    """
+
+    session_id: str
+    settled: tuple[Kept, ...]
+    late: tuple[Kept, ...]
+    duplicates: int
+    closed_by: str
+    offset: int
+    due: int
+
+
+@dataclass(slots=True)
+class Visit:
+    """What is open of one session id: the window of settled clicks in order, its late ones, what waits."""
+
+    settled: list[Kept] = field(default_factory=list)
+    late: list[Kept] = field(default_factory=list)
+    duplicates: int = 0
+    waiting: list[Kept] = field(default_factory=list)
+
+    @property
+    def last(self) -> int:
+        """Event time of the last settled click."""
+        return self.settled[-1].time
+
+    def holds(self, identity: Identity) -> bool:
+        """Whether the window has a click of this identity."""
+        return any(kept.identity == identity for kept in (*self.settled, *self.late))
+
+    def is_full(self, rules: Limits) -> bool:
+        """Whether the window has all the clicks that one may have."""
+        return len(self.settled) + len(self.late) >= rules.max_clicks
+
+    def settle(self, watermark: int, rules: Limits) -> str:
+        """Settle what the watermark has passed, up to the click that closes the window; by what (T3)."""
+        closed_by = "limit" if self.settled and self.is_full(rules) else ""
+        for kept in sorted(self.waiting, key=lambda kept: kept.place):
+            # A window closes with the whole millisecond of the click that closes it.
+            if kept.time > self.last if closed_by else kept.time >= watermark:
+                break
+            if self.settled and kept.time - self.last > rules.gap:
+                return "gap"
+            self.waiting.remove(kept)
+            if self.holds(kept.identity):
+                self.duplicates += 1 + kept.copies
+                continue
+            self.settled.append(kept)
+            self.duplicates += kept.copies
+            if kept.click.end:
+                closed_by = closed_by or "end"
+            if self.is_full(rules):
+                closed_by = closed_by or "limit"
+        if not closed_by and self.settled and watermark - self.last > rules.gap:
+            return "gap"
+        return closed_by
+
+    def due(self, rules: Limits) -> int:
+        """The smallest watermark at which a window of it closes."""
+        trial = self._copy()
+        closed_by = trial.settle(_FOREVER, rules)
+        return trial.last + 1 + (rules.gap if closed_by == "gap" else 0)
+
+    def copy_of(self, arrived: Kept, rules: Limits) -> Kept | None:
+        """The waiting click of this identity, where it is in the window that closes next if nothing comes."""
+        found = [kept for kept in self.waiting if kept.identity == arrived.identity]
+        if not found:
+            return None
+        first = min(kept.time for kept in self.waiting)
+        if not self.settled and first - arrived.time > rules.gap:
+            return None
+        trial = self._copy()
+        trial.settle(_FOREVER, rules)
+        return min(found, key=lambda kept: kept.place) if trial.holds(arrived.identity) else None
+
+    def _copy(self) -> Visit:
+        return Visit(self.settled[:], self.late[:], 0, [replace(kept) for kept in self.waiting])
+
+
+class Interpreter:
+    """One partition of the clicks topic, read record by record.
+
+    Attributes:
+        closed: windows that the last record closed, in order of closing.
+        refused: the reason for which the last record was refused; empty: it was not.
+        all_early: up to this event time a click of any session is late, as too many were settled early. To
+            be set where not all sessions are read.
+        visits: what is open, by session id.
+
+    Args:
+        is_read: whether a session is interpreted. Of others only the event times are looked at.
+        counts_all: every session is read, so the bound on open sessions can be applied.
+    """
+
+    def __init__(self, rules: Limits, is_read: Callable[[str], bool], counts_all: bool) -> None:
+        self.rules = rules
+        self.closed: list[Window] = []
+        self.refused = ""
+        self.visits: dict[str, Visit] = {}
+        self._is_read = is_read
+        self._counts_all = counts_all
+        self.all_early = -1
+        self._newest = -1
+        # Session and last click of windows that closed before the watermark had passed them.
+        self._early: list[tuple[str, int]] = []
+        self._just_closed: list[tuple[str, int]] = []
+        self._due: dict[str, int] = {}
+        # No session is due before.
+        self._soonest = _FOREVER
+
+    @property
+    def watermark(self) -> int:
+        """T1."""
+        return self._newest - self.rules.allowed_lateness
+
+    def read(self, offset: int, timestamp: int | None, record: Click | Heartbeat) -> None:
+        """Take the next record."""
+        self.closed, self.refused = [], self._wrong_clock(timestamp, record.event_time)
+        if self.refused:
+            return
+        if isinstance(record, Click) and self._is_read(record.session_id):
+            self._arrive(record.session_id, Kept(offset, record))
+        self._newest = max(self._newest, record.event_time)
+        if self.watermark >= self._soonest:
+            self._close_due(offset)
+        if isinstance(record, Heartbeat) and record.flush:
+            for session_id in self._in_due_order():
+                self._close_all(session_id, offset, "flush")
+        while self._counts_all and len(self.visits) > self.rules.max_open_sessions:
+            self._close_all(self._in_due_order()[0], offset, "limit")
+        self._note_early()
+
+    def close_all(self, session_id: str, offset: int, last_word: str) -> None:
+        """Settle and close everything of a session."""
+        self._close_all(session_id, offset, last_word)
+        self._note_early()
+
+    def _close_all(self, session_id: str, offset: int, last_word: str) -> None:
+        while (visit := self.visits.get(session_id)) is not None:
+            closed_by = visit.settle(_FOREVER, self.rules)
+            is_last = closed_by == "gap" and not visit.waiting
+            self._close(session_id, visit, last_word if is_last else closed_by, offset)
+
+    def drop(self, session_id: str) -> None:
+        """Read this session no further."""
+        self.visits.pop(session_id, None)
+        self._due.pop(session_id, None)
+
+    def _wrong_clock(self, timestamp: int | None, event_time: int) -> str:
+        """T8."""
+        if timestamp is None or timestamp < 0:
+            return "invalid"
+        if event_time > timestamp + self.rules.max_ahead:
+            return "future"
+        if self.rules.max_behind and event_time < timestamp - self.rules.max_behind:
+            return "past"
+        return ""
+
+    def _arrive(self, session_id: str, arrived: Kept) -> None:
+        visit = self.visits.setdefault(session_id, Visit())
+        visit.settle(self.watermark, self.rules)
+        overtaken = bool(visit.settled) and arrived.place < visit.settled[-1].place
+        early = max((until for name, until in self._early if name in (session_id, _EVERY)), default=-1)
+        if arrived.time < self.watermark or overtaken or arrived.time <= max(early, self.all_early):
+            self._arrive_late(session_id, arrived, visit)
+        else:
+            self._wait(arrived, visit)
+        while len(visit.waiting) > self.rules.max_pending:
+            closed_by = visit.settle(min(kept.time for kept in visit.waiting) + 1, self.rules)
+            if closed_by:
+                self._close(session_id, visit, closed_by, arrived.offset)
+                visit = self.visits.get(session_id, Visit())
+        self._tidy(session_id)
+
+    def _wait(self, arrived: Kept, visit: Visit) -> None:
+        for kept in visit.waiting:
+            if kept.time == arrived.time and kept.identity == arrived.identity:
+                kept.copies += 1
+                if arrived.content < kept.content:
+                    kept.click, kept.offset = arrived.click, arrived.offset
+                return
+        visit.waiting.append(arrived)
+
+    def _arrive_late(self, session_id: str, arrived: Kept, visit: Visit) -> None:
+        if visit.holds(arrived.identity):
+            visit.duplicates += 1
+            return
+        if (copied := visit.copy_of(arrived, self.rules)) is not None:
+            copied.copies += 1
+            return
+        if not visit.settled or arrived.time < visit.settled[0].time:
+            self.refused = "late"
+            return
+        visit.late.append(arrived)
+        if visit.is_full(self.rules):
+            self._close(session_id, visit, visit.settle(self.watermark, self.rules), arrived.offset)
+
+    def _close_due(self, offset: int) -> None:
+        before, self.closed = self.closed, []
+        for session_id in [one for one, due in self._due.items() if due <= self.watermark]:
+            while (visit := self.visits.get(session_id)) is not None:
+                closed_by = visit.settle(self.watermark, self.rules)
+                if not closed_by:
+                    break
+                self._close(session_id, visit, closed_by, offset)
+            self._tidy(session_id)
+        self.closed = before + sorted(self.closed, key=lambda window: (window.due, window.session_id))
+        self._soonest = min(self._due.values(), default=_FOREVER)
+
+    def _in_due_order(self) -> list[str]:
+        return [session_id for _, session_id in sorted((due, one) for one, due in self._due.items())]
+
+    def _close(self, session_id: str, visit: Visit, closed_by: str, offset: int) -> None:
+        due = visit.last + 1 + (self.rules.gap if closed_by in ("gap", "flush") else 0)
+        self.closed.append(
+            Window(
+                session_id,
+                tuple(visit.settled),
+                tuple(visit.late),
+                visit.duplicates,
+                closed_by,
+                offset,
+                due,
+            )
+        )
+        self._just_closed.append((session_id, visit.last))
+        self.visits[session_id] = Visit(waiting=visit.waiting)
+        self._tidy(session_id)
+
+    def _note_early(self) -> None:
+        """Of more than may be open, the first are no longer told apart from the others."""
+        for session_id, last in self._just_closed:
+            if last < self.watermark:
+                continue
+            while self._early and self._early[0][1] < self.watermark:
+                del self._early[0]
+            self._early = [one for one in self._early if one[0] != session_id] + [(session_id, last)]
+            while self._counts_all and len(self._early) > self.rules.max_open_sessions:
+                first, *rest = self._early
+                every = max(until for name, until in self._early if name in (first[0], _EVERY))
+                self._early = [one for one in rest if one[0] != _EVERY] + [(_EVERY, every)]
+        self._just_closed = []
+
+    def _tidy(self, session_id: str) -> None:
+        """Forget a session of which nothing is open; note when the others are due."""
+        visit = self.visits.get(session_id)
+        if visit is None or not (visit.settled or visit.waiting):
+            self.drop(session_id)
+            return
+        self._due[session_id] = due = visit.due(self.rules)
+        self._soonest = min(self._soonest, due)

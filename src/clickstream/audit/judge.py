@@ -1,0 +1,118 @@
+"""Judge: whole topics as streams of records -> a report. One round, and then the rest of the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from clickstream.audit.lane import Range
+from clickstream.audit.ledger import LedgerLine, check_ledger, compare_runs
+from clickstream.audit.predictions import Predictor
+from clickstream.audit.published import read_score
+from clickstream.audit.report import AuditReport, BaselineReport, Place
+from clickstream.audit.rounds import Rounds, Topics
+from clickstream.audit.sessions import SessionSums
+from clickstream.audit.shelf import Shelf
+from clickstream.infra.kafka import Record
+from clickstream.infra.settings import Settings
+from clickstream.records.score import COMPARISONS, digest_of_lines
+
+Log = Callable[[], Iterable[Record]]
+"""The records of a topic, in offset order within each partition; the same at each call."""
+
+
+@dataclass(frozen=True)
+class Logs:
+    """What is audited.
+
+    Attributes:
+        ranges: the clicks topic by partition.
+        aligned: the scores topic has as many partitions as the clicks topic.
+        scores_cut, letters_cut: the topic has lost its first records.
+        witnessed: scores partition -> the offset up to which scores show how far the log was processed;
+            with those after it may have been published what was not read. None: all show it.
+        baseline: scores of the same clicks without faults, and their topic.
+    """
+
+    clicks: Log
+    scores: Log
+    letters: Log
+    ranges: Mapping[int, Range]
+    aligned: bool = True
+    scores_cut: bool = False
+    letters_cut: bool = False
+    witnessed: Mapping[int, int] | None = None
+    baseline: tuple[str, Log] | None = None
+    notes: Iterable[str] = field(default=())
+
+
+def judge(
+    settings: Settings,
+    logs: Logs,
+    bundle: Callable[[str], Predictor | str],
+    lines: Iterable[LedgerLine] | None = None,
+    shelf: Shelf | None = None,
+    independent: bool = False,
+) -> AuditReport:
+    """Compare what was published with what the clicks make of it.
+
+    Args:
+        bundle: gives a bundle by its id, or says why it cannot.
+        lines: faults that were put into the clicks on purpose.
+        shelf: a fresh one; it is closed at the end.
+        independent: read every session a second time with the audit's own interpreter, not only those drawn.
+
+    Raises:
+        ClickstreamError: there is no room on the disk.
+    """
+    lines = None if lines is None else list(lines)
+    with shelf or Shelf() as there:
+        sums = SessionSums(
+            {line.session_id for line in lines or ()}, None if logs.baseline is None else there
+        )
+        topics = Topics(logs.ranges, logs.aligned, logs.scores_cut, logs.letters_cut)
+        rounds = Rounds(settings, topics, there, bundle, sums, digests=True, independent=independent)
+        for record in logs.scores():
+            rounds.add_score(
+                record, logs.witnessed is None or record.offset < logs.witnessed[record.partition]
+            )
+        for record in logs.letters():
+            rounds.add_letter(record)
+        rounds.begin(_settled(logs.ranges, rounds.published_to))
+        for record in logs.clicks():
+            rounds.take(record)
+
+        def look(topic: str, _places: Iterable[Place]) -> Iterable[Record]:
+            return logs.scores() if topic == settings.scores_topic else logs.letters()
+
+        rounds.settle(look)
+        return AuditReport(
+            **rounds.tally.counts(),
+            findings=rounds.tally.take_findings(),
+            clicks_topic=settings.clicks_topic,
+            scores_topic=settings.scores_topic,
+            group=settings.group,
+            settings=rounds.settings,
+            open=rounds.open_sessions,
+            digests={name: digest_of_lines(there.lines(name)) for name in COMPARISONS},
+            ledger=None if lines is None else check_ledger(lines, sums),
+            baseline=None if logs.baseline is None else _baseline(*logs.baseline, lines or [], there),
+            notes=(*logs.notes, *rounds.tally.notes),
+        )
+
+
+def _settled(ranges: Mapping[int, Range], published_to: Mapping[int, int]) -> dict[int, int]:
+    # What was published was committed with it, so it tells where no offset does.
+    committed = {p: there.committed or 0 for p, there in ranges.items()}
+    return {
+        p: max(committed.get(p, 0), published_to.get(p, 0)) for p in committed.keys() | published_to.keys()
+    }
+
+
+def _baseline(topic: str, log: Log, lines: Iterable[LedgerLine], shelf: Shelf) -> BaselineReport:
+    theirs = SessionSums(compared_on=shelf, run="baseline")
+    for record in log():
+        score = read_score(record)
+        if isinstance(score, dict):
+            theirs.add(score)
+    return compare_runs(lines, shelf.sums(), topic)

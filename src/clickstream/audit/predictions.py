@@ -1,0 +1,158 @@
+"""The predictions in a score against what its bundle answers now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from clickstream.audit.expected import Facts
+from clickstream.audit.published import SCORERS, Published
+from clickstream.audit.report import Place, Tally, What
+from clickstream.audit.shelf import Found
+from clickstream.features.outcome import Outcome
+from clickstream.models.bundle.bundle import Case, Prediction
+
+TOLERANCE = 1e-9
+"""Answers are rounded to ten places; on another processor the last of them may differ."""
+
+_AT_ONCE = 2_000
+
+# Bundles kept loaded: those asked last.
+_LOADED = 8
+
+# What a model raises for values that it cannot take; the engine then publishes a score without predictions.
+UNSCORABLE = (ValueError, ArithmeticError, LookupError, TypeError)
+
+
+class Learner(Protocol):
+    """The online models of a bundle, as far as they are needed here."""
+
+    lessons: int
+
+    def predict(self, case: Case) -> Prediction:
+        """What they answer now."""
+        ...
+
+    def learn(self, case: Case, outcome: Outcome) -> None:
+        """Learn what became of a session."""
+        ...
+
+
+class Predictor(Protocol):
+    """A bundle, as far as it is needed here."""
+
+    def online(self) -> Learner:
+        """Its online models, as training left them."""
+        ...
+
+    def predict(self, cases: Sequence[Case]) -> Sequence[Mapping[str, Prediction]]:
+        """What `batch` and `reference` answer to each case."""
+        ...
+
+
+class Suspect(Protocol):
+    """Called with a published record that differs, and what it should say."""
+
+    def __call__(self, what: What, id: str, cause: Place, found: Place, expected: Facts) -> None: ...
+
+
+class _Asked(NamedTuple):
+    score_id: str
+    case: Case
+    answers: bytes
+    cause: Place
+    place: Place
+
+
+class PredictionCheck:
+    """Recomputes predictions, many at a time. `bundle` gives one by its id, or the reason why it cannot."""
+
+    def __init__(
+        self,
+        published: Published,
+        bundle: Callable[[str], Predictor | str],
+        suspect: Suspect,
+        tally: Tally,
+    ) -> None:
+        self._published = published
+        self._bundle = bundle
+        self._suspect = suspect
+        self._tally = tally
+        self._bundles: dict[int, Predictor | str] = {}
+        self._asked: dict[int, list[_Asked]] = {}
+
+    def check(self, found: Found, case: Case, cause: Place, place: Place) -> None:
+        """Compare the answers in `found` with those to `case`, at the latest at the next `flush`."""
+        if not found.answers:
+            return
+        number = found.bundle
+        bundle = self.load(number)
+        if isinstance(bundle, str):
+            self._tally.predictions_unchecked[bundle] += 1
+            return
+        waiting = self._asked.setdefault(number, [])
+        waiting.append(_Asked(found.score_id, case, found.answers, cause, place))
+        if len(waiting) >= _AT_ONCE:
+            self._compare_waiting(number)
+
+    def flush(self) -> None:
+        """Compare what still waits. A bundle that is not here is looked for again afterwards."""
+        for number in list(self._asked):
+            self._compare_waiting(number)
+        self._bundles = {n: bundle for n, bundle in self._bundles.items() if not isinstance(bundle, str)}
+
+    def raised(self, number: int, case: Case) -> Exception | None:
+        """What the bundle of this number raises for a case; None where it answers, or is not here."""
+        bundle = self.load(number)
+        if not isinstance(bundle, str):
+            try:
+                bundle.predict([case])
+            except UNSCORABLE as error:
+                return error
+        return None
+
+    def load(self, number: int) -> Predictor | str:
+        """A bundle by its place in `Published.bundles`, or the reason why it cannot be used."""
+        bundle = self._bundles.pop(number, None)
+        if bundle is None:
+            while len(self._bundles) >= _LOADED:
+                oldest = next(iter(self._bundles))
+                self._compare_waiting(oldest)
+                del self._bundles[oldest]
+            bundle = self._bundle(self._published.bundles[number])
+        self._bundles[number] = bundle
+        return bundle
+
+    def _compare_waiting(self, number: int) -> None:
+        bundle, waiting = self._bundles[number], self._asked.pop(number, [])
+        if not isinstance(bundle, str):
+            self._compare(bundle, waiting)
+
+    def _compare(self, bundle: Predictor, asked: Sequence[_Asked]) -> None:
+        for one, answers in zip(asked, _predict(bundle, [one.case for one in asked]), strict=True):
+            self._tally.predictions_checked += 1
+            expected = {name: None if answers is None else answers[name]._asdict() for name in SCORERS}
+            said = dict(zip(SCORERS, self._published.said(one.answers), strict=False))
+            if answers is None or not all(agree(said[name], answers[name]) for name in SCORERS):
+                self._tally.add_wrong(one.score_id)
+                self._suspect("score", one.score_id, one.cause, one.place, {"predictions": expected})
+
+
+def agree(said: Prediction, expected: Prediction) -> bool:
+    """Whether an answer is the one expected, but for the last digits."""
+    return (
+        abs(said.conversion - expected.conversion) <= TOLERANCE
+        and abs(said.revenue - expected.revenue) <= TOLERANCE
+        and said[2:] == expected[2:]
+    )
+
+
+def _predict(bundle: Predictor, cases: Sequence[Case]) -> Sequence[Mapping[str, Prediction] | None]:
+    if not cases:
+        return []
+    try:
+        return bundle.predict(cases)
+    except UNSCORABLE:
+        if len(cases) == 1:
+            return [None]
+        return [_predict(bundle, [case])[0] for case in cases]

@@ -1,0 +1,321 @@
+"""Published: what lies on the scores and dead-letter topics. Read once; what is needed of it is shelved."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from struct import Struct as Packing
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from clickstream.audit.expected import NOT_FACTS, digest_of, rule_of
+from clickstream.audit.report import Difference, Finding, Place, Tally
+from clickstream.audit.sessions import SessionSums
+from clickstream.audit.shelf import Added, Found, FoundLetter, Partial, Shelf
+from clickstream.features.vector import PREFIX, REFERENCE
+from clickstream.infra.kafka import Record
+from clickstream.models.case import DECIMALS, Prediction
+from clickstream.models.clusters import NAMES
+from clickstream.records.score import COMPARISONS, REBUILT_PARTLY, DeadLetter, Score, digest_line
+
+SCORERS = ("batch", "reference")
+"""The scorers whose answers are a function of features and bundle alone."""
+
+ALL = (*SCORERS, "online")
+
+_answers = Packing("<" + len(ALL) * "ddHH")
+
+_KNOWN_ERROR = re.compile(rf"{REBUILT_PARTLY}|prediction failed: \w+: .*", re.DOTALL)
+
+_CLUSTERS = frozenset(enumerate(NAMES))
+
+_FEATURE_SETS = {known.name: known.hash for known in (PREFIX, REFERENCE)}
+
+
+_TWIN = "one score_id from two partitions: producers that disagree have torn the session apart"
+
+_LARGEST = 1 << 63
+"""Beyond any offset and any time that Kafka knows."""
+
+
+class Published:
+    """Everything published about one clicks topic under one fingerprint of settings.
+
+    Attributes:
+        published_to: clicks partition -> the offset up to which a score or a dead letter shows that the
+            log was processed.
+        kept_from: clicks partition -> the first closing offset that was found.
+        letters_kept_from: the same of dead letters.
+        bundles: a name's place in the list stands for it on the shelf.
+    """
+
+    def __init__(
+        self,
+        clicks_topic: str,
+        settings: str,
+        aligned: bool,
+        shelf: Shelf,
+        tally: Tally,
+        sessions: SessionSums,
+        digests: bool = False,
+    ) -> None:
+        self.bundles: list[str] = []
+        self.published_to: dict[int, int] = {}
+        self.kept_from: dict[int, int] = {}
+        self.letters_kept_from: dict[int, int] = {}
+        self._topic = clicks_topic
+        self._settings = settings
+        self._aligned = aligned
+        self._shelf = shelf
+        self._tally = tally
+        self._sessions = sessions
+        self._digests = digests
+        self._bundle_numbers: dict[str, int] = {}
+        # Bundle -> what it answers where there is no evidence, by the first score that says so.
+        self._base_rates: dict[str, tuple[float, float]] = {}
+        # Clicks partition -> first and last closing offset under other settings.
+        self._other: dict[int, tuple[int, int]] = {}
+        self._grown: set[int] = set()
+        self._beside: set[int] = set()
+
+    def add_score(self, record: Record, shows_progress: bool = True) -> None:
+        """Take a record of the scores topic.
+
+        `shows_progress` False: not everything that was published with it may be known yet.
+        """
+        place = Place(record.topic, record.partition, record.offset)
+        score = read_score(record)
+        if isinstance(score, str):
+            self._tally.wrong += 1
+            self._tally.tell(Finding("wrong", "score", str(place), None, place, f"not a score: {score}"))
+            return
+        source = score["source"]
+        partition, closing = source["partition"], source["closing_offset"]
+        if source["topic"] != self._topic:
+            self._tally.other_topics += 1
+            return
+        if shows_progress:
+            self.published_to[partition] = max(self.published_to.get(partition, 0), closing + 1)
+        if score["settings"] != self._settings:
+            self._tally.other_settings += 1
+            first, last = self._other.get(partition, (closing, closing))
+            self._other[partition] = (min(first, closing), max(last, closing))
+            self._grown.add(partition)
+            return
+        first, last = self._other.get(partition, (0, 0))
+        if first < closing < last and score["error"] != REBUILT_PARTLY:
+            self._take_as_beside(partition)
+        self.kept_from[partition] = min(self.kept_from.get(partition, closing), closing)
+        self._sessions.add(score)
+        self._tally.bundles[score["models"]["bundle"]] += 1
+        if self._digests:
+            for comparison in COMPARISONS:
+                self._shelf.add_line(comparison, digest_line(score, comparison))
+        self._keep(record, score, place)
+
+    def _keep(self, record: Record, score: dict[str, Any], place: Place) -> None:
+        score_id, source, error = score["score_id"], score["source"], score["error"]
+        cause = Place(self._topic, source["partition"], source["closing_offset"])
+        problems = self._problems(record, score)
+        if problems:
+            self._tally.add_wrong(score_id)
+            self._tally.tell(Finding("wrong", "score", score_id, cause, place, differences=problems))
+        if error is not None:
+            self._tally.errors[":".join(error.split(":")[:2])] += 1
+        window = (source["partition"], source["first_offset"], source["closing_offset"])
+        detail = ""
+        if error == REBUILT_PARTLY:
+            is_new = self._shelf.add_partial(
+                Partial(
+                    score["session_id"],
+                    score["opened_at"],
+                    *window,
+                    score["last_click_at"],
+                    score_id,
+                    b"" if problems else record.value or b"",
+                    record.partition,
+                    record.offset,
+                )
+            )
+        elif score_id != f"{score['session_id']}/{score['opened_at']}":
+            return
+        else:
+            added: Added = self._shelf.add_score(
+                Found(
+                    score["opened_at"],
+                    score["session_id"],
+                    *window,
+                    digest_of({name: value for name, value in score.items() if name not in NOT_FACTS}),
+                    b"" if error is not None or problems else self.pack(score["predictions"]),
+                    self._number(score["models"]["bundle"]),
+                    score["models"]["lessons"],
+                    None if problems else error,
+                    record.partition,
+                    record.offset,
+                )
+            )
+            is_new = added == "new"
+            detail = _TWIN if added == "twin" else detail
+        if not is_new:
+            self._tally.duplicate += 1
+            self._tally.tell(Finding("duplicate", "score", score_id, cause, place, detail))
+
+    def other_until(self) -> Mapping[int, int]:
+        """By clicks partition, the last closing offset of a time before ours, when other settings ruled.
+
+        Where such scores lie among ours, another run went on beside this one and says nothing about it.
+        """
+        for partition in self._grown - self._beside:
+            if self._shelf.has_closing_between(partition, *self._other[partition]):
+                self._take_as_beside(partition)
+        self._grown.clear()
+        return {
+            partition: last for partition, (_, last) in self._other.items() if partition not in self._beside
+        }
+
+    def _take_as_beside(self, partition: int) -> None:
+        if not self._beside:
+            self._tally.notes.append(
+                "scores under other settings lie among ours: taken for another run beside this one"
+            )
+        self._beside.add(partition)
+
+    def add_dead_letter(self, record: Record) -> None:
+        """Take a record of the dead-letter topic."""
+        place = Place(record.topic, record.partition, record.offset)
+        letter = read_letter(record)
+        if isinstance(letter, str):
+            self._tally.letters("unreadable").wrong += 1
+            self._tally.tell(Finding("wrong", "dead letter", "unreadable", None, place, letter))
+            return
+        if letter.topic != self._topic:
+            self._tally.other_topics += 1
+            return
+        counts = self._tally.letters(letter.reason)
+        counts.found += 1
+        partition, about = letter.partition, letter.offset
+        self.published_to[partition] = max(self.published_to.get(partition, 0), about + 1)
+        self.letters_kept_from[partition] = min(self.letters_kept_from.get(partition, about), about)
+        content = digest_of(letter.model_dump())
+        if self._shelf.add_letter(
+            FoundLetter(partition, about, letter.reason, content, record.partition, record.offset)
+        ):
+            self._sessions.add_dead_letter(letter)
+            return
+        counts.duplicate += 1
+        cause = Place(self._topic, partition, about)
+        self._tally.tell(Finding("duplicate", "dead letter", letter.reason, cause, place))
+
+    def pack(self, predictions: dict[str, Any]) -> bytes:
+        """What the scorers of ALL say, in 60 bytes."""
+        values: list[Any] = []
+        for name in ALL:
+            answer = predictions[name]
+            values += (
+                answer["conversion"],
+                answer["revenue"],
+                answer["cluster"],
+                NAMES.index(answer["cluster_name"]),
+            )
+        return _answers.pack(*values)
+
+    def said(self, answers: bytes) -> list[Prediction]:
+        """What the scorers of ALL say, in their order, from `pack`."""
+        values = _answers.unpack(answers)
+        cuts = (values[at : at + 4] for at in range(0, len(values), 4))
+        return [Prediction(p, revenue, number, NAMES[name]) for p, revenue, number, name in cuts]
+
+    def _problems(self, record: Record, score: dict[str, Any]) -> tuple[Difference, ...]:
+        """What can be told to be wrong without the log."""
+        expected_key = score["session_id"].encode()
+        partition = score["source"]["partition"]
+        found = []
+        score_id = f"{score['session_id']}/{score['opened_at']}"
+        if score["score_id"] != score_id:
+            found.append(Difference("score_id", score_id, score["score_id"], rule_of("score_id")))
+        if record.key != expected_key:
+            found.append(Difference("key", expected_key, record.key, "the key is the session id"))
+        if self._aligned and record.partition != partition:
+            rule = "scores has the partitions of clicks"
+            found.append(Difference("partition", partition, record.partition, rule))
+        models = score["models"]
+        if models["feature_sets"] != _FEATURE_SETS:
+            path = "models.feature_sets"
+            found.append(Difference(path, _FEATURE_SETS, models["feature_sets"], rule_of(path)))
+        return (*found, *self._wrong_answers(score))
+
+    def _wrong_answers(self, score: dict[str, Any]) -> Sequence[Difference]:
+        """What is wrong with the predictions whatever the bundle is."""
+        predictions, error = score["predictions"], score["error"]
+
+        def differ(name: str, expected: object) -> Sequence[Difference]:
+            path = f"predictions.{name}"
+            return (Difference(path, expected, predictions[name], rule_of(path)),)
+
+        if error is not None:
+            if not _KNOWN_ERROR.fullmatch(error):
+                rule = "predictions are null only where the state was rebuilt or a model failed"
+                return (Difference("error", f"{REBUILT_PARTLY}, or prediction failed", error, rule),)
+            given = [name for name in ALL if predictions[name] is not None]
+            return differ(given[0], "null, as there is an error") if given else ()
+        for name in ALL:
+            answer = predictions[name]
+            if answer is None:
+                return differ(name, "an answer, as there is no error")
+            if answer["revenue"] < 0:
+                return differ(name, "revenue >= 0")
+            if any(round(answer[part], DECIMALS) != answer[part] for part in ("conversion", "revenue")):
+                return differ(name, f"figures that are rounded to {DECIMALS} decimals")
+            if (answer["cluster"], answer["cluster_name"]) not in _CLUSTERS:
+                return differ(name, f"a cluster of {', '.join(NAMES)}, by its number")
+        batch, online, reference = (predictions[name] for name in ("batch", "online", "reference"))
+        if (batch["cluster"], batch["cluster_name"]) != (reference["cluster"], reference["cluster_name"]):
+            return differ("batch", f"the cluster of reference, {reference['cluster_name']}")
+        if score["evidence"] == 0:
+            bundle = score["models"]["bundle"]
+            rates = (batch["conversion"], batch["revenue"])
+            expected = self._base_rates.setdefault(bundle, rates)
+            for name, answer in (("batch", batch), ("online", online)):
+                if (answer["conversion"], answer["revenue"]) != expected:
+                    return differ(name, f"the base rates of {bundle}, as there is no evidence: {expected}")
+        return ()
+
+    def _number(self, bundle: str) -> int:
+        if bundle not in self._bundle_numbers:
+            self._bundle_numbers[bundle] = len(self.bundles)
+            self.bundles.append(bundle)
+        return self._bundle_numbers[bundle]
+
+
+def read_score(record: Record) -> dict[str, Any] | str:
+    """The score in a record, or why it is none."""
+    try:
+        read = Score.model_validate_json(record.value or b"", strict=True)
+    except ValidationError as error:
+        return _first(error)
+    source = read.source
+    numbers = (source.partition, source.first_offset, source.last_offset, source.closing_offset)
+    if too_large := _too_large(read.opened_at, read.last_click_at, *numbers):
+        return too_large
+    score: dict[str, Any] = orjson.loads(record.value or b"")
+    return score
+
+
+def read_letter(record: Record) -> DeadLetter | str:
+    """The dead letter in a record, or why it is none."""
+    try:
+        letter = DeadLetter.model_validate_json(record.value or b"", strict=True)
+    except ValidationError as error:
+        return _first(error)
+    return _too_large(letter.partition, letter.offset) or letter
+
+
+def _too_large(*numbers: int) -> str:
+    return next((f"{n} has more than 64 bits" for n in numbers if not -_LARGEST <= n < _LARGEST), "")
+
+
+def _first(error: ValidationError) -> str:
+    problem = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, problem['loc'])) or 'record'}: {problem['msg']}"

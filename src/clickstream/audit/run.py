@@ -1,0 +1,118 @@
+"""The reading part of an audit up to now: topics, a group's offsets, bundles, a ledger, a baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from clickstream.audit.bundles import bundle_finder
+from clickstream.audit.judge import Logs, judge
+from clickstream.audit.lane import Range
+from clickstream.audit.ledger import read_ledger
+from clickstream.audit.reading import Extent, Progress, extent, read, silent
+from clickstream.audit.report import AuditReport
+from clickstream.infra.kafka import Admin, Record
+from clickstream.infra.settings import Settings
+
+
+def run_audit(
+    settings: Settings,
+    *,
+    bundle: str | None = None,
+    ledger: Path | None = None,
+    baseline: str | None = None,
+    independent: bool = False,
+    progress: Progress = silent,
+) -> AuditReport:
+    """Audit what the group of `settings` published about its clicks topic, up to now.
+
+    May run beside producers and consumers: what the group has not committed yet counts as pending.
+
+    Args:
+        bundle: id or path of a bundle to recompute predictions with, besides those in the folder of bundles.
+        ledger: the file of faults that the producer wrote.
+        baseline: a topic with the scores of the same clicks without faults.
+        independent: read every session a second time with the audit's own interpreter, not only those drawn.
+        progress: told how far each topic is read.
+
+    Raises:
+        UnavailableError: a server does not answer, or a topic is missing.
+        BundleError: `bundle` cannot be used.
+        MissingFileError, InputError: `ledger` cannot be used.
+    """
+    lines = None if ledger is None else read_ledger(ledger)
+    find = bundle_finder(settings, bundle)
+    topics = _Topics.look(settings)
+
+    def records(topic: str, part: Extent) -> Callable[[], Iterable[Record]]:
+        return partial(read, settings, topic, part, progress)
+
+    logs = Logs(
+        clicks=records(settings.clicks_topic, topics.clicks),
+        scores=records(settings.scores_topic, topics.scores),
+        letters=records(settings.dead_letter_topic, topics.letters),
+        ranges={p: Range(begin, topics.committed.get(p)) for p, begin in topics.clicks.begin.items()},
+        aligned=len(topics.scores.end) == len(topics.clicks.end),
+        scores_cut=any(topics.scores.begin.values()),
+        letters_cut=any(topics.letters.begin.values()),
+        witnessed=topics.witnessed,
+        baseline=None if baseline is None else (baseline, records(baseline, extent(settings, baseline))),
+        notes=topics.notes(settings),
+    )
+    return judge(settings, logs, find, lines, independent=independent)
+
+
+class _Topics(NamedTuple):
+    """What there is to read, and the offsets that the group has committed."""
+
+    committed: Mapping[int, int]
+    witnessed: Mapping[int, int]
+    scores: Extent
+    letters: Extent
+    clicks: Extent
+
+    @classmethod
+    def look(cls, settings: Settings) -> _Topics:
+        """In this order: what is committed first has its scores before their ends, and those their clicks.
+
+        A dead letter read here has the scores that were published with it, and a score that lies before
+        `witnessed` its dead letters.
+        """
+        with closing(Admin(settings)) as admin:
+            offsets = admin.group_offsets(settings.group, settings.clicks_topic)
+        witnessed = extent(settings, settings.scores_topic)
+        letters = extent(settings, settings.dead_letter_topic)
+        return cls(
+            {partition: committed.offset for partition, committed in offsets.items()},
+            witnessed.end,
+            extent(settings, settings.scores_topic),
+            letters,
+            extent(settings, settings.clicks_topic),
+        )
+
+    def notes(self, settings: Settings) -> Iterator[str]:
+        """What bounds the proof."""
+        unknown = sorted(p for p, end in self.clicks.end.items() if end and p not in self.committed)
+        if unknown:
+            yield (
+                f"group {settings.group} has no committed offset for partitions"
+                f" {', '.join(map(str, unknown))} of {settings.clicks_topic}: the last record that was"
+                " published stands in for it, and all after that counts as pending."
+                " Is the name of the group right?"
+            )
+        if self.scores.held or self.letters.held:
+            yield (
+                "a transaction that is open holds back what others have published: it may be told as missing."
+                " Audit again when it has timed out."
+            )
+        for topic, part in (
+            (settings.clicks_topic, self.clicks),
+            (settings.scores_topic, self.scores),
+            (settings.dead_letter_topic, self.letters),
+        ):
+            gone = sum(part.begin.values())
+            if gone:
+                yield f"{topic} no longer holds its first {gone:,} records: what hangs on them is unchecked"

@@ -1,0 +1,212 @@
+"""`clickstream scores audit --follow`: rounds of the audit beside a system at work."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from typing import Protocol
+
+import orjson
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from clickstream.audit import Follower, RoundReport
+from clickstream.audit.follow import Reading
+from clickstream.audit.shelf import Shelf
+from clickstream.audit.verdict import KINDS, Verdict
+from clickstream.infra.errors import UnavailableError
+from clickstream.infra.settings import Settings
+from clickstream.terminal.audit_view import show_finding, unchecked_words
+from clickstream.terminal.printable import plain
+from clickstream.terminal.scores.writers import Lines
+from clickstream.terminal.stopping import asked_to_stop
+
+_LOOK_EVERY_S = 0.5
+
+
+class _View(Protocol):
+    """Who is told."""
+
+    def reading(self, reading: Reading) -> None:
+        """A round is on its way."""
+
+    def report(self, report: RoundReport) -> None:
+        """A round is done, or the last one is left."""
+
+    def away(self, error: UnavailableError) -> None:
+        """The broker does not answer."""
+
+    def is_read(self) -> bool:
+        """Whether somebody listens."""
+        ...
+
+
+def follow_audit(
+    settings: Settings,
+    bundle: str | None,
+    every_s: float,
+    for_s: float | None,
+    as_json: bool,
+    independent: bool = False,
+) -> Verdict:
+    """Audit until Ctrl-C, SIGTERM or the end of `for_s`; the verdict on all of it.
+
+    Raises:
+        UnavailableError: there was no answer at the start. Later ones are told, and tried again.
+        RefusedError: records were deleted before they were audited.
+    """
+    stop = asked_to_stop()
+    deadline = None if for_s is None else time.monotonic() + for_s
+
+    def ended() -> bool:
+        passed = deadline is not None and time.monotonic() >= deadline
+        return passed or stop.is_set() or not view.is_read()
+
+    def pause() -> None:
+        until = time.monotonic() + every_s
+        while not ended() and (left := until - time.monotonic()) > 0:
+            stop.wait(min(_LOOK_EVERY_S, left))
+
+    with Shelf() as shelf, closing(Follower(settings, bundle, shelf, independent)) as follower:
+        if as_json or not sys.stdout.isatty():
+            view: _View = _JsonLines()
+            try:
+                return _go_on(follower, view, ended, pause)
+            except BrokenPipeError:
+                # The reader has enough, as `head` does. What is in the buffer must not fail at exit.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return follower.report().verdict
+        console = Console(highlight=False)
+        with Live(console=console, auto_refresh=False) as live:
+            view = screen = _Screen(live, settings, every_s)
+            verdict = _go_on(follower, view, ended, pause)
+            screen.conclude(verdict)
+        return verdict
+
+
+def _go_on(follower: Follower, view: _View, ended: Callable[[], bool], pause: Callable[[], None]) -> Verdict:
+    verdict: Verdict = "unchecked"
+    while not ended():
+        try:
+            for reading in follower.round():
+                view.reading(reading)
+                if ended():
+                    break
+        except UnavailableError as error:
+            view.away(error)
+        else:
+            report = follower.report()
+            verdict = report.verdict
+            view.report(report)
+        pause()
+    return verdict
+
+
+class _JsonLines:
+    """A line a round; what hinders it goes to standard error, once."""
+
+    def __init__(self) -> None:
+        self._pipe = Lines()
+        self._is_away = False
+
+    def reading(self, _reading: Reading) -> None:
+        pass
+
+    def report(self, report: RoundReport) -> None:
+        if self._is_away:
+            self._is_away = False
+            typer.echo("the broker answers again", err=True)
+        sys.stdout.buffer.write(orjson.dumps(report.as_dict(), default=str) + b"\n")
+        sys.stdout.buffer.flush()
+
+    def away(self, error: UnavailableError) -> None:
+        if not self._is_away:
+            self._is_away = True
+            typer.echo(f"{error.what}; trying on", err=True)
+
+    def is_read(self) -> bool:
+        return self._pipe.is_read()
+
+
+class _Screen:
+    """Findings, and below them figures that are renewed in place."""
+
+    def __init__(self, live: Live, settings: Settings, every_s: float) -> None:
+        self._live = live
+        self._settings = settings
+        self._every_s = every_s
+        self._last: RoundReport | None = None
+        self._notes: set[str] = set()
+
+    def reading(self, reading: Reading) -> None:
+        self._draw(f"reading {reading.topic}: {reading.passed:,} of {reading.total:,}")
+
+    def report(self, report: RoundReport) -> None:
+        console = self._live.console
+        for note in report.notes:
+            if note not in self._notes:
+                self._notes.add(note)
+                console.print(f"[yellow]note:[/] {plain(note)}")
+        for finding in report.findings:
+            show_finding(finding, console)
+        self._last = report
+        at = time.strftime("%H:%M:%S", time.localtime(report.at / 1000))
+        state = f"round {report.round:,} at {at}, the next in {self._every_s:g} s; Ctrl-C ends"
+        if report.held:
+            state = "an open transaction holds back what others published: waiting for it"
+        elif not report.windows and not report.lag:
+            state = f"no session has closed on {self._settings.clicks_topic}; {state}"
+        self._draw(state)
+
+    def away(self, error: UnavailableError) -> None:
+        self._draw(f"{error.what}; trying on", style="bold yellow")
+
+    def conclude(self, verdict: Verdict) -> None:
+        """Leave a verdict where the state was."""
+        if verdict == "not clean":
+            self._draw("NOT CLEAN", style="bold red")
+        elif self._last is None or not self._last.scored:
+            self._draw("nothing was audited yet", style="bold yellow")
+        elif verdict == "unchecked":
+            self._draw(f"UNCHECKED: {unchecked_words(self._last)}", style="bold yellow")
+        else:
+            self._draw("exactly once so far", style="bold green")
+
+    def is_read(self) -> bool:
+        return True
+
+    def _draw(self, state: str, style: str = "dim") -> None:
+        lines: list[Table | Text] = []
+        if self._last is not None:
+            lines += [Text(""), _figures(self._last), Text(_sizes(self._last), style="dim")]
+        self._live.update(Group(*lines, Text(state, style=style)), refresh=True)
+
+
+def _figures(report: RoundReport) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    names = ("clicks", "scored", *KINDS, "lag", "behind")
+    for _ in names:
+        table.add_column(justify="right", no_wrap=True)
+    table.add_row(*(Text(name, style="dim") for name in names))
+    cells = []
+    for name in names:
+        count = getattr(report, name)
+        if name in KINDS:
+            count += sum(getattr(letters, name) for letters in report.dead_letters.values())
+        style = ("bold red" if count else "green") if name in KINDS else "bold"
+        cells.append(Text(f"{count:,}", style=style))
+    table.add_row(*cells)
+    return table
+
+
+def _sizes(report: RoundReport) -> str:
+    return (
+        f"{report.open:,} sessions open, {report.predictions_checked:,} predictions checked,"
+        f" {report.memory / 2**20:,.0f} MB memory, {report.disk / 2**20:,.0f} MB disk"
+    )

@@ -1,0 +1,57 @@
+"""`clickstream dashboard`: the pages in a browser."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clickstream.infra.errors import ConfigurationError
+from clickstream.infra.settings import load_settings
+
+_NEEDED = ("streamlit", "altair", "pandas", "pyarrow")
+
+
+def dashboard(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 = all of the machine's, as in a container.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65_535)] = 8501,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A further name or address by which browsers may call this machine; '*' = any. Repeatable."
+        ),
+    ] = None,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the browser, too.")] = False,
+    bundle: Annotated[str | None, typer.Option(help="Bundle id, path, or champion.")] = None,
+    home: Annotated[
+        Path | None, typer.Option(help="Folder that bundles/ lies in; by default CLICKSTREAM_HOME.")
+    ] = None,
+) -> None:
+    """Score files, watch the stream, look at models and data, in a browser.
+
+    There is no password: whoever reaches the port sees all of it, and may promote models. Files are kept in
+    memory, and sent nowhere. Needs `pip install 'clickstream-scoring[dashboard]'`. Ctrl-C ends it.
+
+    Exit codes: 0 stopped; 78 the port is in use, the extra is missing, or a setting is wrong.
+    """
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigurationError(
+            f"the dashboard needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not"
+            " installed",
+            "Install the extra: pip install 'clickstream-scoring[dashboard]'.",
+        )
+    # The pages read their settings as any process does.
+    for name, given in (("HOME", home), ("BUNDLE", bundle)):
+        if given is not None:
+            os.environ[f"CLICKSTREAM_{name}"] = str(given)
+    load_settings()
+    # Takes a second, and is an extra.
+    from clickstream.dashboard.server import serve
+
+    serve(host, port, open_browser, allow_host or [])

@@ -1,0 +1,215 @@
+"""`clickstream demo`: the whole system on this machine, and what came of it."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from clickstream.audit import AuditReport, run_audit
+from clickstream.audit.verdict import EXIT_CODES
+from clickstream.cli.train import train
+from clickstream.files.location import find_dataset
+from clickstream.infra.errors import BundleError
+from clickstream.infra.settings import Settings, load_settings
+from clickstream.local.demo import Run
+from clickstream.local.embedded import embedded_servers
+from clickstream.local.servers import announced
+from clickstream.models.bundle.bundle import load_bundle
+from clickstream.models.bundle.manifest import Manifest
+from clickstream.operate.candidate import Promote
+from clickstream.terminal.stopping import interruptible
+from clickstream.terminal.summary_view import clusters_table, predictions_table
+
+_SYNTHETIC_SESSIONS = 24_026
+
+
+def demo(
+    data: Annotated[Path | None, typer.Option(help="The UCI file, zip or CSV.")] = None,
+    speed: Annotated[str, typer.Option(help="Times faster than the shop's clock, or max.")] = "max",
+    sessions: Annotated[int | None, typer.Option(help="Replay the first N sessions only.", min=1)] = None,
+    consumers: Annotated[int, typer.Option(help="Consumer processes.", min=1, max=16)] = 2,
+    calendar: Annotated[str, typer.Option(help="busy-day (all days laid over one) or dated.")] = "busy-day",
+    keep: Annotated[bool, typer.Option("--keep", help="Keep everything running at the end.")] = False,
+    home: Annotated[Path | None, typer.Option(help="Folder for servers, jars and bundles.")] = None,
+) -> None:
+    """Run the main job on this machine: a real Kafka, a real Valkey, two consumers, the whole dataset.
+
+    Ends with what the scores say and with an audit of every one of them. Leaves nothing running.
+    """
+    console = Console()
+    settings = load_settings(home=home)
+    file = find_dataset(data)
+    with _ended_by_signals(), ExitStack() as stack:
+        settings = _servers(settings, stack, console)
+        manifest = _bundle(settings, file, console)
+        source = ["--data", str(file)] if file else ["--synthetic", str(sessions or _SYNTHETIC_SESSIONS)]
+        if file is None:
+            console.print(
+                "[yellow]The dataset is not here (UCI 553, see --data): synthetic sessions are used.[/]"
+            )
+        elif sessions is not None:
+            source += ["--sessions", str(sessions)]
+        words = [*source, "--speed", speed, "--calendar", calendar]
+        logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="clickstream-demo-")))
+        run = Run(settings, logs, consumers, words)
+        stack.callback(run.close)
+        _watch(run, console)
+        if keep:
+            run.read_scores()
+        else:
+            run.finish()
+        with console.status("Auditing every score against the log ..."):
+            report = run_audit(settings, bundle=settings.bundle)
+        _conclude(console, run, report, manifest)
+        if keep:
+            _stay(console, settings, run)
+    if not report.clean:
+        raise typer.Exit(EXIT_CODES[report.verdict])
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    try:
+        with interruptible():
+            yield
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def _servers(settings: Settings, stack: ExitStack, console: Console) -> Settings:
+    """Fresh topics: on servers of our own that start empty, or under names of their own on given ones."""
+    if settings.kafka_bootstrap and settings.redis_url:
+        run = f"demo-{time.time_ns() // 1_000_000}"
+        names = {
+            "clicks_topic": f"{run}.clicks",
+            "scores_topic": f"{run}.scores",
+            "dead_letter_topic": f"{run}.clicks.dead-letter",
+            "group": run,
+        }
+        return settings.model_copy(update=names)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-", dir=settings.home)))
+    began = time.monotonic()
+    with console.status("Starting Kafka and Valkey ..."):
+        servers = stack.enter_context(embedded_servers(settings.home, data=data, notify=console.print))
+    stack.enter_context(announced(settings.home, servers.bootstrap, servers.url))
+    took = time.monotonic() - began
+    console.print(
+        f"[green]✓[/] Kafka at {servers.bootstrap} and Valkey at {servers.url}, started in {took:.1f} s"
+    )
+    return load_settings(home=settings.home, kafka_bootstrap=servers.bootstrap, redis_url=servers.url)
+
+
+def _bundle(settings: Settings, file: Path | None, console: Console) -> Manifest:
+    try:
+        bundle = load_bundle(settings)
+    except BundleError as error:
+        console.print(f"[dim]{error.what}: training one[/]")
+        # Nobody can use the one that is in use, where there is one.
+        train(
+            data=file,
+            synthetic=None if file else _SYNTHETIC_SESSIONS,
+            home=settings.home,
+            promotion=Promote.always,
+        )
+        bundle = load_bundle(settings)
+    console.print(f"[green]✓[/] models: bundle {bundle.id}")
+    return bundle.manifest
+
+
+def _watch(run: Run, console: Console) -> None:
+    """Show the run until all is scored: live on a terminal, a line every other second elsewhere."""
+    if console.is_terminal:
+        with Live(_view(run), console=console, refresh_per_second=4, transient=True) as live:
+            while not run.look():
+                live.update(_view(run))
+        return
+    told = 0.0
+    while not run.look():
+        if time.monotonic() - told > 2:
+            told = time.monotonic()
+            console.print(
+                f"{told - run.started_at:5.1f} s  records {run.clicks:,}  open {run.open_sessions:,}"
+                f"  scores {run.summary.sessions:,}  lag {run.clicks - run.applied:,}"
+            )
+
+
+def _view(run: Run) -> Panel:
+    seconds = time.monotonic() - run.started_at
+    grid = Table.grid(padding=(0, 3))
+    for _ in range(6):
+        grid.add_column(justify="right")
+    grid.add_row(
+        *(Text(word, style="dim") for word in ("records", "scored", "open", "lag", "records/s", "s"))
+    )
+    grid.add_row(
+        f"{run.clicks:,}",
+        f"{run.summary.sessions:,}",
+        f"{run.open_sessions:,}",
+        f"{run.clicks - run.applied:,}",
+        f"{run.applied / seconds:,.0f}",
+        f"{seconds:.0f}",
+    )
+    parts: list[Table | Text] = [grid]
+    if last := run.summary.last:
+        batch = (last["predictions"] or {}).get("batch")
+        if batch:
+            parts.append(
+                Text(
+                    f"\nlast: session {last['session_id']}, {last['clicks']} clicks, closed by"
+                    f" {last['closed_by']}: conversion {batch['conversion']:.2f},"
+                    f" revenue ${batch['revenue']:.2f}, {batch['cluster_name']}",
+                    style="dim",
+                )
+            )
+    return Panel(Group(*parts), title="clickstream: live", border_style="cyan", expand=False)
+
+
+def _conclude(console: Console, run: Run, report: AuditReport, manifest: Manifest) -> None:
+    summary = run.summary
+    seconds = time.monotonic() - run.started_at
+    console.print()
+    console.print(predictions_table(summary))
+    console.print(clusters_table(summary))
+    console.print(
+        f"[dim]Conversion and revenue are proxies: the dataset has no purchase, its rule looks at the last"
+        f" click. {summary.converted / max(summary.sessions, 1):.1%} of these sessions meet the rule."
+        f"\nbatch and online never see that click; reference does, and so recovers the rule.[/]"
+    )
+    console.print(
+        f"\nlatency, scored to readable by a subscriber: p50 {summary.delay_ms(0.5)} ms,"
+        f" p99 {summary.delay_ms(0.99)} ms · {seconds:.1f} s in all · bundle {manifest.id}"
+    )
+    console.print(
+        f"\n[bold]{report.clicks:,} clicks, {report.scored:,} sessions scored, {report.missing} missing,"
+        f" {report.duplicate} duplicate, {report.wrong} wrong[/]"
+    )
+    if report.clean:
+        console.print("[bold green]exactly once[/]: each score was recomputed from the log and compared")
+    else:
+        console.print(f"[bold red]{report.verdict}[/]: `clickstream scores audit` tells more (with --keep)")
+
+
+def _stay(console: Console, settings: Settings, run: Run) -> None:
+    console.print(
+        f"\nStill running. Subscribe from another terminal:\n"
+        f"  clickstream scores tail --from-beginning\n"
+        f"  clickstream replay --append --speed 600\n"
+        f"or from any Kafka client at {settings.kafka_bootstrap}, topic {settings.scores_topic}"
+        f" (isolation level read_committed).\nCtrl-C stops everything."
+    )
+    while True:
+        for consumer in run.consumers:
+            consumer.keep_alive()
+        time.sleep(0.5)

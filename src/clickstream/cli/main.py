@@ -1,0 +1,127 @@
+"""The command `clickstream`: registers one file a command, and runs the one that is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from clickstream.terminal.starting import stoppable_imports
+
+if TYPE_CHECKING:
+    import typer
+
+# Help panel and help of each group of commands.
+_GROUPS = {
+    "scores": ("See it work", "Read the scores topic, and prove that it is right."),
+    "shop": ("Run it", "Say what your clicks carry, what to compute of them, and what a conversion is."),
+    "models": ("Run it", "Look at the bundles of models, and choose the one in use."),
+}
+
+# Name, help panel, module and function under app/cli; a name of two words is a command of a group.
+_COMMANDS = (
+    ("demo", "See it work", "demo:demo"),
+    ("up", "See it work", "up:up"),
+    ("score", "See it work", "score:score"),
+    ("dashboard", "See it work", "dashboard:dashboard"),
+    ("scores tail", None, "tail:tail"),
+    ("scores audit", None, "audit:audit"),
+    ("shop check", None, "shop:check"),
+    ("shop show", None, "shop:show"),
+    ("train", "Run it", "train:train"),
+    ("models list", None, "models_list:list_bundles"),
+    ("models show", None, "models_show:show"),
+    ("models compare", None, "models_compare:compare"),
+    ("models promote", None, "models_promote:promote"),
+    ("models rollback", None, "models_promote:rollback"),
+    ("models verify", None, "models_verify:verify"),
+    ("models sign", None, "models_verify:sign"),
+    ("models export", None, "models_export:export"),
+    ("models watch", None, "watch:watch"),
+    ("topics", "Run it", "topics:topics"),
+    ("replay", "Run it", "replay:replay"),
+    ("consume", "Run it", "consume:consume"),
+    ("top", "Run it", "top:top"),
+    ("drain", "Run it", "drain:drain"),
+    ("chaos", "See it work", "chaos:chaos"),
+    ("doctor", "Run it", "doctor:doctor"),
+    ("schemas", None, "schemas:schemas"),
+)
+
+
+def command_line(words: Sequence[str] = ()) -> typer.Typer:
+    """The command that `words` name, or all of them: importing a command takes its time."""
+    import typer
+
+    app = typer.Typer(
+        name="clickstream",
+        help="Scores the sessions of a web shop while they happen.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        epilog="Every setting is also in the environment:"
+        " --max-poll-records is CLICKSTREAM_MAX_POLL_RECORDS.",
+    )
+
+    shown = typer.Option(
+        False, "--version", help="Show the version and exit.", callback=_version, is_eager=True
+    )
+
+    @app.callback()
+    def everywhere(version: bool = shown) -> None:
+        """Options that stand before a command."""
+
+    asked = [c for c in _COMMANDS if c[0] in (" ".join(words[:1]), " ".join(words[:2]))]
+    groups = {name: typer.Typer(no_args_is_help=True, help=text) for name, (_, text) in _GROUPS.items()}
+    for name, panel, target in asked or _COMMANDS:
+        module, function = target.split(":")
+        command = getattr(importlib.import_module(f"clickstream.cli.{module}"), function)
+        group, _, name_in_group = name.rpartition(" ")
+        parent = groups[group] if group else app
+        words_of_help = _help(command.__doc__ or "")
+        parent.command(name_in_group, help=words_of_help, rich_help_panel=panel, hidden=name == "schemas")(
+            command
+        )
+    for name, (panel, _) in _GROUPS.items():
+        app.add_typer(groups[name], name=name, rich_help_panel=panel)
+    return app
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 1 an audit or a check found something, 2 wrong usage, sysexits."""
+    # Nothing that takes time is imported before.
+    with stoppable_imports(sys.argv[1:]):
+        from clickstream.cli.boundary import exit_code_of
+    sys.exit(exit_code_of(_command))
+
+
+def _command() -> None:
+    with stoppable_imports(sys.argv[1:]):
+        from clickstream.infra.settings import unknown_variables
+
+        app = command_line(sys.argv[1:])
+    for name, nearest in unknown_variables(os.environ):
+        meant = f"; did you mean {nearest}?" if nearest else ""
+        print(f"warning: {name} is no setting and does nothing{meant}", file=sys.stderr)
+    app()
+
+
+def _version(asked: bool) -> None:
+    import typer
+
+    if asked:
+        typer.echo(f"clickstream {version('clickstream-scoring')}")
+        raise typer.Exit
+
+
+def _help(text: str) -> str:
+    """A docstring for --help: paragraphs that the terminal wraps, brackets that are shown."""
+    from rich.markup import escape
+
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return escape("\n\n".join(part.replace("\n", " ") for part in paragraphs))

@@ -1,0 +1,68 @@
+"""`clickstream models compare`: two bundles on the same sessions, which neither has learned from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+
+from clickstream.cli.train import read_sessions
+from clickstream.infra.settings import load_settings
+from clickstream.models.bundle.bundle import load_bundle
+from clickstream.terminal.comparison_view import as_dict, show_comparison
+from clickstream.training import comparison
+
+
+def compare(
+    one: Annotated[str, typer.Argument(metavar="A", help="Bundle id, path, or champion.")],
+    other: Annotated[str, typer.Argument(metavar="B", help="The other, which the differences are of.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="The file of UCI 553, zip or CSV. Else $CLICKSTREAM_DATA, or one in data/."),
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help="TOML file that says which column of --data is which.")
+    ] = None,
+    synthetic: Annotated[
+        int | None, typer.Option(help="N made-up sessions, drawn with the seed of B.", min=500)
+    ] = None,
+    from_topic: Annotated[
+        bool, typer.Option("--from-topic", help="The sessions of the clicks topic instead.")
+    ] = False,
+    clicks_topic: Annotated[str | None, typer.Option(help="Topic of the clicks, for --from-topic.")] = None,
+    home: Annotated[
+        Path | None, typer.Option(help="Folder that bundles/ lies in; by default CLICKSTREAM_HOME.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show two bundles on the same sessions: figures of both, and the difference with its 95 % interval.
+
+    Sessions that one of them learned from are left out. The log-loss of batch decides which is better;
+    nothing is promoted.
+
+    Exit codes: 0 done; 64 options contradict each other; 65 a bundle or the data cannot be used, or too few
+    sessions are left; 66 there is no data, the message says where to get it.
+    """
+    settings = load_settings(home=home, clicks_topic=clicks_topic)
+    console = Console(highlight=False, stderr=as_json)
+    first, second = load_bundle(settings, one), load_bundle(settings, other)
+    source = read_sessions(
+        settings,
+        console,
+        lambda _: None,
+        data=data,
+        mapping=mapping,
+        synthetic=synthetic,
+        from_topic=from_topic,
+        clicks_topic=clicks_topic,
+        seed=second.manifest.seed,
+    )
+    fresh = comparison.unseen(source.sessions, source.sha256, first.manifest, second.manifest)
+    found = comparison.compare(first, second, fresh)
+    if as_json:
+        typer.echo(orjson.dumps(as_dict(found, source.name)))
+    else:
+        show_comparison(found, source.name, console)

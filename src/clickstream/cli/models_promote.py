@@ -1,0 +1,79 @@
+"""`clickstream models promote` and `rollback`: choose the bundle in use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from clickstream.infra.errors import BundleError
+from clickstream.infra.settings import Settings, load_settings
+from clickstream.models.bundle import champion
+from clickstream.models.bundle.bundle import load_bundle
+from clickstream.models.bundle.folder import day_and_time, history
+from clickstream.models.bundle.manifest import BUNDLE_ID
+
+Home = Annotated[Path | None, typer.Option(help="Folder that bundles/ lies in; by default CLICKSTREAM_HOME.")]
+
+_TAKEN = "Running consumers with CLICKSTREAM_BUNDLE=champion take it within seconds; no session is lost."
+
+
+def promote(
+    bundle: Annotated[str, typer.Argument(metavar="ID", help="Id of the bundle, see `models list`.")],
+    home: Home = None,
+) -> None:
+    """Put a bundle in use. It is loaded first, as a consumer would; one that cannot be is refused.
+
+    Exit codes: 0 it is in use; 65 it cannot be used here, nothing changed.
+    """
+    settings = load_settings(home=home)
+    console = Console(highlight=False, soft_wrap=True)
+    if not BUNDLE_ID.fullmatch(bundle):
+        raise BundleError(
+            f"{bundle!r} is no bundle id",
+            f"Give an id of `clickstream models list`; a bundle from elsewhere is copied into"
+            f" {settings.bundles} first.",
+        )
+    load_bundle(settings, bundle)
+    before = history(settings)[:1]
+    champion.promote(settings.bundles, bundle)
+    if before and before[0].bundle_id == bundle:
+        console.print(f"{bundle} is in use already")
+        return
+    console.print(f"in use: {bundle}" + (f", before: {before[0].bundle_id}" if before else ""))
+    _hint(settings, console)
+
+
+def rollback(home: Home = None) -> None:
+    """Go back to the bundle that was in use before. Again, and it goes back further.
+
+    Exit codes: 0 done; 65 there is nothing to go back to, or it cannot be used here; nothing changed.
+    """
+    settings = load_settings(home=home)
+    console = Console(highlight=False, soft_wrap=True)
+    current = champion.champion(settings.bundles)
+    earlier = champion.next_in_line(settings.bundles)
+    target = earlier[0].bundle_id
+    try:
+        load_bundle(settings, target)
+    except BundleError as error:
+        others = sorted({one.bundle_id for one in earlier} - {target, current})
+        raise BundleError(
+            f"the bundle in use before cannot be used: {error.what}",
+            f"{current} stays in use. Put that right ({error.remedy})"
+            + (f" or `clickstream models promote` one of {', '.join(others[-5:])}." if others else "."),
+        ) from error
+    now = champion.roll_back(settings.bundles, target)
+    since = "" if now.at is None else f", which was put in use {day_and_time(now.at)}"
+    console.print(f"in use again: {target}{since}")
+    console.print(f"taken back: {current}; `clickstream models promote {current}` brings it back")
+    _hint(settings, console)
+
+
+def _hint(settings: Settings, console: Console) -> None:
+    if settings.bundle == champion.CHAMPION:
+        console.print(_TAKEN)
+    else:
+        console.print(f"CLICKSTREAM_BUNDLE is {settings.bundle}: consumers with it go on using that one.")

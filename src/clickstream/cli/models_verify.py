@@ -1,0 +1,93 @@
+"""`clickstream models verify` and `sign`: whether bundles are what they were, and by whom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+
+from clickstream.infra.errors import BundleError, ConfigurationError, UsageError
+from clickstream.infra.settings import load_settings
+from clickstream.models.bundle.champion import bundle_ids, locate
+from clickstream.models.bundle.signature import signing_key, write_signature
+from clickstream.models.bundle.verification import verify as check
+from clickstream.terminal.printable import plain
+
+Home = Annotated[Path | None, typer.Option(help="Folder that bundles/ lies in; by default CLICKSTREAM_HOME.")]
+
+_SIGNED = {
+    "valid": "signature valid",
+    "not checked": "signed; not checked, as no key is set",
+    "no": "not signed",
+}
+
+
+def verify(
+    bundle: Annotated[
+        str | None, typer.Argument(metavar="ID|PATH", help="Bundle id, path, or champion.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All bundles of the folder.")] = False,
+    home: Home = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
+) -> None:
+    """Check every byte of a bundle, its versions, its features and, with a key set, its signature.
+
+    Opens no pickle. Exit codes: 0 all are fine; 1 one is not, its line says why.
+    """
+    if every == (bundle is not None):
+        raise UsageError("name a bundle, or give --all", "As `clickstream models verify champion`.")
+    settings = load_settings(home=home)
+    key = signing_key(settings)
+    names = [bundle] if bundle is not None else bundle_ids(settings.bundles)
+    if not names:
+        raise BundleError(f"no bundles in {settings.bundles}", "Run `clickstream train`.")
+    console = Console(highlight=False, soft_wrap=True)
+    told, bad = [], False
+    for name in names:
+        try:
+            verified = check(locate(settings.bundles, name), key)
+        except BundleError as error:
+            bad = True
+            told.append({"bundle": name, "ok": False, "problem": error.what, "remedy": error.remedy})
+            if not as_json:
+                console.print(f"[bold red]fail[/]  {plain(name)}  {plain(error.what)}")
+                console.print(f"      [dim]→[/] {plain(error.remedy)}")
+            continue
+        told.append({"bundle": verified.manifest.id, "ok": True, "signed": verified.signed})
+        if not as_json:
+            size = sum(len(content) for content in verified.files.values())
+            console.print(
+                f"[green]ok[/]    {verified.manifest.id}  {len(verified.files)} files, {size:,} bytes,"
+                f" {_SIGNED[verified.signed]}"
+            )
+    if as_json:
+        typer.echo(orjson.dumps(told))
+    if bad:
+        raise typer.Exit(1)
+
+
+def sign(
+    bundle: Annotated[str, typer.Argument(metavar="ID|PATH", help="Bundle id, path, or champion.")],
+    home: Home = None,
+) -> None:
+    """Sign a bundle with the key that is set: from then on it counts as ours.
+
+    It is verified first, but for its signature: sign only what you know the origin of.
+
+    Exit codes: 0 signed; 65 the bundle is damaged or made for something else; 78 no key is set.
+    """
+    settings = load_settings(home=home)
+    key = signing_key(settings)
+    if key is None:
+        raise ConfigurationError(
+            "no key for bundles is set",
+            "Set CLICKSTREAM_BUNDLE_KEY_FILE to a file that only you can read, with a line as"
+            " `openssl rand -hex 32` writes it.",
+        )
+    verified = check(locate(settings.bundles, bundle), None)
+    write_signature(verified.path, verified.text, key)
+    check(verified.path, key)
+    Console(highlight=False, soft_wrap=True).print(f"signed: {verified.manifest.id}")

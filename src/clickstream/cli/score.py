@@ -1,0 +1,206 @@
+"""`clickstream score`: the sessions of a file, scored as the stream would."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, BinaryIO, get_args
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+from clickstream.files.cleaning import Cleaning
+from clickstream.files.mapping import map_dataset, read_mapping
+from clickstream.infra.errors import UsageError
+from clickstream.infra.files import replacing
+from clickstream.infra.settings import load_settings
+from clickstream.models.bundle.bundle import load_bundle
+from clickstream.offline import (
+    FileScores,
+    Format,
+    Progress,
+    require,
+    score_file,
+    write_refused,
+    write_sessions,
+)
+from clickstream.producer.plan import PlanOptions, make_plan
+from clickstream.producer.schedule import ScheduleOptions, make_schedule
+from clickstream.terminal.cleaning_view import tell_cleaning
+from clickstream.terminal.printable import plain
+from clickstream.terminal.summary_view import clusters_table, predictions_table
+
+_STANDARD = Path("-")
+_ENDINGS: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+_SAMPLES = 5
+
+
+def score(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="The file of UCI 553, zip or CSV, one like it, or what --mapping says; - = stdin."
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the sessions there: .csv, .jsonl or .parquet; - = stdout. A pipe gets them too."
+        ),
+    ] = None,
+    format: Annotated[
+        Format | None, typer.Option("--format", help="What is written, if not what the ending of --out says.")
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help="TOML file that says which column of yours is which.")
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="With --mapping: only show how many rows fit, and the first clicks."),
+    ] = False,
+    refused: Annotated[
+        Path | None,
+        typer.Option(help="Write the rows that could not be used there, with line and reason: CSV."),
+    ] = None,
+    bundle: Annotated[str | None, typer.Option(help="Bundle id, path, or champion.")] = None,
+    home: Annotated[
+        Path | None, typer.Option(help="Folder that bundles/ lies in; by default CLICKSTREAM_HOME.")
+    ] = None,
+) -> None:
+    """Score the sessions of a file: the same fold, rules and models as those of the stream.
+
+    Rows that cannot be used are left out and counted, with the reason. Sessions go to --out, or into a pipe;
+    progress and the summary go to standard error.
+
+    Exit codes: 0 done; 64 wrong options; 65 the file, the mapping or the bundle is not right; 66 the file is
+    not there; 78 Parquet cannot be written here; 130 stopped by Ctrl-C.
+    """
+    say = Console(stderr=True, highlight=False, soft_wrap=True)
+    if out is None and not check and not sys.stdout.isatty():
+        out = _STANDARD
+    kind = _format(out, format)
+    for name, path in (("--out", out), ("--refused", refused)):
+        _check_target(name, path, file)
+    settings = load_settings(home=home, bundle=bundle)
+    layout = None if mapping is None else read_mapping(mapping)
+    source: Path | BinaryIO = sys.stdin.buffer if file == _STANDARD else file
+    called = "standard input" if file == _STANDARD else None
+    try:
+        if check:
+            if layout is None:
+                raise UsageError("--check needs --mapping", "Without one, the file is scored at once.")
+            cleaned = map_dataset(source, layout, called)
+            tell_cleaning(cleaned.cleaning, say)
+            schedule = make_schedule(cleaned.dataset, ScheduleOptions("dated"))
+            plan = make_plan(schedule, PlanOptions(1, heartbeats=False))
+            for publication in islice(plan.publications(), _SAMPLES):
+                typer.echo(publication.value.decode())
+            _write_refused(refused, cleaned.cleaning)
+            return
+        models = load_bundle(settings)
+        with _progress(say) as progress:
+            scores = score_file(
+                source, bundle=models, settings=settings, name=called, mapping=layout, progress=progress
+            )
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    if out is not None:
+        with _target("--out", out) as stream:
+            write_sessions(scores.sessions, kind, stream)
+    _write_refused(refused, scores.cleaning)
+    _conclude(scores, out, layout is not None, say)
+
+
+def _format(out: Path | None, given: Format | None) -> Format:
+    if out is None:
+        if given is not None:
+            raise UsageError(f"--format {given} without --out", "Say where to write: --out FILE, or --out -.")
+        return "csv"
+    kind = given or _ENDINGS.get(".csv" if out == _STANDARD else out.suffix.lower())
+    if kind is None:
+        raise UsageError(
+            f"--out {out}: the ending {out.suffix or 'of nothing'} says no format",
+            f"End it with {', '.join(_ENDINGS)}, or add --format {'|'.join(get_args(Format))}.",
+        )
+    if kind == "parquet" and out == _STANDARD and sys.stdout.isatty():
+        raise UsageError("Parquet is not for a terminal", "Name a file: --out sessions.parquet.")
+    require(kind)
+    return kind
+
+
+def _check_target(name: str, path: Path | None, source: Path) -> None:
+    """What can be known before minutes of work."""
+    if path is None or path == _STANDARD:
+        return
+    # A device or a pipe is written through; what else is there is replaced, which takes a folder to write.
+    through = path.exists() and not (path.is_file() or path.is_dir())
+    written = path if through else Path(os.path.realpath(path)).parent
+    if path.is_dir() or not written.exists() or not os.access(written, os.W_OK):
+        raise UsageError(
+            f"{name} {path}: no file can be written there", "Name a file in a folder that is there."
+        )
+    if path.exists() and source.exists() and path.samefile(source):
+        raise UsageError(f"{name} {path} is the file that is read", "Name another one.")
+
+
+@contextmanager
+def _target(name: str, path: Path) -> Iterator[BinaryIO]:
+    if path == _STANDARD:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    try:
+        with replacing(path) as stream:
+            yield stream
+    except OSError as error:
+        raise UsageError(f"{name} {path}: {error.strerror}", "Name a file that can be written.") from error
+
+
+def _write_refused(path: Path | None, cleaning: Cleaning) -> None:
+    if path is not None:
+        with _target("--refused", path) as stream:
+            write_refused(cleaning, stream)
+
+
+@contextmanager
+def _progress(say: Console) -> Iterator[Progress]:
+    """A bar on a terminal, nothing elsewhere."""
+    if not say.is_terminal:
+        yield lambda _share, _words: None
+        return
+    columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Bar(*columns, console=say, transient=True) as bar:
+        task = bar.add_task("reading", total=1.0)
+        yield lambda share, words: bar.update(task, completed=share, description=words)
+
+
+def _conclude(scores: FileScores, out: Path | None, is_mapped: bool, say: Console) -> None:
+    tell_cleaning(scores.cleaning, say)
+    unknown, summary, bundle = scores.unknown, scores.summary, plain(scores.bundle)
+    if unknown.clicks:
+        say.print(
+            f"[yellow]{unknown.clicks:,} of {scores.cleaning.kept:,} clicks show what bundle {bundle} does"
+            f" not know[/] ({unknown.products:,} products, {unknown.categories:,} categories): it answers as"
+            " if nothing were shown there. Train your own: clickstream train"
+            + (" --data FILE --mapping …" if is_mapped else " --data FILE")
+        )
+    if summary.without_predictions:
+        say.print(
+            f"[yellow]{summary.without_predictions:,} sessions have no predictions[/]: see column error"
+        )
+    say.print()
+    # Nobody says in which currency the prices of another shop are.
+    say.print(predictions_table(summary, "" if is_mapped else "$"))
+    say.print(clusters_table(summary))
+    say.print(
+        f"[dim]Conversion and revenue are proxies, by a rule over the last click: {summary.converted:,}"
+        f" sessions meet it. batch and online never see that click, reference does. Bundle {bundle}.[/]"
+    )
+    if out is not None and out != _STANDARD:
+        say.print(f"{summary.sessions:,} sessions written to {plain(str(out))}")

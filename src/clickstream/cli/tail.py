@@ -1,0 +1,174 @@
+"""`clickstream scores tail`: the scores as they come."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from enum import StrEnum
+from itertools import islice
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+
+from clickstream.infra.kafka import Reader, Record
+from clickstream.infra.settings import load_settings
+from clickstream.local.servers import with_running_servers
+from clickstream.terminal.scores.fields import Score, find_field
+from clickstream.terminal.scores.filters import chosen
+from clickstream.terminal.scores.writers import FieldsAsJson, FieldsAsRows, FieldsAsTsv, Lines, Rows, Writer
+from clickstream.terminal.stopping import interruptible
+
+_PATIENCE_S = 5.0
+
+# Shown as TSV where nobody named columns.
+_COLUMNS = (
+    "session_id,clicks,closed_by,batch.conversion,online.conversion,reference.conversion,revenue,cluster"
+)
+
+
+class Scorer(StrEnum):
+    """Whose prediction is looked at."""
+
+    batch = "batch"
+    online = "online"
+    reference = "reference"
+
+
+class Closing(StrEnum):
+    """What closed a session."""
+
+    end = "end"
+    gap = "gap"
+    limit = "limit"
+    flush = "flush"
+
+
+class Format(StrEnum):
+    """How a score is written."""
+
+    json = "json"
+    tsv = "tsv"
+
+
+def tail(
+    scores_topic: Annotated[str | None, typer.Option(help="Topic of the scores.")] = None,
+    from_beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="Start with the oldest score, not with the next one.")
+    ] = False,
+    until_end: Annotated[
+        bool, typer.Option("--until-end", help="Show what is on the topic now, oldest first, and stop.")
+    ] = False,
+    most: Annotated[int | None, typer.Option("--max", help="Stop after so many scores.", min=1)] = None,
+    cluster: Annotated[str | None, typer.Option(help="Only sessions of the cluster of this name.")] = None,
+    min_conversion: Annotated[
+        float | None, typer.Option(help="Only sessions that convert with this probability or more.")
+    ] = None,
+    max_conversion: Annotated[
+        float | None, typer.Option(help="Only sessions that convert with this probability or less.")
+    ] = None,
+    scorer: Annotated[
+        Scorer, typer.Option(help="Whose conversion and cluster the filters look at.")
+    ] = Scorer.batch,
+    closed_by: Annotated[Closing | None, typer.Option(help="Only sessions that this closed.")] = None,
+    session: Annotated[str | None, typer.Option(help="Only this session id.")] = None,
+    condition: Annotated[
+        str | None,
+        typer.Option(
+            "--where",
+            metavar="CONDITION",
+            help='Only scores of which this is true, as: conversion > 0.8 and cluster == "long".',
+        ),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(metavar="FIELD,…", help="Show these fields, as: session_id,batch.conversion,last_page."),
+    ] = None,
+    format_: Annotated[
+        Format | None, typer.Option("--format", help="JSON lines or TSV, also on a terminal.")
+    ] = None,
+) -> None:
+    """Follow the scores topic: a table on a terminal, JSON lines in a pipe.
+
+    Without --columns a line is the record as it is on the topic. In --where and --columns, conversion,
+    revenue and cluster are those of --scorer, and any other field goes by its full name or the end of it.
+
+    Subscribes without a group, so it disturbs nobody, and sees committed scores only. Ctrl-C ends it.
+    """
+    passes = chosen(
+        scorer.value,
+        cluster,
+        min_conversion,
+        max_conversion,
+        closed_by and closed_by.value,
+        session,
+        condition,
+    )
+    writer = _writer(format_, columns, scorer.value)
+    settings = with_running_servers(load_settings(scores_topic=scores_topic))
+    where = f"{settings.scores_topic} at {settings.kafka_bootstrap}"
+    left = most
+    try:
+        with interruptible(), closing(Reader(settings, settings.scores_topic)) as reader:
+            ends = reader.decided_ends().offsets if until_end else reader.end_offsets()
+            if not (from_beginning or until_end):
+                for partition, offset in ends.items():
+                    reader.seek(partition, offset)
+            for batch in _until(reader, ends) if until_end else _for_ever(reader, writer, where):
+                wanted = ((record, score) for record in batch if passes(score := _score(record)))
+                for record, score in islice(wanted, left):
+                    writer.write(record.value or b"", score)
+                    if left is not None:
+                        left -= 1
+                writer.flush()
+                if left == 0:
+                    return
+    except KeyboardInterrupt:
+        return
+    except BrokenPipeError:
+        # The reader has enough, as `head` does. What is still in the buffer must not fail at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _writer(format_: Format | None, columns: str | None, scorer: str) -> Writer:
+    on_terminal = sys.stdout.isatty()
+    if columns is None and format_ is not Format.tsv:
+        return Rows(Console(), scorer) if on_terminal and format_ is None else Lines()
+    fields = [find_field(name.strip(), scorer) for name in (columns or _COLUMNS).split(",")]
+    if format_ is Format.tsv:
+        return FieldsAsTsv(fields)
+    return FieldsAsRows(Console(), fields) if on_terminal and format_ is None else FieldsAsJson(fields)
+
+
+def _until(reader: Reader, ends: dict[int, int]) -> Iterator[list[Record]]:
+    for batch in reader.read_to(ends):
+        yield [record for record in batch if record.offset < ends[record.partition]]
+
+
+def _for_ever(reader: Reader, writer: Writer, where: str) -> Iterator[list[Record]]:
+    """Batches as they come, until nobody reads; on a terminal, says what it waits for."""
+    silent_since, told = time.monotonic(), not sys.stderr.isatty()
+    while writer.is_read():
+        batch = reader.poll()
+        if batch:
+            yield batch
+            silent_since = time.monotonic()
+        elif not told and time.monotonic() - silent_since > _PATIENCE_S:
+            told = True
+            message = (
+                f"Waiting for scores on {where}. --from-beginning shows those that are there; Ctrl-C ends."
+            )
+            typer.echo(message, err=True)
+
+
+def _score(record: Record) -> Score | None:
+    """None for a record that is no score: somebody else writes to the topic."""
+    try:
+        score = orjson.loads(record.value or b"")
+    except orjson.JSONDecodeError:
+        return None
+    return score if isinstance(score, dict) and "score_id" in score else None

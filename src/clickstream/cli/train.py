@@ -1,0 +1,273 @@
+"""`clickstream train`: fit the models of a bundle, judge them, and write it: the first one is put in use."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from clickstream.files.dataset import read_dataset
+from clickstream.files.location import find_dataset
+from clickstream.files.mapping import map_dataset, read_mapping
+from clickstream.files.source import WHERE
+from clickstream.infra.errors import BundleError, MissingFileError, UsageError
+from clickstream.infra.room import check_room
+from clickstream.infra.settings import Settings, load_settings
+from clickstream.local.servers import with_running_servers
+from clickstream.models.bundle import bundle as bundles
+from clickstream.models.bundle.signature import signing_key
+from clickstream.offline.recorded import Recorded, read_recorded
+from clickstream.offline.windows import cut_windows
+from clickstream.operate.candidate import Promote, decide, tell
+from clickstream.producer.synthetic import synthetic_dataset
+from clickstream.terminal.cleaning_view import tell_cleaning
+from clickstream.terminal.training_view import show
+from clickstream.training.previous import Previous, read_previous
+from clickstream.training.split import SplitKind
+from clickstream.training.training import Progress, SetChoice, TrainingSession
+from clickstream.training.training import train as fit
+from clickstream.windows.partition import Rules
+
+# Without a terminal, a line for so many fits.
+_LINES = 10
+
+
+Step = Callable[[str], None]
+
+
+class Source(NamedTuple):
+    """Sessions, what they are called, and a hash of what they were read from."""
+
+    name: str
+    sha256: str
+    sessions: list[TrainingSession]
+
+
+def train(
+    data: Annotated[
+        Path | None,
+        typer.Option(help="The file of UCI 553, zip or CSV. Else $CLICKSTREAM_DATA, or one in data/."),
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help="TOML file that says which column of --data is which.")
+    ] = None,
+    synthetic: Annotated[
+        int | None, typer.Option(help="Train on N made-up sessions instead, to try things out.", min=500)
+    ] = None,
+    or_synthetic: Annotated[
+        int | None, typer.Option(help="The same, but only where there is no dataset.", min=500)
+    ] = None,
+    from_topic: Annotated[
+        bool, typer.Option("--from-topic", help="Train on the sessions of the clicks topic instead.")
+    ] = False,
+    clicks_topic: Annotated[str | None, typer.Option(help="Topic of the clicks, for --from-topic.")] = None,
+    split: Annotated[
+        SplitKind,
+        typer.Option(help="What is held out to judge the models: the last months, or 20 % at random."),
+    ] = "time",
+    grid: Annotated[
+        bool, typer.Option("--grid", help="Search the settings of the models first, on all cores (minutes).")
+    ] = False,
+    sets: Annotated[
+        SetChoice,
+        typer.Option("--set", help="Models to fit; those of the other set are those of the bundle in use."),
+    ] = "both",
+    seed: Annotated[int, typer.Option(help="Equal seeds on equal data give equal models.", min=0)] = 42,
+    promotion: Annotated[
+        Promote,
+        typer.Option(
+            "--promote",
+            help="Put it in use: where none is yet, where it is better than the one in use, or in any case.",
+        ),
+    ] = Promote.first,
+    home: Annotated[
+        Path | None, typer.Option(help="Folder that bundles/ lies in; by default CLICKSTREAM_HOME.")
+    ] = None,
+) -> None:
+    """Fit all models on a dataset or a stream, and show how good they are.
+
+    The first bundle is put in use. A later one is a candidate, which consumers do not touch: see --promote,
+    `clickstream models compare` and `clickstream models promote`.
+
+    Exit codes: 0 done, promoted or not; 64 options contradict each other, or models cannot be taken over; 65
+    the data cannot be used; 66 there is no data, the message says where to get it; 74
+    the bundle cannot be written.
+    """
+    settings = load_settings(home=home, clicks_topic=clicks_topic)
+    # A key that cannot be used would be found out after minutes of training.
+    signing_key(settings)
+    # So would a folder that cannot be written, or a full disk.
+    check_room(settings.bundles)
+    console = Console(highlight=False)
+    begun = time.monotonic()
+
+    def step(words: str) -> None:
+        console.print(f"[dim]{time.monotonic() - begun:5.1f} s[/]  {escape(words)}")
+
+    source = read_sessions(
+        settings,
+        console,
+        step,
+        data=data,
+        mapping=mapping,
+        synthetic=synthetic,
+        or_synthetic=or_synthetic,
+        from_topic=from_topic,
+        clicks_topic=clicks_topic,
+        seed=seed,
+    )
+    previous = _previous(settings, sets)
+    with _fits(console, step) as progress:
+        fitted = fit(
+            source.sessions,
+            data_sha256=source.sha256,
+            data_name=source.name,
+            split=split,
+            seed=seed,
+            sets=sets,
+            grid=grid,
+            previous=previous,
+            progress=progress,
+        )
+    step("report")
+    bundle = bundles.write(fitted, settings)
+    put_in_use = decide(settings, bundle, source.sessions, source.sha256, promotion)
+    step("written, verified, in use" if put_in_use.promoted else "written, verified")
+    show(bundle.manifest, fitted.evaluation, bundle.path, console)
+    tell(put_in_use, bundle.id, source.name, console)
+
+
+def read_sessions(
+    settings: Settings,
+    console: Console,
+    step: Step,
+    *,
+    data: Path | None,
+    mapping: Path | None,
+    synthetic: int | None,
+    from_topic: bool,
+    clicks_topic: str | None,
+    seed: int,
+    or_synthetic: int | None = None,
+) -> Source:
+    """The sessions that the options of a command name.
+
+    Raises:
+        UsageError: they contradict each other.
+        MissingFileError, InputError: there is no data, or it cannot be used.
+    """
+    if from_topic:
+        if (data, synthetic, or_synthetic, mapping) != (None, None, None, None):
+            raise UsageError(
+                "--from-topic stands together with --data, --mapping or --synthetic",
+                "Name one source of sessions.",
+            )
+        return _from_topic(with_running_servers(settings), console, step)
+    if clicks_topic is not None:
+        raise UsageError(f"--clicks-topic {clicks_topic} without --from-topic", "Add --from-topic.")
+    if mapping is not None:
+        return _from_mapped(data, synthetic or or_synthetic, mapping, settings, console, step)
+    if or_synthetic is not None and synthetic is None and find_dataset(data) is None:
+        synthetic = or_synthetic
+    return _from_file(data, synthetic, seed, step)
+
+
+def _from_file(data: Path | None, synthetic: int | None, seed: int, step: Step) -> Source:
+    file = None if synthetic else find_dataset(data)
+    if file is None and synthetic is None:
+        raise MissingFileError("there is no dataset to train on", "Name it with --data F. " + WHERE)
+    step(f"reading {file}" if file else f"drawing {synthetic:,} synthetic sessions")
+    dataset = read_dataset(file) if file else synthetic_dataset(synthetic or 0, seed)
+    return Source(dataset.name, dataset.sha256, [TrainingSession(*visit) for visit in dataset.visits()])
+
+
+def _from_mapped(
+    data: Path | None, synthetic: int | None, mapping: Path, settings: Settings, console: Console, step: Step
+) -> Source:
+    if data is None or synthetic is not None:
+        raise UsageError(
+            f"--mapping {mapping} needs --data, and it alone", "Name the file that it describes."
+        )
+    step(f"reading {data}")
+    dataset, cleaning = map_dataset(data, read_mapping(mapping))
+    tell_cleaning(cleaning, console)
+    sessions = [
+        TrainingSession(cut.closed.session_id, cut.day, cut.closed.session, cut.steps)
+        for cut in cut_windows(dataset, Rules(**settings.rules))
+    ]
+    sessions.sort(key=lambda one: (one.session.opened_at, one.session_id))
+    return Source(dataset.name, dataset.sha256, sessions)
+
+
+def _from_topic(settings: Settings, console: Console, step: Step) -> Source:
+    topic = settings.clicks_topic
+    step(f"reading topic {topic} to its end")
+    with Bars(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True
+    ) as bars:
+        task = bars.add_task(topic, total=None)
+        recorded = read_recorded(
+            settings, lambda _, passed, total: bars.update(task, completed=passed, total=total)
+        )
+    step(_told(recorded))
+    return Source(topic, recorded.sha256, recorded.sessions)
+
+
+def _told(recorded: Recorded) -> str:
+    refused = ", ".join(f"{count:,} {reason}" for reason, count in sorted(recorded.refused.items()))
+    words = [
+        f"{recorded.clicks:,} clicks, {len(recorded.sessions):,} sessions",
+        f"refused: {refused or 'none'}",
+        f"counted late: {recorded.late:,}",
+        f"left out: {recorded.open:,} still open",
+    ]
+    if recorded.cut:
+        words.append(f"{recorded.cut:,} that may begin before the topic does")
+    return "; ".join(words)
+
+
+def _previous(settings: Settings, sets: SetChoice) -> Previous | None:
+    """The bundle in use; one that cannot be read is in nobody's way, but where its models are needed."""
+    try:
+        return read_previous(settings)
+    except BundleError:
+        if sets != "both":
+            raise
+        return None
+
+
+@contextmanager
+def _fits(console: Console, step: Step) -> Iterator[Progress]:
+    """A bar for the fits of a grid on a terminal; else some lines."""
+    if not console.is_terminal:
+
+        def lines(done: int, total: int) -> None:
+            if done and done * _LINES // total > (done - 1) * _LINES // total:
+                step(f"{done} of {total} fits")
+
+        yield Progress(step, lines)
+        return
+    with Bars(
+        TextColumn("        {task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    ) as bars:
+        tasks: list[TaskID] = []
+
+        def bar(done: int, total: int) -> None:
+            if done == 0:
+                tasks.append(bars.add_task("fits", total=total))
+            bars.update(tasks[-1], completed=done, visible=done < total)
+
+        yield Progress(step, bar)

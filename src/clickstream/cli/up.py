@@ -1,0 +1,53 @@
+"""`clickstream up`: Kafka and Valkey on this machine, until they are told to stop."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clickstream.infra.settings import load_settings
+from clickstream.local.embedded import embedded_servers
+from clickstream.local.servers import announced
+from clickstream.terminal.stopping import interruptible
+
+
+def up(
+    kafka_port: Annotated[int, typer.Option(help="Port of Kafka on 127.0.0.1.", min=1, max=65_535)] = 19_092,
+    redis_port: Annotated[int, typer.Option(help="Port of Valkey on 127.0.0.1.", min=1, max=65_535)] = 16_379,
+    home: Annotated[Path | None, typer.Option(help="Folder of the servers' data.")] = None,
+) -> None:
+    """Start a Kafka and a Valkey on this machine, and stop them at Ctrl-C or SIGTERM.
+
+    Their data stays in the home folder and is there again at the next start. The other commands find these
+    servers by that folder, and any program by the two lines that are printed.
+    """
+    settings = load_settings(home=home)
+    started = time.monotonic()
+    try:
+        with (
+            interruptible(),
+            embedded_servers(
+                settings.home, kafka_port=kafka_port, redis_port=redis_port, notify=_tell
+            ) as servers,
+            announced(settings.home, servers.bootstrap, servers.url),
+        ):
+            _tell(f"Started in {time.monotonic() - started:.1f} s.")
+            typer.echo(f"Kafka  {servers.bootstrap}")
+            typer.echo(f"Redis  {servers.url}")
+            typer.echo(f"Data   {settings.home}\n")
+            typer.echo(f"export CLICKSTREAM_KAFKA_BOOTSTRAP={servers.bootstrap}")
+            typer.echo(f"export CLICKSTREAM_REDIS_URL={servers.url}\n")
+            _tell("Ctrl-C stops both; their data is kept.")
+            while True:
+                servers.kafka.check()
+                servers.valkey.check()
+                time.sleep(0.5)
+    except KeyboardInterrupt:
+        _tell("Stopped.")
+
+
+def _tell(line: str) -> None:
+    typer.echo(line, err=True)

@@ -1,0 +1,273 @@
+"""Feed: one subscription to the scores, shared by everybody who looks at it.
+
+A thread reads the scores without a group, so it disturbs nobody, and looks once a second at the group's
+offsets. It begins when somebody looks and ends when nobody has looked for a minute. What it keeps is bounded,
+however many scores come. A broker that is away is told and waited for.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from clickstream.consumer.note import read_note
+from clickstream.dashboard.arrived import arrived
+from clickstream.infra.errors import ClickstreamError, UnavailableError
+from clickstream.infra.kafka import Admin, Reader, Record
+from clickstream.infra.settings import Settings
+from clickstream.models.drift import Alarm
+from clickstream.models.quality import Quality
+from clickstream.operate.judgement import Watched
+from clickstream.operate.summary import Summary
+
+WINDOW = 2_000
+"""Scores that averages and rolling figures are over."""
+
+SHOWN = 50
+"""Last scores that are kept to be shown."""
+
+RATE_S = 10
+"""Seconds that the rate is a mean over."""
+
+HISTORY_S = 120
+
+_READ_BACK = 250
+"""Scores of a partition that are read at the start, so that the first look is not at nothing."""
+
+_LOOK_EVERY_S = 1.0
+_FORGOTTEN_AFTER_S = 60.0
+_PATIENCE_MS = 3_000
+_FRESH_S = 0.5
+
+State = Literal["starting", "following", "away"]
+
+Score = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Group:
+    """How far the consumers are.
+
+    `open_sessions` is None where nobody has committed a note that says it; `dead_letters` counts from the
+    beginning of the subscription on.
+    """
+
+    open_sessions: int | None
+    lag: int
+    dead_letters: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that is known at one moment.
+
+    Attributes:
+        problem: why `state` is `away`.
+        silent_s: seconds since the last score arrived; None before the first.
+        live: scores that arrived since the subscription began.
+        rate: of them, a second, over the last `RATE_S` seconds.
+        history: the same by second, oldest first, `HISTORY_S` of them.
+        delay_ms: median and 99th percentile from the moment of scoring to our hands, of live scores.
+        last: the last scores, newest first.
+        window: over the last `WINDOW` scores; `rolling` and `since_start` judge the models over those with
+            evidence.
+    """
+
+    state: State
+    problem: ClickstreamError | None
+    where: str
+    silent_s: float | None
+    live: int
+    rate: float
+    history: Sequence[int]
+    delay_ms: tuple[int, int] | None
+    group: Group | None
+    last: Sequence[Score]
+    window: Summary
+    rolling: Quality | None
+    since_start: Quality | None
+    alarms: Sequence[Alarm]
+
+
+class Feed:
+    """Ask it for a `snapshot` as often as you like, from any thread."""
+
+    _made: tuple[float, Snapshot] | None
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings.model_copy(update={"patience": min(settings.patience, _PATIENCE_MS)})
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
+        self._asked_at = 0.0
+        self._forget()
+
+    def snapshot(self) -> Snapshot:
+        """What is known now. The first one starts the subscription."""
+        with self._lock:
+            self._asked_at = now = time.monotonic()
+            if self._thread is None or not self._thread.is_alive():
+                self._forget()
+                self._ended.clear()
+                self._thread = threading.Thread(target=self._follow, name="feed", daemon=True)
+                self._thread.start()
+            # Many who look at once cost no more than one.
+            if self._made is None or now - self._made[0] > _FRESH_S:
+                self._made = now, self._now(now)
+            return self._made[1]
+
+    def close(self) -> None:
+        """End the subscription, once the call under way is answered. A later `snapshot` starts another."""
+        self._ended.set()
+
+    def _forget(self) -> None:
+        self._state: State = "starting"
+        self._problem: ClickstreamError | None = None
+        self._group: Group | None = None
+        self._watched = Watched(WINDOW)
+        self._scores: deque[tuple[Score, int]] = deque(maxlen=WINDOW)
+        self._delays: deque[int] = deque(maxlen=WINDOW)
+        self._by_second: deque[tuple[int, int]] = deque(maxlen=HISTORY_S)
+        self._live = 0
+        self._arrived_at: float | None = None
+        self._made = None
+
+    def _now(self, now: float) -> Snapshot:
+        second = int(now)
+        counts = dict(self._by_second)
+        # The present second is not over: it would look like a dip.
+        history = [counts.get(s, 0) for s in range(second - HISTORY_S, second)]
+        window = Summary()
+        for score, received_ms in self._scores:
+            window.add(score, received_ms)
+        delays = sorted(self._delays)
+        return Snapshot(
+            state=self._state,
+            problem=self._problem,
+            where=f"{self._settings.scores_topic} at {self._settings.kafka_bootstrap}",
+            silent_s=None if self._arrived_at is None else now - self._arrived_at,
+            live=self._live,
+            rate=sum(history[-RATE_S:]) / RATE_S,
+            history=history,
+            delay_ms=(delays[len(delays) // 2], delays[len(delays) * 99 // 100]) if delays else None,
+            group=self._group,
+            last=[score for score, _ in list(self._scores)[: -SHOWN - 1 : -1]],
+            window=window,
+            rolling=self._watched.rolling(),
+            since_start=self._watched.since_start(),
+            alarms=tuple(self._watched.alarms),
+        )
+
+    def _follow(self) -> None:
+        reader: Reader | None = None
+        watcher = _GroupWatcher(self._settings)
+        looked_at = float("-inf")
+        try:
+            while not self._ended.is_set() and time.monotonic() - self._asked_at < _FORGOTTEN_AFTER_S:
+                try:
+                    if reader is None:
+                        reader, ends = _subscribe(self._settings)
+                    self._take(reader.poll(timeout_ms=200), ends)
+                    if time.monotonic() - looked_at >= _LOOK_EVERY_S:
+                        looked_at = time.monotonic()
+                        # A poll does not tell that the broker is away; this does.
+                        group = watcher.look()
+                        with self._lock:
+                            self._state, self._problem, self._group = "following", None, group
+                except ClickstreamError as error:
+                    with self._lock:
+                        self._state, self._problem = "away", error
+                    # The reader stays: it goes on where it was once the broker is back.
+                    self._ended.wait(_LOOK_EVERY_S)
+        finally:
+            watcher.close()
+            if reader is not None:
+                reader.close()
+
+    def _take(self, records: Sequence[Record], ends: Mapping[int, int]) -> None:
+        if not records:
+            return
+        now_ms, now = time.time_ns() // 1_000_000, time.monotonic()
+        scores = [(record, score) for record in records if (score := arrived(record.value)) is not None]
+        with self._lock:
+            self._watched.add([record for record, _ in scores])
+            fresh = 0
+            for record, score in scores:
+                self._scores.append((score, now_ms))
+                if record.offset >= ends.get(record.partition, 0):
+                    fresh += 1
+                    self._delays.append(now_ms - score["scored_at"])
+            if fresh:
+                self._live += fresh
+                self._arrived_at = now
+                second = int(now)
+                if self._by_second and self._by_second[-1][0] == second:
+                    fresh += self._by_second.pop()[1]
+                self._by_second.append((second, fresh))
+
+
+def _subscribe(settings: Settings) -> tuple[Reader, dict[int, int]]:
+    """A reader that stands some scores before the end, and the end."""
+    reader = Reader(settings, settings.scores_topic)
+    try:
+        begin, ends = reader.beginning_offsets(), reader.end_offsets()
+        for partition, end in ends.items():
+            reader.seek(partition, max(end - _READ_BACK, begin[partition]))
+    except ClickstreamError:
+        reader.close()
+        raise
+    return reader, ends
+
+
+class _GroupWatcher:
+    """How far the group is, asked over connections that are kept while they work."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._open: tuple[Admin, Reader, Reader | None] | None = None
+        self._letters = 0
+
+    def look(self) -> Group:
+        """Raises UnavailableError where the broker does not answer."""
+        settings = self._settings
+        try:
+            admin, clicks, letters = self._open = self._open or self._connected()
+            committed = admin.group_offsets(settings.group, settings.clicks_topic)
+            ends = clicks.end_offsets()
+            notes = [note for one in committed.values() if (note := read_note(one)) is not None]
+            return Group(
+                open_sessions=sum(note.open for note in notes) if notes else None,
+                lag=sum(
+                    max(end - (committed[p].offset if p in committed else 0), 0) for p, end in ends.items()
+                ),
+                dead_letters=self._count(letters),
+            )
+        except ClickstreamError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Drop the connections."""
+        for client in self._open or ():
+            if client is not None:
+                client.close()
+        self._open = None
+
+    def _count(self, letters: Reader | None) -> int:
+        if letters is not None:
+            self._letters += len(letters.poll(timeout_ms=0))
+        return self._letters
+
+    def _connected(self) -> tuple[Admin, Reader, Reader | None]:
+        settings = self._settings
+        admin, clicks, letters = Admin(settings), Reader(settings, settings.clicks_topic), None
+        with suppress(UnavailableError):
+            letters = Reader(settings, settings.dead_letter_topic)
+            for partition, end in letters.end_offsets().items():
+                letters.seek(partition, end)
+        return admin, clicks, letters

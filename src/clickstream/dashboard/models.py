@@ -1,0 +1,143 @@
+"""Page *Models*: the bundle in use and its report, the other ones, promotion and the way back."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from clickstream.dashboard import look
+from clickstream.infra.errors import ClickstreamError
+from clickstream.infra.settings import Settings
+from clickstream.models.bundle import champion
+from clickstream.models.bundle.bundle import load_bundle
+from clickstream.models.bundle.folder import Listed, day_and_time, examine, figure, history
+
+_REPORT_HEIGHT = 900
+_TOLD, _ASKED = "models-told", "models-asked"
+
+
+def page() -> None:
+    """Show the bundles, and let a person choose the one in use."""
+    st.header("Models")
+    settings = look.settings()
+    if _TOLD in st.session_state:
+        st.success(st.session_state.pop(_TOLD), icon=":material/check:")
+    try:
+        found = list(reversed(list(examine(settings))))
+    except ClickstreamError as error:
+        look.problem(error)
+        return
+    if not found:
+        look.no_bundle()
+        return
+    _table(found)
+    _choose(found, settings)
+    in_use = next((one for one in found if one.in_use), None)
+    if in_use is not None:
+        _report(in_use)
+
+
+def _table(found: Sequence[Listed]) -> None:
+    st.dataframe(
+        pd.DataFrame(
+            [
+                {
+                    "": "in use" if one.in_use else "",
+                    "bundle": one.id,
+                    "trained": day_and_time(one.manifest.created_at) if one.manifest else "–",
+                    "on": one.manifest.data.name if one.manifest else "–",
+                    "sessions": one.manifest.data.sessions if one.manifest else None,
+                    "batch AUC": _value(one, "batch", "auc"),
+                    "batch R²": _value(one, "batch", "r2"),
+                    "online AUC": _value(one, "online", "auc"),
+                    "usable": "yes" if one.problem is None else f"no: {one.problem.what}",
+                }
+                for one in found
+            ]
+        ),
+        hide_index=True,
+        width="stretch",
+        column_config={
+            "sessions": st.column_config.NumberColumn(format="localized"),
+            **{
+                name: st.column_config.NumberColumn(format="%.3f")
+                for name in ("batch AUC", "batch R²", "online AUC")
+            },
+        },
+    )
+    st.caption("Figures on sessions that training did not see. Each bundle is verified here, none is opened.")
+
+
+def _value(one: Listed, scorer: str, name: str) -> float | None:
+    return figure(one.manifest, scorer, name) if one.manifest else None
+
+
+def _choose(found: Sequence[Listed], settings: Settings) -> None:
+    """Promotion and rollback, each with a second step that says what it does."""
+    others = [one.id for one in found if one.problem is None and not one.in_use]
+    earlier = history(settings)[1:]
+    left, right = st.columns(2, gap="large")
+    with left, st.container(border=True):
+        st.subheader("Promote")
+        if others:
+            wanted = st.selectbox("Bundle to put in use", others)
+            if st.button("Promote …", key="promote"):
+                st.session_state[_ASKED] = ("promote", wanted)
+        else:
+            st.caption("There is no other bundle that can be used here.")
+    with right, st.container(border=True):
+        st.subheader("Roll back")
+        if earlier:
+            st.text(f"In use before: {earlier[0].bundle_id}")
+            if st.button("Roll back …", key="rollback"):
+                st.session_state[_ASKED] = ("roll back to", earlier[0].bundle_id)
+        else:
+            st.caption("No bundle was in use before this one.")
+    if _ASKED in st.session_state:
+        _confirm(settings, *st.session_state[_ASKED])
+
+
+def _confirm(settings: Settings, step: str, bundle_id: str) -> None:
+    with st.container(border=True):
+        st.text(f"{bundle_id} will be in use.")
+        st.caption(_effect(settings))
+        yes, no, _ = st.columns([1, 1, 4])
+        if no.button("Cancel", key="cancel", width="stretch"):
+            del st.session_state[_ASKED]
+            st.rerun()
+        if yes.button(f"Yes, {step.split()[0]}", type="primary", key="confirm", width="stretch"):
+            del st.session_state[_ASKED]
+            try:
+                # As a consumer would: one that cannot be loaded is not put in use.
+                load_bundle(settings, bundle_id)
+                if step == "promote":
+                    champion.promote(settings.bundles, bundle_id)
+                else:
+                    champion.roll_back(settings.bundles, bundle_id)
+            except ClickstreamError as error:
+                look.problem(error)
+                return
+            st.session_state[_TOLD] = f"{bundle_id} is in use."
+            st.rerun()
+
+
+def _effect(settings: Settings) -> str:
+    if settings.bundle != champion.CHAMPION:
+        return "CLICKSTREAM_BUNDLE names another bundle: consumers with it go on using that one."
+    return "Running consumers take it within seconds, between two steps. No session is lost."
+
+
+def _report(one: Listed) -> None:
+    st.subheader("Report of the bundle in use")
+    file = one.path / "report.html"
+    if one.problem is not None or not file.is_file():
+        st.caption("There is none to show: the bundle is not usable here.")
+        return
+    report = file.read_bytes()
+    st.download_button("Download the report", report, f"{one.id}.html", "text/html")
+    # A data: URL is an origin of its own: whatever stands in the report, it cannot reach this page.
+    address = f"data:text/html;charset=utf-8;base64,{base64.b64encode(report).decode()}"
+    st.iframe(address, height=_REPORT_HEIGHT)

@@ -1,0 +1,64 @@
+"""Results: scored files in memory, few at a time, none on disk."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pandas as pd
+import streamlit as st
+
+from clickstream.offline import FileScores
+
+MOST_KEPT = 3
+"""Of the whole process. A file whose result is gone is scored again: its upload is still there."""
+
+
+class Result(NamedTuple):
+    """A scored file. `frame` is its sessions for table and charts; `currency` goes before an amount, and is
+    empty where nobody said in which the prices are.
+    """
+
+    scores: FileScores
+    frame: pd.DataFrame
+    currency: str
+
+
+class Results:
+    """The last few results, by a key of upload, mapping and bundle; safe for many tabs."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, Result] = OrderedDict()
+        self._lock = threading.Lock()
+        self._turn = threading.Lock()
+
+    def get(self, key: str) -> Result | None:
+        """The result, if it is kept."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def make(self, key: str, score: Callable[[], FileScores], currency: str) -> Result:
+        """Score, and keep it. One at a time: so much memory is needed, and no more."""
+        with self._turn:
+            scores = score()
+            result = Result(scores, pd.DataFrame(scores.sessions.columns), currency)
+            with self._lock:
+                self._kept[key] = result
+                while len(self._kept) > MOST_KEPT:
+                    self._kept.popitem(last=False)
+        return result
+
+    def drop(self, key: str | None) -> None:
+        """Forget it: its tab shows another file."""
+        with self._lock:
+            self._kept.pop(key or "", None)
+
+
+@st.cache_resource(show_spinner=False)
+def results() -> Results:
+    """Those of this process."""
+    return Results()

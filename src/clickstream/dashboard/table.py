@@ -1,0 +1,131 @@
+"""Table: the sessions of a scored file, to filter, sort, choose one of, and download."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from clickstream.dashboard import look
+from clickstream.dashboard.results import Result
+from clickstream.models.evaluation import SCORERS
+from clickstream.offline import Format, Sessions, as_bytes
+
+MOST_SHOWN = 50_000
+"""Rows sent to the browser; the download has all."""
+
+_CLUSTERING = ("batch", "online")
+_FORMATS: tuple[tuple[Format, str, str], ...] = (
+    ("csv", "CSV", "text/csv"),
+    ("jsonl", "JSON lines", "application/jsonl"),
+    ("parquet", "Parquet", "application/vnd.apache.parquet"),
+)
+
+
+def show(result: Result) -> int | None:
+    """Filters, table and downloads; the place of the session to look at, None where none passes."""
+    st.subheader("Sessions")
+    frame = result.frame
+    found = frame[_filters(frame)]
+    whole = len(found) == len(frame)
+    st.caption(
+        (
+            f"All {look.count(len(frame))} sessions."
+            if whole
+            else f"{look.count(len(found))} of {look.count(len(frame))} sessions."
+        )
+        + (f" The first {look.count(MOST_SHOWN)} are shown." if len(found) > MOST_SHOWN else "")
+        + " Select a row to see its clicks below; a click on a heading sorts."
+    )
+    if found.empty:
+        look.nothing("No session passes", "Widen the filters above.")
+        return None
+    shown = found.head(MOST_SHOWN)
+    event = st.dataframe(
+        _view(shown),
+        hide_index=True,
+        height=360,
+        column_config=_columns(result.currency),
+        on_select="rerun",
+        selection_mode="single-row",
+        key="sessions",
+        alt="The sessions with what each scorer says of them",
+    )
+    _downloads(result, found, whole)
+    rows = event.selection.rows
+    place = rows[0] if rows and rows[0] < len(shown) else 0
+    return int(shown.index[place])
+
+
+def _filters(frame: pd.DataFrame) -> pd.Series[bool]:
+    first, second, third, fourth, fifth = st.columns([2, 3, 3, 3, 3])
+    scorer = first.selectbox("Scorer", SCORERS, key="scorer", help="Whose cluster and conversion are meant")
+    clusters = second.multiselect("Cluster", look.CLUSTERS, key="clusters", placeholder="any")
+    low, high = third.slider("Conversion, %", 0, 100, (0, 100), key="conversion")
+    most = max(int(frame["clicks"].max()), 2)
+    fewest, longest = fourth.slider("Clicks", 1, most, (1, most), key="clicks")
+    text = fifth.text_input("Session id contains", key="session", placeholder="any").strip()
+    passes = frame["clicks"].between(fewest, longest)
+    if clusters:
+        passes &= frame[f"{scorer}_cluster_name"].isin(clusters)
+    if (low, high) != (0, 100):
+        passes &= frame[f"{scorer}_conversion"].between(low / 100, high / 100)
+    if text:
+        passes &= frame["session_id"].str.contains(text, regex=False)
+    return passes
+
+
+def _view(frame: pd.DataFrame) -> pd.DataFrame:
+    """The columns that fit on a screen. batch and reference share their clusters."""
+    names = ["session_id", "window", "day", "clicks"]
+    if frame["window"].max() == 1:
+        names.remove("window")
+    names += [f"{scorer}_conversion" for scorer in SCORERS]
+    names += [f"{scorer}_revenue" for scorer in SCORERS]
+    names += [f"{scorer}_cluster_name" for scorer in _CLUSTERING]
+    view = frame[[*names, "converted"]].copy()
+    for scorer in SCORERS:
+        view[f"{scorer}_conversion"] *= 100
+    return view
+
+
+def _columns(currency: str) -> dict[str, Any]:
+    column = st.column_config
+    config: dict[str, Any] = {
+        "session_id": column.TextColumn("session", pinned=True),
+        "day": column.DateColumn("day", format="YYYY-MM-DD"),
+        "converted": column.CheckboxColumn("rule met", help="The proxy outcome, by the last click"),
+    }
+    for scorer in SCORERS:
+        config[f"{scorer}_conversion"] = column.NumberColumn(f"conv. {scorer}", format="%.1f%%")
+        config[f"{scorer}_revenue"] = column.NumberColumn(f"rev. {scorer}", format=f"{currency}%.2f")
+    for name in _CLUSTERING:
+        config[f"{name}_cluster_name"] = column.TextColumn(f"cluster {name}")
+    return config
+
+
+def _downloads(result: Result, found: pd.DataFrame, whole: bool) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for format, label, mime in _FORMATS:
+            st.download_button(
+                f"{look.count(len(found))} sessions, {label}",
+                partial(written, result, None if whole else found.index.tolist(), format),
+                f"sessions.{format}",
+                mime,
+                on_click="ignore",
+                icon=":material/download:",
+                key=f"download-{format}",
+            )
+
+
+def written(result: Result, places: list[int] | None, format: Format) -> bytes:
+    """The sessions at `places`, None for all, as a file."""
+    sessions = result.scores.sessions
+    if places is not None:
+        chosen = Sessions()
+        for name, column in sessions.columns.items():
+            chosen.columns[name] = [column[place] for place in places]
+        sessions = chosen
+    return as_bytes(sessions, format)

@@ -1,0 +1,208 @@
+"""A drill: the faults of a plan, one after the other in a seeded order, and an audit at the end."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from clickstream.audit import AuditReport, run_audit
+from clickstream.audit.verdict import AFTER_A_LOSS, unchecked_parts
+from clickstream.drills.faults import FAULTS, NotPossibleError, NotReachedError
+from clickstream.drills.stage import Stage
+from clickstream.infra.errors import UsageError
+from clickstream.infra.failpoints import FAILPOINTS
+from clickstream.infra.kafka import Reader
+
+_RECOVERY_DEADLINE_S = 90.0
+_FINISH_DEADLINE_S = 300.0
+_REST_S = 1.0
+
+REDIS_FAULTS = (
+    "valkey-everysec",
+    "valkey-always",
+    "valkey-off",
+    "flushall",
+    "redis-full",
+    "cut-redis",
+    "slow-redis",
+)
+
+PLANS: dict[str, Mapping[str, int]] = {
+    "quick": {"kill": 2, "after_commit": 1, "after_produce": 1, "pause": 1, "broker": 1, "flushall": 1},
+    "kills": {"kill": 10, "lose": 2},
+    "failpoints": dict.fromkeys(FAILPOINTS, 1),
+    "proof": {**dict.fromkeys(FAILPOINTS, 20), "kill": 100},
+    "rebalance": {"leave": 4, "kill": 2, "lose": 2, "pause": 2},
+    "servers": {"broker": 5, "valkey-everysec": 5, "valkey-always": 5, "valkey-off": 5, "flushall": 3},
+    "redis": dict.fromkeys(REDIS_FAULTS, 1),
+    "network": {"cut-broker": 2, "cut-redis": 2, "slow-redis": 1},
+    "all": dict.fromkeys(FAULTS, 1),
+}
+"""Plan -> fault -> how often."""
+
+
+@dataclass
+class Row:
+    """One fault of a drill: how often it was played, and the seconds until every partition made progress.
+
+    `not_reached`: how often the occasion for it did not come. `not_recovered`: how often nothing went on.
+    """
+
+    times: int = 0
+    recoveries_s: list[float] = field(default_factory=list)
+    not_reached: int = 0
+    not_recovered: int = 0
+    left_out: str = ""
+
+    @property
+    def median_s(self) -> float | None:
+        """Of the recoveries; None without any."""
+        return statistics.median(self.recoveries_s) if self.recoveries_s else None
+
+    @property
+    def longest_s(self) -> float | None:
+        """Of the recoveries; None without any."""
+        return max(self.recoveries_s, default=None)
+
+
+@dataclass
+class Outcome:
+    """What a drill found.
+
+    Attributes:
+        finished: False where the records that were left were never scored.
+        read_committed, read_uncommitted: records of the scores topic that a subscriber sees with that
+            isolation level. The second sees those of aborted transactions too: copies.
+    """
+
+    seed: int
+    rows: dict[str, Row]
+    finished: bool
+    report: AuditReport
+    read_committed: int
+    read_uncommitted: int
+    seconds: float
+
+    @property
+    def clean(self) -> bool:
+        """Every session was scored once and right, and the system went on by itself after every fault.
+
+        Losses of all of Redis are among the faults: what only these leave unchecked is no stain.
+        """
+        return (
+            self.finished
+            and not self.report.flawed
+            and unchecked_parts(self.report).keys() <= set(AFTER_A_LOSS)
+            and not self.report.pending
+            and not any(row.not_recovered or row.not_reached for row in self.rows.values())
+        )
+
+
+def parse_plan(words: Iterable[str]) -> dict[str, int]:
+    """Fault -> how often, of words like `kill=20`, `rebalance`, `failpoints=3` (a plan three times over).
+
+    Raises:
+        UsageError: a word names no fault and no plan, or how often is no whole number from 1 on.
+    """
+    plan: dict[str, int] = {}
+    for word in words:
+        name, _, count = word.partition("=")
+        if count and not (count.isdigit() and int(count)):
+            raise UsageError(
+                f"{word}: {count!r} is not a whole number from 1 on", "Write NAME or NAME=TIMES."
+            )
+        if name not in PLANS and name not in FAULTS:
+            raise UsageError(f"{name!r} is no fault and no plan", "`clickstream chaos --list` names them.")
+        for fault, often in PLANS.get(name, {name: 1}).items():
+            plan[fault] = plan.get(fault, 0) + often * int(count or 1)
+    return plan
+
+
+def order(plan: Mapping[str, int], seed: int) -> list[str]:
+    """The faults in the order in which they are played."""
+    faults = [name for name, times in plan.items() for _ in range(times)]
+    random.Random(seed).shuffle(faults)
+    return faults
+
+
+def play(
+    stage: Stage,
+    faults: Sequence[str],
+    seed: int,
+    *,
+    deadline: float | None = None,
+    told: Callable[[str, Row], None] = lambda *_: None,
+) -> Outcome:
+    """Play the faults on a stage that is set up, then let it finish, and audit it.
+
+    Args:
+        deadline: end of playing on the monotonic clock; faults that are left then are not played. None:
+            all are.
+        told: called after each fault.
+
+    Raises:
+        ClickstreamError: a process ended in a way that no fault explains.
+    """
+    began = time.monotonic()
+    rng = random.Random(f"{seed}/faults")
+    rows: dict[str, Row] = {name: Row() for name in sorted(set(faults))}
+    stage.wait(lambda: bool(stage.committed()), _RECOVERY_DEADLINE_S)
+    for name in faults:
+        if deadline is not None and time.monotonic() > deadline:
+            break
+        row = rows[name]
+        if row.left_out:
+            continue
+        stage.wait(lambda: False, rng.uniform(0.0, _REST_S))
+        try:
+            for _ in FAULTS[name](stage, rng):
+                took = _recovery(stage)
+                if took is None:
+                    row.not_recovered += 1
+                else:
+                    row.recoveries_s.append(took)
+        except NotPossibleError as error:
+            row.left_out = error.what
+        except NotReachedError:
+            row.not_reached += 1
+        else:
+            row.times += 1
+        told(name, row)
+    finished = stage.finish(_FINISH_DEADLINE_S)
+    report = run_audit(stage.settings, bundle=stage.settings.bundle)
+    return Outcome(
+        seed,
+        rows,
+        finished,
+        report,
+        read_committed=_seen(stage, committed_only=True),
+        read_uncommitted=_seen(stage, committed_only=False),
+        seconds=time.monotonic() - began,
+    )
+
+
+def _seen(stage: Stage, committed_only: bool) -> int:
+    """How many records a subscriber of the scores topic sees."""
+    with closing(Reader(stage.settings, stage.settings.scores_topic, committed_only)) as reader:
+        return sum(len(batch) for batch in reader.read_to(reader.decided_ends().offsets))
+
+
+def _recovery(stage: Stage) -> float | None:
+    """Seconds until every partition has results of records that came after this moment; None: not in time.
+
+    There are such records: the load goes on, and its heartbeats reach partitions without clicks.
+    """
+    began = time.monotonic()
+    now: dict[int, int] = {}
+
+    def progress() -> bool:
+        nonlocal now
+        now = now or stage.ends()
+        committed = stage.committed()
+        return bool(now) and all(committed.get(p, 0) > end for p, end in now.items())
+
+    return time.monotonic() - began if stage.wait(progress, _RECOVERY_DEADLINE_S) else None

@@ -1,0 +1,242 @@
+"""The system that a drill is played on: servers, doors to them, consumers that are kept alive, a load."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from pydantic import SecretStr
+
+from clickstream.consumer.engine import prepare_topics
+from clickstream.drills.load import Load
+from clickstream.drills.proxy import Proxy
+from clickstream.infra.errors import ClickstreamError, FencedError, UnavailableError
+from clickstream.infra.kafka import Admin, Reader
+from clickstream.infra.settings import Settings
+from clickstream.local.child import HOST
+from clickstream.local.embedded import EmbeddedKafka, EmbeddedValkey
+from clickstream.local.processes import Process
+
+_LOOK_EVERY_S = 0.05
+_DISK = "512m"
+_AWAY = 69
+# One that was still loading its libraries has no handler yet, and nothing to finish.
+_STOPPED = (0, -signal.SIGTERM, 128 + signal.SIGTERM)
+
+
+@dataclass
+class Consumer:
+    """A place for one consumer process, with doors of its own to both servers.
+
+    `wanted` False: it is down on purpose. `failpoint` is armed at each start until it has killed.
+    """
+
+    name: str
+    settings: Settings
+    log: Path
+    identity: bool
+    kafka: Proxy
+    redis: Proxy
+    wanted: bool = True
+    failpoint: str = ""
+    process: Process | None = None
+
+    def start(self) -> None:
+        """Start it, with the failpoint that is armed."""
+        words = ["consume", *(["--instance", self.name] if self.identity else [])]
+        self.process = Process(words, self.settings, self.log, self.failpoint)
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a process."""
+        return self.process is not None and self.process.poll() is None
+
+    def keep_alive(self) -> None:
+        """Start it again where it died and is wanted.
+
+        Raises:
+            ClickstreamError: it ended in a way that no fault explains; carries its last words.
+        """
+        if self.process is not None and (code := self.process.poll()) is not None:
+            last_words = self.process.last_words()
+            self.process = None
+            if code == -signal.SIGKILL and self.wanted:
+                self.failpoint = ""
+            expected = (-signal.SIGKILL, FencedError.exit_code, _AWAY) + (() if self.wanted else _STOPPED)
+            if code not in expected:
+                raise ClickstreamError(f"consumer {self.name} ended with {code}", last_words)
+        if self.wanted and self.process is None:
+            self.start()
+
+
+class Stage:
+    """Everything a drill needs, in one folder; it runs for the length of a `with` block.
+
+    Attributes:
+        small_disk: whether the broker's data lie on a file system of their own that can be filled; False,
+            too, where one was asked for and this machine does not let us mount one.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        folder: Path,
+        *,
+        consumers: int,
+        load: Sequence[str],
+        speed: float,
+        small_disk: bool = False,
+    ) -> None:
+        self.folder = folder
+        self.small_disk = small_disk
+        self._load_words = load
+        self._speed = speed
+        self._undo = ExitStack()
+        self._proxies = [(Proxy(), Proxy()) for _ in range(consumers)]
+        self.valkey = EmbeddedValkey(folder / "valkey")
+        self.kafka = EmbeddedKafka(
+            folder / "kafka",
+            cache=settings.home / "kafka",
+            doors=[kafka.address for kafka, _ in self._proxies],
+        )
+        self._given = settings
+        self._admin: Admin | None = None
+        self._ends: Reader | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._set_up()
+        except BaseException:
+            self._undo.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._undo.close()
+
+    def _set_up(self) -> None:
+        if self.small_disk:
+            self.small_disk = self._mount(self.kafka.folder)
+        for server in (self.valkey, self.kafka):
+            self._undo.callback(server.stop)
+            server.launch()
+        for server in (self.valkey, self.kafka):
+            server.wait_ready()
+        self.settings = self._given.model_copy(
+            update={"kafka_bootstrap": self.kafka.bootstrap, "redis_url": SecretStr(self.valkey.url)}
+        )
+        self.topic = prepare_topics(self.settings)
+        self.consumers = []
+        for number, (kafka, redis) in enumerate(self._proxies):
+            kafka.start((HOST, self.kafka.door_ports[number]))
+            redis.start((HOST, self.valkey.port))
+            self._undo.callback(kafka.close)
+            self._undo.callback(redis.close)
+            behind = {"kafka_bootstrap": kafka.address, "redis_url": SecretStr(f"redis://{redis.address}/0")}
+            consumer = Consumer(
+                name=f"consumer-{number + 1}",
+                settings=self.settings.model_copy(update=behind),
+                log=self.folder / f"consumer-{number + 1}.log",
+                # Both ways of life are drilled: with a name, restarts take over at once; without, the group
+                # waits for the session timeout.
+                identity=number % 2 == 0,
+                kafka=kafka,
+                redis=redis,
+            )
+            self.consumers.append(consumer)
+        self._undo.callback(self._end_processes)
+        self.load = Load(self.settings, self._load_words, self._speed, self.folder)
+        self.keep_alive()
+
+    def keep_alive(self) -> None:
+        """Start again what died and is wanted. Raises as `Consumer.keep_alive` and `Load.keep_up`."""
+        for consumer in self.consumers:
+            consumer.keep_alive()
+        if self.kafka.running:
+            self.load.keep_up()
+
+    def wait(self, condition: Callable[[], bool], deadline_s: float) -> bool:
+        """Whether `condition` came to hold before the deadline; everything is kept alive meanwhile."""
+        deadline = time.monotonic() + deadline_s
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            self.keep_alive()
+            time.sleep(_LOOK_EVERY_S)
+        return True
+
+    def committed(self) -> dict[int, int]:
+        """Partition -> offset up to which results are published; empty while the broker does not answer."""
+        try:
+            self._admin = self._admin or Admin(self.settings)
+            offsets = self._admin.group_offsets(self.settings.group, self.topic.name)
+        except UnavailableError:
+            self._forget()
+            return {}
+        return {partition: committed.offset for partition, committed in offsets.items()}
+
+    def ends(self) -> dict[int, int]:
+        """Partition -> offset after its last record; empty while the broker does not answer."""
+        try:
+            self._ends = self._ends or Reader(self.settings, self.topic.name)
+            return self._ends.end_offsets()
+        except UnavailableError:
+            self._forget()
+            return {}
+
+    def members(self) -> int:
+        """Consumers that the group knows; 0 while the broker does not answer."""
+        try:
+            self._admin = self._admin or Admin(self.settings)
+            return self._admin.group_members(self.settings.group)
+        except UnavailableError:
+            self._forget()
+            return 0
+
+    def caught_up(self) -> bool:
+        """Whether every record that is there now has its results published."""
+        ends, committed = self.ends(), self.committed()
+        return bool(ends) and all(committed.get(p, 0) >= end for p, end in ends.items())
+
+    def finish(self, deadline_s: float) -> bool:
+        """Let the load end, wait until all is scored, stop the consumers in order; whether that worked."""
+        self.load.end()
+        if not self.wait(lambda: self.load.finished, deadline_s):
+            return False
+        done = self.wait(self.caught_up, deadline_s)
+        for consumer in self.consumers:
+            consumer.wanted = False
+        for consumer in self.consumers:
+            if consumer.process is not None:
+                consumer.process.terminate()
+        return done and self.wait(lambda: not any(c.running for c in self.consumers), 30)
+
+    def _mount(self, folder: Path) -> bool:
+        folder.mkdir(parents=True)
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK}", "clickstream-chaos", str(folder)]
+        try:
+            if subprocess.run(mount, capture_output=True, check=False).returncode:
+                return False
+        except OSError:
+            return False
+        self._undo.callback(subprocess.run, ["umount", str(folder)], capture_output=True, check=False)
+        return True
+
+    def _forget(self) -> None:
+        for client in (self._admin, self._ends):
+            if client is not None:
+                client.close()
+        self._admin = self._ends = None
+
+    def _end_processes(self) -> None:
+        self.load.close()
+        for consumer in self.consumers:
+            if consumer.process is not None:
+                consumer.process.kill()
+        self._forget()

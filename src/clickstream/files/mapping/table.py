@@ -1,0 +1,156 @@
+"""Table: the rows of a log file, CSV or JSON lines, and how to fetch a column of one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any, NamedTuple, NoReturn
+
+from clickstream.files.mapping.fields import Fetch, in_list, in_object
+from clickstream.files.mapping.spec import WHERE, Layout, Mapping
+from clickstream.files.text import (
+    Row,
+    advice,
+    below_head,
+    encoding_of,
+    head_of,
+    lines_of,
+    named_columns,
+    rows_of,
+    width_problem,
+    without_empty_end,
+)
+from clickstream.infra.errors import InputError
+
+ENDINGS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json")
+
+_PROBED = 400
+_DELIMITERS = (",", ";", "\t", "|")
+
+
+class Record(NamedTuple):
+    """A row: a list or a JSON object. With a `problem` it cannot be used; `text` is for people."""
+
+    line: int
+    row: Any
+    text: str
+    problem: str | None
+
+
+class Table(NamedTuple):
+    """A file as rows. `fetch` gives, for the name of a column, the function that takes it from a row."""
+
+    encoding: str
+    delimiter: str
+    fetch: Callable[[str], Fetch]
+    records: Iterator[Record]
+
+
+def open_table(name: str, content: bytes, mapping: Mapping) -> Table:
+    """The table in a file.
+
+    Raises:
+        InputError: it is no such file, or lacks a column that the mapping names.
+    """
+    layout = mapping.file
+    encoding = encoding_of(name, content, layout.encoding)
+    if (layout.format or _format(content, encoding)) == "jsonl":
+        if content[:_PROBED].decode(encoding, errors="ignore").lstrip("\ufeff \t\r\n").startswith("["):
+            raise InputError(
+                f"{name} is one JSON array; what is read is one object a line",
+                "Write it so, as by `jq -c '.[]' in.json > out.jsonl`.",
+            )
+        return Table(encoding, "", in_object, _objects(content, encoding))
+    wanted = columns_of(mapping)
+    delimiter, columns = _header(name, content, encoding, layout, wanted)
+    missing = [column for column in wanted if column not in columns]
+    if missing:
+        raise InputError(
+            f"{name} lacks the columns {', '.join(missing)} of the mapping; its first line has"
+            f" {', '.join(map(repr, columns))[:300]}",
+            advice(missing, columns) + "Correct the names in the mapping file. " + WHERE,
+        )
+    twice = [column for column in wanted if columns.count(column) > 1]
+    if twice:
+        raise InputError(
+            f"{name} has the column {', '.join(map(repr, twice))} twice, and the mapping names it",
+            "Rename one of them in the first line of the file.",
+        )
+    rows = below_head(content, encoding, delimiter)
+    return Table(
+        encoding, delimiter, lambda column: in_list(columns, column), _lists(rows, delimiter, len(columns))
+    )
+
+
+def columns_of(mapping: Mapping) -> list[str]:
+    """The columns that a mapping names."""
+    clicks = [getattr(mapping.clicks, name) for name in type(mapping.clicks).model_fields]
+    named = [spec.column for spec in clicks if spec is not None and spec.column is not None]
+    if mapping.rows is not None:
+        named.append(mapping.rows.column)
+    return list(dict.fromkeys(named))
+
+
+def _format(content: bytes, encoding: str) -> str:
+    start = content[:_PROBED].decode(encoding, errors="ignore").lstrip("\ufeff \t\r\n")
+    return "jsonl" if start.startswith(("{", "[")) else "csv"
+
+
+def _header(
+    name: str, content: bytes, encoding: str, layout: Layout, wanted: list[str]
+) -> tuple[str, list[str]]:
+    first, announced = head_of(content, encoding)
+    if first.problem is not None:
+        raise InputError(f"{name} begins with {first.problem}, not with the names of columns", WHERE)
+    given = layout.delimiter or announced
+    delimiters = _DELIMITERS if given is None else (given,)
+    found: dict[str, list[str]] = {}
+    for delimiter in delimiters:
+        header = next(rows_of(iter([first]), delimiter), None)
+        found[delimiter] = named_columns(header.fields) if header else []
+    delimiter = max(delimiters, key=lambda one: (len(set(wanted) & set(found[one])), len(found[one])))
+    return delimiter, found[delimiter]
+
+
+def _lists(rows: Iterator[Row], delimiter: str, width: int) -> Iterator[Record]:
+    for row in rows:
+        fields = without_empty_end(row.fields, width)
+        problem = row.problem or width_problem(row._replace(fields=fields), width)
+        yield Record(row.line, fields, delimiter.join(row.fields), problem)
+
+
+def _objects(content: bytes, encoding: str) -> Iterator[Record]:
+    for line in lines_of(content, encoding):
+        text = line.text.strip()
+        if line.problem is not None:
+            yield Record(line.number, None, text, line.problem)
+        elif text:
+            row: Any = None
+            try:
+                row = _decode(text)
+                problem = None if isinstance(row, dict) else "not a JSON object"
+            except ValueError as error:
+                problem = f"not JSON: {error}"
+            except RecursionError:
+                problem = "not JSON: nested too deeply"
+            yield Record(line.number, row, text, problem)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands in it twice")
+    return found
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no number of JSON")
+
+
+# Exact: an id of twenty digits, or 1.50, is kept as it is written.
+_decode = json.JSONDecoder(
+    parse_float=Decimal, parse_constant=_no_number, object_pairs_hook=_once, strict=False
+).decode

@@ -1,0 +1,108 @@
+"""The whole system on one machine: servers, a bundle, consumers, a replay, and what came of it.
+
+`Run` holds the running parts and what can be seen of them; cli/demo.py shows it to a person.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+
+from clickstream.consumer.engine import prepare_topics
+from clickstream.consumer.store import Store
+from clickstream.infra.errors import ClickstreamError
+from clickstream.infra.kafka import Admin, Reader, Record
+from clickstream.infra.settings import Settings
+from clickstream.local.processes import Process
+from clickstream.operate.summary import Summary
+
+
+class Run:
+    """Consumers and one replay on given servers, watched from outside.
+
+    Attributes:
+        clicks: records on the clicks topic (heartbeats included).
+        applied: records whose effect is in Redis.
+        committed: records whose scores are published.
+        open_sessions: sessions open now.
+        summary: of the scores read so far.
+    """
+
+    def __init__(self, settings: Settings, logs: Path, consumers: int, replay: Sequence[str]) -> None:
+        self.settings = settings
+        self.summary = Summary()
+        self.clicks = self.applied = self.committed = self.open_sessions = 0
+        self.started_at = time.monotonic()
+        topic = prepare_topics(settings)
+        self._topic = topic
+        self._store = Store(settings, topic.id)
+        self._admin = Admin(settings)
+        self._clicks = Reader(settings, settings.clicks_topic)
+        self._scores = Reader(settings, settings.scores_topic)
+        self.consumers = [
+            Process(["consume", "--instance", f"demo-{n}"], settings, logs / f"consumer-{n}.log")
+            for n in range(1, consumers + 1)
+        ]
+        self.replay = Process(["replay", *replay], settings, logs / "replay.log")
+
+    def look(self) -> bool:
+        """Look once at everything; True when all clicks were published and their scores committed.
+
+        Raises:
+            ClickstreamError: a part ended that should not have; carries its last words.
+        """
+        for consumer in self.consumers:
+            consumer.keep_alive()
+        code = self.replay.poll()
+        if code:
+            raise ClickstreamError(f"the replay ended with {code}", self.replay.last_words())
+        self._take_scores(self._scores.poll(timeout_ms=200))
+        ends = self._clicks.end_offsets()
+        self.clicks = sum(ends.values())
+        metas = [self._store.peek(p) for p in ends]
+        self.applied = sum(meta.applied or 0 for meta in metas)
+        self.open_sessions = sum(meta.open_sessions for meta in metas)
+        offsets = self._admin.group_offsets(self.settings.group, self._topic.name)
+        self.committed = sum(committed.offset for committed in offsets.values())
+        return code == 0 and self.committed == self.clicks
+
+    def finish(self) -> None:
+        """Stop the consumers in order, and read the scores to their end.
+
+        Raises:
+            ClickstreamError: a consumer did not stop as it should.
+        """
+        for consumer in self.consumers:
+            consumer.terminate()
+        for consumer in self.consumers:
+            code = consumer.stop()
+            # One that was still loading its libraries has no handler yet, and nothing to finish.
+            if code not in (0, -signal.SIGTERM):
+                raise ClickstreamError(f"a consumer stopped with {code}", consumer.last_words())
+        self.read_scores()
+
+    def read_scores(self) -> None:
+        """Read the scores of all that is committed by now."""
+        for batch in self._scores.read_to(self._scores.decided_ends().offsets):
+            self._take_scores(batch)
+
+    def close(self) -> None:
+        """End whatever still runs."""
+        for process in (self.replay, *self.consumers):
+            process.terminate()
+        for process in (self.replay, *self.consumers):
+            process.stop()
+        self._clicks.close()
+        self._scores.close()
+        self._admin.close()
+        self._store.close()
+
+    def _take_scores(self, records: Sequence[Record]) -> None:
+        now = time.time_ns() // 1_000_000
+        for record in records:
+            if record.value is not None:
+                self.summary.add(orjson.loads(record.value), now)

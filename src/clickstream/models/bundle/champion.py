@@ -1,0 +1,210 @@
+"""Which bundle is in use: the file `champion` in the folder of bundles.
+
+Its first line is the bundle in use, each later line the one that was in use before: an id, a blank, the
+time of its promotion. One file holds both, so a promotion or a way back is one atomic step, and a reader
+needs no lock.
+"""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from clickstream.infra.errors import BundleError
+from clickstream.infra.files import replace_file
+from clickstream.models.bundle.manifest import BUNDLE_ID, MANIFEST
+
+CHAMPION = "champion"
+
+MOST_KEPT = 100
+"""Promotions that can be taken back."""
+
+_MOST_BYTES = 100_000
+
+
+class Promotion(NamedTuple):
+    """A bundle that is or was in use, and since when; None where it was not noted."""
+
+    bundle_id: str
+    at: datetime.datetime | None
+
+
+def bundle_ids(folder: Path) -> list[str]:
+    """The bundles in `folder`, oldest first."""
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path.name
+        for path in folder.iterdir()
+        if BUNDLE_ID.fullmatch(path.name) and (path / MANIFEST).is_file()
+    )
+
+
+def champion(folder: Path) -> str:
+    """Id of the bundle in use.
+
+    Raises:
+        BundleError: none was promoted, or the file holds something else.
+    """
+    return promotions(folder)[0].bundle_id
+
+
+def promotions(folder: Path) -> list[Promotion]:
+    """The bundle in use, and those before it that rollbacks lead back to, the latest first.
+
+    Raises:
+        BundleError: none was promoted, or the file holds something else.
+    """
+    file = folder / CHAMPION
+    try:
+        with file.open(encoding="utf-8") as opened:
+            lines = opened.read(_MOST_BYTES).splitlines()
+    except FileNotFoundError:
+        raise BundleError(
+            f"no bundle is in use in {folder}", "Run `clickstream train`, or name a bundle with --bundle."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{file} cannot be read: {error}", _choices(folder)) from error
+    current, *earlier = lines or [""]
+    found = _promotion(current)
+    if found is None:
+        raise BundleError(f"{file} holds {current[:80]!r}, which is no bundle id", _choices(folder))
+    return [found, *filter(None, map(_promotion, earlier))]
+
+
+def promote(folder: Path, bundle_id: str, instead_of: str | None = None) -> None:
+    """Make a bundle the one in use, in one atomic step. It is not verified here.
+
+    Args:
+        instead_of: the bundle that the caller found to be in use, and decided by.
+
+    Raises:
+        BundleError: there is no such bundle in `folder`, or another than `instead_of` is in use by now.
+    """
+    if bundle_id not in bundle_ids(folder):
+        raise BundleError(f"there is no bundle {bundle_id!r} in {folder}", _choices(folder))
+    with _alone(folder):
+        try:
+            before = promotions(folder)
+        except BundleError:
+            # None was promoted yet, or the file is damaged: then there is no history to keep.
+            before = []
+        if instead_of is not None and (not before or before[0].bundle_id != instead_of):
+            raise BundleError(
+                f"{before[0].bundle_id if before else 'no bundle'} is in use now, no longer {instead_of}",
+                f"Compare with that one, then `clickstream models promote {bundle_id}`.",
+            )
+        if not before or before[0].bundle_id != bundle_id:
+            _write(folder, [_from_now(bundle_id), *before])
+
+
+def promote_first(folder: Path, bundle_id: str) -> bool:
+    """Make a bundle the one in use where none ever was, in one atomic step; whether that was so."""
+    with _alone(folder):
+        if (folder / CHAMPION).exists():
+            return False
+        _write(folder, [_from_now(bundle_id)])
+        return True
+
+
+def roll_back(folder: Path, expected: str) -> Promotion:
+    """Take the last promotion back, in one atomic step. Returns the former promotion that holds again.
+
+    A bundle that was taken back is not returned to by a later call; `promote` brings it back.
+
+    Args:
+        expected: the bundle that the caller found to be next in line, and verified.
+
+    Raises:
+        BundleError: none was in use before, or meanwhile another one is next in line.
+    """
+    with _alone(folder):
+        earlier = next_in_line(folder)
+        if earlier[0].bundle_id != expected:
+            raise BundleError(
+                f"the bundle in use before is {earlier[0].bundle_id} now, no longer {expected}",
+                "Somebody else promoted or rolled back at the same time: look with"
+                " `clickstream models list`.",
+            )
+        _write(folder, [_from_now(expected), *earlier[1:]])
+        return earlier[0]
+
+
+def next_in_line(folder: Path) -> list[Promotion]:
+    """What `promotions` will be after a rollback.
+
+    Raises:
+        BundleError: none was in use before.
+    """
+    current, *earlier = promotions(folder)
+    if not earlier:
+        others = [name for name in bundle_ids(folder) if name != current.bundle_id]
+        raise BundleError(
+            f"no bundle was in use before {current.bundle_id}: there is nothing to go back to",
+            f"Choose one with `clickstream models promote ID`: {', '.join(others[-5:])}."
+            if others
+            else "There is no other bundle; `clickstream train` makes one.",
+        )
+    return earlier
+
+
+def locate(folder: Path, name: str | Path) -> Path:
+    """The folder of the bundle called `name`: `champion`, an id, or a path.
+
+    Raises:
+        BundleError: there is no such bundle.
+    """
+    if name == CHAMPION:
+        path = folder / champion(folder)
+    elif isinstance(name, str) and BUNDLE_ID.fullmatch(name):
+        path = folder / name
+    else:
+        path = Path(name).expanduser()
+    if not path.is_dir():
+        raise BundleError(f"there is no bundle {str(name)!r}: {path} is not a folder", _choices(folder))
+    return path
+
+
+def _promotion(line: str) -> Promotion | None:
+    bundle_id, _, at = line.strip().partition(" ")
+    if not BUNDLE_ID.fullmatch(bundle_id):
+        return None
+    try:
+        return Promotion(bundle_id, datetime.datetime.fromisoformat(at))
+    except ValueError:
+        return Promotion(bundle_id, None)
+
+
+def _from_now(bundle_id: str) -> Promotion:
+    return Promotion(bundle_id, datetime.datetime.now(datetime.UTC).replace(microsecond=0))
+
+
+def _write(folder: Path, history: Sequence[Promotion]) -> None:
+    lines = (
+        one.bundle_id if one.at is None else f"{one.bundle_id} {one.at.isoformat()}"
+        for one in history[:MOST_KEPT]
+    )
+    replace_file(folder / CHAMPION, "".join(f"{line}\n" for line in lines).encode())
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two who promote at once do so one after the other, or a line of the history would be lost."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _choices(folder: Path) -> str:
+    found = bundle_ids(folder)
+    if not found:
+        return "Run `clickstream train`."
+    return f"Name one of {', '.join(found[-5:])}, or run `clickstream train`."

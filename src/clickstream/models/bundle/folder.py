@@ -1,0 +1,95 @@
+"""The bundles of a folder as a person looks at them: each with whether it can be used here, or why not."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from clickstream.infra.errors import BundleError
+from clickstream.infra.settings import Settings
+from clickstream.models.bundle.champion import Promotion, bundle_ids, promotions
+from clickstream.models.bundle.manifest import MANIFEST, Manifest, parse_manifest
+from clickstream.models.bundle.signature import SIGNATURE, Signed, signing_key
+from clickstream.models.bundle.verification import verify
+
+
+class Listed(NamedTuple):
+    """A bundle. `problem` is None where consumers would take it, `manifest` where there is no reading it.
+
+    The manifest of a bundle with a problem says what was found, not what is true.
+    """
+
+    id: str
+    path: Path
+    manifest: Manifest | None
+    signed: Signed | None
+    in_use: bool
+    problem: BundleError | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        told: dict[str, Any] = {
+            "id": self.id,
+            "path": str(self.path),
+            "in_use": self.in_use,
+            "signed": self.signed,
+            "usable": self.problem is None,
+            "problem": None if self.problem is None else self.problem.what,
+            "remedy": None if self.problem is None else self.problem.remedy,
+        }
+        if self.manifest is not None:
+            told |= {
+                "trained_at": self.manifest.created_at.isoformat(),
+                "data": self.manifest.data.model_dump(),
+                "split": self.manifest.split.model_dump(mode="json"),
+                "figures": self.manifest.figures,
+            }
+        return told
+
+
+def examine(settings: Settings) -> Iterator[Listed]:
+    """Every bundle in the folder, the oldest first, verified and not opened.
+
+    Raises:
+        ConfigurationError: there is a key, and it cannot be used.
+    """
+    key = signing_key(settings)
+    used = [one.bundle_id for one in history(settings)[:1]]
+    for bundle_id in bundle_ids(settings.bundles):
+        path = settings.bundles / bundle_id
+        in_use = bundle_id in used
+        try:
+            verified = verify(path, key)
+        except BundleError as problem:
+            signed: Signed | None = None if (path / SIGNATURE).exists() else "no"
+            yield Listed(bundle_id, path, _as_found(path), signed, in_use, problem)
+        else:
+            yield Listed(bundle_id, path, verified.manifest, verified.signed, in_use, None)
+
+
+def history(settings: Settings) -> list[Promotion]:
+    """The bundle in use, and those before it, the latest first; empty where there is none."""
+    try:
+        return promotions(settings.bundles)
+    except BundleError:
+        return []
+
+
+def figure(manifest: Manifest, scorer: str, name: str) -> float | None:
+    """A figure on held-out sessions, where there is one."""
+    figures: Mapping[str, float] = manifest.figures.get(scorer, {})
+    return figures.get(name)
+
+
+def day_and_time(at: datetime.datetime) -> str:
+    """`2026-03-01 12:00 UTC`."""
+    return f"{at.astimezone(datetime.UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _as_found(path: Path) -> Manifest | None:
+    try:
+        return parse_manifest((path / MANIFEST).read_bytes(), str(path))
+    except (OSError, BundleError):
+        return None

@@ -1,0 +1,117 @@
+"""Recorded: the sessions of a clicks topic, to train on. A shop learns from its own stream.
+
+The topic is read once from its first record to the end that it has at the start, committed records only, by
+the same event-time logic as the consumer's: what closes there, closes here.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from clickstream.audit.lane import Lane, Range
+from clickstream.audit.reading import Progress, extent, read, silent
+from clickstream.infra.errors import InputError
+from clickstream.infra.kafka import Record
+from clickstream.infra.settings import Settings
+from clickstream.models.examples import TrainingSession
+from clickstream.records.click import Click
+from clickstream.windows.listing import ListingPartition, clicks_of, unlisted
+from clickstream.windows.partition import Rules
+
+
+class Recorded(NamedTuple):
+    """What a topic holds.
+
+    Attributes:
+        sessions: closed ones, by the time of their first click; their day is that of it, in UTC.
+        sha256: of these sessions, click by click.
+        clicks: on the topic, the refused ones too.
+        refused: why records could not be counted -> how many.
+        late: clicks that came too late to take their place in the order, and count all the same.
+        open: sessions that had not closed at the end of the topic; left out.
+        cut: sessions that may have begun before the first record that the topic still holds; left out.
+    """
+
+    topic: str
+    sessions: list[TrainingSession]
+    sha256: str
+    clicks: int
+    refused: dict[str, int]
+    late: int
+    open: int
+    cut: int
+
+
+def read_recorded(settings: Settings, progress: Progress = silent) -> Recorded:
+    """The sessions of the clicks topic of `settings`.
+
+    Raises:
+        InputError: no session on it has closed.
+        UnavailableError: the broker does not answer, or there is no such topic.
+    """
+    part = extent(settings, settings.clicks_topic)
+    records = read(settings, settings.clicks_topic, part, progress)
+    return sessions_of(records, part.begin, settings)
+
+
+def sessions_of(records: Iterable[Record], begin: Mapping[int, int], settings: Settings) -> Recorded:
+    """The sessions that `records` close, which are in offset order within each partition.
+
+    Args:
+        begin: the first offset that each partition still holds.
+
+    Raises:
+        InputError: they close none.
+    """
+    rules = Rules(**settings.rules)
+    lanes = {
+        partition: Lane(rules, Range(offset), -1, -1, ListingPartition) for partition, offset in begin.items()
+    }
+    refused: Counter[str] = Counter()
+    found: list[tuple[int, str, TrainingSession]] = []
+    clicks = late = cut = 0
+    for record in records:
+        lane = lanes[record.partition]
+        parsed = lane.advance(record)
+        refused.update(one.reason for one in lane.logic.refused)
+        if isinstance(parsed, Click):
+            clicks += 1
+        for closed in lane.logic.closed:
+            if lane.is_blind_to(closed):
+                cut += 1
+                continue
+            session = closed.session
+            late += session.late
+            day = datetime.datetime.fromtimestamp(session.opened_at / 1_000, datetime.UTC).date()
+            training = TrainingSession(closed.session_id, day, unlisted(session), clicks_of(session))
+            found.append((session.opened_at, closed.session_id, training))
+    if not found:
+        raise InputError(
+            f"no session on {settings.clicks_topic} has closed: {clicks:,} clicks were read",
+            "Let the shop run for longer, or name another topic with --clicks-topic.",
+        )
+    found.sort(key=lambda one: one[:2])
+    return Recorded(
+        settings.clicks_topic,
+        [session for _, _, session in found],
+        _sha256(session for _, _, session in found),
+        clicks,
+        dict(refused),
+        late,
+        sum(lane.logic.open_sessions for lane in lanes.values()),
+        cut,
+    )
+
+
+def _sha256(sessions: Iterable[TrainingSession]) -> str:
+    digest = hashlib.sha256()
+    encoder = msgspec.msgpack.Encoder(order="deterministic")
+    for one in sessions:
+        digest.update(encoder.encode((one.session_id, one.session, list(one.steps))))
+    return digest.hexdigest()

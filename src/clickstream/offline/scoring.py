@@ -1,0 +1,159 @@
+"""Scoring: the sessions of a file through the consumer's Scorer.
+
+Batch and reference are asked for many sessions at once, the online models session by session in closing
+order, from the bundle's warm start: predict, then learn.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+import orjson
+
+from clickstream.consumer.scoring import Scorer, Window
+from clickstream.features.session import Step
+from clickstream.files.cleaning import Cleaned, Cleaning
+from clickstream.files.dataset import Dataset
+from clickstream.files.mapping import Mapping, map_dataset
+from clickstream.files.sifting import sift_dataset
+from clickstream.files.source import Source
+from clickstream.infra.settings import Settings
+from clickstream.models.bundle.bundle import Bundle
+from clickstream.offline.sessions import Sessions
+from clickstream.offline.windows import Cut, cut_windows
+from clickstream.operate.summary import Summary
+from clickstream.windows.fingerprint import fingerprint
+from clickstream.windows.partition import Rules
+
+Progress = Callable[[float, str], None]
+"""Told the share done, from 0 to 1, and what is being done."""
+
+AT_ONCE = 1_000
+"""Sessions between two states of the online models that are kept for a story."""
+
+_READING = 0.2
+_TOLD_EVERY_S = 0.1
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """What the bundle has not seen in training: it answers as if nothing were shown there.
+
+    `clicks` show such a product or category; `products` and `categories` count the distinct ones.
+    """
+
+    clicks: int
+    products: int
+    categories: int
+
+
+@dataclass(frozen=True)
+class FileScores:
+    """A file, scored.
+
+    `steps[i]` are the clicks of session i in order; `online_states[n]` is the state of the online models
+    before session `n * AT_ONCE`.
+    """
+
+    bundle: str
+    cleaning: Cleaning
+    sessions: Sessions = field(repr=False)
+    summary: Summary = field(repr=False)
+    unknown: Unknown
+    steps: list[list[Step]] = field(repr=False)
+    online_states: list[bytes] = field(repr=False)
+
+
+def silent(_share: float, _words: str) -> None:
+    """Tell nobody."""
+
+
+def score_file(
+    source: Source,
+    *,
+    bundle: Bundle,
+    settings: Settings,
+    name: str | None = None,
+    mapping: Mapping | None = None,
+    progress: Progress = silent,
+) -> FileScores:
+    """Clean a file and score its sessions.
+
+    Args:
+        source: a path, bytes or an open file: CSV in the layout of UCI 553, or what `mapping` describes; or a
+            zip that holds one.
+        settings: the rules by which event times become sessions.
+        name: of the file, for messages.
+
+    Raises:
+        MissingFileError: the file is not there.
+        InputError: it is no such file, or no row of it can be used.
+    """
+    told = _Seldom(progress)
+
+    def reading(share: float) -> None:
+        told(_READING * share, "reading")
+
+    if mapping is None:
+        cleaned = sift_dataset(source, name, reading)
+    else:
+        cleaned = map_dataset(source, mapping, name, reading)
+    return _score(cleaned, bundle, settings, told)
+
+
+def _score(cleaned: Cleaned, bundle: Bundle, settings: Settings, told: Progress) -> FileScores:
+    dataset, cleaning = cleaned
+    scorer = Scorer(bundle, dataset.name, fingerprint(settings))
+    online = bundle.online()
+    sessions, summary = Sessions(), Summary()
+    told(_READING, "scoring")
+    steps: list[list[Step]] = []
+    states: list[bytes] = []
+    clicks = 0
+    for cuts in _batches(cut_windows(dataset, Rules(**settings.rules))):
+        states.append(online.state())
+        scores = scorer.score([Window(0, cut.closed, online) for cut in cuts])
+        for cut, value in zip(cuts, scores, strict=True):
+            score = orjson.loads(value or b"")
+            sessions.add(score, cut.day, dataset.times is not None)
+            summary.add(score, score["scored_at"])
+            steps.append(cut.steps)
+            clicks += len(cut.steps)
+        told(_READING + (1 - _READING) * clicks / max(len(dataset), 1), f"{len(sessions):,} sessions scored")
+    told(1.0, f"{len(sessions):,} sessions scored")
+    return FileScores(bundle.id, cleaning, sessions, summary, _unknown(dataset, bundle), steps, states)
+
+
+def _batches(cuts: Iterator[Cut]) -> Iterator[list[Cut]]:
+    while batch := list(islice(cuts, AT_ONCE)):
+        yield batch
+
+
+def _unknown(dataset: Dataset, bundle: Bundle) -> Unknown:
+    known = bundle.vocabulary.positions
+    categories = known["first_category"].keys() | known["last_category"].keys()
+    new_product = [view.product not in known["last_product"] for view in dataset.views]
+    new_category = [view.category not in categories for view in dataset.views]
+    shown = set(dataset.view_of.tolist())
+    return Unknown(
+        sum(new_product[view] or new_category[view] for view in dataset.view_of.tolist()),
+        len({dataset.views[view].product for view in shown if new_product[view]}),
+        len({dataset.views[view].category for view in shown if new_category[view]}),
+    )
+
+
+class _Seldom:
+    """A progress that is told some ten times a second, and of the end."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._told = 0.0
+
+    def __call__(self, share: float, words: str) -> None:
+        now = time.monotonic()
+        if share >= 1.0 or now - self._told >= _TOLD_EVERY_S:
+            self._told = now
+            self._progress(share, words)

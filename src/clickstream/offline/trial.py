@@ -1,0 +1,107 @@
+"""A trial of a definition on some clicks, before anything runs with it: its features, and its goal.
+
+Reads clicks as they lie on the topic, one JSON object a line. Sessions are taken whole, by their id: the
+rules of time belong to the stream.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from clickstream.features.definition import Definition
+from clickstream.features.fold import compile_fold
+from clickstream.features.interpreter import Achieved, achieved
+from clickstream.records.shop_click import click_model
+
+MOST_CLICKS = 200_000
+_FIRST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What a feature was over the sessions: how often null, how many different values, and the extremes."""
+
+    nulls: int
+    distinct: int
+    least: Any
+    most: Any
+
+
+@dataclass(slots=True)
+class Trial:
+    """What came of it. `refused`: line number -> why, of the first lines that are no click of this shop."""
+
+    clicks: int = 0
+    sessions: int = 0
+    converted: int = 0
+    revenue: float = 0.0
+    refused: int = 0
+    first_refused: dict[int, str] = field(default_factory=dict)
+    first_rows: list[dict[str, Any]] = field(default_factory=list)
+    ranges: dict[str, Range] = field(default_factory=dict)
+
+    @property
+    def share_converted(self) -> float | None:
+        """Of all sessions; None where there are none."""
+        return self.converted / self.sessions if self.sessions else None
+
+
+def try_definition(definition: Definition, lines: Iterable[bytes]) -> Trial:
+    """The features and goals of the sessions in `lines`; the first 200,000 clicks are taken."""
+    model, fold = click_model(definition), compile_fold(definition)
+    trial = Trial()
+    sessions: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            click = model.model_validate_json(line)
+        except ValidationError as error:
+            trial.refused += 1
+            if len(trial.first_refused) < _FIRST:
+                problem = error.errors(include_url=False, include_context=False)[0]
+                where = ".".join(map(str, problem["loc"])) or "the line"
+                trial.first_refused[number] = f"{where}: {problem['msg']}"
+            continue
+        row = click.model_dump()
+        sessions[row["session_id"]].append(row)
+        trial.clicks += 1
+        if trial.clicks == MOST_CLICKS:
+            break
+    values: dict[str, list[Any]] = {feature.name: [] for feature in definition.features}
+    names = fold.step.__struct_fields__
+    for session_id, rows in sessions.items():
+        rows.sort(key=lambda row: (row["event_time"], row["order"] or 0))
+        aggregate = fold.aggregate()
+        for row in rows:
+            aggregate.add(fold.step(**{name: row[name] for name in names}))
+        found = aggregate.features()
+        outcome = achieved(definition, rows)
+        for name, value in found.items():
+            values[name].append(value)
+        _count(trial, session_id, found, outcome)
+    trial.ranges = {name: _range(of) for name, of in values.items()}
+    return trial
+
+
+def _count(trial: Trial, session_id: str, found: dict[str, Any], outcome: Achieved) -> None:
+    trial.sessions += 1
+    trial.converted += outcome.converted
+    trial.revenue += outcome.revenue or 0.0
+    if len(trial.first_rows) < _FIRST:
+        trial.first_rows.append({"session_id": session_id, **found, "converted": outcome.converted})
+
+
+def _range(values: list[Any]) -> Range:
+    known = [value for value in values if value is not None]
+    return Range(
+        len(values) - len(known),
+        len(set(known)),
+        min(known, default=None),
+        max(known, default=None),
+    )

@@ -1,0 +1,113 @@
+"""Windows: the clicks of a file cut into sessions by the consumer's own rules.
+
+With event times, the clicks go through a Partition as they would from a topic. Without, a session id is a
+session: its clicks settle in order, and only `max_clicks` cuts it.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from clickstream.features.session import Session, Step
+from clickstream.files.dataset import Dataset
+from clickstream.records.click import Click, Heartbeat
+from clickstream.windows.listing import ListingPartition, clicks_of, unlisted
+from clickstream.windows.partition import Closed, Open, Partition, Pending, Rules
+
+_FOREVER = 1 << 62
+
+
+class Cut(NamedTuple):
+    """A window that closed, the day on which it began, and its clicks in order."""
+
+    closed: Closed
+    day: datetime.date
+    steps: list[Step]
+
+
+def cut_windows(dataset: Dataset, rules: Rules) -> Iterator[Cut]:
+    """The sessions of a file in closing order."""
+    if dataset.times is None:
+        return _by_session_id(dataset, rules)
+    return _by_event_time(dataset, rules)
+
+
+def refold(steps: list[Step]) -> Session:
+    """The session of some clicks in order."""
+    session = Session.open(steps[0], 0)
+    for step in steps[1:]:
+        session.add(step, 0)
+    return session
+
+
+def _by_session_id(dataset: Dataset, rules: Rules) -> Iterator[Cut]:
+    offset = 0
+    for session_id, day, steps in dataset.steps():
+        # Event times are orders in ms, so there is no gap and all of it settles.
+        waiting = Open(None, [Pending(step, offset + place) for place, step in enumerate(steps)])
+        first = 0
+        while waiting.pending:
+            closed_by = waiting.settle(_FOREVER, rules)
+            window = waiting.window
+            if window is None or closed_by is None:
+                raise AssertionError(f"session {session_id} has clicks and did not close")
+            waiting.window = None
+            after = len(steps) - len(waiting.pending)
+            closed = Closed(session_id, window, closed_by, window.last_offset, False)
+            yield Cut(closed, day, steps[first:after])
+            first = after
+        offset += len(steps)
+
+
+def _by_event_time(dataset: Dataset, rules: Rules) -> Iterator[Cut]:
+    # Kafka timestamps are the event times, as in a replay of the file.
+    # The bound on open sessions is one of a server's memory, and by partition: a file has its own.
+    log = ListingPartition(replace(rules, max_open_sessions=len(dataset)))
+    last = 0
+    for offset, (session_id, step) in enumerate(_in_event_time(dataset)):
+        last = step.event_time
+        log.advance(offset, last, _click(session_id, step))
+        log.refused.clear()
+        yield from _taken(log)
+    # As the last heartbeat of a replay: beyond gap and lateness.
+    end = last + rules.gap + rules.allowed_lateness + 2
+    log.advance(len(dataset), end, Heartbeat.model_construct(event_time=end, flush=False))
+    yield from _taken(log)
+
+
+def _in_event_time(dataset: Dataset) -> Iterator[tuple[str, Step]]:
+    places = np.argsort(dataset.times if dataset.times is not None else (), kind="stable")
+    steps = [(session_id, step) for session_id, _, steps in dataset.steps() for step in steps]
+    for place in places.tolist():
+        yield steps[place]
+
+
+def _taken(log: Partition) -> Iterator[Cut]:
+    if not log.closed:
+        return
+    for closed in log.closed:
+        day = datetime.datetime.fromtimestamp(closed.session.opened_at / 1_000, datetime.UTC).date()
+        yield Cut(closed._replace(session=unlisted(closed.session)), day, list(clicks_of(closed.session)))
+    log.closed.clear()
+    log.changed.clear()
+
+
+def _click(session_id: str, step: Step) -> Click:
+    """Checked when the file was read."""
+    return Click.model_construct(
+        session_id=session_id,
+        event_time=step.event_time,
+        order=step.order,
+        product=step.product,
+        category=step.category,
+        price=step.price,
+        price_2=step.price_2,
+        page=step.page,
+        end=step.end,
+        time_source=step.time_source,
+    )

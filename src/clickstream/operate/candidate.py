@@ -1,0 +1,90 @@
+"""What becomes of a bundle that was just trained: put in use, or a candidate that consumers do not touch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.markup import escape
+
+from clickstream.infra.errors import BundleError, ClickstreamError, InputError
+from clickstream.infra.settings import Settings
+from clickstream.models.bundle.bundle import Bundle, load_bundle
+from clickstream.models.bundle.champion import CHAMPION, promote, promote_first
+from clickstream.models.bundle.folder import history
+from clickstream.models.examples import TrainingSession
+from clickstream.terminal.comparison_view import show_comparison
+from clickstream.training.comparison import Comparison, compare, unseen
+
+
+class Promote(StrEnum):
+    """When a new bundle is put in use. The first one of a home is, whatever is asked for."""
+
+    first = "first"
+    if_better = "if-better"
+    always = "always"
+
+
+class Decision(NamedTuple):
+    """Whether a new bundle was put in use.
+
+    Attributes:
+        before: the bundle that was in use until then, or still is; None where there is none that can be read.
+        found: how both compare, where that was asked for.
+        problem: why they do not, or why the better one was not promoted.
+    """
+
+    promoted: bool
+    before: str | None
+    found: Comparison | None = None
+    problem: ClickstreamError | None = None
+
+
+def decide(
+    settings: Settings, bundle: Bundle, sessions: Sequence[TrainingSession], sha256: str, promotion: Promote
+) -> Decision:
+    """Put a new bundle in use, or leave it a candidate.
+
+    Args:
+        sessions: all that it was trained and judged on, in their order; `sha256` of them.
+    """
+    if promote_first(settings.bundles, bundle.id):
+        return Decision(True, None)
+    before = next((one.bundle_id for one in history(settings)), None)
+    if promotion is Promote.always:
+        promote(settings.bundles, bundle.id)
+        return Decision(True, before)
+    if promotion is Promote.first:
+        return Decision(False, before)
+    found = None
+    try:
+        used = load_bundle(settings, CHAMPION)
+        found = compare(used, bundle, unseen(sessions, sha256, used.manifest, bundle.manifest))
+        if found.other_is_better:
+            promote(settings.bundles, bundle.id, instead_of=used.id)
+    except (BundleError, InputError) as problem:
+        return Decision(False, before, found, problem)
+    return Decision(found.other_is_better, used.id, found)
+
+
+def tell(decision: Decision, bundle_id: str, data_name: str, console: Console) -> None:
+    """Print how the bundle compares, whether it is in use, and what may come next."""
+
+    def line(words: str) -> None:
+        console.print(words, soft_wrap=True)
+
+    if decision.found is not None:
+        show_comparison(decision.found, data_name, console)
+    console.print()
+    if decision.promoted:
+        line(f"in use  [bold]{bundle_id}[/]" + (f", before: {decision.before}" if decision.before else ""))
+        return
+    if decision.problem is not None:
+        line(f"[yellow]not promoted: {escape(decision.problem.what)}[/]")
+        line(escape(decision.problem.remedy))
+    stays = decision.before or "none that can be read"
+    line(f"[bold]a candidate[/]: consumers do not touch it; in use is still {stays}")
+    line(f"  clickstream models compare champion {bundle_id}   shows both on the same sessions")
+    line(f"  clickstream models promote {bundle_id}            puts it in use")

@@ -1,0 +1,111 @@
+"""What needs no server: this Python, its libraries, the rules, the bundle, servers that we could start."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+
+from clickstream.infra.errors import BundleError, ConfigurationError
+from clickstream.infra.settings import Settings, format_duration
+from clickstream.local.embedded import find_valkey
+from clickstream.local.java import find_java
+from clickstream.models.bundle.bundle import load_bundle
+from clickstream.operate.doctor.check import Check, failed
+
+_CLIENT = "3.0.12"
+_CODECS = {"crc32c": "checksums of records are computed in Python", "lz4": "lz4 records cannot be read"}
+
+
+def check_machine(settings: Settings) -> Iterator[Check]:
+    """Everything that can be told without Kafka and Redis."""
+    yield from _python()
+    yield _horizon(settings)
+    yield _bundle(settings)
+    if settings.kafka_bootstrap is None:
+        yield _embedded_kafka(settings)
+    if settings.redis_url is None:
+        yield _embedded_redis()
+
+
+def _python() -> Iterator[Check]:
+    running = ".".join(map(str, sys.version_info[:3]))
+    # An older one than 3.11 does not come so far: pip refuses to install the package.
+    yield Check("python", "ok", f"Python {running}")
+    client = _version("kafka-python")
+    if client == _CLIENT:
+        yield Check("libraries", "ok", f"kafka-python {client}")
+    else:
+        yield Check(
+            "libraries",
+            "fail",
+            f"kafka-python {client or 'is not installed'}: its transactions are bounded by private names of"
+            f" {_CLIENT}",
+            f"pip install kafka-python=={_CLIENT}",
+        )
+    for name, cost in _CODECS.items():
+        found = _version(name)
+        if found:
+            yield Check("libraries", "ok", f"{name} {found}")
+        else:
+            yield Check("libraries", "fail", f"{name} is not installed: {cost}", f"pip install {name}")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _horizon(settings: Settings) -> Check:
+    reach = settings.gap + settings.allowed_lateness
+    horizon = format_duration(settings.rebuild_horizon)
+    if settings.rebuild_horizon > reach:
+        return Check("rules", "ok", f"rebuild_horizon {horizon} covers gap and allowed_lateness")
+    return Check(
+        "rules",
+        "fail",
+        f"rebuild_horizon {horizon} is not beyond gap + allowed_lateness ({format_duration(reach)}): after a"
+        " loss of Redis, sessions would be lost",
+        f"Set CLICKSTREAM_REBUILD_HORIZON above {format_duration(reach)}; several times that is better.",
+    )
+
+
+def _bundle(settings: Settings) -> Check:
+    try:
+        bundle = load_bundle(settings)
+    except (BundleError, ConfigurationError) as error:
+        return failed("bundle", error)
+    data = bundle.manifest.data
+    return Check(
+        "bundle", "ok", f"{bundle.id} verified, trained on {data.sessions:,} sessions of {data.name}"
+    )
+
+
+def _embedded_kafka(settings: Settings) -> Check:
+    try:
+        java = find_java()
+    except ConfigurationError as error:
+        return failed("kafka", error)
+    jars = settings.home / "kafka" / "jars"
+    stored = "its jars are here" if jars.is_dir() else f"its jars will be downloaded to {jars}"
+    return Check(
+        "kafka",
+        "warn",
+        f"no Kafka is named and none of ours runs; one can be started ({java}; {stored})",
+        "Run `clickstream up`, or set CLICKSTREAM_KAFKA_BOOTSTRAP to host:port.",
+    )
+
+
+def _embedded_redis() -> Check:
+    try:
+        binary = find_valkey()
+    except ConfigurationError as error:
+        return failed("redis", error)
+    return Check(
+        "redis",
+        "warn",
+        f"no Redis is named and none of ours runs; one can be started ({binary})",
+        "Run `clickstream up`, or set CLICKSTREAM_REDIS_URL to redis://host:port/0.",
+    )

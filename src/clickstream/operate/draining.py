@@ -1,0 +1,51 @@
+"""Draining a group that nobody serves: each partition by the rules that its sessions are open under."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from clickstream.consumer.engine import Engine
+from clickstream.consumer.recovery import read_description
+from clickstream.infra.settings import Settings
+from clickstream.models.bundle.bundle import Bundle
+
+
+def with_rules(settings: Settings, described: str) -> Settings:
+    """The same settings with the rules that partition state was written by.
+
+    Raises:
+        ValueError: a rule is no number.
+    """
+    stored = read_description(described)
+    rules = {name: int(stored[name]) for name in settings.rules if name in stored}
+    return settings.model_copy(update=rules)
+
+
+def rule_sets(
+    settings: Settings, partitions: int, found: Mapping[int, str]
+) -> list[tuple[Settings, set[int]]]:
+    """Who is to be served together; partitions with nothing open come last, by the present rules."""
+    sets = [
+        (with_rules(settings, described), {p for p, text in found.items() if text == described})
+        for described in sorted(set(found.values()))
+    ]
+    rest = set(range(partitions)) - found.keys()
+    return [*sets, (settings, rest)] if rest else sets
+
+
+def serve(settings: Settings, bundle: Bundle, partitions: Collection[int], done: Callable[[], bool]) -> None:
+    """Be the group's consumer of `partitions` until `done`, which waits a little where it is not.
+
+    Raises:
+        ClickstreamError: what ended the consumer, or what `done` raised.
+    """
+    engine = Engine(settings, bundle, partitions)
+    with ThreadPoolExecutor(1, "drain") as thread:
+        consumer = thread.submit(engine.run)
+        try:
+            while not consumer.done() and not done():
+                pass
+        finally:
+            engine.stop()
+    consumer.result()

@@ -1,0 +1,148 @@
+"""Score and DeadLetter: the records that we publish, and when two scores count as equal."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+
+from clickstream.windows.partition import ClosedBy, Reason
+
+SCHEMA_VERSION: Literal[1] = 1
+
+REBUILT_PARTLY = "rebuilt-partly"
+"""Error of a score whose first clicks lie before the place from which lost state was rebuilt."""
+
+
+class _Published(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        # What has a default is published all the same.
+        json_schema_serialization_defaults_required=True,
+    )
+
+
+class Prediction(_Published):
+    """What one scorer says of a session."""
+
+    conversion: Annotated[float, Field(ge=0, le=1, description="probability of the proxy outcome")]
+    revenue: Annotated[float, Field(description="expected revenue by the proxy, US dollars")]
+    cluster: Annotated[int, Field(ge=0, description="number of the behavioural cluster")]
+    cluster_name: str
+
+
+class Predictions(_Published):
+    """Three scorers side by side; `reference` sees the click that decides, the other two do not."""
+
+    batch: Prediction | None
+    online: Prediction | None
+    reference: Prediction | None
+
+
+class ScoredOutcome(_Published):
+    """What the last click decided. A proxy: the 2008 dataset holds no purchase."""
+
+    converted: bool
+    revenue: float
+    source: Literal["proxy"] = "proxy"
+
+
+class Models(_Published):
+    """Which models spoke."""
+
+    bundle: str
+    feature_sets: Annotated[dict[str, str], Field(description="feature set -> hash of its definitions")]
+    lessons: Annotated[int, Field(ge=0, description="sessions the online models had learned in the stream")]
+
+
+class Source(_Published):
+    """Where the session's clicks lie; `closing_offset` is the record that made it close."""
+
+    topic: str
+    partition: int
+    first_offset: int
+    last_offset: int
+    closing_offset: int
+
+
+class Score(_Published):
+    """One closed session, scored. `score_id` names the window: the session and when it opened."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    score_id: Annotated[str, Field(description="<session_id>/<opened_at>")]
+    session_id: str
+    opened_at: Annotated[int, Field(description="event time of the first click, ms since the epoch")]
+    last_click_at: Annotated[int, Field(description="event time of the last click, ms since the epoch")]
+    closed_by: ClosedBy
+    clicks: Annotated[int, Field(ge=1, description="distinct clicks, late ones included")]
+    duplicates: Annotated[int, Field(ge=0, description="copies dropped")]
+    late: Annotated[int, Field(ge=0, description="clicks that came too late for their place in the order")]
+    missing: Annotated[int, Field(ge=0, description="orders never seen between the first and the last")]
+    features: Annotated[dict[str, float | int | str], Field(description="the set `reference`: all clicks")]
+    predictions: Predictions
+    evidence: Annotated[int, Field(ge=0, description="clicks in order before the deciding one")]
+    outcome: ScoredOutcome
+    models: Models
+    settings: Annotated[str, Field(description="fingerprint of the settings that shape sessions")]
+    source: Source
+    time_source: str | None
+    scored_at: Annotated[int, Field(description="wall clock, ms since the epoch")]
+    error: Annotated[str | None, Field(description="why predictions are null; else null")]
+
+
+class DeadLetter(_Published):
+    """A record that could not be counted."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    reason: Reason
+    detail: str
+    topic: str
+    partition: int
+    offset: int
+    key: Annotated[str | None, Field(description="base64 of the key, at most 256 bytes of it")]
+    value: Annotated[str | None, Field(description="base64 of the value, at most 16 KiB of it")]
+    size: Annotated[int, Field(ge=0, description="bytes of the value as it was received")]
+
+
+KEY_CAP = 256
+VALUE_CAP = 16_384
+
+Comparison = Literal["same-log", "across-logs"]
+COMPARISONS: tuple[Comparison, ...] = ("same-log", "across-logs")
+
+
+def comparable(score: Mapping[str, Any], comparison: Comparison) -> dict[str, Any]:
+    """The part of a score that must be equal in two runs.
+
+    `same-log`: two runs over one log differ in `scored_at` only. `across-logs`: the same clicks in another
+    log also differ in `source`, `models`, the online predictions and the copies dropped.
+    """
+    kept = {name: value for name, value in score.items() if name != "scored_at"}
+    if comparison == "across-logs":
+        for name in ("source", "models", "duplicates"):
+            kept.pop(name, None)
+        kept["predictions"] = {n: p for n, p in score["predictions"].items() if n != "online"}
+    return kept
+
+
+def digest_line(score: Mapping[str, Any], comparison: Comparison) -> bytes:
+    """Thirty-two bytes that are equal when the comparable parts of two scores are."""
+    return hashlib.sha256(orjson.dumps(comparable(score, comparison), option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def digest_of_lines(lines: Iterable[bytes]) -> str:
+    """The digest of the scores whose lines, sorted, are these."""
+    whole = hashlib.sha256()
+    for line in lines:
+        whole.update(line)
+    return whole.hexdigest()[:16]
+
+
+def digest(scores: Iterable[Mapping[str, Any]], comparison: Comparison) -> str:
+    """Sixteen hexadecimal digits over the comparable parts of all scores, in any order of arrival."""
+    return digest_of_lines(sorted(digest_line(score, comparison) for score in scores))

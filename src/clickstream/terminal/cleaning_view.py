@@ -1,0 +1,32 @@
+"""What became of the rows of a file, on a terminal."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from rich.console import Console
+
+from clickstream.files.cleaning import Cleaning
+from clickstream.terminal.printable import plain
+
+_REASONS_SHOWN = 8
+_ROWS_SHOWN = 3
+
+
+def tell_cleaning(cleaning: Cleaning, say: Console) -> None:
+    """Rows kept, rows refused and why, and what was unusual."""
+    # A line a fact, however wide the terminal.
+    tell = partial(say.print, soft_wrap=True)
+    skipped = f", {cleaning.skipped:,} skipped by the mapping" if cleaning.skipped else ""
+    tell(
+        f"{plain(cleaning.name)}: {cleaning.rows:,} rows, {cleaning.kept:,} kept{skipped},"
+        f" {len(cleaning.refused):,} refused"
+    )
+    for note in cleaning.notes:
+        tell(f"  {plain(note)}")
+    for reason, count in list(cleaning.reasons.items())[:_REASONS_SHOWN]:
+        tell(f"  [yellow]{count:,} refused:[/] {plain(reason)}")
+    if len(cleaning.reasons) > _REASONS_SHOWN:
+        tell(f"  and {len(cleaning.reasons) - _REASONS_SHOWN} reasons more")
+    for row in cleaning.refused[:_ROWS_SHOWN]:
+        tell(f"[dim]  line {row.line}: {plain(row.detail[:200])}[/]")

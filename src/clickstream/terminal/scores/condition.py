@@ -1,0 +1,36 @@
+"""Conditions on a score, as `conversion > 0.8 and cluster == "long"`: see features/condition.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from clickstream.features.condition import ConditionError as UnreadableError
+from clickstream.features.condition import Name, holds, parse
+from clickstream.infra.errors import UsageError
+from clickstream.terminal.scores.fields import Score, UnknownFieldError, find_field, value_at
+
+Condition = Callable[[Score], bool]
+
+
+class ConditionError(UsageError):
+    """A condition that cannot be read; says where."""
+
+
+def parse_condition(text: str, scorer: str = "batch") -> Condition:
+    """Whether a score fulfils `text`; `conversion`, `revenue` and `cluster` in it are those of `scorer`.
+
+    Raises:
+        ConditionError: it is no condition on a score; shows the place, and what is known.
+    """
+
+    def lookup(name: str) -> Name:
+        try:
+            field = find_field(name, scorer)
+        except UnknownFieldError as error:
+            raise UnreadableError(error.what, error.remedy) from None
+        return Name(field.path, field.kind)
+
+    try:
+        return holds(parse(text, lookup), value_at)
+    except UnreadableError as error:
+        raise ConditionError(error.what, error.remedy) from None

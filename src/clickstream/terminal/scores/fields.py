@@ -1,0 +1,150 @@
+"""The fields of a score: their names, short names and kinds, as its model has them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cache
+from typing import Any, NamedTuple
+
+from clickstream.features.condition import Kind
+from clickstream.features.session import Session, Step
+from clickstream.features.vector import reference
+from clickstream.infra.errors import UsageError
+from clickstream.models.evaluation import SCORERS
+from clickstream.records.score import Score as ScoreModel
+
+Score = Mapping[str, Any]
+"""A score as it was read from JSON."""
+
+# Those of one scorer. The number of a cluster means nothing outside its bundle, so `cluster` is its name.
+_OF_A_SCORER = {
+    "conversion": "conversion",
+    "revenue": "revenue",
+    "cluster": "cluster_name",
+    "cluster_name": "cluster_name",
+}
+
+
+class Field(NamedTuple):
+    """A field: `name` as it was asked for, `path` from the score down to it."""
+
+    name: str
+    path: tuple[str, ...]
+    kind: Kind
+
+    def of(self, score: Score) -> Any:
+        """Its value; None where it is null or not there."""
+        return value_at(score, self.path)
+
+
+def value_at(score: Score, path: tuple[str, ...]) -> Any:
+    """What a score holds at a path; None where it is null or not there."""
+    value: Any = score
+    for part in path:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+class UnknownFieldError(UsageError):
+    """No field, or more than one, has this name."""
+
+
+@cache
+def all_fields() -> Mapping[str, Kind]:
+    """The full name of each field, as `predictions.batch.conversion`, and its kind."""
+    schema = ScoreModel.model_json_schema(mode="serialization")
+    found: dict[str, Kind] = {}
+    _collect(schema, schema["$defs"], "", found)
+    click = Step(event_time=0, order=1, product="", category="", price=0.0, price_2=1, page=1)
+    for name, value in reference(Session.open(click, 0)).items():
+        found[f"features.{name}"] = Kind.text if isinstance(value, str) else Kind.number
+    return found
+
+
+def find_field(name: str, scorer: str = "batch") -> Field:
+    """The field of a full name, of a short name, or of the last parts of a full name that no other has.
+
+    Short names are `conversion`, `revenue` and `cluster`, of `scorer`, and `batch.cluster` and the like: the
+    name of the cluster. `predictions.batch.cluster` is its number.
+
+    Raises:
+        UnknownFieldError: there is none, or there are several; names those that are near.
+    """
+    known = all_fields()
+    full = _short_names(scorer).get(name, name)
+    if full not in known:
+        ends = [one for one in known if one.endswith(f".{full}")]
+        if len(ends) > 1:
+            raise UnknownFieldError(f"`{name}` may be {_either(ends)}", "Write one of them.")
+        if not ends:
+            raise UnknownFieldError(f"a score has no field `{name}`", _near(name, scorer))
+        full = ends[0]
+    return Field(name, tuple(full.split(".")), known[full])
+
+
+def _short_names(scorer: str) -> dict[str, str]:
+    short = {name: f"predictions.{scorer}.{of}" for name, of in _OF_A_SCORER.items()}
+    return short | {f"{one}.cluster": f"predictions.{one}.cluster_name" for one in SCORERS}
+
+
+def _near(name: str, scorer: str) -> str:
+    names = [*_short_names(scorer), *all_fields()]
+    last_parts = {one.rpartition(".")[2]: one for one in names}
+    near = get_close_matches(name, names, 3) or [
+        last_parts[p] for p in get_close_matches(name, last_parts, 3)
+    ]
+    words = f"Did you mean {_either(near)}?\n" if near else ""
+    return f"{words}A score has: {', '.join(_shortest(scorer))}"
+
+
+def _shortest(scorer: str) -> list[str]:
+    """One name, as short as can be, for each field with one value."""
+    short = list(_short_names(scorer))
+    taken = Counter(one.rpartition(".")[2] for one in all_fields())
+    for full, kind in all_fields().items():
+        last = full.rpartition(".")[2]
+        if kind is not Kind.mapping and last not in _OF_A_SCORER:
+            short.append(last if taken[last] == 1 or last == full else full)
+    short += [f"{one}.{name}" for one in SCORERS for name in ("conversion", "revenue")]
+    return [*short, "outcome.revenue"]
+
+
+def _either(names: list[str]) -> str:
+    return " or ".join(f"`{name}`" for name in names)
+
+
+def _collect(
+    schema: Mapping[str, Any], definitions: Mapping[str, Any], at: str, found: dict[str, Kind]
+) -> None:
+    for name, field in schema["properties"].items():
+        path = f"{at}{name}"
+        shape = _without_null(field, definitions)
+        if "properties" in shape:
+            # An object that may be null, as a prediction is, can itself be asked for.
+            found[path] = Kind.mapping
+            _collect(shape, definitions, f"{path}.", found)
+        else:
+            found[path] = _kind(shape)
+
+
+def _without_null(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The shape of a field where it is not null, with its reference followed."""
+    for choice in field.get("anyOf", [field]):
+        if choice.get("type") != "null":
+            name: str = choice.get("$ref", "").rpartition("/")[2]
+            shape: Mapping[str, Any] = definitions[name] if name else choice
+            return shape
+    raise ValueError(f"a field that is always null: {field}")
+
+
+def _kind(shape: Mapping[str, Any]) -> Kind:
+    kinds = {
+        "integer": Kind.number,
+        "number": Kind.number,
+        "string": Kind.text,
+        "boolean": Kind.truth,
+        "object": Kind.mapping,
+    }
+    return kinds[shape["type"]]

@@ -1,0 +1,184 @@
+"""Scores as they are shown: the records themselves, chosen fields as JSON or TSV, a table that grows."""
+
+from __future__ import annotations
+
+import select
+import sys
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from clickstream.features.condition import Kind
+from clickstream.models.evaluation import SCORERS
+from clickstream.terminal.printable import printable
+from clickstream.terminal.scores.fields import Field, Score
+
+
+class Writer(Protocol):
+    """Takes scores, and shows them when told."""
+
+    def write(self, value: bytes, score: Score | None, /) -> None:
+        """Queue a record: its bytes, and the score in them, None where it is none."""
+
+    def flush(self) -> None:
+        """Show what is queued."""
+
+    def is_read(self) -> bool:
+        """False once nobody reads any more."""
+
+
+class Lines:
+    """Each record as it is on the topic, a line."""
+
+    def write(self, value: bytes, _score: Score | None, /) -> None:
+        """Queue a line."""
+        self._put(value)
+
+    def flush(self) -> None:
+        """Hand the lines over."""
+        sys.stdout.buffer.flush()
+
+    def is_read(self) -> bool:
+        """False once the reader of the pipe has gone, which a write would only show with the next score."""
+        try:
+            poll = select.poll()
+            poll.register(sys.stdout.buffer.fileno(), 0)
+            return not any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+        except (OSError, ValueError):
+            return True
+
+    def _put(self, line: bytes) -> None:
+        sys.stdout.buffer.write(line + b"\n")
+
+
+class FieldsAsJson(Lines):
+    """The chosen fields of each score as an object, a line. What is no score has none, and is left out."""
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self._fields = fields
+
+    def write(self, _value: bytes, score: Score | None, /) -> None:
+        """Queue a line, if it is a score."""
+        if score is not None:
+            self._put(orjson.dumps({field.name: field.of(score) for field in self._fields}))
+
+
+class FieldsAsTsv(Lines):
+    """The chosen fields of each score, tabs between them, below a line with their names.
+
+    Null is empty. A text keeps its line: tabs, line ends and what is not visible are written as escapes.
+    """
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self._fields = fields
+        self._begun = False
+
+    def write(self, _value: bytes, score: Score | None, /) -> None:
+        """Queue a line, if it is a score."""
+        if not self._begun:
+            self._begun = True
+            self._put("\t".join(field.name for field in self._fields).encode())
+        if score is not None:
+            self._put("\t".join(_plain(field.of(score)) for field in self._fields).encode())
+
+
+class Rows:
+    """Each score as a row; the table grows with the screen."""
+
+    def __init__(self, console: Console, scorer: str) -> None:
+        self._console = console
+        self._scorer = scorer
+        self._pending: list[Score | None] = []
+        self._begun = False
+
+    def write(self, _value: bytes, score: Score | None, /) -> None:
+        """Queue a row."""
+        self._pending.append(score)
+
+    def flush(self) -> None:
+        """Show the rows."""
+        if not self._pending:
+            return
+        rows = self._table()
+        if not self._begun:
+            self._begun = True
+            rows.add_row(*(Text(title, style="bold") for title in self._titles()))
+        for score in self._pending:
+            rows.add_row(*self._cells(score)) if score else rows.add_row(Text("not a score", style="red"))
+        self._pending.clear()
+        self._console.print(rows)
+
+    def is_read(self) -> bool:
+        """A terminal is."""
+        return True
+
+    def _titles(self) -> tuple[str, ...]:
+        return ("session", "clicks", "closed", *SCORERS, "revenue", "cluster")
+
+    def _table(self) -> Table:
+        table = _bare_table()
+        table.add_column(width=16, no_wrap=True)
+        table.add_column(width=6, no_wrap=True, justify="right")
+        table.add_column(width=6, no_wrap=True)
+        for width in (6, 6, 9, 8):
+            table.add_column(width=width, no_wrap=True, justify="right")
+        table.add_column(width=14, no_wrap=True)
+        return table
+
+    def _cells(self, score: Score) -> tuple[Text, ...]:
+        conversions, asked = [], score["predictions"][self._scorer]
+        for name in SCORERS:
+            prediction = score["predictions"][name]
+            conversions.append(Text("-" if prediction is None else f"{prediction['conversion']:.2f}"))
+        if asked is None:
+            last = (Text("-"), Text(printable(score["error"] or "-"), style="red"))
+        else:
+            last = (Text(f"${asked['revenue']:.2f}"), Text(printable(asked["cluster_name"])))
+        return (
+            Text(printable(score["session_id"])),
+            Text(str(score["clicks"])),
+            Text(printable(score["closed_by"])),
+            *conversions,
+            *last,
+        )
+
+
+class FieldsAsRows(Rows):
+    """The chosen fields of each score as a row."""
+
+    def __init__(self, console: Console, fields: Sequence[Field]) -> None:
+        super().__init__(console, "batch")
+        self._fields = fields
+
+    def _titles(self) -> tuple[str, ...]:
+        return tuple(field.name for field in self._fields)
+
+    def _table(self) -> Table:
+        table = _bare_table()
+        for field in self._fields:
+            width = max(len(field.name), 8 if field.kind in (Kind.number, Kind.truth) else 16)
+            number = field.kind is Kind.number
+            table.add_column(width=width, no_wrap=True, justify="right" if number else "left")
+        return table
+
+    def _cells(self, score: Score) -> tuple[Text, ...]:
+        return tuple(Text(_short(field.of(score))) for field in self._fields)
+
+
+def _bare_table() -> Table:
+    return Table(box=None, show_header=False, padding=(0, 1, 0, 0))
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    return printable(text)
+
+
+def _short(value: Any) -> str:
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else _plain(value)

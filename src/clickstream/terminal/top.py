@@ -1,0 +1,163 @@
+"""A view of a group for a terminal: fits 80 columns, and as many lines as there are."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from clickstream.operate.group import Lane, Look
+from clickstream.operate.progress import View
+from clickstream.operate.scrape import Told
+from clickstream.terminal.printable import printable
+
+_OWNER_WIDTH = 12
+# Lines above the rows of partitions, and one below for the state.
+_HEAD, _FOOT = 5, 1
+
+
+def picture(view: View, state: str, height: int) -> Group:
+    """All that is known, in at most `height` lines; `state` is what a person should know."""
+    parts: list[RenderableType] = [_first_line(view)]
+    if (look := view.now) is not None:
+        consumers = view.consumers
+        room = height - _HEAD - _FOOT - (2 + len(consumers) if consumers else 0)
+        parts += [_sums(view, look), _clock(view), Text(""), _partitions(view, look, max(room, 2))]
+        if consumers:
+            parts += [Text(""), _consumers(view, consumers)]
+    if state:
+        parts.append(Text(state, style="bold yellow", no_wrap=True, overflow="ellipsis"))
+    return Group(*parts)
+
+
+def _first_line(view: View) -> Text:
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append(printable(view.group), style="bold")
+    if (look := view.now) is not None:
+        members = len(look.group.members)
+        line.append(f" · {look.group.state}, {members} {'member' if members == 1 else 'members'}")
+    return line.append(time.strftime(" · %H:%M:%S"), style="dim")
+
+
+def _sums(view: View, look: Look) -> Text:
+    rates = view.rates()
+    behind = max((lane.behind_ms for lane in look.lanes), default=0)
+    dead = view.dead_letters_a_second()
+    line = Text(no_wrap=True, overflow="ellipsis")
+    for name, value in (
+        ("in", f"{rates.arriving:,.0f}/s"),
+        ("done", f"{rates.done:,.0f}/s"),
+        ("scores", f"{rates.scores:,.0f}/s"),
+        ("open", f"{sum(lane.open_sessions for lane in look.lanes):,}"),
+        ("lag", f"{sum(lane.lag for lane in look.lanes):,} ({_length(behind)})"),
+        ("dead", f"{look.dead_letters:,}" + (f" ({dead:,.1f}/s)" if dead else "")),
+    ):
+        line.append(f"{name} ", style="dim").append(f"{value}  ")
+    return line
+
+
+def _clock(view: View) -> Text:
+    line = Text(style="dim", no_wrap=True, overflow="ellipsis")
+    event_time, speed, closes = view.event_time(), view.speed(), view.closes_within_s()
+    if event_time is None:
+        return line.append("nothing is committed yet")
+    line.append(f"event time {_date(event_time)}")
+    if speed is not None:
+        line.append(f", {speed:,.0f}× the clock" if speed >= 10 else f", {speed:.1f}× the clock")
+    if closes is not None:
+        line.append(f": silent sessions close in {_length(round(closes * 1000))}")
+    return line
+
+
+def _partitions(view: View, look: Look, room: int) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("part", justify="right")
+    table.add_column("owner", max_width=_OWNER_WIDTH, no_wrap=True)
+    for title in ("open", "in/s", "done/s", "scores/s", "lag", "behind", "at"):
+        table.add_column(title, justify="right", no_wrap=True)
+    shown: list[Lane] = list(look.lanes)
+    if len(shown) > room:
+        shown = sorted(shown, key=_most_in_need)[: room - 1]
+    for lane in shown:
+        rates = view.rates(lane.partition)
+        table.add_row(
+            str(lane.partition),
+            _owner(lane.owner),
+            f"{lane.open_sessions:,}",
+            f"{rates.arriving:,.0f}",
+            f"{rates.done:,.0f}",
+            f"{rates.scores:,.0f}",
+            f"{lane.lag:,}",
+            _length(lane.behind_ms) if lane.lag else "-",
+            "-" if lane.newest is None else _time(lane.newest),
+            style=None if lane.owner else "yellow",
+        )
+    if len(shown) < len(look.lanes):
+        table.add_row("…", f"{len(look.lanes) - len(shown)} more", style="dim")
+    return table
+
+
+def _most_in_need(lane: Lane) -> tuple[bool, int, int, int]:
+    return bool(lane.owner), -lane.behind_ms, -lane.lag, lane.partition
+
+
+def _consumers(view: View, consumers: list[Told]) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("consumer", no_wrap=True)
+    table.add_column("ready", no_wrap=True, overflow="ellipsis", max_width=34)
+    for title in ("p50", "p99", "recov.", "MB"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for number, told in enumerate(consumers):
+        latency = view.latency(number)
+        table.add_row(
+            told.address.removeprefix("http://"),
+            _readiness(told),
+            _milliseconds(latency.p50),
+            _milliseconds(latency.p99),
+            _count(told, "clickstream_recoveries_total"),
+            _count(told, "process_resident_memory_bytes", 1e6),
+        )
+    return table
+
+
+def _readiness(told: Told) -> Text:
+    if told.away:
+        return Text(f"no answer: {printable(told.away)}", style="red")
+    if not told.ready:
+        return Text(printable("; ".join(told.reasons)) or "not ready", style="yellow")
+    return Text(f"yes, {len(told.partitions)} partitions", style="green")
+
+
+def _owner(name: str) -> str:
+    """The stable name; of an id that the broker made up, its end."""
+    if not name:
+        return "nobody"
+    name = printable(name)
+    return name if len(name) <= _OWNER_WIDTH else f"…{name[1 - _OWNER_WIDTH :]}"
+
+
+def _count(told: Told, name: str, unit: float = 1) -> str:
+    return f"{told.values[name] / unit:,.0f}" if name in told.values else "-"
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds * 1000:,.0f} ms"
+
+
+def _date(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _time(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%H:%M:%S")
+
+
+def _length(ms: int) -> str:
+    """In its largest unit: "3 s", "31 min"."""
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000)):
+        if ms >= 2 * size:
+            return f"{ms // size:,} {unit}"
+    return f"{ms / 1000:,.0f} s"

@@ -1,0 +1,183 @@
+"""The honest half of a training: `batch` and `online`, which never see the click that decides."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from clickstream.features.outcome import proxy_outcome
+from clickstream.features.session import Step
+from clickstream.features.vector import prefix
+from clickstream.models.batch import BatchModels, BatchParameters, calibrate, fit_batch
+from clickstream.models.case import Example, Floats
+from clickstream.models.clusters import NAMES, Clusters
+from clickstream.models.evaluation import Evaluation
+from clickstream.models.examples import Evidence, Followed, Parts, TrainingSession, gather
+from clickstream.models.figures import Figures, cluster_agreement
+from clickstream.models.inputs import Vocabulary
+from clickstream.models.online import BaseRates, OnlineModels, globals_of
+from clickstream.training.bootstrap import agreement_judge, estimates
+from clickstream.training.evaluate import Forecasts, as_answered, by_seen, reliability, revenue_fit, roc
+from clickstream.training.findings import EMPTY
+from clickstream.training.importance import permutation_importances
+
+SHUFFLES = 8
+"""Trainings on shuffled deciding clicks. The AUC of one scatters by 0.008 on 5,585 sessions."""
+
+
+class Judged(NamedTuple):
+    """Figures of one scorer for the manifest, and all that is told of it."""
+
+    figures: Figures
+    findings: Evaluation
+
+
+def fit_on_prefix(
+    evidence: Evidence, vocabulary: Vocabulary, seed: int, parameters: BatchParameters
+) -> BatchModels:
+    """The batch models, calibrated where that helps."""
+    return calibrate(fit_batch(evidence, vocabulary, seed, parameters), evidence, vocabulary, seed)
+
+
+def judge_batch(models: BatchModels, held: Evidence, seed: int) -> Judged:
+    """The batch models on sessions that they have not seen."""
+    matrix = models.matrix(held.rows)
+    forecasts = _forecasts(held, *as_answered(models.conversion(matrix), models.revenue(matrix)))
+    figures = forecasts.figures()
+    curves = {"batch": reliability(forecasts.converted, forecasts.conversion)}
+    if models.calibrated:
+        curves["batch, uncalibrated"] = reliability(forecasts.converted, models.uncalibrated(matrix))
+    findings = EMPTY.model_copy(
+        update={
+            "figures": {"batch": forecasts.estimates(figures, seed)},
+            "roc": {"batch": roc(forecasts)},
+            "reliability": curves,
+            "revenue": {"batch": revenue_fit(forecasts)},
+            "importances": {
+                "batch conversion": permutation_importances(
+                    "auc", models.conversion, matrix, forecasts.converted, models.inputs, seed
+                ),
+                "batch revenue": permutation_importances(
+                    "r2", models.revenue, matrix, forecasts.revenue, models.inputs, seed
+                ),
+            },
+            "by_seen": list(by_seen("batch", forecasts, seed)),
+        }
+    )
+    return Judged(figures, findings)
+
+
+def warm_start(
+    examples: Sequence[Example], vocabulary: Vocabulary, clusters: Clusters, rates: BaseRates
+) -> bytes:
+    """Payload of online models that have learned from `examples`, in that order."""
+    models = OnlineModels("", vocabulary, clusters, rates)
+    for one in examples:
+        models.learn(one.case, one.outcome)
+    return models.payload()
+
+
+def judge_online(
+    warm: bytes,
+    clusters: Clusters,
+    held: Sequence[Example],
+    vocabulary: Vocabulary,
+    rates: BaseRates,
+    seed: int,
+) -> Judged:
+    """Progressive validation (Blum et al. 1999): each session is predicted before it is learned.
+
+    Conversion and revenue count sessions that have evidence; `ari` compares all with the batch clusters.
+    """
+    models = OnlineModels("", vocabulary, clusters, rates, globals_of(warm), warm)
+    predictions = []
+    for one in held:
+        predictions.append(models.predict(one.case))
+        models.learn(one.case, one.outcome)
+    evident = [place for place, one in enumerate(held) if one.case.prefix is not None]
+    forecasts = _forecasts(
+        gather(held, [[] for _ in held]),
+        np.array([predictions[place].conversion for place in evident]),
+        np.array([predictions[place].revenue for place in evident]),
+    )
+    ours = [answer.cluster for answer in predictions]
+    theirs = clusters.predict([one.case.reference for one in held])
+    agreement: Figures = {"cluster_n": len(held), "ari": cluster_agreement(ours, theirs)}
+    judge = agreement_judge(np.array(ours), np.array(theirs), len(NAMES))
+    figures = forecasts.figures()
+    told = {**forecasts.estimates(figures, seed), **estimates(len(held), judge, agreement, seed)}
+    findings = EMPTY.model_copy(
+        update={
+            "figures": {"online": told},
+            "roc": {"online": roc(forecasts)},
+            "reliability": {"online": reliability(forecasts.converted, forecasts.conversion)},
+            "revenue": {"online": revenue_fit(forecasts)},
+            "by_seen": list(by_seen("online", forecasts, seed)),
+        }
+    )
+    return Judged({**figures, **agreement}, findings)
+
+
+def shuffled_figures(
+    sessions: Sequence[TrainingSession],
+    pairs: Sequence[list[Followed]],
+    parts: Parts,
+    vocabulary: Vocabulary,
+    seed: int,
+    parameters: BatchParameters,
+) -> dict[str, float]:
+    """Mean `auc` and `r2` of the batch models when every session is decided by the last click of another.
+
+    What was there to be learned is then gone, so better than chance means that a model sees what it is to
+    foretell.
+
+    Args:
+        sessions: all of them; `parts` are places in them.
+        pairs: the neighbouring clicks of each.
+    """
+    found = []
+    for number in range(SHUFFLES):
+        deciding = _shuffled_last_clicks(sessions, seed + number)
+        train, held = (
+            _evidence_decided_by(deciding, sessions, pairs, [place for place in part if place in deciding])
+            for part in parts
+        )
+        models = fit_batch(train, vocabulary, seed + number, parameters)
+        figures = _forecasts(held, *models.predict(held.rows)).figures()
+        found.append((figures["auc"], figures["r2"]))
+    auc, r2 = np.mean(found, axis=0).tolist()
+    return {"auc": auc, "r2": r2}
+
+
+def _shuffled_last_clicks(sessions: Sequence[TrainingSession], seed: int) -> dict[int, Step]:
+    """For each session of two clicks or more, by its place, the last click of another."""
+    longer = [place for place, one in enumerate(sessions) if one.session.clicks > 1]
+    donors = list(longer)
+    random.Random(seed).shuffle(donors)
+    return {place: sessions[donor].session.last for place, donor in zip(longer, donors, strict=True)}
+
+
+def _evidence_decided_by(
+    deciding: Mapping[int, Step],
+    sessions: Sequence[TrainingSession],
+    pairs: Sequence[list[Followed]],
+    places: Sequence[int],
+) -> Evidence:
+    found = Evidence([], [], [])
+    for place in places:
+        session = msgspec.structs.replace(sessions[place].session, last=deciding[place])
+        row, outcome = prefix(session), proxy_outcome(session.last)
+        if row is not None:
+            found.rows.append(row)
+            found.outcomes.append(outcome)
+            found.followed.append([*pairs[place][:-1], Followed(row["last_product"], *outcome)])
+    return found
+
+
+def _forecasts(held: Evidence, conversion: Floats, revenue: Floats) -> Forecasts:
+    seen = np.array([row["session_length"] for row in held.rows], dtype=np.intp)
+    return Forecasts(held.converted, conversion, seen, held.revenue, revenue, seen)

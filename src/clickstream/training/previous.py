@@ -1,0 +1,80 @@
+"""The bundle in use while another is trained: its clusters are compared, its models may be taken over."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, NamedTuple
+
+import joblib
+from pydantic import ValidationError
+
+from clickstream.infra.errors import BundleError, UsageError
+from clickstream.infra.settings import Settings
+from clickstream.models.bundle.champion import CHAMPION, locate
+from clickstream.models.bundle.manifest import Manifest
+from clickstream.models.bundle.signature import signing_key
+from clickstream.models.bundle.verification import verify
+from clickstream.models.case import Artefact
+from clickstream.models.clusters import Clusters
+from clickstream.models.evaluation import EVALUATION, Evaluation
+
+
+class Previous(NamedTuple):
+    """A verified bundle, read to go on from. `batch`, `online` and `reference` are its files as they are."""
+
+    manifest: Manifest
+    evaluation: Evaluation | None
+    clusters: Clusters
+    batch: Artefact
+    online: bytes
+    reference: Artefact
+
+    def check_same_data(self, sha256: str, split: str, seed: int) -> Evaluation:
+        """The findings of this bundle, which a new one may share when it is trained on the same.
+
+        Raises:
+            UsageError: data, split or seed differ, or the bundle holds no findings.
+        """
+        there = (self.manifest.data.sha256, self.manifest.split.kind, self.manifest.seed)
+        differing = [
+            f"{name} {old} (here {new})"
+            for name, old, new in zip(("data", "split", "seed"), there, (sha256, split, seed), strict=True)
+            if old != new
+        ]
+        if self.evaluation is None:
+            differing.append("it holds no evaluation")
+        if differing or self.evaluation is None:
+            raise UsageError(
+                f"no models can be taken over from bundle {self.manifest.id}: {', '.join(differing)}",
+                "Train both sets (--set both), or give the data, split and seed of that bundle.",
+            )
+        return self.evaluation
+
+
+def read_previous(settings: Settings) -> Previous:
+    """The bundle in use.
+
+    Raises:
+        BundleError: there is none, or it cannot be used.
+    """
+    verified = verify(locate(settings.bundles, CHAMPION), signing_key(settings))
+    files = verified.files
+    try:
+        evaluation = Evaluation.model_validate_json(files[EVALUATION]) if EVALUATION in files else None
+    except ValidationError as error:
+        raise BundleError(
+            f"{EVALUATION} of bundle {verified.path} is not what this version writes: {error}",
+            "Train both sets (--set both).",
+        ) from error
+    return Previous(
+        verified.manifest,
+        evaluation,
+        Clusters(_open(files["clusters.joblib"])),
+        _open(files["batch.joblib"]),
+        files["online.pickle"],
+        _open(files["reference.joblib"]),
+    )
+
+
+def _open(content: bytes) -> Any:
+    return joblib.load(io.BytesIO(content))

@@ -1,0 +1,40 @@
+"""The model card of a bundle, in the sections of Mitchell et al. (2019), as Markdown."""
+
+from __future__ import annotations
+
+import re
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from clickstream.models.bundle.manifest import Manifest
+from clickstream.models.evaluation import Evaluation
+from clickstream.training.report import wording
+from clickstream.training.report.report import told
+
+_ACTIVE = re.compile(r"[\\`*\[\]<>#|~$&!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+"""What Markdown could take for markup; an underscore within a word is none."""
+
+
+def render_card(manifest: Manifest, evaluation: Evaluation) -> str:
+    """`model_card.md` of a bundle. Equal arguments give equal text; strings of the data are escaped."""
+    page = Environment(
+        loader=PackageLoader("clickstream.training.report", "."),
+        # Not HTML: `finalize` escapes each value for Markdown instead.
+        autoescape=False,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    ).get_template("model_card.md.j2")
+    return page.render(**told(manifest, evaluation), estimate=wording.estimate, interval=wording.interval)
+
+
+def escape_markdown(text: str) -> str:
+    """`text` as one line that Markdown shows as it is, with nothing in it that would be markup or HTML."""
+    line = " ".join(text.split())
+    return _ACTIVE.sub(lambda found: {"<": "&lt;", "&": "&amp;"}.get(found[0], f"\\{found[0]}"), line)
+
+
+def _shown(value: object) -> object:
+    return escape_markdown(value) if isinstance(value, str) else value

@@ -1,0 +1,341 @@
+"""Fit the three scorers of a bundle, and judge each on sessions that it has not seen.
+
+`batch` and `online` learn from the training part of the split and are judged on the rest. `reference` keeps
+the published protocol, 80 to 20 at random over all sessions, because its figures are there to be compared
+with the published ones. The clusters are fitted on the training part; they predict nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from joblib import cpu_count
+from threadpoolctl import threadpool_limits
+
+from clickstream.infra.errors import UsageError
+from clickstream.models.batch import BatchModels
+from clickstream.models.bundle.bundle import Fitted
+from clickstream.models.bundle.manifest import ClusterEntry, Contents, DataSource, Rates, SplitEntry
+from clickstream.models.case import Example
+from clickstream.models.clusters import NAMES, Clusters, choose_clusters, match
+from clickstream.models.evaluation import Evaluation
+from clickstream.models.examples import (
+    Evidence,
+    Followed,
+    Parts,
+    TrainingSession,
+    base_rates,
+    divide,
+    example,
+    followed,
+    gather,
+)
+from clickstream.models.figures import Figures, cluster_figures, silhouettes
+from clickstream.models.inputs import Vocabulary, learn_vocabulary
+from clickstream.models.matrix import CATEGORICAL, CLUSTERED, PUBLISHED
+from clickstream.models.online import BaseRates, globals_of
+from clickstream.models.reference import ReferenceModels
+from clickstream.training.bootstrap import cluster_judge, estimates
+from clickstream.training.evaluate import profiles
+from clickstream.training.findings import EMPTY, of_scorers, together
+from clickstream.training.honest import (
+    fit_on_prefix,
+    judge_batch,
+    judge_online,
+    shuffled_figures,
+    warm_start,
+)
+from clickstream.training.previous import Previous
+from clickstream.training.published import protocol, published_clusters, reproduce
+from clickstream.training.search import (
+    Found,
+    best_batch,
+    best_reference,
+    honest_grids,
+    published_grids,
+    search,
+)
+from clickstream.training.split import SplitKind, first_day_held_out, held_out
+
+__all__ = ["Progress", "SetChoice", "TrainingSession", "example", "train", "vocabulary_of"]
+
+SetChoice = Literal["prefix", "reference", "both"]
+
+HONEST = ("batch", "online")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Who is told how far a training is.
+
+    Attributes:
+        step: called with a line of text when a step begins.
+        fits: called with the fits of a grid that are done, and those to do in all.
+    """
+
+    step: Callable[[str], None] = lambda _: None
+    fits: Callable[[int, int], None] = lambda _done, _total: None
+
+
+class Ground(NamedTuple):
+    """What all of a training stands on: the sessions in time order, and how they are divided.
+
+    Attributes:
+        examples, pairs: beside `sessions`: what the models see, and the neighbouring clicks.
+        train, held: the examples of both parts.
+        evident, evident_held: those of them with evidence.
+    """
+
+    sessions: list[TrainingSession]
+    examples: list[Example]
+    pairs: list[list[Followed]]
+    parts: Parts
+    train: list[Example]
+    held: list[Example]
+    evident: Evidence
+    evident_held: Evidence
+    vocabulary: Vocabulary
+    rates: BaseRates
+    seed: int
+
+
+class Honest(NamedTuple):
+    """`batch` and `online`."""
+
+    batch: BatchModels
+    online: bytes
+    figures: dict[str, Figures]
+    findings: Evaluation
+
+
+class Public(NamedTuple):
+    """`reference`, the published models."""
+
+    models: ReferenceModels
+    figures: dict[str, Figures]
+    findings: Evaluation
+
+
+class Behaviour(NamedTuple):
+    """The clusters, which all scorers share."""
+
+    clusters: Clusters
+    entries: list[ClusterEntry]
+    figures: dict[str, Figures]
+    findings: Evaluation
+
+
+def train(
+    sessions: Sequence[TrainingSession],
+    *,
+    data_sha256: str,
+    data_name: str,
+    split: SplitKind = "time",
+    seed: int = 42,
+    sets: SetChoice = "both",
+    grid: bool = False,
+    previous: Previous | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Fitted:
+    """Fit and judge all models; `bundle.write` makes a bundle of the result.
+
+    The same sessions and seed give models that predict the same, bit for bit, for any number of workers.
+
+    Args:
+        sessions: at least FEWEST sessions of two clicks in each part of the split. In time order, or those of
+            a day in any order that is always the same.
+        split: `time`, or `random` (80 to 20).
+        seed: of the random split, k-means, the batch models, every fold and every draw. The published
+            protocol has a seed of its own.
+        sets: the models to fit; those of the other set are taken over from `previous`.
+        grid: search the settings of the models first.
+        previous: the bundle in use, to compare the clusters with.
+        workers: processes; by default as many as there are cores.
+
+    Raises:
+        InputError: there are too few sessions, or only one kind of them, to fit and judge the models.
+        UsageError: models cannot be taken over: there is no such bundle, or it was trained on other data.
+    """
+    told = progress or Progress()
+    if sets != "both":
+        _check_taken_over(previous, data_sha256, split, seed)
+    told.step("features")
+    ordered = sorted(sessions, key=lambda session: session.day)
+    days = [session.day for session in ordered]
+    ground = _ground(ordered, held_out(days, split, seed), seed)
+    cores = workers or cpu_count()
+    # One thread: with more, sums come in any order and the last bits of a model differ from run to run.
+    with threadpool_limits(limits=1):
+        told.step("clusters: k-means for k from 2 to 8")
+        behaviour = _behaviour(ground, previous)
+        if sets == "reference" and previous is not None:
+            honest = _honest_of(previous, ground)
+        else:
+            honest = _honest(ground, behaviour.clusters, grid, cores, told)
+        if sets == "prefix" and previous is not None:
+            public = _public_of(previous, ground)
+        else:
+            public = _public(ground, grid, cores, told)
+    contents = Contents(
+        data=DataSource(name=data_name, sha256=data_sha256, sessions=len(ordered)),
+        split=SplitEntry(
+            kind=split,
+            held_out_from=first_day_held_out(days) if split == "time" else None,
+            train_sessions=len(ground.train),
+            held_out_sessions=len(ground.held),
+        ),
+        seed=seed,
+        base_rates=Rates(**ground.rates._asdict()),
+        clusters=behaviour.entries,
+        figures={**honest.figures, **public.figures, **behaviour.figures},
+        online_classes=globals_of(honest.online),
+    )
+    evaluation = together(honest.findings, public.findings, behaviour.findings)
+    return Fitted(
+        contents,
+        ground.vocabulary,
+        behaviour.clusters,
+        honest.batch,
+        public.models,
+        honest.online,
+        evaluation,
+    )
+
+
+def vocabulary_of(examples: Sequence[Example]) -> Vocabulary:
+    """The values and limits seen in these sessions."""
+    return learn_vocabulary(
+        [one.case.reference for one in examples],
+        categorical=CATEGORICAL,
+        numeric=dict.fromkeys((*PUBLISHED, *CLUSTERED)),
+        products=(one.case.prefix["last_product"] for one in examples if one.case.prefix is not None),
+    )
+
+
+def _ground(ordered: list[TrainingSession], held: Sequence[bool], seed: int) -> Ground:
+    examples = [example(one.session) for one in ordered]
+    pairs = [followed(one) for one in ordered]
+    parts = divide(examples, held)
+    known, unseen = ([examples[place] for place in part] for part in parts)
+    return Ground(
+        ordered,
+        examples,
+        pairs,
+        parts,
+        known,
+        unseen,
+        gather(known, [pairs[place] for place in parts.train]),
+        gather(unseen, [pairs[place] for place in parts.held_out]),
+        vocabulary_of(known),
+        base_rates(known),
+        seed,
+    )
+
+
+def _behaviour(ground: Ground, previous: Previous | None) -> Behaviour:
+    rows = [one.case.reference for one in ground.examples]
+    choice = choose_clusters([one.case.reference for one in ground.train], ground.seed)
+    clusters = choice.clusters
+    numbers = clusters.predict(rows)
+    sizes = Counter(numbers)
+    figures: Figures = {}
+    told = {}
+    # On held-out sessions, and, to be compared with the published work, on all.
+    for suffix, part in (("", ground.held), ("_all", ground.examples)):
+        standardised = clusters.standardise([one.case.reference for one in part])
+        labels = clusters.assign(standardised)
+        judged = cluster_figures(standardised, labels, ground.seed)
+        figures |= {name + suffix: value for name, value in judged.items()}
+        if not suffix and "silhouette" in judged:
+            each = silhouettes(standardised, [labels], ground.seed)[0]
+            told = estimates(len(part), cluster_judge(standardised, labels, each), judged, ground.seed)
+    findings = EMPTY.model_copy(
+        update={
+            "figures": {"clusters": told},
+            "choice_of_k": choice.by_k,
+            "clusters": profiles(clusters, ground.examples, numbers),
+            "matching": None
+            if previous is None
+            else match(numbers, previous.clusters.predict(rows), previous.manifest.id),
+            "published": published_clusters(ground.examples, choice.best),
+        }
+    )
+    entries = [
+        ClusterEntry(number=at, name=name, sessions=sizes[at], share=sizes[at] / len(rows))
+        for at, name in enumerate(NAMES)
+    ]
+    return Behaviour(clusters, entries, {"clusters": figures}, findings)
+
+
+def _honest(ground: Ground, clusters: Clusters, grid: bool, workers: int, told: Progress) -> Honest:
+    seed, vocabulary = ground.seed, ground.vocabulary
+    found = Found({}, [])
+    if grid:
+        told.step("batch: a grid of settings, by cross-validation")
+        days = [
+            ground.sessions[place].day
+            for place in ground.parts.train
+            if ground.examples[place].case.prefix is not None
+        ]
+        grids = honest_grids(ground.evident, days, vocabulary, seed)
+        found = search(grids, seed, workers, told.fits)
+    parameters = best_batch(found)
+    told.step("batch: gradient boosting on all clicks but the last")
+    batch = fit_on_prefix(ground.evident, vocabulary, seed, parameters)
+    judged = judge_batch(batch, ground.evident_held, seed)
+    told.step("batch: the same with deciding clicks shuffled between sessions")
+    chance = shuffled_figures(ground.sessions, ground.pairs, ground.parts, vocabulary, seed, parameters)
+    told.step("online: River, session by session in time order")
+    warm = warm_start(ground.train, vocabulary, clusters, ground.rates)
+    online = judge_online(warm, clusters, ground.held, vocabulary, ground.rates, seed)
+    findings = together(
+        judged.findings,
+        online.findings,
+        EMPTY.model_copy(update={"shuffled": chance, "trials": found.trials}),
+    )
+    return Honest(batch, warm, {"batch": judged.figures, "online": online.figures}, findings)
+
+
+def _public(ground: Ground, grid: bool, workers: int, told: Progress) -> Public:
+    given = protocol(ground.examples, ground.vocabulary)
+    found = Found({}, [])
+    if grid:
+        told.step("reference: the published grids, four folds")
+        found = search(published_grids(given), ground.seed, workers, told.fits)
+    told.step("reference: the published models, with and without categories")
+    reproduced = reproduce(given, ground.vocabulary, best_reference(found), workers, ground.seed)
+    return Public(
+        reproduced.models,
+        {"reference": reproduced.figures},
+        together(reproduced.findings, EMPTY.model_copy(update={"trials": found.trials})),
+    )
+
+
+def _check_taken_over(previous: Previous | None, sha256: str, split: str, seed: int) -> None:
+    if previous is None:
+        raise UsageError(
+            "there is no bundle in use to take the models of the other set from",
+            "Train both sets (--set both).",
+        )
+    previous.check_same_data(sha256, split, seed)
+
+
+def _honest_of(previous: Previous, ground: Ground) -> Honest:
+    return Honest(
+        BatchModels(previous.batch, ground.vocabulary),
+        previous.online,
+        {scorer: previous.manifest.figures[scorer] for scorer in HONEST},
+        of_scorers(previous.evaluation or EMPTY, *HONEST),
+    )
+
+
+def _public_of(previous: Previous, ground: Ground) -> Public:
+    return Public(
+        ReferenceModels(previous.reference, ground.vocabulary),
+        {"reference": previous.manifest.figures["reference"]},
+        of_scorers(previous.evaluation or EMPTY, "reference"),
+    )

@@ -1,0 +1,1 @@
+"""Windows: event time, pure."""

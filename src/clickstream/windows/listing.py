@@ -1,0 +1,52 @@
+"""A partition whose windows list their clicks: the very ones that the fold counted, and no others.
+
+For those who learn from sessions or tell their story; the consumer does not keep clicks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from msgspec import field
+
+from clickstream.features.session import Session, Step
+from clickstream.windows.partition import Open, Partition
+
+
+class ListedSession(Session, array_like=True):
+    """A session and its distinct clicks, in the order in which they were counted."""
+
+    counted: list[Step] = field(default_factory=list)
+
+    def _remember(self, click: Step) -> None:
+        self.counted.append(click)
+        super()._remember(click)
+
+
+class ListedOpen(Open, array_like=True):
+    """What is open of a session id, with windows that list their clicks."""
+
+    windows: ClassVar[type[Session]] = ListedSession
+
+
+class ListingPartition(Partition):
+    """A partition whose closed windows are of type ListedSession."""
+
+    opened = ListedOpen
+
+
+def clicks_of(session: Session) -> Sequence[Step]:
+    """The clicks of a window that a ListingPartition closed, in order; late ones in the place they missed.
+
+    The click that decides stays the last, also where one came too late to be it.
+    """
+    if not isinstance(session, ListedSession):
+        raise TypeError(f"a {type(session).__name__} does not list its clicks")
+    last = session.last
+    return [*sorted((s for s in session.counted if s is not last), key=lambda step: step.sort_key), last]
+
+
+def unlisted(session: Session) -> Session:
+    """The session alone."""
+    return Session(*(getattr(session, name) for name in Session.__struct_fields__))

@@ -1,0 +1,619 @@
+"""One partition's event-time logic: pure, no I/O, no clock but the log.
+
+Feed the records of a partition in offset order to `Partition.advance`. What it decides depends on those
+records alone, never on how they were cut into steps: a session may be handed over in the middle (`load`,
+`changes`) and the next step goes on as if nothing had happened.
+
+The rules T1 to T8 are described, with examples in numbers, in docs/semantics.md.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, NamedTuple
+
+from msgspec import Struct
+
+from clickstream.features.session import Session, Step
+from clickstream.records.click import Click, Heartbeat, wrong_clock
+from clickstream.windows.doubt import CERTAIN, Doubt
+
+ClosedBy = Literal["end", "gap", "limit", "flush"]
+Reason = Literal["too-large", "not-json", "invalid", "key-mismatch", "late", "future", "past"]
+
+NOTHING_SEEN = -1
+"""The `newest` of a partition on which no record was read yet."""
+
+EVERY_SESSION = ""
+"""In `Partition.early` it stands for all session ids; none is empty."""
+
+UNKNOWN = -1
+"""A number of closings that nobody counted."""
+
+_FOREVER = 1 << 62
+
+_MANY = 16
+"""Waiting clicks of a session beyond which no arrival looks through them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What decides how a log becomes sessions. Times in milliseconds; `max_behind` 0: no bound."""
+
+    gap: int = 1_800_000
+    allowed_lateness: int = 60_000
+    max_ahead: int = 300_000
+    max_behind: int = 0
+    max_clicks: int = 1_000
+    max_pending: int = 1_000
+    max_open_sessions: int = 50_000
+    max_record_bytes: int = 65_536
+
+
+class Pending(Struct, array_like=True):
+    """A click that the watermark has not passed, and how many copies of it came."""
+
+    click: Step
+    offset: int
+    copies: int = 0
+
+
+def _order(pending: Pending) -> tuple[int, int, str, int]:
+    return pending.click.sort_key
+
+
+def _content(click: Step) -> tuple[str, int, str, float, int, bool, str]:
+    # A time_source has a character or more where there is one.
+    return (
+        click.product,
+        click.page,
+        click.category,
+        click.price,
+        click.price_2,
+        click.end,
+        click.time_source or "",
+    )
+
+
+class Open(Struct, array_like=True):
+    """All that is open of one session id: a window of settled clicks, and clicks that wait, in order."""
+
+    window: Session | None = None
+    pending: list[Pending] = []
+
+    windows: ClassVar[type[Session]] = Session
+
+    def settle(self, watermark: int, rules: Rules, last_word: ClosedBy = "gap") -> ClosedBy | None:
+        """Settle clicks before `watermark`, up to the first that closes the window; say what closed it.
+
+        A window closes with the whole millisecond of the click that closes it, so two windows of a session
+        never open at the same time. `last_word` is the reason given when all is settled and the inactivity
+        gap has passed.
+        """
+        pending = self.pending
+        settled = 0
+        window = self.window
+        # A late click may have filled it.
+        closed: ClosedBy | None = (
+            "limit" if window is not None and window.clicks >= rules.max_clicks else None
+        )
+        for waiting in pending:
+            click = waiting.click
+            if closed is None:
+                if click.event_time >= watermark:
+                    break
+            elif window is not None and click.event_time > window.last.event_time:
+                break
+            if window is None:
+                self.window = window = self.windows.open(click, waiting.offset)
+            elif click.event_time > window.last.event_time + rules.gap:
+                closed = "gap"
+                break
+            elif window.has(click):
+                window.duplicates += 1 + waiting.copies
+                settled += 1
+                continue
+            else:
+                window.add(click, waiting.offset)
+            window.duplicates += waiting.copies
+            settled += 1
+            if closed is None and click.end:
+                closed = "end"
+            elif closed is None and window.clicks >= rules.max_clicks:
+                closed = "limit"
+        if settled:
+            del pending[:settled]
+        if closed is None and window is not None and watermark > window.last.event_time + rules.gap:
+            return last_word
+        return closed
+
+    def due(self, rules: Rules) -> int:
+        """The smallest watermark at which a window of this session closes (T3)."""
+        window = self.window
+        last, clicks = -1, 0
+        if window is not None:
+            last, clicks = window.last.event_time, window.clicks
+            if clicks >= rules.max_clicks:
+                return -_FOREVER  # a late click filled it: it closes at once
+        counted = set()
+        for waiting in self.pending:
+            click = waiting.click
+            identity = click.identity
+            if clicks:
+                if click.event_time > last + rules.gap:
+                    break
+                if identity in counted or (window is not None and window.has(click)):
+                    continue
+            counted.add(identity)
+            last = click.event_time
+            clicks += 1
+            if click.end or clicks >= rules.max_clicks:
+                return last + 1
+        return last + rules.gap + 1
+
+    def find(self, click: Step) -> tuple[int, Pending | None]:
+        """The waiting click of this time and identity, if there is one, and its place or the one for it."""
+        order, pending = click.order, self.pending
+        key = click.sort_key if order is None else (click.event_time, order, "", 0)
+        place = bisect_left(pending, key, key=_order)
+        if place < len(pending):
+            other = pending[place]
+            if other.click.event_time == click.event_time and other.click.identity == click.identity:
+                return place, other
+        return place, None
+
+    def copy_of(self, click: Step, due: int, rules: Rules) -> Pending | None:
+        """The click that waits for the first window and has this late one's identity.
+
+        `due` is that of the session: the first window takes what lies before it, and nothing else.
+        """
+        pending = self.pending
+        joins = click.event_time + rules.gap
+        if not pending or (self.window is None and pending[0].click.event_time > joins):
+            return None
+        if click.order is None:
+            same = self.find(click)[1]
+            return same if click.event_time < due else None
+        for waiting in pending:
+            if waiting.click.event_time >= due:
+                break
+            if waiting.click.order == click.order:
+                return waiting
+        return None
+
+
+class Closed(NamedTuple):
+    """A window that closed, and the record that made it close."""
+
+    session_id: str
+    session: Session
+    closed_by: ClosedBy
+    offset: int
+    partial: bool
+
+
+class Refused(NamedTuple):
+    """A record that could not be counted."""
+
+    offset: int
+    reason: Reason
+    detail: str
+
+
+class Crumb(NamedTuple):
+    """A place to rebuild from: an offset, the largest event time and the number of closings before it."""
+
+    offset: int
+    newest: int
+    closings: int = UNKNOWN
+
+
+class Published(NamedTuple):
+    """What a published score says of the record that closed its window."""
+
+    session_id: str
+    last_click_at: int
+    closed_by: ClosedBy
+    clicks: int
+
+
+class Rebuild(NamedTuple):
+    """A rebuild under way: records before `to` were processed once and had closed `closings` windows."""
+
+    to: int
+    closings: int
+
+
+class Partition:
+    """The open sessions of one partition that a step works on, and its event-time clock.
+
+    `newest` is the largest event time seen, `open_sessions` counts all session ids with something open,
+    also those that are not loaded. Windows opened at or before `partial_before`, and those of `doubtful`
+    sessions up to the event time given there, may not be what they would have been (see `Doubt`).
+
+    `early` holds, by session id, the last click of a window that closed before the watermark had passed it,
+    in order of closing: until then a click that is not later is a late one.
+
+    `closings` counts the windows closed. During a `rebuild` the log does not decide what closes, as it is
+    read from the middle: `published` does, what the scores say by the offset of the record that closed them.
+    """
+
+    opened: type[Open] = Open
+
+    def __init__(
+        self,
+        rules: Rules,
+        newest: int = NOTHING_SEEN,
+        open_sessions: int = 0,
+        crumbs: Iterable[Crumb] = (),
+        partial_before: int = CERTAIN,
+        doubtful: Mapping[str, int] | None = None,
+        early: Mapping[str, int] | None = None,
+        crumb_every: int = 300_000,
+        horizon: int = 21_600_000,
+        closings: int = 0,
+        rebuild: Rebuild | None = None,
+        published: Mapping[int, Sequence[Published]] | None = None,
+    ) -> None:
+        self.rules = rules
+        self.newest = newest
+        self.open_sessions = open_sessions
+        self.crumbs = list(crumbs)
+        reach = rules.gap + rules.allowed_lateness
+        self.doubt = Doubt(reach, partial_before, doubtful)
+        self.early = dict(early or {})
+        self.closings = closings
+        self.rebuild = rebuild
+        self._published = dict(published or {})
+        self._crumb_every = crumb_every
+        # What lies wholly before a crumb must have closed by the time the crumb is used.
+        self._horizon = max(horizon, reach + 1)
+        endless = replace(rules, gap=_FOREVER, max_clicks=_FOREVER)
+        self._settling = rules if rebuild is None else endless
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the working set of the last step."""
+        self.sessions: dict[str, Open] = {}
+        self.changed: set[str] = set()
+        self.closed: list[Closed] = []
+        self.refused: list[Refused] = []
+        self._due: dict[str, int] = {}
+        self._queue: list[tuple[int, str]] = []
+        # The orders that wait, and some that settled since, of sessions of many for which one came late.
+        self._orders: dict[str, set[int | None]] = {}
+        # Sessions of many waiting clicks that are due then at the earliest: when, is seen when it matters.
+        self._unsure: set[str] = set()
+        self._forget_early()
+
+    @property
+    def watermark(self) -> int:
+        """Clicks before this event time are late (T1)."""
+        return self.newest - self.rules.allowed_lateness
+
+    def load(self, sessions: Mapping[str, Open]) -> None:
+        """Take stored sessions into the working set: every one that a record of the step names, every one
+        due at the step's last watermark, and, near the bound on open sessions, those due first."""
+        for session_id, session in sessions.items():
+            self.sessions[session_id] = session
+            self._schedule(session_id, session)
+
+    def advance(self, offset: int, timestamp: int | None, record: Click | Heartbeat) -> None:
+        """Take the next record; what closes and what is refused is appended to `closed` and `refused`."""
+        event_time, rules = record.event_time, self.rules
+        wrong = wrong_clock(event_time, timestamp, rules.max_ahead, rules.max_behind)
+        if wrong is not None:
+            self.refuse(offset, *wrong)
+            return
+        if self.rebuild is not None and offset >= self.rebuild.to:
+            self._end_rebuild(offset)
+        self._mark(offset)
+        before = len(self.closed)
+        if isinstance(record, Click):
+            self.doubt.arrived(record.session_id, event_time)
+            self._arrive(offset, record)
+        closed = self._published.pop(offset, ())
+        self.closings += len(closed)
+        for published in closed:
+            self._close_published(offset, published)
+        if event_time > self.newest:
+            if self.doubt.sessions and event_time // self._crumb_every > self.newest // self._crumb_every:
+                self.doubt.forget(self.watermark)
+            self.newest = event_time
+        if self.rebuild is None:
+            self._close_due(offset)
+        if isinstance(record, Heartbeat) and record.flush:
+            self._flush(offset)
+        while self.rebuild is None and self.open_sessions > rules.max_open_sessions:
+            if self.doubt.any_open(self.watermark):
+                self.doubt.spread(self.newest)
+            self._close_all(self._next_due(), offset, "limit")
+        # By the watermark that this record leaves behind: what it has passed is late without being noted.
+        if self.rebuild is None:
+            for window in self.closed[before:]:
+                self._note_early(window.session_id, window.session.last.event_time)
+        else:
+            for published in closed:
+                self._note_early(published.session_id, published.last_click_at)
+
+    def refuse(self, offset: int, reason: Reason, detail: str) -> None:
+        """Note a record that is to become a dead letter."""
+        self.refused.append(Refused(offset, reason, detail))
+
+    def changes(self) -> tuple[dict[str, tuple[Open, int]], list[str]]:
+        """Sessions to store with their due times, and session ids to delete."""
+        self._make_sure()
+        kept = {s: (self.sessions[s], self._due[s]) for s in self.changed if s in self.sessions}
+        return kept, [s for s in self.changed if s not in self.sessions]
+
+    def closed_by_scores(self, offsets: Iterable[int]) -> set[str]:
+        """Session ids that a step over these records needs besides those that the records name."""
+        return {one.session_id for offset in offsets for one in self._published.get(offset, ())}
+
+    def rebuild_from(self) -> Crumb | None:
+        """The place to rebuild from, about the horizon back; None before the first record."""
+        return self.crumbs[0] if self.crumbs else None
+
+    def _mark(self, offset: int) -> None:
+        if self.rebuild is not None:
+            return  # a place in here could not tell what was open before the one that we began at
+        crumbs = self.crumbs
+        if not crumbs:
+            crumbs.append(Crumb(offset, self.newest, self.closings))
+        elif self.newest >= crumbs[-1].newest + self._crumb_every:
+            crumbs.append(Crumb(offset, self.newest, self.closings))
+            while len(crumbs) > 1 and crumbs[1].newest <= self.newest - self._horizon:
+                del crumbs[0]
+
+    def _arrive(self, offset: int, record: Click) -> None:
+        rules, watermark = self.rules, self.watermark
+        click = Step(
+            record.event_time,
+            record.order,
+            record.product,
+            record.category,
+            record.price,
+            record.price_2,
+            record.page,
+            record.end,
+            record.time_source,
+        )
+        session_id = record.session_id
+        self._catch_up(offset, session_id)
+        late = click.event_time < watermark or (bool(self.early) and self._settled_early(session_id, click))
+        session = self.sessions.get(session_id)
+        if session is None:
+            if late:
+                self._refuse_late(offset, click)
+                return
+            self.sessions[session_id] = session = self.opened(None, [])
+            self.open_sessions += 1
+        self.changed.add(session_id)
+        window = session.window
+        overtaken = window is not None and click.sort_key < window.last.sort_key
+        if late or overtaken:
+            self._arrive_late(offset, click, session_id, session)
+        else:
+            self._wait(offset, click, session)
+            if session_id in self._orders:
+                self._orders[session_id].add(click.order)
+        for published in self._published.get(offset, ()):
+            if published.session_id == session_id:
+                self._close_published(offset, published)
+        while len(session.pending) > rules.max_pending:
+            oldest = session.pending[0].click.event_time + 1
+            closed_by = session.settle(oldest, self._settling)
+            if closed_by is not None and self.rebuild is None:
+                self._close(session_id, session, closed_by, offset)
+                self._due.pop(session_id, None)
+        if session_id in self.sessions:
+            self._reschedule(session_id, session, click, late or overtaken)
+
+    def _catch_up(self, offset: int, session_id: str) -> None:
+        """Settle what the watermark passed. It closes nothing: what was due closed with an earlier record."""
+        session = self.sessions.get(session_id)
+        while session is not None and (closed_by := session.settle(self.watermark, self._settling)):
+            if self.rebuild is not None:
+                continue  # an end that closes the window is in a score; this one may be a copy
+            if session.window is None or not self.doubt.covers(session_id, session.window.opened_at):
+                raise AssertionError("a session was due and had not closed")
+            self._close(session_id, session, closed_by, offset)
+            session = self.sessions.get(session_id)
+
+    def _wait(self, offset: int, click: Step, session: Open) -> None:
+        pending = session.pending
+        if not pending or pending[-1].click.event_time < click.event_time:
+            pending.append(Pending(click, offset))
+            return
+        place, other = session.find(click)
+        if other is not None:
+            other.copies += 1
+            # Copies are equal; where they are not, the choice must not depend on which came first.
+            if _content(click) < _content(other.click):
+                other.click, other.offset = click, offset
+            return
+        pending.insert(place, Pending(click, offset))
+
+    def _arrive_late(self, offset: int, click: Step, session_id: str, session: Open) -> None:
+        window = session.window
+        if window is not None and window.has(click):
+            window.duplicates += 1
+        elif (waiting := self._copy_of(click, session_id, session)) is not None:
+            waiting.copies += 1
+        elif window is not None and click.event_time >= window.opened_at:
+            window.add_late(click, offset)
+        else:
+            self._refuse_late(offset, click)
+
+    def _copy_of(self, click: Step, session_id: str, session: Open) -> Pending | None:
+        if len(session.pending) > _MANY and not self._may_wait(click, session_id, session):
+            return None
+        if session_id in self._unsure:
+            self._schedule(session_id, session)
+        return session.copy_of(click, self._due[session_id], self.rules)
+
+    def _may_wait(self, click: Step, session_id: str, session: Open) -> bool:
+        if click.order is None:
+            return session.find(click)[1] is not None
+        orders = self._orders.get(session_id)
+        if orders is None:
+            orders = self._orders[session_id] = {waiting.click.order for waiting in session.pending}
+        return click.order in orders
+
+    def _settled_early(self, session_id: str, click: Step) -> bool:
+        early = self.early
+        return click.event_time <= max(early.get(session_id, -1), early.get(EVERY_SESSION, -1))
+
+    def _forget_early(self) -> None:
+        early, watermark = self.early, self.watermark
+        while early and early[first := next(iter(early))] < watermark:
+            del early[first]
+
+    def _note_early(self, session_id: str, last: int) -> None:
+        """Of more sessions than may be open, the first are no longer told apart from the others."""
+        if last < self.watermark:
+            return
+        early = self.early
+        self._forget_early()
+        early.pop(session_id, None)
+        early[session_id] = last
+        while len(early) > self.rules.max_open_sessions:
+            early[EVERY_SESSION] = max(early.pop(next(iter(early))), early.pop(EVERY_SESSION, -1))
+
+    def _refuse_late(self, offset: int, click: Step) -> None:
+        behind = self.watermark - click.event_time
+        if behind > 0:
+            detail = f"event_time is {behind} ms behind the watermark {self.watermark}"
+        else:
+            detail = "later clicks of its session were settled early, by a bound or a flush"
+        self.refuse(offset, "late", detail)
+
+    def _schedule(self, session_id: str, session: Open) -> None:
+        self._unsure.discard(session_id)
+        due = session.due(self.rules)
+        if self._due.get(session_id) != due:
+            self._due[session_id] = due
+            heapq.heappush(self._queue, (due, session_id))
+
+    def _reschedule(self, session_id: str, session: Open, click: Step, late: bool) -> None:
+        """After a click came. Many that wait are not looked through: only how early it can be due."""
+        pending, due = session.pending, self._due.get(session_id)
+        if len(pending) <= _MANY or due is None:
+            self._schedule(session_id, session)
+            return
+        if not late and click.event_time >= due:
+            return  # what came comes after the window
+        left = self.rules.max_clicks - (0 if session.window is None else session.window.clicks)
+        if left <= 0:
+            earliest = -_FOREVER
+        elif left <= len(pending):
+            earliest = pending[left - 1].click.event_time + 1
+        else:
+            earliest = _FOREVER
+        if not late:
+            earliest = min(earliest, click.event_time + 1 + (0 if click.end else self.rules.gap))
+        elif earliest >= due:
+            return  # a late click moves nothing but the count of clicks
+        self._unsure.add(session_id)
+        if earliest < due:
+            self._due[session_id] = earliest
+            heapq.heappush(self._queue, (earliest, session_id))
+
+    def _make_sure(self) -> None:
+        for session_id in list(self._unsure):
+            self._schedule(session_id, self.sessions[session_id])
+
+    def _next_due(self) -> str:
+        session_id = self._first_due(_FOREVER)
+        if session_id is None:
+            raise AssertionError("more sessions are open than may be, and none is loaded")
+        return session_id
+
+    def _first_due(self, watermark: int) -> str | None:
+        """The loaded session that is due first and by `watermark`; removed from the queue."""
+        queue = self._queue
+        while queue and queue[0][0] <= watermark:
+            due, session_id = heapq.heappop(queue)
+            if self._due.get(session_id) != due:
+                continue
+            del self._due[session_id]
+            if session_id not in self._unsure:
+                return session_id
+            self._schedule(session_id, self.sessions[session_id])
+        return None
+
+    def _close_due(self, offset: int) -> None:
+        watermark = self.watermark
+        while (session_id := self._first_due(watermark)) is not None:
+            session = self.sessions[session_id]
+            closed_by = session.settle(watermark, self._settling)
+            if closed_by is None:
+                raise AssertionError(f"session {session_id!r} was due and did not close")
+            self._close(session_id, session, closed_by, offset)
+            if session_id in self.sessions:
+                self._schedule(session_id, session)  # the next window may be due at the same watermark
+
+    def _close_published(self, offset: int, published: Published) -> None:
+        """Close a window of which a score says that this record closed it."""
+        session_id, until = published.session_id, published.last_click_at
+        self.doubt.settled(session_id, until)
+        session = self.sessions.get(session_id)
+        if session is None:
+            return
+        if not (published.closed_by == "end" or published.clicks >= self.rules.max_clicks):
+            until += self.rules.gap  # with all copies that would have joined it
+        # What had settled before had settled into this window.
+        until = max(until + 1, self.watermark)
+        while session.settle(until, self._settling):
+            pass
+        if session.window is not None and session.window.opened_at < until:
+            self._close(session_id, session, published.closed_by, offset)
+        if session_id in self.sessions:
+            self._schedule(session_id, session)
+
+    def _end_rebuild(self, offset: int) -> None:
+        """From here on the log decides again, also of sessions in doubt that it would have closed."""
+        self.rebuild = None
+        self._published.clear()
+        self._settling = self.rules
+        self._close_due(offset)
+
+    def _flush(self, offset: int) -> None:
+        self._make_sure()
+        for _, session_id in sorted((due, session_id) for session_id, due in self._due.items()):
+            if self.rebuild is not None:
+                self._forget(session_id)
+            else:
+                self._close_all(session_id, offset, "flush")
+        self.doubt.clear()
+
+    def _close_all(self, session_id: str, offset: int, last_word: ClosedBy) -> None:
+        session = self.sessions[session_id]
+        while session_id in self.sessions:
+            closed_by = session.settle(_FOREVER, self._settling, last_word)
+            if closed_by is None:
+                raise AssertionError("a session has nothing to close")
+            self._close(session_id, session, closed_by, offset)
+
+    def _close(self, session_id: str, session: Open, closed_by: ClosedBy, offset: int) -> None:
+        window = session.window
+        if window is None:
+            raise AssertionError("a session has no window to close")
+        if self.rebuild is None:
+            self.closings += 1
+        partial = self.doubt.covers(session_id, window.opened_at)
+        self.closed.append(Closed(session_id, window, closed_by, offset, partial))
+        session.window = None
+        self.changed.add(session_id)
+        if not session.pending:
+            self._forget(session_id)
+
+    def _forget(self, session_id: str) -> None:
+        del self.sessions[session_id]
+        self._due.pop(session_id, None)
+        self._unsure.discard(session_id)
+        self.open_sessions -= 1
+        self.changed.add(session_id)
