@@ -30,13 +30,14 @@ from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.local.embedded import embedded_servers
 from clickstream.local.processes import Process
-from clickstream.models.bundle.bundle import load_bundle, write
+from clickstream.models.bundle.bundle import load_bundle
 from clickstream.models.bundle.champion import promote
 from clickstream.producer.faults import FaultOptions
 from clickstream.producer.plan import Plan, PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
 from clickstream.producer.synthetic import synthetic_dataset
 from clickstream.training.training import TrainingSession, train
+from clickstream.training.writing import write
 
 console = Console(highlight=False)
 

@@ -1,0 +1,62 @@
+"""Scores the sessions of a web shop while they happen: the names that other programs may import.
+
+What is not listed here may change with any version. Importing this package loads nothing else: each name is
+loaded when it is first used, so a program that folds sessions does not wait for scikit-learn.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clickstream.audit.run import run_audit
+    from clickstream.consumer.engine import Engine
+    from clickstream.features.session import Session
+    from clickstream.infra.settings import Settings
+    from clickstream.models.bundle.bundle import Bundle, load_bundle
+    from clickstream.offline.scoring import score_file
+    from clickstream.records.click import Click
+    from clickstream.records.score import Score
+    from clickstream.windows.partition import Partition, Rules
+
+__all__ = [
+    "Bundle",
+    "Click",
+    "Engine",
+    "Partition",
+    "Rules",
+    "Score",
+    "Session",
+    "Settings",
+    "load_bundle",
+    "run_audit",
+    "score_file",
+]
+
+_HOMES = {
+    "Bundle": "models.bundle.bundle",
+    "Click": "records.click",
+    "Engine": "consumer.engine",
+    "Partition": "windows.partition",
+    "Rules": "windows.partition",
+    "Score": "records.score",
+    "Session": "features.session",
+    "Settings": "infra.settings",
+    "load_bundle": "models.bundle.bundle",
+    "run_audit": "audit.run",
+    "score_file": "offline.scoring",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version("clickstream-scoring")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -51,7 +51,8 @@ from clickstream.local.embedded import EmbeddedValkey
 from clickstream.models.bundle.bundle import Bundle
 from clickstream.models.online import OnlineModels
 from clickstream.records.click import Click, Heartbeat
-from clickstream.windows.partition import Closed, ClosedBy, Published, Rules
+from clickstream.records.reasons import ClosedBy
+from clickstream.windows.partition import Closed, Published, Rules
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3_600)]
 

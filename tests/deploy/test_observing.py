@@ -16,7 +16,7 @@ from clickstream.consumer.counters import Stage
 from clickstream.consumer.recovery import Case
 from clickstream.infra.metrics import DEFINITIONS
 from clickstream.infra.placement import PARTITIONERS
-from clickstream.windows.partition import ClosedBy, Reason
+from clickstream.records.reasons import ClosedBy, Reason
 
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
 MAKE = ROOT / "deploy" / "grafana" / "make.py"

@@ -34,8 +34,8 @@ from clickstream.consumer.engine import prepare_topics
 from clickstream.documents.command_tree import commands
 from clickstream.infra.kafka import Producer
 from clickstream.infra.settings import Settings, as_environment
-from clickstream.models.bundle.bundle import Fitted, write
 from clickstream.models.bundle.champion import promote
+from clickstream.training.writing import Fitted, write
 
 
 class Service(NamedTuple):

@@ -11,7 +11,7 @@ import pytest
 
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle.bundle import Bundle, Fitted, load_bundle, write
+from clickstream.models.bundle.bundle import Bundle, load_bundle
 from clickstream.models.bundle.champion import (
     CHAMPION,
     bundle_ids,
@@ -21,6 +21,7 @@ from clickstream.models.bundle.champion import (
     promotions,
     roll_back,
 )
+from clickstream.training.writing import Fitted, write
 
 FIRST, SECOND, THIRD, FOURTH = (f"20080401T00000{n}Z-0000000{n}" for n in (1, 2, 3, 4))
 

@@ -14,12 +14,13 @@ from rich.console import Console
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings
 from clickstream.models.batch import BatchParameters, fit_batch
-from clickstream.models.bundle.bundle import Bundle, Fitted, load_bundle, write
+from clickstream.models.bundle.bundle import Bundle, load_bundle
 from clickstream.models.bundle.champion import CHAMPION, champion, promote, promote_first
 from clickstream.models.case import Example
 from clickstream.models.examples import followed, gather
 from clickstream.operate.candidate import Decision, Promote, decide, tell
 from clickstream.training.training import TrainingSession
+from clickstream.training.writing import Fitted, write
 
 SHA = "0" * 64
 

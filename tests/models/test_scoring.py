@@ -8,11 +8,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from clickstream.models.bundle.bundle import Bundle, Fitted
+from clickstream.models.bundle.bundle import Bundle
 from clickstream.models.case import Case, Example
 from clickstream.models.clusters import NAMES
 from clickstream.models.matrix import CATEGORICAL, CLUSTERED, PUBLISHED, numbers, one_hot
 from clickstream.training.training import TrainingSession, example
+from clickstream.training.writing import Fitted
 from models.shop import click
 
 

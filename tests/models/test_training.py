@@ -10,11 +10,12 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from clickstream.infra.errors import InputError
-from clickstream.models.bundle.bundle import Bundle, Fitted
+from clickstream.models.bundle.bundle import Bundle
 from clickstream.models.case import Example
 from clickstream.models.clusters import NAMES
 from clickstream.models.evaluation import Evaluation
 from clickstream.training.training import TrainingSession, train
+from clickstream.training.writing import Fitted
 from models.shop import visits
 
 

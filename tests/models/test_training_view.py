@@ -6,10 +6,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from clickstream.models.bundle.bundle import Bundle, Fitted
+from clickstream.models.bundle.bundle import Bundle
 from clickstream.models.clusters import match
 from clickstream.models.evaluation import Evaluation
 from clickstream.terminal.training_view import show
+from clickstream.training.writing import Fitted
 
 
 def shown(bundle: Bundle, evaluation: Evaluation, width: int = 100) -> str:

@@ -14,11 +14,12 @@ from pydantic import SecretStr
 
 from clickstream.infra.errors import BundleError, ConfigurationError
 from clickstream.infra.settings import Settings, as_environment, load_settings
-from clickstream.models.bundle.bundle import Bundle, Fitted, load_bundle, write
+from clickstream.models.bundle.bundle import Bundle, load_bundle
 from clickstream.models.bundle.champion import promote
 from clickstream.models.bundle.manifest import REPORTS, hashed
 from clickstream.models.bundle.signature import SIGNATURE, signing_key, write_signature
 from clickstream.models.bundle.verification import MODELS, REQUIRED, verify
+from clickstream.training.writing import Fitted, write
 
 PICKLES = tuple(name for name in MODELS if not name.endswith(".json"))
 KEY = "correct horse battery staple, and then some"

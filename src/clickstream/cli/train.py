@@ -22,7 +22,6 @@ from clickstream.infra.errors import BundleError, MissingFileError, UsageError
 from clickstream.infra.room import check_room
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.local.servers import with_running_servers
-from clickstream.models.bundle import bundle as bundles
 from clickstream.models.bundle.signature import signing_key
 from clickstream.offline.recorded import Recorded, read_recorded
 from clickstream.offline.windows import cut_windows
@@ -34,6 +33,7 @@ from clickstream.training.previous import Previous, read_previous
 from clickstream.training.split import SplitKind
 from clickstream.training.training import Progress, SetChoice, TrainingSession
 from clickstream.training.training import train as fit
+from clickstream.training.writing import write
 from clickstream.windows.partition import Rules
 
 # Without a terminal, a line for so many fits.
@@ -138,7 +138,7 @@ def train(
             progress=progress,
         )
     step("report")
-    bundle = bundles.write(fitted, settings)
+    bundle = write(fitted, settings)
     put_in_use = decide(settings, bundle, source.sessions, source.sha256, promotion)
     step("written, verified, in use" if put_in_use.promoted else "written, verified")
     show(bundle.manifest, fitted.evaluation, bundle.path, console)

@@ -22,7 +22,8 @@ from clickstream.infra.errors import ClickstreamError, FencedError
 from clickstream.infra.kafka import GroupConsumer, Record
 from clickstream.infra.metrics import Distribution, Sample
 from clickstream.infra.placement import PARTITIONERS, Partitioner, partitioner_of
-from clickstream.windows.partition import NOTHING_SEEN, ClosedBy, Reason
+from clickstream.records.reasons import ClosedBy, Reason
+from clickstream.windows.partition import NOTHING_SEEN
 
 Stage = Literal[
     "poll", "recover", "parse", "load", "advance", "score", "commit", "publish", "trim", "monitor"

@@ -12,7 +12,8 @@ import msgspec
 from clickstream.infra.errors import RefusedError, UnavailableError
 from clickstream.infra.kafka import Reader, Record
 from clickstream.infra.settings import Settings
-from clickstream.windows.partition import ClosedBy, Published
+from clickstream.records.reasons import ClosedBy
+from clickstream.windows.partition import Published
 
 _AT_ONCE_S = 20.0
 """A group waits a minute for a poll, and a claim needs its time as well."""

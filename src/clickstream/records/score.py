@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from clickstream.windows.partition import ClosedBy, Reason
+from clickstream.records.reasons import ClosedBy, Reason
 
 SCHEMA_VERSION: Literal[1] = 1
 

@@ -17,7 +17,6 @@ from threadpoolctl import threadpool_limits
 
 from clickstream.infra.errors import UsageError
 from clickstream.models.batch import BatchModels
-from clickstream.models.bundle.bundle import Fitted
 from clickstream.models.bundle.manifest import ClusterEntry, Contents, DataSource, Rates, SplitEntry
 from clickstream.models.case import Example
 from clickstream.models.clusters import NAMES, Clusters, choose_clusters, match
@@ -59,6 +58,7 @@ from clickstream.training.search import (
     search,
 )
 from clickstream.training.split import SplitKind, first_day_held_out, held_out
+from clickstream.training.writing import Fitted
 
 __all__ = ["Progress", "SetChoice", "TrainingSession", "example", "train", "vocabulary_of"]
 

@@ -13,16 +13,14 @@ import heapq
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from msgspec import Struct
 
 from clickstream.features.session import Session, Step
 from clickstream.records.click import Click, Heartbeat, wrong_clock
+from clickstream.records.reasons import ClosedBy, Reason
 from clickstream.windows.doubt import CERTAIN, Doubt
-
-ClosedBy = Literal["end", "gap", "limit", "flush"]
-Reason = Literal["too-large", "not-json", "invalid", "key-mismatch", "late", "future", "past"]
 
 NOTHING_SEEN = -1
 """The `newest` of a partition on which no record was read yet."""

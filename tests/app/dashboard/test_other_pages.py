@@ -12,8 +12,8 @@ from shop import wait_for
 
 from clickstream.dashboard import look
 from clickstream.local.servers import announced
-from clickstream.models.bundle.bundle import Fitted, write
 from clickstream.models.bundle.champion import champion, promote
+from clickstream.training.writing import Fitted, write
 
 __all__ = ["alone"]
 

@@ -7,17 +7,10 @@ see verification.py; the evaluation and the reports are checked with the rest, a
 
 from __future__ import annotations
 
-import datetime
-import hashlib
 import io
-import os
 import pickle
-import shutil
-import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import joblib
 from threadpoolctl import ThreadpoolController
@@ -27,17 +20,16 @@ from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings
 from clickstream.models.batch import BatchModels
 from clickstream.models.bundle.champion import locate
-from clickstream.models.bundle.manifest import MANIFEST, Contents, FileEntry, Manifest, seal, with_reports
-from clickstream.models.bundle.signature import SIGNATURE, signature, signing_key
+from clickstream.models.bundle.manifest import Manifest
+from clickstream.models.bundle.signature import signing_key
 from clickstream.models.bundle.verification import Verified, verify
 from clickstream.models.case import Artefact, Case, Prediction, Regressor, prediction
 from clickstream.models.clusters import NAMES, Clusters
-from clickstream.models.evaluation import EVALUATION, Evaluation
 from clickstream.models.inputs import Vocabulary
 from clickstream.models.online import BaseRates, OnlineModels, read_state
 from clickstream.models.reference import ReferenceModels
 
-__all__ = ["Bundle", "Case", "Fitted", "Manifest", "Prediction", "load_bundle", "open_bundle", "write"]
+__all__ = ["Bundle", "Case", "Manifest", "Prediction", "load_bundle", "open_bundle"]
 
 # What opening a file of another version of this program may raise, by the documentation of `pickle` and by
 # trial; pydantic's ValidationError is a ValueError.
@@ -50,18 +42,6 @@ _UNREADABLE = (
     TypeError,
     ValueError,
 )
-
-
-class Fitted(NamedTuple):
-    """What training hands over to be written. `online` is the payload of the warm start."""
-
-    contents: Contents
-    vocabulary: Vocabulary
-    clusters: Clusters
-    batch: BatchModels
-    reference: ReferenceModels
-    online: bytes
-    evaluation: Evaluation
 
 
 class Bundle:
@@ -125,56 +105,6 @@ class Bundle:
         return models
 
 
-def write(fitted: Fitted, target: Settings | Path) -> Bundle:
-    """Write a new bundle, and read it back. It is signed where the settings have a key.
-
-    Args:
-        target: the settings, or the folder that holds all bundles.
-
-    Raises:
-        BundleError: what was written cannot be read.
-        ConfigurationError: there is a key, and it cannot be used.
-        OSError: the disk is full or the folder cannot be written. Nothing is left behind.
-    """
-    # Consumers read bundles and never write one: they do without the libraries of plots and templates.
-    from clickstream.training.report.card import render_card
-    from clickstream.training.report.report import render_report
-
-    folder, key = _place(target)
-    files = {
-        "batch.joblib": _close(fitted.batch.artefact),
-        "clusters.joblib": _close(fitted.clusters.artefact),
-        "inputs.json": fitted.vocabulary.model_dump_json().encode(),
-        "online.pickle": fitted.online,
-        "reference.joblib": _close(fitted.reference.artefact),
-        EVALUATION: fitted.evaluation.model_dump_json().encode(),
-    }
-    manifest = seal(fitted.contents, _entries(files), datetime.datetime.now(datetime.UTC))
-    reports = {
-        "model_card.md": render_card(manifest, fitted.evaluation).encode(),
-        "report.html": render_report(manifest, fitted.evaluation).encode(),
-    }
-    manifest = with_reports(manifest, _entries(reports))
-    text = manifest.to_json()
-    signed = {} if key is None else {SIGNATURE: signature(text, key)}
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
-    try:
-        for name, content in {**files, **reports, MANIFEST: text, **signed}.items():
-            with (draft / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        # mkdtemp makes a folder for the owner alone; a consumer may run as somebody else.
-        draft.chmod(0o755)
-        draft.rename(folder / manifest.id)
-    except BaseException:
-        with suppress(OSError):
-            shutil.rmtree(draft)
-        raise
-    return load_bundle(target, manifest.id)
-
-
 def load_bundle(source: Settings | Path, name: str | Path | None = None) -> Bundle:
     """Verify a bundle and read it.
 
@@ -187,7 +117,7 @@ def load_bundle(source: Settings | Path, name: str | Path | None = None) -> Bund
             of the settings; says what differs and what to do. No pickle was opened.
         ConfigurationError: the settings have a key that cannot be used.
     """
-    folder, key = _place(source)
+    folder, key = place(source)
     if name is None:
         name = source.bundle if isinstance(source, Settings) else "champion"
     return open_bundle(verify(locate(folder, name), key))
@@ -209,16 +139,9 @@ def open_bundle(verified: Verified) -> Bundle:
         ) from error
 
 
-def _place(source: Settings | Path) -> tuple[Path, bytes | None]:
+def place(source: Settings | Path) -> tuple[Path, bytes | None]:
     """The folder of all bundles, and the key that they must be signed with."""
     return (source.bundles, signing_key(source)) if isinstance(source, Settings) else (source, None)
-
-
-def _entries(files: dict[str, bytes]) -> dict[str, FileEntry]:
-    return {
-        name: FileEntry(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
-        for name, content in files.items()
-    }
 
 
 def _ask(models: Regressor, rows: Sequence[Features | None], usual: BaseRates) -> list[tuple[float, float]]:
@@ -229,12 +152,6 @@ def _ask(models: Regressor, rows: Sequence[Features | None], usual: BaseRates) -
     conversion, revenue = models.predict(evident)
     answers = zip(conversion.tolist(), revenue.tolist(), strict=True)
     return [usual if row is None else next(answers) for row in rows]
-
-
-def _close(artefact: Artefact) -> bytes:
-    buffer = io.BytesIO()
-    joblib.dump(artefact, buffer)
-    return buffer.getvalue()
 
 
 def _open(content: bytes) -> Artefact:
