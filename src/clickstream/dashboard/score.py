@@ -16,7 +16,9 @@ from clickstream.infra.errors import ClickstreamError
 from clickstream.models.bundle.bundle import Bundle
 from clickstream.offline import score_file
 
-_EXAMPLE = Path(__file__).parents[3] / "examples" / "own-shop"
+# In a wheel beside the code, in a checkout at its top.
+_PLACES = (Path(__file__).parents[1], Path(__file__).parents[3])
+_EXAMPLE = next((p for place in _PLACES if (p := place / "examples" / "own-shop").is_dir()), None)
 _TYPES = ["csv", "tsv", "txt", "zip", "gz", "json", "jsonl", "ndjson"]
 
 
@@ -78,7 +80,7 @@ def _upload() -> Upload | None:
             None if mapping is None else mapping.getvalue(),
             "mapping" if mapping is None else mapping.name,
         )
-    if not _EXAMPLE.is_dir():
+    if _EXAMPLE is None:
         return None
     st.toggle(
         "Try the example: a made-up log of another shop, with its mapping",

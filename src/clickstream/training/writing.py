@@ -24,8 +24,6 @@ from clickstream.models.clusters import Clusters
 from clickstream.models.evaluation import EVALUATION, Evaluation
 from clickstream.models.inputs import Vocabulary
 from clickstream.models.reference import ReferenceModels
-from clickstream.training.report.card import render_card
-from clickstream.training.report.report import render_report
 
 
 class Fitted(NamedTuple):
@@ -51,6 +49,10 @@ def write(fitted: Fitted, target: Settings | Path) -> Bundle:
         ConfigurationError: there is a key, and it cannot be used.
         OSError: the disk is full or the folder cannot be written. Nothing is left behind.
     """
+    # The libraries of plots and templates are an extra.
+    from clickstream.training.report.card import render_card
+    from clickstream.training.report.report import render_report
+
     folder, key = place(target)
     files = {
         "batch.joblib": _close(fitted.batch.artefact),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from clickstream.features.vector import PREFIX, REFERENCE, Features
-from clickstream.infra.errors import ConfigurationError
+from clickstream.infra.extras import need
 from clickstream.infra.files import replace_file
 from clickstream.models.batch import CATEGORIES
 from clickstream.models.bundle.bundle import Bundle
@@ -69,15 +69,10 @@ def export(bundle: Bundle, cases: Sequence[Case], data: str, folder: Path) -> It
         ConfigurationError: the libraries are not installed.
         OSError: a file cannot be written. No half of a file is left behind.
     """
-    try:
-        import onnxruntime
+    need("onnx", "an export to ONNX", "onnx", "onnxruntime")
+    import onnxruntime
 
-        models = list(_models(bundle, cases))
-    except ImportError as error:
-        raise ConfigurationError(
-            f"an export to ONNX needs {error.name}, which is not installed",
-            "pip install 'clickstream-scoring[onnx]'",
-        ) from error
+    models = list(_models(bundle, cases))
     folder.mkdir(parents=True, exist_ok=True)
     for model in models:
         try:
