@@ -31,7 +31,9 @@ def test_every_session_is_scored_once_and_every_score_is_valid(shop: Shop) -> No
     scores = [Score.model_validate(score, strict=False) for score in shop.scores()]
     assert len({score.score_id for score in scores}) == len(scores) == 400
     assert sum(score.clicks for score in scores) == plan.clicks
-    assert all(score.error is None and score.predictions.online is not None for score in scores)
+    assert all(
+        score.error is None and score.predictions.model_dump()["online"] is not None for score in scores
+    )
     assert shop.open_sessions() == 0
     report = shop.audit()
     assert report.clean

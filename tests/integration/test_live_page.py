@@ -36,7 +36,7 @@ def test_live_shows_the_scores_of_a_stream(shop: Shop, monkeypatch: pytest.Monke
     wanted = {"Scored since you look": "200", "Lag, records": "0", "Dead letters": "0", "Open sessions": "0"}
     wait_for(lambda: wanted.items() <= tiles().items(), "all is scored and shown")
     scores = [Score.model_validate(score, strict=False) for score in shop.scores()]
-    mean = sum(score.predictions.batch.conversion for score in scores if score.predictions.batch) / 200
+    mean = sum(score.predictions.model_dump()["batch"]["conversion"] for score in scores) / 200
     (batch, *_) = at.dataframe[0].value.to_dict("records")
     assert (batch["scorer"], batch["conversion"]) == ("batch", f"{mean:.1%}")
     assert len(at.dataframe[2].value) == 50

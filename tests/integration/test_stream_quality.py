@@ -24,12 +24,12 @@ from clickstream.local.child import free_port
 from clickstream.local.processes import Process, environment
 from clickstream.models.bundle.bundle import Bundle
 from clickstream.models.case import Example
-from clickstream.models.evaluation import SCORERS
 from clickstream.models.examples import example
 from clickstream.models.figures import cluster_agreement, conversion_figures, revenue_figures
 from clickstream.producer.faults import FaultOptions
 from clickstream.producer.plan import PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
+from clickstream.records.scorers import SCORERS
 
 pytestmark = pytest.mark.integration
 

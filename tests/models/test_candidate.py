@@ -36,7 +36,10 @@ def ignorant(
     evidence = gather(examples, [followed(one) for one in shop])
     random.Random(1).shuffle(evidence.outcomes)
     batch = fit_batch(evidence, fitted.vocabulary, 42, BatchParameters())
-    return write(fitted._replace(batch=batch), tmp_path_factory.mktemp("ignorant") / "bundles")
+    return write(
+        fitted._replace(fitted={**fitted.fitted, "batch": batch}),
+        tmp_path_factory.mktemp("ignorant") / "bundles",
+    )
 
 
 @pytest.fixture

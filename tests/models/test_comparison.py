@@ -26,7 +26,8 @@ class Shifted:
     """The batch models of a bundle, each probability moved: a little or a lot worse."""
 
     def __init__(self, bundle: Bundle, by: float) -> None:
-        self._models, self._by = bundle.batch, by
+        self._models, self._by = bundle.fitted["batch"], by
+        self.artefact = self._models.artefact
 
     def predict(self, rows: Sequence[Features]) -> tuple[Floats, Floats]:
         conversion, revenue = self._models.predict(rows)
@@ -36,7 +37,7 @@ class Shifted:
 def shifted(bundle: Bundle, by: float) -> Bundle:
     """The bundle with other batch models."""
     made = copy.copy(bundle)
-    made.batch = Shifted(bundle, by)  # type: ignore[assignment]
+    made.fitted = {**bundle.fitted, "batch": Shifted(bundle, by)}
     return made
 
 

@@ -7,8 +7,8 @@ import random
 import pytest
 from sklearn.metrics import log_loss, mean_absolute_error, roc_auc_score
 
-from clickstream.models.evaluation import SCORERS
 from clickstream.models.quality import BINS, Judged, Rolling, SinceStart, measure, rows
+from clickstream.records.scorers import SCORERS
 
 
 def sessions(count: int, seed: int = 1) -> list[Judged]:
@@ -24,12 +24,8 @@ def sessions(count: int, seed: int = 1) -> list[Judged]:
                 converted,
                 revenue,
                 rng.random() < 0.9,
-                chance,
-                round(guess, 10),
-                float(converted),
-                43.0,
-                40.0,
-                revenue,
+                (chance, round(guess, 10), float(converted)),
+                (43.0, 40.0, revenue),
             )
         )
     return found
@@ -47,10 +43,10 @@ def test_since_the_start_is_what_all_sessions_together_say() -> None:
     assert quality.same_cluster == pytest.approx(sum(one.same_cluster for one in judged) / 5_000)
     converted, revenue = [one.converted for one in judged], [one.revenue for one in judged]
     for at, name in enumerate(SCORERS):
-        forecast = [one[3 + at] for one in judged]
+        forecast = [one.conversions[at] for one in judged]
         merit = quality.scorers[name]
         assert merit.log_loss == pytest.approx(log_loss(converted, forecast), rel=1e-12)
-        assert merit.mae == pytest.approx(mean_absolute_error(revenue, [one[6 + at] for one in judged]))
+        assert merit.mae == pytest.approx(mean_absolute_error(revenue, [one.revenues[at] for one in judged]))
         assert merit.auc == pytest.approx(roc_auc_score(converted, forecast), abs=1e-4)
 
 
@@ -59,7 +55,7 @@ def test_measuring_is_exact() -> None:
     quality = measure(rows(judged))
     assert quality is not None
     converted = [one.converted for one in judged]
-    assert quality.scorers["batch"].auc == roc_auc_score(converted, [one.batch_conversion for one in judged])
+    assert quality.scorers["batch"].auc == roc_auc_score(converted, [one.conversions[0] for one in judged])
     assert quality.scorers["reference"].auc == 1.0
     assert quality.scorers["reference"].mae == 0.0
 
@@ -70,7 +66,7 @@ def test_forecasts_in_one_bin_count_as_equal() -> None:
     since.add(
         rows(
             [
-                sessions(1)[0]._replace(converted=c, batch_conversion=p)
+                sessions(1)[0]._replace(converted=c, conversions=(p, p, p))
                 for c, p in ((False, 0.5), (True, near))
             ]
         )
@@ -108,7 +104,7 @@ def test_no_session_has_no_quality_and_one_outcome_has_no_auc() -> None:
 
 
 def test_a_certain_forecast_that_fails_costs_much_but_not_for_ever() -> None:
-    wrong = sessions(1)[0]._replace(converted=True, reference_conversion=0.0)
+    wrong = sessions(1)[0]._replace(converted=True, conversions=(0.5, 0.5, 0.0))
     since = SinceStart()
     since.add(rows([wrong]))
     quality, exact = since.quality(), measure(rows([wrong]))

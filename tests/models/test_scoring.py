@@ -74,7 +74,7 @@ def test_the_forest_answers_as_scikit_learn_does(
 ) -> None:
     rows = [one.case.reference for one in examples]
     matrix = np.hstack([one_hot(rows, CATEGORICAL, fitted.vocabulary), numbers(rows, PUBLISHED)])
-    theirs = fitted.reference.artefact["conversion"].predict_proba(matrix)[:, 1]
+    theirs = fitted.fitted["reference"].artefact["conversion"].predict_proba(matrix)[:, 1]
     ours = [answers["reference"].conversion for answers in bundle.predict([one.case for one in examples])]
     assert ours == pytest.approx(theirs, abs=1e-10)
 

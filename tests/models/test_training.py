@@ -93,10 +93,10 @@ def test_the_same_seed_gives_the_same_predictions_on_any_number_of_cores(
     whole = [one.case.reference for one in examples]
     answers = bundle.predict([one.case for one in examples])
     honest = [answer["batch"] for answer, one in zip(answers, examples, strict=True) if one.case.prefix]
-    conversion, revenue = again.batch.predict(rows)
+    conversion, revenue = again.fitted["batch"].predict(rows)
     assert [answer.conversion for answer in honest] == [round(value, 10) for value in conversion.tolist()]
     assert [answer.revenue for answer in honest] == [round(value, 10) for value in revenue.tolist()]
-    conversion, revenue = again.reference.predict(whole)
+    conversion, revenue = again.fitted["reference"].predict(whole)
     assert [answer["reference"].conversion for answer in answers] == [
         round(value, 10) for value in conversion.tolist()
     ]
@@ -168,5 +168,5 @@ def test_sessions_that_cannot_be_learned_from_are_refused(refused: Refused) -> N
 
 
 def test_the_published_rule_is_recovered(fitted: Fitted, examples: list[Example]) -> None:
-    conversion, _ = fitted.reference.predict([one.case.reference for one in examples])
+    conversion, _ = fitted.fitted["reference"].predict([one.case.reference for one in examples])
     assert roc_auc_score([one.outcome.converted for one in examples], conversion) > 0.99

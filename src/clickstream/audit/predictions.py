@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from clickstream.audit.expected import Facts
-from clickstream.audit.published import SCORERS, Published
+from clickstream.audit.published import RECOMPUTED, Published
 from clickstream.audit.report import Place, Tally, What
 from clickstream.audit.shelf import Found
 from clickstream.features.outcome import Outcome
@@ -131,9 +131,9 @@ class PredictionCheck:
     def _compare(self, bundle: Predictor, asked: Sequence[_Asked]) -> None:
         for one, answers in zip(asked, _predict(bundle, [one.case for one in asked]), strict=True):
             self._tally.predictions_checked += 1
-            expected = {name: None if answers is None else answers[name]._asdict() for name in SCORERS}
-            said = dict(zip(SCORERS, self._published.said(one.answers), strict=False))
-            if answers is None or not all(agree(said[name], answers[name]) for name in SCORERS):
+            expected = {name: None if answers is None else answers[name]._asdict() for name in RECOMPUTED}
+            said = dict(zip(RECOMPUTED, self._published.said(one.answers), strict=False))
+            if answers is None or not all(agree(said[name], answers[name]) for name in RECOMPUTED):
                 self._tally.add_wrong(one.score_id)
                 self._suspect("score", one.score_id, one.cause, one.place, {"predictions": expected})
 

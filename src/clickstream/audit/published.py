@@ -18,12 +18,14 @@ from clickstream.features.vector import PREFIX, REFERENCE
 from clickstream.infra.kafka import Record
 from clickstream.models.case import DECIMALS, Prediction
 from clickstream.models.clusters import NAMES
+from clickstream.models.scorers import FITTED
 from clickstream.records.score import COMPARISONS, REBUILT_PARTLY, DeadLetter, Score, digest_line
+from clickstream.records.scorers import LEARNING
 
-SCORERS = ("batch", "reference")
+RECOMPUTED = tuple(scorer.name for scorer in FITTED)
 """The scorers whose answers are a function of features and bundle alone."""
 
-ALL = (*SCORERS, "online")
+ALL = (*RECOMPUTED, LEARNING)
 
 _answers = Packing("<" + len(ALL) * "ddHH")
 

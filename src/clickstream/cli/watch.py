@@ -22,9 +22,9 @@ from clickstream.infra.kafka import Reader
 from clickstream.infra.settings import load_settings
 from clickstream.local.servers import with_running_servers
 from clickstream.models.drift import Alarm
-from clickstream.models.evaluation import SCORERS
 from clickstream.models.quality import Merit, Quality
 from clickstream.operate.judgement import Recording, Watched
+from clickstream.records.scorers import SCORERS
 from clickstream.terminal.printable import printable
 from clickstream.terminal.scores.writers import Lines
 from clickstream.terminal.stopping import asked_to_stop

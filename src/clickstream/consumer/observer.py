@@ -16,6 +16,9 @@ import numpy as np
 from clickstream.models.case import Floats
 from clickstream.models.drift import ERRORS, FEATURES, Alarm, Drift
 from clickstream.models.quality import Judged, Quality, Rolling, SinceStart, losses, rows
+from clickstream.records.scorers import LEARNING, SCORERS
+
+_LEARNING = SCORERS.index(LEARNING)
 
 # What is watched of a session's features, all of them numbers.
 _Features = msgspec.defstruct("_Features", [(name, float) for name in FEATURES], gc=False)
@@ -28,10 +31,8 @@ class _Prediction(msgspec.Struct, gc=False):
     cluster: int
 
 
-class _Predictions(msgspec.Struct, gc=False):
-    batch: _Prediction | None
-    online: _Prediction | None
-    reference: _Prediction | None
+_Predictions = msgspec.defstruct("_Predictions", [(name, _Prediction | None) for name in SCORERS], gc=False)
+_answers = attrgetter(*SCORERS)
 
 
 class _Outcome(msgspec.Struct, gc=False):
@@ -48,7 +49,7 @@ class Observed(msgspec.Struct, gc=False):
 
     last_click_at: int
     features: _Features  # type: ignore[valid-type]
-    predictions: _Predictions
+    predictions: _Predictions  # type: ignore[valid-type]
     evidence: int
     outcome: _Outcome
     models: _Models
@@ -67,20 +68,17 @@ def observed(score: bytes) -> Observed | None:
 
 def judged(score: Observed) -> Judged | None:
     """None without evidence, or where a scorer said nothing: what cannot be compared is not counted."""
-    predictions, outcome = score.predictions, score.outcome
-    batch, online, reference = predictions.batch, predictions.online, predictions.reference
-    if not score.evidence or batch is None or online is None or reference is None:
+    answers: tuple[_Prediction | None, ...] = _answers(score.predictions)
+    said = [answer for answer in answers if answer is not None]
+    if not score.evidence or len(said) < len(answers):
         return None
+    outcome = score.outcome
     return Judged(
         outcome.converted,
         outcome.revenue,
-        batch.cluster == online.cluster,
-        batch.conversion,
-        online.conversion,
-        reference.conversion,
-        batch.revenue,
-        online.revenue,
-        reference.revenue,
+        said[0].cluster == said[_LEARNING].cluster,
+        tuple([answer.conversion for answer in said]),
+        tuple([answer.revenue for answer in said]),
     )
 
 

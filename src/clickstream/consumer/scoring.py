@@ -17,7 +17,9 @@ from clickstream.features.outcome import proxy_outcome
 from clickstream.features.vector import PREFIX, REFERENCE, prefix, reference
 from clickstream.models.bundle.bundle import Bundle, Case, Prediction
 from clickstream.models.online import OnlineModels
+from clickstream.models.scorers import LEARNER
 from clickstream.records.score import REBUILT_PARTLY, SCHEMA_VERSION
+from clickstream.records.scorers import SCORERS
 from clickstream.windows.partition import Closed
 
 # What a model raises for values that it cannot take. Anything else is a bug of ours and stops the step.
@@ -26,7 +28,7 @@ _UNSCORABLE = (ValueError, ArithmeticError, LookupError, TypeError)
 # Bounds the memory of a step that closes very many.
 _AT_ONCE = 4_000
 
-_NO_PREDICTIONS = {"batch": None, "online": None, "reference": None}
+_NO_PREDICTIONS: dict[str, Any] = dict.fromkeys(SCORERS)
 
 
 class Window(NamedTuple):
@@ -76,7 +78,7 @@ class Scorer:
             predictions, error = answers.get(i) or (None, REBUILT_PARTLY if partial else None)
             try:
                 if predictions is not None:
-                    predictions["online"] = _as_dict(window.online.predict(case))
+                    predictions[LEARNER.name] = _as_dict(window.online.predict(case))
                 if window.learn and not partial:
                     window.online.learn(case, proxy_outcome(window.closed.session.last))
             except _UNSCORABLE as problem:

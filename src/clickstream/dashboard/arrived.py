@@ -8,9 +8,12 @@ kept: a score of a megabyte takes no more memory than any.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
+
+from clickstream.records.scorers import SCORERS
 
 _Name = Annotated[str, msgspec.Meta(max_length=512)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
@@ -25,10 +28,8 @@ class _Prediction(msgspec.Struct, gc=False):
     cluster_name: _Name
 
 
-class _Predictions(msgspec.Struct, gc=False):
-    batch: _Prediction | None
-    online: _Prediction | None
-    reference: _Prediction | None
+_Predictions = msgspec.defstruct("_Predictions", [(name, _Prediction | None) for name in SCORERS], gc=False)
+_answers = attrgetter(*SCORERS)
 
 
 class _Outcome(msgspec.Struct, gc=False):
@@ -40,7 +41,7 @@ class _Score(msgspec.Struct, gc=False):
     session_id: _Name
     clicks: _Count
     closed_by: _Name
-    predictions: _Predictions
+    predictions: _Predictions  # type: ignore[valid-type]
     outcome: _Outcome
     scored_at: _Moment
     error: _Name | None
@@ -55,8 +56,7 @@ def arrived(value: bytes | None) -> Mapping[str, Any] | None:
         score = _decode(value or b"")
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    said = score.predictions
-    if score.error is None and None in (said.batch, said.online, said.reference):
+    if score.error is None and None in _answers(score.predictions):
         return None
     told: Mapping[str, Any] = msgspec.to_builtins(score)
     return told

@@ -12,8 +12,8 @@ import streamlit as st
 from clickstream.dashboard import look
 from clickstream.dashboard.feed import HISTORY_S, RATE_S, WINDOW, Feed, Snapshot
 from clickstream.infra.settings import Settings
-from clickstream.models.evaluation import SCORERS
 from clickstream.models.quality import Quality
+from clickstream.records.scorers import SCORERS
 
 _EVERY_S = 1.0
 _SILENCE_S = 10.0

@@ -20,12 +20,11 @@ from clickstream.local.servers import with_running_servers
 from clickstream.models.bundle.bundle import Bundle, load_bundle
 from clickstream.models.bundle.champion import CHAMPION, bundle_ids, locate
 from clickstream.models.clusters import NAMES
+from clickstream.models.scorers import REGISTRY
 from clickstream.terminal.printable import printable
 
-COLOURS = {
-    "batch": "#2f7fd1",
-    "online": "#d9730d",
-    "reference": "#868e99",
+COLOURS: dict[str, str] = {
+    **{name: scorer.colour_on_any for name, scorer in REGISTRY.items()},
     "long": "#7f63cf",
     "exploratory": "#1b998b",
     "short_premium": "#b97d10",

@@ -12,8 +12,8 @@ import streamlit as st
 from clickstream.dashboard import look
 from clickstream.dashboard.results import Result
 from clickstream.files.cleaning import Cleaning
-from clickstream.models.evaluation import SCORERS
 from clickstream.offline import FileScores, write_refused
+from clickstream.records.scorers import SCORERS
 
 _REASONS_SHOWN = 100
 _ROWS_SHOWN = 200

@@ -9,8 +9,8 @@ import streamlit as st
 from clickstream.dashboard import look
 from clickstream.dashboard.results import Result
 from clickstream.models.bundle.bundle import Bundle
-from clickstream.models.evaluation import SCORERS
 from clickstream.offline import Story, tell_story
+from clickstream.records.scorers import SCORERS
 
 
 def show(key: str, place: int | None, result: Result, bundle: Bundle) -> None:

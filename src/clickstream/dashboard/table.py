@@ -10,8 +10,8 @@ import streamlit as st
 
 from clickstream.dashboard import look
 from clickstream.dashboard.results import Result
-from clickstream.models.evaluation import SCORERS
 from clickstream.offline import Format, Sessions, as_bytes
+from clickstream.records.scorers import SCORERS
 
 MOST_SHOWN = 50_000
 """Rows sent to the browser; the download has all."""

@@ -20,9 +20,11 @@ from clickstream.records.score import (
     ScoredOutcome,
     Source,
 )
+from clickstream.records.scorers import SCORERS
 from clickstream.windows.fingerprint import fingerprint
 from clickstream.windows.partition import Partition, Rules
 
+_ANSWERS = ((0.59, 44.21), (0.61, 43.87), (0.99, 51.3))
 _START = 1_218_679_933_268
 _SEEN: tuple[dict[str, Any], ...] = (
     {"product": "A7", "category": "trousers", "price": 28, "price_2": 2, "page": 1},
@@ -69,10 +71,13 @@ def _score(heartbeat: dict[str, Any]) -> Score:
         late=window.late,
         missing=window.missing,
         features=reference(window),
-        predictions=Predictions(
-            batch=Prediction(conversion=0.59, revenue=44.21, cluster=2, cluster_name="short_premium"),
-            online=Prediction(conversion=0.61, revenue=43.87, cluster=2, cluster_name="short_premium"),
-            reference=Prediction(conversion=0.99, revenue=51.3, cluster=2, cluster_name="short_premium"),
+        predictions=Predictions.model_validate(
+            {
+                name: Prediction(
+                    conversion=conversion, revenue=revenue, cluster=2, cluster_name="short_premium"
+                )
+                for name, (conversion, revenue) in zip(SCORERS, _ANSWERS, strict=True)
+            }
         ),
         evidence=window.evidence,
         outcome=ScoredOutcome(converted=converted, revenue=revenue),

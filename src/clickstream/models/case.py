@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,14 +37,6 @@ class Example(NamedTuple):
 
     case: Case
     outcome: Outcome
-
-
-class Regressor(Protocol):
-    """The two models of a scorer that predict the outcome, asked for many sessions at once."""
-
-    def predict(self, rows: list[Features]) -> tuple[Floats, Floats]:
-        """Probability of conversion and expected revenue of each row, both of shape (n,)."""
-        ...
 
 
 Artefact = dict[str, Any]

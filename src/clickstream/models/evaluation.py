@@ -11,10 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-EVALUATION = "evaluation.json"
+from clickstream.records.scorers import ScorerName
 
-ScorerName = Literal["batch", "online", "reference"]
-SCORERS: tuple[ScorerName, ...] = ("batch", "online", "reference")
+EVALUATION = "evaluation.json"
 
 
 class _Finding(BaseModel):

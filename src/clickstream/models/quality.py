@@ -9,7 +9,7 @@ the start is counted in bins of the forecast, and over the last sessions all is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import log_loss, mean_absolute_error, roc_auc_score
 
 from clickstream.models.case import Floats
-from clickstream.models.evaluation import SCORERS, ScorerName
+from clickstream.records.scorers import SCORERS, ScorerName
 
 BINS = 10_000
 """Bins of equal width that forecasts are counted in. Two in one bin are equal to the AUC: with a thousand
@@ -36,16 +36,14 @@ class Judged(NamedTuple):
     converted: bool
     revenue: float
     same_cluster: bool
-    batch_conversion: float
-    online_conversion: float
-    reference_conversion: float
-    batch_revenue: float
-    online_revenue: float
-    reference_revenue: float
+    conversions: tuple[float, ...]
+    revenues: tuple[float, ...]
 
 
-_CONVERTED, _REVENUE, _SAME = range(3)
-_CONVERSIONS, _REVENUES = slice(3, 6), slice(6, 9)
+_CONVERTED, _REVENUE, _SAME, _FIRST = range(4)
+_LAST = _FIRST + len(SCORERS)
+_WIDTH = _LAST + len(SCORERS)
+_CONVERSIONS, _REVENUES = slice(_FIRST, _LAST), slice(_LAST, _WIDTH)
 
 
 class Merit(NamedTuple):
@@ -65,13 +63,23 @@ class Quality(NamedTuple):
 
 
 def rows(judged: Sequence[Judged]) -> Floats:
-    """As a table, shape (n, 9): what `add` takes."""
-    values = np.fromiter(chain.from_iterable(judged), np.float64, len(judged) * len(Judged._fields))
-    return values.reshape(len(judged), len(Judged._fields))
+    """As a table, shape (n, 3 + 2 scorers): what `add` takes."""
+    flat = chain.from_iterable((*one[:_FIRST], *one.conversions, *one.revenues) for one in judged)
+    return np.fromiter(flat, np.float64, len(judged) * _WIDTH).reshape(len(judged), _WIDTH)
+
+
+def columns(table: Floats) -> Iterator[tuple[ScorerName, Floats, Floats]]:
+    """Each scorer with the conversions and the revenues that it said, both of shape (n,)."""
+    yield from zip(SCORERS, table[:, _CONVERSIONS].T, table[:, _REVENUES].T, strict=True)
+
+
+def outcomes(table: Floats) -> tuple[Floats, Floats]:
+    """Whether the sessions of a table converted (0 or 1), and their revenues, both of shape (n,)."""
+    return table[:, _CONVERTED], table[:, _REVENUE]
 
 
 def losses(table: Floats) -> tuple[Floats, Floats]:
-    """Log-loss (nats) and absolute error of the revenue of each session, both of shape (n, 3)."""
+    """Log-loss (nats) and absolute error of the revenue of each session, both of shape (n, scorers)."""
     converted = table[:, _CONVERTED, None] > 0.5
     forecast = np.clip(table[:, _CONVERSIONS], _CLIP, 1 - _CLIP)
     return (
@@ -98,9 +106,9 @@ class SinceStart:
         self._same += table[:, _SAME].sum()
         self._log_loss += log_losses.sum(axis=0)
         self._error += errors.sum(axis=0)
-        outcomes = table[:, _CONVERTED].astype(np.intp)
+        converted = table[:, _CONVERTED].astype(np.intp)
         places = np.minimum((table[:, _CONVERSIONS] * BINS).astype(np.intp), BINS - 1)
-        np.add.at(self._counts, (np.arange(len(SCORERS)), outcomes[:, None], places), 1)
+        np.add.at(self._counts, (np.arange(len(SCORERS)), converted[:, None], places), 1)
 
     def quality(self) -> Quality | None:
         """None before the first session."""
@@ -119,7 +127,7 @@ class Rolling:
     """Over the last `size` sessions added."""
 
     def __init__(self, size: int) -> None:
-        self._table = np.empty((size, len(Judged._fields)))
+        self._table = np.empty((size, _WIDTH))
         self._added = 0
 
     def add(self, table: Floats) -> None:
@@ -139,11 +147,10 @@ def measure(table: Floats) -> Quality | None:
     """Exactly, over the sessions of a table; None where there is none."""
     if not len(table):
         return None
-    converted, revenue = table[:, _CONVERTED], table[:, _REVENUE]
+    converted, revenue = outcomes(table)
     both = 0 < converted.sum() < len(table)
     merits = {}
-    for at, name in enumerate(SCORERS):
-        forecast, expected = table[:, _CONVERSIONS][:, at], table[:, _REVENUES][:, at]
+    for name, forecast, expected in columns(table):
         merits[name] = Merit(
             float(log_loss(converted, forecast, labels=[0.0, 1.0])),
             float(roc_auc_score(converted, forecast)) if both else None,

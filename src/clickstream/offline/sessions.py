@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clickstream.features.vector import REFERENCE
-from clickstream.models.evaluation import SCORERS
+from clickstream.records.scorers import SCORERS
 
 _ANSWERS = ("conversion", "revenue", "cluster", "cluster_name")
 _OF_SCORE = ("closed_by", "clicks", "duplicates", "late", "missing", "evidence")

@@ -13,6 +13,7 @@ from clickstream.models.bundle.bundle import Bundle, Case, Prediction
 from clickstream.models.online import OnlineModels
 from clickstream.offline.scoring import AT_ONCE, FileScores
 from clickstream.offline.windows import refold
+from clickstream.records.scorers import SCORERS
 
 
 class StoryClick(NamedTuple):
@@ -71,11 +72,7 @@ def tell_story(scores: FileScores, place: int, bundle: Bundle) -> Story:
                 step.price_2,
                 step.page,
                 case.reference,
-                {
-                    "batch": answers["batch"],
-                    "online": online.predict(case),
-                    "reference": answers["reference"],
-                },
+                {name: answers[name] if name in answers else online.predict(case) for name in SCORERS},
             )
         )
     return Story(row["session_id"], row["window"], row["day"], tuple(clicks))

@@ -13,9 +13,9 @@ from clickstream.consumer.observer import Observed, Observer, features, judged, 
 from clickstream.infra.kafka import Record
 from clickstream.models.case import Floats
 from clickstream.models.drift import Alarm
-from clickstream.models.evaluation import SCORERS
 from clickstream.models.figures import Figures, cluster_agreement, conversion_figures, revenue_figures
-from clickstream.models.quality import Judged, Quality, measure, rows
+from clickstream.models.quality import Judged, Quality, columns, measure, outcomes, rows
+from clickstream.records.scorers import LEARNING
 
 _ALARMS_KEPT = 5
 
@@ -83,7 +83,7 @@ class Recording:
             self._times.append(score.last_click_at)
             self._features.append(features([score])[0])
             self._rows.append(judged(score))
-            batch, online = score.predictions.batch, score.predictions.online
+            batch, online = (getattr(score.predictions, name) for name in ("batch", LEARNING))
             if batch is not None and online is not None:
                 self._clusters.append((online.cluster, batch.cluster))
 
@@ -100,7 +100,7 @@ class Recording:
         figures = _figures(table) if len(table) else {}
         if figures:
             ours, theirs = zip(*self._clusters, strict=True)
-            figures["online"]["ari"] = cluster_agreement(ours, theirs)
+            figures[LEARNING]["ari"] = cluster_agreement(ours, theirs)
         return {
             "sessions": len(order),
             "bundles": dict(self.bundles),
@@ -118,14 +118,13 @@ def _scores(records: Sequence[Record], bundle: str | None) -> Iterator[Observed]
 
 
 def _figures(table: Floats) -> dict[str, Figures]:
-    column = dict(zip(Judged._fields, table.T, strict=True))
-    converted, revenue = (column["converted"] > 0.5).tolist(), column["revenue"].tolist()
+    converted, revenue = (found.tolist() for found in outcomes(table))
     return {
         name: {
-            **conversion_figures(converted, column[f"{name}_conversion"]),
-            **revenue_figures(revenue, column[f"{name}_revenue"]),
+            **conversion_figures([value > 0.5 for value in converted], said),
+            **revenue_figures(revenue, expected),
         }
-        for name in SCORERS
+        for name, said, expected in columns(table)
     }
 
 

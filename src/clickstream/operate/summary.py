@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from clickstream.models.evaluation import SCORERS
+from clickstream.records.scorers import SCORERS
 
 
 class Summary:

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from clickstream.records.reasons import ClosedBy, Reason
+from clickstream.records.scorers import LEARNING, SCORERS
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -36,12 +37,12 @@ class Prediction(_Published):
     cluster_name: str
 
 
-class Predictions(_Published):
-    """Three scorers side by side; `reference` sees the click that decides, the other two do not."""
-
-    batch: Prediction | None
-    online: Prediction | None
-    reference: Prediction | None
+Predictions = create_model(
+    "Predictions",
+    __base__=_Published,
+    __doc__="The scorers side by side; `reference` sees the click that decides, the other two do not.",
+    **dict.fromkeys(SCORERS, (Prediction | None, ...)),  # type: ignore[call-overload]
+)
 
 
 class ScoredOutcome(_Published):
@@ -126,7 +127,7 @@ def comparable(score: Mapping[str, Any], comparison: Comparison) -> dict[str, An
     if comparison == "across-logs":
         for name in ("source", "models", "duplicates"):
             kept.pop(name, None)
-        kept["predictions"] = {n: p for n, p in score["predictions"].items() if n != "online"}
+        kept["predictions"] = {n: p for n, p in score["predictions"].items() if n != LEARNING}
     return kept
 
 

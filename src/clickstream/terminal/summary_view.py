@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from clickstream.models.evaluation import SCORERS
 from clickstream.operate.summary import Summary
+from clickstream.records.scorers import SCORERS
 
 
 def predictions_table(summary: Summary, currency: str = "$") -> Table:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from clickstream.models.bundle.manifest import Manifest
 from clickstream.models.evaluation import Estimate, Evaluation
+from clickstream.models.scorers import REGISTRY
 
 _PROXY = (
     "The labels are a proxy: the data holds no purchase, conversion and revenue are a rule over a session's"
@@ -73,7 +74,10 @@ def show(manifest: Manifest, evaluation: Evaluation, folder: Path, console: Cons
 def _figures(manifest: Manifest, evaluation: Evaluation, wide: bool) -> Table:
     division = manifest.split
     seen = f"from {division.held_out_from}" if division.held_out_from else "random 20 %"
-    held_out = {"batch": seen, "online": seen, "reference": "random 20 %"}
+    fifth = "random 20 %"
+    held_out = {
+        name: fifth if scorer.judged_on == "a random fifth" else seen for name, scorer in REGISTRY.items()
+    }
     table = _table("Held-out sessions, with 95 % intervals")
     table.add_column("", no_wrap=True)
     columns = [column for column in _COLUMNS if wide or column[3]]

@@ -18,10 +18,10 @@ from clickstream.models.evaluation import (
     Reliability,
     RevenueFit,
     Roc,
-    ScorerName,
 )
 from clickstream.models.figures import BINS, Figures, bins_of, conversion_figures, revenue_figures
 from clickstream.models.matrix import CLUSTERED
+from clickstream.records.scorers import ScorerName
 from clickstream.training.bootstrap import conversion_judge, estimates, revenue_judge
 
 SEEN = ((1, 1), (2, 2), (3, 3), (4, 5), (6, 9), (10, None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import joblib
@@ -17,17 +18,17 @@ from clickstream.models.bundle.verification import verify
 from clickstream.models.case import Artefact
 from clickstream.models.clusters import Clusters
 from clickstream.models.evaluation import EVALUATION, Evaluation
+from clickstream.models.scorers import FITTED, LEARNER
 
 
 class Previous(NamedTuple):
-    """A verified bundle, read to go on from. `batch`, `online` and `reference` are its files as they are."""
+    """A verified bundle, read to go on from. `artefacts` are what the files of its fitted scorers hold."""
 
     manifest: Manifest
     evaluation: Evaluation | None
     clusters: Clusters
-    batch: Artefact
+    artefacts: Mapping[str, Artefact]
     online: bytes
-    reference: Artefact
 
     def check_same_data(self, sha256: str, split: str, seed: int) -> Evaluation:
         """The findings of this bundle, which a new one may share when it is trained on the same.
@@ -70,9 +71,8 @@ def read_previous(settings: Settings) -> Previous:
         verified.manifest,
         evaluation,
         Clusters(_open(files["clusters.joblib"])),
-        _open(files["batch.joblib"]),
-        files["online.pickle"],
-        _open(files["reference.joblib"]),
+        {scorer.name: _open(files[scorer.file]) for scorer in FITTED},
+        files[LEARNER.file],
     )
 
 

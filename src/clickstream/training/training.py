@@ -37,6 +37,7 @@ from clickstream.models.inputs import Vocabulary, learn_vocabulary
 from clickstream.models.matrix import CATEGORICAL, CLUSTERED, PUBLISHED
 from clickstream.models.online import BaseRates, globals_of
 from clickstream.models.reference import ReferenceModels
+from clickstream.models.scorers import HONEST
 from clickstream.training.bootstrap import cluster_judge, estimates
 from clickstream.training.evaluate import profiles
 from clickstream.training.findings import EMPTY, of_scorers, together
@@ -63,8 +64,6 @@ from clickstream.training.writing import Fitted
 __all__ = ["Progress", "SetChoice", "TrainingSession", "example", "train", "vocabulary_of"]
 
 SetChoice = Literal["prefix", "reference", "both"]
-
-HONEST = ("batch", "online")
 
 
 @dataclass(frozen=True)
@@ -199,8 +198,7 @@ def train(
         contents,
         ground.vocabulary,
         behaviour.clusters,
-        honest.batch,
-        public.models,
+        {"batch": honest.batch, "reference": public.models},
         honest.online,
         evaluation,
     )
@@ -326,7 +324,7 @@ def _check_taken_over(previous: Previous | None, sha256: str, split: str, seed: 
 
 def _honest_of(previous: Previous, ground: Ground) -> Honest:
     return Honest(
-        BatchModels(previous.batch, ground.vocabulary),
+        BatchModels(previous.artefacts["batch"], ground.vocabulary),
         previous.online,
         {scorer: previous.manifest.figures[scorer] for scorer in HONEST},
         of_scorers(previous.evaluation or EMPTY, *HONEST),
@@ -335,7 +333,7 @@ def _honest_of(previous: Previous, ground: Ground) -> Honest:
 
 def _public_of(previous: Previous, ground: Ground) -> Public:
     return Public(
-        ReferenceModels(previous.reference, ground.vocabulary),
+        ReferenceModels(previous.artefacts["reference"], ground.vocabulary),
         {"reference": previous.manifest.figures["reference"]},
         of_scorers(previous.evaluation or EMPTY, "reference"),
     )

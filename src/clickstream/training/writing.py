@@ -8,6 +8,7 @@ import io
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,6 @@ from typing import NamedTuple
 import joblib
 
 from clickstream.infra.settings import Settings
-from clickstream.models.batch import BatchModels
 from clickstream.models.bundle.bundle import Bundle, load_bundle, place
 from clickstream.models.bundle.manifest import MANIFEST, Contents, FileEntry, seal, with_reports
 from clickstream.models.bundle.signature import SIGNATURE, signature
@@ -23,17 +23,16 @@ from clickstream.models.case import Artefact
 from clickstream.models.clusters import Clusters
 from clickstream.models.evaluation import EVALUATION, Evaluation
 from clickstream.models.inputs import Vocabulary
-from clickstream.models.reference import ReferenceModels
+from clickstream.models.scorers import FITTED, LEARNER, FittedModels
 
 
 class Fitted(NamedTuple):
-    """What training hands over to be written. `online` is the payload of the warm start."""
+    """What training hands over to be written: `fitted` by scorer, `online` the payload of the warm start."""
 
     contents: Contents
     vocabulary: Vocabulary
     clusters: Clusters
-    batch: BatchModels
-    reference: ReferenceModels
+    fitted: Mapping[str, FittedModels]
     online: bytes
     evaluation: Evaluation
 
@@ -55,11 +54,10 @@ def write(fitted: Fitted, target: Settings | Path) -> Bundle:
 
     folder, key = place(target)
     files = {
-        "batch.joblib": _close(fitted.batch.artefact),
         "clusters.joblib": _close(fitted.clusters.artefact),
         "inputs.json": fitted.vocabulary.model_dump_json().encode(),
-        "online.pickle": fitted.online,
-        "reference.joblib": _close(fitted.reference.artefact),
+        LEARNER.file: fitted.online,
+        **{scorer.file: _close(fitted.fitted[scorer.name].artefact) for scorer in FITTED},
         EVALUATION: fitted.evaluation.model_dump_json().encode(),
     }
     manifest = seal(fitted.contents, _entries(files), datetime.datetime.now(datetime.UTC))

@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from clickstream.dashboard.arrived import arrived
-from clickstream.models.evaluation import SCORERS
 from clickstream.operate.summary import Summary
+from clickstream.records.scorers import SCORERS
 
 PREDICTION = {"conversion": 0.5, "revenue": 40.0, "cluster": 1, "cluster_name": "exploratory"}
 SCORE: dict[str, Any] = {

@@ -17,8 +17,8 @@ from clickstream.dashboard.table import written
 from clickstream.files.dataset import read_dataset
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle.bundle import Bundle, load_bundle
-from clickstream.models.evaluation import SCORERS
 from clickstream.offline import score_file
+from clickstream.records.scorers import SCORERS
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "own-shop"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import joblib
@@ -18,16 +18,15 @@ from threadpoolctl import ThreadpoolController
 from clickstream.features.vector import Features
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings
-from clickstream.models.batch import BatchModels
 from clickstream.models.bundle.champion import locate
 from clickstream.models.bundle.manifest import Manifest
 from clickstream.models.bundle.signature import signing_key
 from clickstream.models.bundle.verification import Verified, verify
-from clickstream.models.case import Artefact, Case, Prediction, Regressor, prediction
+from clickstream.models.case import Artefact, Case, Prediction, prediction
 from clickstream.models.clusters import NAMES, Clusters
 from clickstream.models.inputs import Vocabulary
 from clickstream.models.online import BaseRates, OnlineModels, read_state
-from clickstream.models.reference import ReferenceModels
+from clickstream.models.scorers import FITTED, LEARNER, FittedModels
 
 __all__ = ["Bundle", "Case", "Manifest", "Prediction", "load_bundle", "open_bundle"]
 
@@ -51,7 +50,8 @@ class Bundle:
         id: name of the bundle, which sorts by time of training.
         path: its folder.
         manifest: everything known about it.
-        batch, reference, clusters: the fitted scikit-learn models.
+        fitted: the models of each scorer that does not learn in the stream.
+        clusters: of all scorers.
         vocabulary: the values that they know.
     """
 
@@ -61,33 +61,36 @@ class Bundle:
         self.manifest = manifest
         self.vocabulary = Vocabulary.model_validate_json(files["inputs.json"])
         self.clusters = Clusters(_open(files["clusters.joblib"]))
-        self.batch = BatchModels(_open(files["batch.joblib"]), self.vocabulary)
-        self.reference = ReferenceModels(_open(files["reference.joblib"]), self.vocabulary)
-        self._warm_start = files["online.pickle"]
+        self.fitted: Mapping[str, FittedModels] = {
+            scorer.name: scorer.opened(_open(files[scorer.file]), self.vocabulary)
+            for scorer in FITTED
+            if scorer.opened is not None
+        }
+        self._warm_start = files[LEARNER.file]
         self._online_classes = frozenset(manifest.online_classes)
         self._base_rates = BaseRates(manifest.base_rates.conversion, manifest.base_rates.revenue)
         # Asked for once: looking for the loaded thread pools costs as much as scoring a session.
         self._threads = ThreadpoolController()
 
     def predict(self, cases: Sequence[Case]) -> list[dict[str, Prediction]]:
-        """What the scorers `batch` and `reference` say of each case, in order.
+        """What the fitted scorers say of each case, in order: all but the one that learns in the stream.
 
         Each model is asked once for the whole list, on one thread. The answers do not depend on which cases
         stand together in a list.
         """
         if not cases:
             return []
-        whole = [case.reference for case in cases]
         with self._threads.limit(limits=1, user_api="openmp"):
-            clusters = self.clusters.predict(whole)
-            reference = _ask(self.reference, whole, self._base_rates)
-            batch = _ask(self.batch, [case.prefix for case in cases], self._base_rates)
-        return [
-            {
-                "batch": prediction(*honest, number, NAMES[number]),
-                "reference": prediction(*published, number, NAMES[number]),
+            clusters = self.clusters.predict([case.reference for case in cases])
+            answers = {
+                scorer.name: _ask(
+                    self.fitted[scorer.name], [scorer.evidence(case) for case in cases], self._base_rates
+                )
+                for scorer in FITTED
             }
-            for honest, published, number in zip(batch, reference, clusters, strict=True)
+        return [
+            {name: prediction(*of[at], number, NAMES[number]) for name, of in answers.items()}
+            for at, number in enumerate(clusters)
         ]
 
     def online(self, state: bytes | None = None) -> OnlineModels:
@@ -144,7 +147,9 @@ def place(source: Settings | Path) -> tuple[Path, bytes | None]:
     return (source.bundles, signing_key(source)) if isinstance(source, Settings) else (source, None)
 
 
-def _ask(models: Regressor, rows: Sequence[Features | None], usual: BaseRates) -> list[tuple[float, float]]:
+def _ask(
+    models: FittedModels, rows: Sequence[Features | None], usual: BaseRates
+) -> list[tuple[float, float]]:
     """Conversion and revenue of each row; the base rates where there is no evidence."""
     evident = [row for row in rows if row is not None]
     if not evident:

@@ -28,8 +28,9 @@ from clickstream.models.bundle.manifest import (
 )
 from clickstream.models.bundle.signature import SIGNATURE, Signed, check_signature
 from clickstream.models.evaluation import EVALUATION, Evaluation
+from clickstream.models.scorers import REGISTRY
 
-MODELS = ("batch.joblib", "clusters.joblib", "inputs.json", "online.pickle", "reference.joblib")
+MODELS = ("clusters.joblib", "inputs.json", *(scorer.file for scorer in REGISTRY.values()))
 
 REQUIRED = (*MODELS, EVALUATION, *REPORTS)
 

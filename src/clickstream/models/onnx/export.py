@@ -17,13 +17,14 @@ import numpy as np
 from clickstream.features.vector import PREFIX, REFERENCE, Features
 from clickstream.infra.extras import need
 from clickstream.infra.files import replace_file
-from clickstream.models.batch import CATEGORIES
+from clickstream.models.batch import CATEGORIES, BatchModels
 from clickstream.models.bundle.bundle import Bundle
 from clickstream.models.calibration import Calibration
 from clickstream.models.case import Case, Floats
 from clickstream.models.clusters import NAMES
 from clickstream.models.inputs import Vocabulary
 from clickstream.models.matrix import CATEGORICAL, CLUSTERED, PUBLISHED, RICH, numbers
+from clickstream.models.reference import ReferenceModels
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -98,7 +99,9 @@ def export(bundle: Bundle, cases: Sequence[Case], data: str, folder: Path) -> It
 def _models(bundle: Bundle, cases: Sequence[Case]) -> Iterator[_Model]:
     from clickstream.models.onnx import graph as onnx
 
-    batch, reference, clusters = bundle.batch, bundle.reference, bundle.clusters
+    batch, reference, clusters = bundle.fitted["batch"], bundle.fitted["reference"], bundle.clusters
+    if not isinstance(batch, BatchModels) or not isinstance(reference, ReferenceModels):
+        raise TypeError(f"bundle {bundle.id} holds other models than this version can export")
     calibration = Calibration(**batch.artefact["calibration"])
     prefixes = [case.prefix for case in cases if case.prefix is not None]
     whole = [case.reference for case in cases]

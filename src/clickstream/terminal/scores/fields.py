@@ -12,8 +12,8 @@ from clickstream.features.condition import Kind
 from clickstream.features.session import Session, Step
 from clickstream.features.vector import reference
 from clickstream.infra.errors import UsageError
-from clickstream.models.evaluation import SCORERS
 from clickstream.records.score import Score as ScoreModel
+from clickstream.records.scorers import SCORERS
 
 Score = Mapping[str, Any]
 """A score as it was read from JSON."""

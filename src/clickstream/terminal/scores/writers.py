@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clickstream.features.condition import Kind
-from clickstream.models.evaluation import SCORERS
+from clickstream.records.scorers import SCORERS
 from clickstream.terminal.printable import printable
 from clickstream.terminal.scores.fields import Field, Score
 

@@ -15,10 +15,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from clickstream.features.vector import DEFINITIONS, PREFIX, REFERENCE
 from clickstream.models.bundle.manifest import Manifest
 from clickstream.models.evaluation import Evaluation, Trial
+from clickstream.models.scorers import HONEST
+from clickstream.records.scorers import LEARNING, SCORERS
 from clickstream.training.report import plots, wording
 from clickstream.training.report.plots.canvas import DARK, LIGHT
 
 _MODELS = ("batch conversion", "batch revenue", "reference conversion", "reference revenue")
+
+# The one that foretells beside the one that sees.
+_REVENUE_PLOTS = ("batch", *(name for name in SCORERS if name not in HONEST), LEARNING)
 
 _SECTIONS = {
     "summary": "Summary",
@@ -103,9 +108,7 @@ def _plots(manifest: Manifest, evaluation: Evaluation) -> dict[str, Any]:
         "reliability": plots.reliability(evaluation),
         "seen_auc": plots.by_seen(evaluation, "auc"),
         "seen_r2": plots.by_seen(evaluation, "r2"),
-        "revenue_batch": plots.revenue(evaluation, "batch", currency),
-        "revenue_online": plots.revenue(evaluation, "online", currency),
-        "revenue_reference": plots.revenue(evaluation, "reference", currency),
+        "revenue": [plots.revenue(evaluation, name, currency) for name in _REVENUE_PLOTS],
         "importances": [plots.importance(evaluation, model) for model in _MODELS],
         "clusters": plots.clusters(evaluation.clusters),
         "choice_of_k": plots.choice_of_k(evaluation.choice_of_k, len(evaluation.clusters)),

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from clickstream.models.bundle.manifest import Manifest
-from clickstream.models.evaluation import SCORERS, Estimate, Evaluation
+from clickstream.models.evaluation import Estimate, Evaluation
+from clickstream.records.scorers import SCORERS
 
 PUBLISHED_DATA = "fcc167bbd0badd4c9685bd8543097e318f8228e48075335db7cd781cee88115d"
 """SHA-256 of the data that the published figures were measured on: the CSV of UCI 553."""

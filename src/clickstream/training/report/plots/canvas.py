@@ -12,7 +12,7 @@ import html
 import io
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -21,39 +21,36 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from clickstream.models.scorers import REGISTRY
+
 INK = "#1f2328"
 MUTED = "#5b6570"
 RULE = "#d5dae0"
 SURFACE = "#ffffff"
-BATCH = "#0072b2"
-ONLINE = "#c75000"
-REFERENCE = "#7a7f87"
 SOFT = "#bcd9ea"
+
+COLOURS: Mapping[str, str] = {name: scorer.colour for name, scorer in REGISTRY.items()}
+"""Of each scorer, in every plot."""
+
+BATCH, ONLINE, REFERENCE = (COLOURS[name] for name in ("batch", "online", "reference"))
 
 LIGHT = {
     "ink": INK,
     "muted": MUTED,
     "rule": RULE,
     "surface": SURFACE,
-    "batch": BATCH,
-    "online": ONLINE,
-    "reference": REFERENCE,
     "soft": SOFT,
+    **COLOURS,
 }
 DARK = {
     "ink": "#e8eaed",
     "muted": "#a3adb8",
     "rule": "#363d46",
     "surface": "#14181d",
-    "batch": "#56b4e9",
-    "online": "#f08c45",
-    "reference": "#9aa2ac",
     "soft": "#274a60",
+    **{name: scorer.colour_on_dark for name, scorer in REGISTRY.items()},
 }
 """CSS variable -> colour; the same names in both."""
-
-COLOURS = {"batch": BATCH, "online": ONLINE, "reference": REFERENCE}
-"""Of each scorer, in every plot."""
 
 CHANCE: dict[str, Any] = {"color": MUTED, "lw": 1, "ls": (0, (3, 3))}
 """The line of what guessing gives, or of a perfect forecast."""
@@ -187,7 +184,7 @@ def styled(draw: Callable[_Given, _Made]) -> Callable[_Given, _Made]:
 
 def line_of(scorer: str) -> str:
     """The line of each scorer, so that they differ without colour too."""
-    return {"online": "--", "reference": "-."}.get(scorer, "-")
+    return REGISTRY[scorer].line if scorer in REGISTRY else "-"
 
 
 def name_ends(axes: Axes, ends: dict[str, float], x: float) -> None:

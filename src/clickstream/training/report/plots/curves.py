@@ -7,7 +7,8 @@ from math import sqrt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from clickstream.models.evaluation import SCORERS, Estimate, Evaluation, Reliability
+from clickstream.models.evaluation import Estimate, Evaluation, Reliability
+from clickstream.records.scorers import SCORERS
 from clickstream.training.report.plots.canvas import (
     CHANCE,
     COLOURS,

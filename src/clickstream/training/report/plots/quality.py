@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from clickstream.models.evaluation import SCORERS, BySeen, Estimate, Evaluation, ScorerName
+from clickstream.models.evaluation import BySeen, Estimate, Evaluation
+from clickstream.records.scorers import SCORERS, ScorerName
 from clickstream.training.report.plots.canvas import (
     CHANCE,
     COLOURS,

@@ -1,0 +1,115 @@
+"""The registry of scorers: what each looks at, its file in a bundle, how it is judged, how it is shown.
+
+Bundle, training, quality, audit, views and plots go by it. A new scorer has its name in records/scorers.py,
+an entry here, and its fit in training/training.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from clickstream.features.vector import PREFIX, REFERENCE, Features, FeatureSet
+from clickstream.models.batch import BatchModels
+from clickstream.models.case import Artefact, Case, Floats
+from clickstream.models.inputs import Vocabulary
+from clickstream.models.reference import ReferenceModels
+from clickstream.records.scorers import LEARNING, ScorerName
+
+
+class FittedModels(Protocol):
+    """The models of one scorer that was fitted in batch."""
+
+    artefact: Artefact
+
+    def predict(self, rows: Sequence[Features]) -> tuple[Floats, Floats]:
+        """Probability of conversion and expected revenue of each row, both of shape (n,)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """One scorer.
+
+    Attributes:
+        feature_set: what its conversion and revenue look at. Clusters look at `reference`, whoever asks.
+        opened: makes its models of what its file holds; None for the one that learns in the stream, whose
+            answers depend on what came before and cannot be computed again from a score alone.
+        judged_on: the sessions that its figures were measured on.
+        sentence: what it is, for people.
+        colour, colour_on_dark, colour_on_any: on a light page, on a dark one, and where one must do for both.
+        line: its kind of line in plots.
+    """
+
+    name: ScorerName
+    feature_set: FeatureSet
+    file: str
+    opened: Callable[[Artefact, Vocabulary], FittedModels] | None
+    judged_on: Literal["the held-out part", "a random fifth"]
+    sentence: str
+    colour: str
+    colour_on_dark: str
+    colour_on_any: str
+    line: str
+
+    @property
+    def learns(self) -> bool:
+        """Whether it learns from the sessions of the stream."""
+        return self.opened is None
+
+    def evidence(self, case: Case) -> Features | None:
+        """What it may look at of a session; None where there is nothing."""
+        return case.prefix if self.feature_set is PREFIX else case.reference
+
+
+REGISTRY: Mapping[str, Scorer] = {
+    scorer.name: scorer
+    for scorer in (
+        Scorer(
+            name="batch",
+            feature_set=PREFIX,
+            file="batch.joblib",
+            opened=BatchModels,
+            judged_on="the held-out part",
+            sentence="scikit-learn, fitted by training; does not see the click that decides",
+            colour="#0072b2",
+            colour_on_dark="#56b4e9",
+            colour_on_any="#2f7fd1",
+            line="-",
+        ),
+        Scorer(
+            name="online",
+            feature_set=PREFIX,
+            file="online.pickle",
+            opened=None,
+            judged_on="the held-out part",
+            sentence="River, learns from a session once it is predicted; does not see the click that decides",
+            colour="#c75000",
+            colour_on_dark="#f08c45",
+            colour_on_any="#d9730d",
+            line="--",
+        ),
+        Scorer(
+            name="reference",
+            feature_set=REFERENCE,
+            file="reference.joblib",
+            opened=ReferenceModels,
+            judged_on="a random fifth",
+            sentence="the published models; sees the click that decides, so it recovers a rule",
+            colour="#7a7f87",
+            colour_on_dark="#9aa2ac",
+            colour_on_any="#868e99",
+            line="-.",
+        ),
+    )
+}
+
+FITTED: tuple[Scorer, ...] = tuple(scorer for scorer in REGISTRY.values() if not scorer.learns)
+"""Their answers are a function of session and bundle: the audit computes them again."""
+
+LEARNER: Scorer = REGISTRY[LEARNING]
+"""There is one, as its state is kept with each partition."""
+
+HONEST: tuple[ScorerName, ...] = tuple(s.name for s in REGISTRY.values() if s.feature_set is PREFIX)
+"""They foretell; the others see what they are asked for."""
