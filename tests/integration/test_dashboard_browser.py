@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from browser import Page, chromium
-from dashboard import first_sessions
+from dashboard_pages import first_sessions
 from selenium.webdriver.common.keys import Keys
 from shop import Shop, plan_of, wait_for
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import orjson
 import pytest
-from dashboard import alone, shown
+from dashboard_pages import alone, shown
 from shop import Shop, plan_of, stop, wait_for
 
 from clickstream.dashboard.feed import Feed

@@ -20,7 +20,7 @@ from clickstream.cli.schemas import schemas
 from clickstream.documents import documents
 from clickstream.records.click import InvalidRecordError, parse
 
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 FOLDER = DOCS / "schemas"
 
 app = typer.Typer()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from dashboard import Upload, clicks, sessions, shown, words
+from dashboard_pages import Upload, clicks, sessions, shown, words
 from streamlit.testing.v1 import AppTest
 
 from clickstream.dashboard.results import MOST_KEPT, Result, Results
@@ -20,7 +20,7 @@ from clickstream.models.bundle.bundle import Bundle, load_bundle
 from clickstream.offline import score_file
 from clickstream.records.scorers import SCORERS
 
-EXAMPLE = Path(__file__).parents[3] / "examples" / "own-shop"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "own-shop"
 
 
 def metrics(page: AppTest) -> dict[str, str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dashboard import Upload, clicks, parsed, sessions, words
+from dashboard_pages import Upload, clicks, parsed, sessions, words
 
 HEADER = (
     b"year;month;day;order;country;session ID;page 1 (main category);page 2 (clothing model);colour;location;"

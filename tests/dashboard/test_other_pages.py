@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from dashboard import alone, first_sessions, shown
+from dashboard_pages import alone, first_sessions, shown
 from shop import wait_for
 
 from clickstream.dashboard import look

@@ -25,7 +25,7 @@ from clickstream.windows.fingerprint import fingerprint
 from clickstream.windows.partition import Partition, Rules
 
 SESSIONS = 60
-EXAMPLE = Path(__file__).parents[3] / "examples" / "own-shop"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "own-shop"
 OF_FEATURES = {"session_length", "mean_price", "last_category", "navigation_depth"}
 
 

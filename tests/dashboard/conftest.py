@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from dashboard import Upload, alone, first_sessions, shown
+from dashboard_pages import Upload, alone, first_sessions, shown
 from streamlit.testing.v1 import AppTest
 
 __all__ = ["alone"]
