@@ -22,7 +22,7 @@ _GROUPS = {
     "models": ("Run it", "Look at the bundles of models, and choose the one in use."),
 }
 
-# Name, help panel, module and function under app/cli; a name of two words is a command of a group.
+# Name, help panel, module and function under cli; a name of two words is a command of a group.
 _COMMANDS = (
     ("demo", "See it work", "demo:demo"),
     ("up", "See it work", "up:up"),
