@@ -22,6 +22,7 @@ from clickstream.audit.shelf import Shelf
 from clickstream.audit.verdict import KINDS, Verdict
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.settings import Settings
+from clickstream.infra.words import counted
 from clickstream.terminal.audit_view import show_finding, unchecked_words
 from clickstream.terminal.printable import plain
 from clickstream.terminal.scores.writers import Lines
@@ -207,6 +208,7 @@ def _figures(report: RoundReport) -> Table:
 
 def _sizes(report: RoundReport) -> str:
     return (
-        f"{report.open:,} sessions open, {report.predictions_checked:,} predictions checked,"
+        f"{counted(report.open, 'session')} open, {counted(report.predictions_checked, 'prediction')}"
+        f" checked,"
         f" {report.memory / 2**20:,.0f} MB memory, {report.disk / 2**20:,.0f} MB disk"
     )

@@ -24,6 +24,7 @@ from clickstream.files.location import find_dataset
 from clickstream.infra.errors import UsageError
 from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.infra.settings import Duration, load_settings
+from clickstream.infra.words import counted
 from clickstream.models.bundle.bundle import load_bundle
 from clickstream.terminal.stopping import interruptible
 
@@ -164,13 +165,15 @@ def _show(outcome: Outcome, console: Console) -> None:
         console.print(f"{finding.kind} {finding.what} {finding.id}: {finding.detail}", markup=False)
     copies = outcome.read_uncommitted - outcome.read_committed
     console.print(
-        f"\na subscriber that reads committed records saw {outcome.read_committed:,} scores; one that reads"
+        f"\na subscriber that reads committed records saw {counted(outcome.read_committed, 'score')};"
+        f" one that reads"
         f" uncommitted records saw {copies:,} more, of aborted transactions"
     )
     verdict = "[bold green]exactly once[/]" if outcome.clean else "[bold red]NOT CLEAN[/]"
     console.print(
         f"[bold]{sum(row.times for row in outcome.rows.values())} faults in {outcome.seconds:.0f} s,"
-        f" {report.clicks:,} clicks, {report.scored:,} sessions scored, {report.missing:,} missing,"
+        f" {counted(report.clicks, 'click')}, {counted(report.scored, 'session')} scored,"
+        f" {report.missing:,} missing,"
         f" {report.duplicate:,} duplicate, {report.wrong + report.unexpected:,} wrong[/]  {verdict}"
     )
 

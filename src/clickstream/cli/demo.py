@@ -22,6 +22,7 @@ from clickstream.cli.train import train
 from clickstream.files.location import find_dataset
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings, load_settings
+from clickstream.infra.words import counted
 from clickstream.local.demo import Run
 from clickstream.local.embedded import embedded_servers
 from clickstream.local.servers import announced
@@ -192,7 +193,8 @@ def _conclude(console: Console, run: Run, report: AuditReport, manifest: Manifes
         f" p99 {summary.delay_ms(0.99)} ms · {seconds:.1f} s in all · bundle {manifest.id}"
     )
     console.print(
-        f"\n[bold]{report.clicks:,} clicks, {report.scored:,} sessions scored, {report.missing} missing,"
+        f"\n[bold]{counted(report.clicks, 'click')}, {counted(report.scored, 'session')} scored,"
+        f" {report.missing} missing,"
         f" {report.duplicate} duplicate, {report.wrong} wrong[/]"
     )
     if report.clean:

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from clickstream.infra.settings import Settings, load_settings
+from clickstream.infra.words import counted
 from clickstream.models.bundle.folder import Listed, day_and_time, examine, figure, history
 from clickstream.terminal.printable import plain
 
@@ -64,7 +65,7 @@ def _lines(one: Listed) -> Iterator[str]:
         held = f"from {split.held_out_from}" if split.held_out_from else "20 % at random"
         yield (
             f"    trained {day_and_time(manifest.created_at)} on {plain(manifest.data.name)},"
-            f" {manifest.data.sessions:,} sessions, held out {held}"
+            f" {counted(manifest.data.sessions, 'session')}, held out {held}"
         )
     if one.problem is not None:
         what = one.problem.what.replace(f"bundle {one.path} ", "").replace(f" of bundle {one.path}", "")

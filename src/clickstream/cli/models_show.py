@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from clickstream.infra.settings import load_settings
+from clickstream.infra.words import counted
 from clickstream.models.bundle.champion import locate
 from clickstream.models.bundle.folder import day_and_time, history
 from clickstream.models.bundle.manifest import MANIFEST, Manifest
@@ -69,7 +70,7 @@ def _words(verified: Verified, used: list[str]) -> Iterator[str]:
     yield f"bundle {manifest.id}" + (", in use" if used[:1] == [manifest.id] else "")
     yield str(verified.path)
     yield f"trained {day_and_time(manifest.created_at)}, seed {manifest.seed}; {_SIGNED[verified.signed]}"
-    yield f"data: {data.name}, {data.sessions:,} sessions, SHA-256 {data.sha256}"
+    yield f"data: {data.name}, {counted(data.sessions, 'session')}, SHA-256 {data.sha256}"
     held = f"from {split.held_out_from}" if split.held_out_from else "at random"
     yield f"split: {split.train_sessions:,} to train, {split.held_out_sessions:,} held out {held}"
     yield "labels: a proxy; the data holds no purchase, the rule looks at a session's last click"

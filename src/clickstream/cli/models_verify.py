@@ -11,6 +11,7 @@ from rich.console import Console
 
 from clickstream.infra.errors import BundleError, ConfigurationError, UsageError
 from clickstream.infra.settings import load_settings
+from clickstream.infra.words import counted
 from clickstream.models.bundle.champion import bundle_ids, locate
 from clickstream.models.bundle.signature import signing_key, write_signature
 from clickstream.models.bundle.verification import verify as check
@@ -60,7 +61,8 @@ def verify(
         if not as_json:
             size = sum(len(content) for content in verified.files.values())
             console.print(
-                f"[green]ok[/]    {verified.manifest.id}  {len(verified.files)} files, {size:,} bytes,"
+                f"[green]ok[/]    {verified.manifest.id}  {len(verified.files)} files,"
+                f" {counted(size, 'byte')},"
                 f" {_SIGNED[verified.signed]}"
             )
     if as_json:

@@ -20,6 +20,7 @@ from clickstream.files.mapping import map_dataset, read_mapping
 from clickstream.infra.errors import UsageError
 from clickstream.infra.files import replacing
 from clickstream.infra.settings import load_settings
+from clickstream.infra.words import counted
 from clickstream.models.bundle.bundle import load_bundle
 from clickstream.offline import (
     FileScores,
@@ -186,7 +187,8 @@ def _conclude(scores: FileScores, out: Path | None, is_mapped: bool, say: Consol
     if unknown.clicks:
         say.print(
             f"[yellow]{unknown.clicks:,} of {scores.cleaning.kept:,} clicks show what bundle {bundle} does"
-            f" not know[/] ({unknown.products:,} products, {unknown.categories:,} categories): it answers as"
+            f" not know[/] ({counted(unknown.products, 'product')},"
+            f" {counted(unknown.categories, 'category')}): it answers as"
             " if nothing were shown there. Train your own: clickstream train"
             + (" --data FILE --mapping …" if is_mapped else " --data FILE")
         )
@@ -203,4 +205,4 @@ def _conclude(scores: FileScores, out: Path | None, is_mapped: bool, say: Consol
         f" sessions meet it. batch and online never see that click, reference does. Bundle {bundle}.[/]"
     )
     if out is not None and out != _STANDARD:
-        say.print(f"{summary.sessions:,} sessions written to {plain(str(out))}")
+        say.print(f"{counted(summary.sessions, 'session')} written to {plain(str(out))}")

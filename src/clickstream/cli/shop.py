@@ -18,6 +18,7 @@ from clickstream.features.fold import compile_fold
 from clickstream.features.shop_file import DefinitionError, built_in, built_in_names, read_definition
 from clickstream.features.words import feature_in_words, field_in_words, goal_in_words
 from clickstream.infra.errors import ConfigurationError, MissingFileError
+from clickstream.infra.words import counted
 from clickstream.offline.trial import Trial, try_definition
 from clickstream.terminal.printable import plain
 
@@ -129,7 +130,10 @@ def _show_trial(console: Console, definition: Definition, trial: Trial) -> None:
     if share is None:
         console.print("no click fits: compare a line with `clickstream shop show`")
         return
-    console.print(f"{trial.clicks:,} clicks, {trial.sessions:,} sessions; the goal is met in {share:.1%}")
+    console.print(
+        f"{counted(trial.clicks, 'click')}, {counted(trial.sessions, 'session')}; the goal is met in"
+        f" {share:.1%}"
+    )
     if definition.goal.value is not None:
         console.print(f"revenue {trial.revenue / trial.sessions:,.2f} {definition.currency or ''} a session")
     if share in (0.0, 1.0):

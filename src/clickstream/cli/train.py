@@ -22,6 +22,7 @@ from clickstream.infra.errors import BundleError, MissingFileError, UsageError
 from clickstream.infra.extras import need
 from clickstream.infra.room import check_room
 from clickstream.infra.settings import Settings, load_settings
+from clickstream.infra.words import counted
 from clickstream.local.servers import with_running_servers
 from clickstream.models.bundle.signature import signing_key
 from clickstream.offline.recorded import Recorded, read_recorded
@@ -226,7 +227,7 @@ def _from_topic(settings: Settings, console: Console, step: Step) -> Source:
 def _told(recorded: Recorded) -> str:
     refused = ", ".join(f"{count:,} {reason}" for reason, count in sorted(recorded.refused.items()))
     words = [
-        f"{recorded.clicks:,} clicks, {len(recorded.sessions):,} sessions",
+        f"{counted(recorded.clicks, 'click')}, {counted(len(recorded.sessions), 'session')}",
         f"refused: {refused or 'none'}",
         f"counted late: {recorded.late:,}",
         f"left out: {recorded.open:,} still open",

@@ -20,6 +20,7 @@ from rich.text import Text
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.kafka import Reader
 from clickstream.infra.settings import load_settings
+from clickstream.infra.words import counted
 from clickstream.local.servers import with_running_servers
 from clickstream.models.drift import Alarm
 from clickstream.models.quality import Merit, Quality
@@ -202,7 +203,7 @@ def _cells(quality: Quality | None, name: Any) -> tuple[str, str, str]:
 
 
 def _sessions(seen: int, judged: int) -> str:
-    return f"{seen:,} sessions, {judged:,} of them with evidence and predictions"
+    return f"{counted(seen, 'session')}, {judged:,} of them with evidence and predictions"
 
 
 def _bundles(bundles: dict[str, int]) -> str:
@@ -212,7 +213,7 @@ def _bundles(bundles: dict[str, int]) -> str:
 def _change(alarm: Alarm) -> str:
     return (
         f"drift: {alarm.feature} was {alarm.before:.4g}, is {alarm.after:.4g}"
-        f" (over {alarm.sessions:,} sessions when it was found)"
+        f" (over {counted(alarm.sessions, 'session')} when it was found)"
     )
 
 

@@ -12,6 +12,7 @@ import streamlit as st
 from clickstream.dashboard import look
 from clickstream.dashboard.feed import HISTORY_S, RATE_S, WINDOW, Feed, Snapshot
 from clickstream.infra.settings import Settings
+from clickstream.infra.words import counted
 from clickstream.models.quality import Quality
 from clickstream.records.scorers import SCORERS
 
@@ -138,7 +139,7 @@ def _tiles(now: Snapshot) -> None:
 
 def _averages(now: Snapshot) -> None:
     window = now.window
-    st.subheader(f"The last {look.count(window.sessions)} sessions")
+    st.subheader(f"The last {counted(window.sessions, 'session')}")
     rows = [
         {
             "scorer": scorer,
@@ -174,7 +175,7 @@ def _quality(now: Snapshot) -> None:
         rows.append(row)
     st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
     st.caption(
-        f"Of the last {look.count(rolling.sessions)} sessions with evidence, and of all"
+        f"Of the last {counted(rolling.sessions, 'session')} with evidence, and of all"
         f" {look.count(since.sessions)} seen here. AUC: 0.5 is chance. Log-loss (nats) and error of the"
         " revenue: lower is better."
     )
@@ -243,7 +244,7 @@ def _last(now: Snapshot) -> None:
             for scorer in SCORERS
         },
     )
-    st.caption(f"Averages and clusters above are over the last {look.count(WINDOW)} scores at most.")
+    st.caption(f"Averages and clusters above are over the last {counted(WINDOW, 'score')} at most.")
 
 
 def _row(score: Any) -> dict[str, Any]:

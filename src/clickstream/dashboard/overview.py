@@ -12,6 +12,7 @@ import streamlit as st
 from clickstream.dashboard import look
 from clickstream.dashboard.results import Result
 from clickstream.files.cleaning import Cleaning
+from clickstream.infra.words import counted
 from clickstream.offline import FileScores, write_refused
 from clickstream.records.scorers import SCORERS
 
@@ -87,7 +88,7 @@ def _warnings(scores: FileScores) -> None:
     if unknown.clicks:
         told = (
             f"{look.count(unknown.clicks)} of {look.count(scores.cleaning.kept)} clicks show what the models"
-            f" do not know ({look.count(unknown.products)} products, {look.count(unknown.categories)}"
+            f" do not know ({counted(unknown.products, 'product')}, {look.count(unknown.categories)}"
             " categories): they answer as if nothing were shown there."
         )
         if unknown.clicks < _WORTH_A_WARNING * scores.cleaning.kept:
@@ -104,7 +105,7 @@ def _warnings(scores: FileScores) -> None:
 
 def _figures(result: Result) -> None:
     summary = result.scores.summary
-    st.subheader(f"{look.count(summary.sessions)} sessions")
+    st.subheader(f"{counted(summary.sessions, 'session')}")
     # A row a figure, a column a scorer: side by side is what they are for.
     figures: tuple[tuple[str, Callable[[str], str]], ...] = (
         ("Average conversion probability", lambda name: look.percent(summary.mean_conversion(name))),

@@ -8,6 +8,7 @@ import streamlit as st
 
 from clickstream.dashboard import look
 from clickstream.dashboard.results import Result
+from clickstream.infra.words import counted
 from clickstream.models.bundle.bundle import Bundle
 from clickstream.offline import Story, tell_story
 from clickstream.records.scorers import SCORERS
@@ -20,7 +21,7 @@ def show(key: str, place: int | None, result: Result, bundle: Bundle) -> None:
     told = _told(key, place, result, bundle)
     st.subheader("One session")
     window = f", window {told.window}" if told.window > 1 else ""
-    look.words(f"{told.session_id}{window} · {told.day} · {look.count(len(told.clicks))} clicks")
+    look.words(f"{told.session_id}{window} · {told.day} · {counted(len(told.clicks), 'click')}")
     _moved(told, result.currency)
     _clicks(told)
     with st.expander("Features of the session at its end", icon=":material/functions:"):

@@ -10,6 +10,7 @@ import streamlit as st
 
 from clickstream.dashboard import look
 from clickstream.dashboard.results import Result
+from clickstream.infra.words import counted
 from clickstream.offline import Format, Sessions, as_bytes
 from clickstream.records.scorers import SCORERS
 
@@ -32,9 +33,9 @@ def show(result: Result) -> int | None:
     whole = len(found) == len(frame)
     st.caption(
         (
-            f"All {look.count(len(frame))} sessions."
+            f"All {counted(len(frame), 'session')}."
             if whole
-            else f"{look.count(len(found))} of {look.count(len(frame))} sessions."
+            else f"{look.count(len(found))} of {counted(len(frame), 'session')}."
         )
         + (f" The first {look.count(MOST_SHOWN)} are shown." if len(found) > MOST_SHOWN else "")
         + " Select a row to see its clicks below; a click on a heading sorts."
@@ -110,7 +111,7 @@ def _downloads(result: Result, found: pd.DataFrame, whole: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         for format, label, mime in _FORMATS:
             st.download_button(
-                f"{look.count(len(found))} sessions, {label}",
+                f"{counted(len(found), 'session')}, {label}",
                 partial(written, result, None if whole else found.index.tolist(), format),
                 f"sessions.{format}",
                 mime,

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from clickstream.files.dataset import Dataset
 from clickstream.infra.errors import InputError
+from clickstream.infra.words import counted
 
 MAX_ROWS = 500_000
 """Rows of a file that is read row by row; more are refused."""
@@ -71,6 +72,8 @@ def refuse_empty(cleaning: Cleaning) -> None:
     if len(cleaning.refused) > _SHOWN:
         told.append(f"  and {len(cleaning.refused) - _SHOWN:,} more")
     raise InputError(
-        "\n".join([f"{cleaning.name}: none of its {cleaning.rows:,} rows can be used{skipped}", *told]),
+        "\n".join(
+            [f"{cleaning.name}: none of its {counted(cleaning.rows, 'row')} can be used{skipped}", *told]
+        ),
         "Line 1 is the header. Look at the first rows with a text editor.",
     )

@@ -27,6 +27,7 @@ from clickstream.files.text import (
     without_empty_end,
 )
 from clickstream.infra.errors import InputError
+from clickstream.infra.words import counted
 
 Progress = Callable[[float], None]
 """Told the share done, from 0 to 1."""
@@ -59,7 +60,9 @@ def sift_dataset(source: Source, name: str | None = None, progress: Progress = s
         nonlocal count
         for count, row in enumerate(below_head(content, encoding, delimiter), 1):
             if count > MAX_ROWS:
-                raise InputError(f"{name} has more than {MAX_ROWS:,} rows", "Split it into several files.")
+                raise InputError(
+                    f"{name} has more than {counted(MAX_ROWS, 'row')}", "Split it into several files."
+                )
             if count % _EVERY == 0:
                 progress(min(0.9 * row.line * _BYTES_OF_ROW / len(content), 0.9))
             problem = row.problem or width_problem(

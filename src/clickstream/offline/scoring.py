@@ -21,6 +21,7 @@ from clickstream.files.mapping import Mapping, map_dataset
 from clickstream.files.sifting import sift_dataset
 from clickstream.files.source import Source
 from clickstream.infra.settings import Settings
+from clickstream.infra.words import counted
 from clickstream.models.bundle.bundle import Bundle
 from clickstream.offline.sessions import Sessions
 from clickstream.offline.windows import Cut, cut_windows
@@ -122,8 +123,11 @@ def _score(cleaned: Cleaned, bundle: Bundle, settings: Settings, told: Progress)
             summary.add(score, score["scored_at"])
             steps.append(cut.steps)
             clicks += len(cut.steps)
-        told(_READING + (1 - _READING) * clicks / max(len(dataset), 1), f"{len(sessions):,} sessions scored")
-    told(1.0, f"{len(sessions):,} sessions scored")
+        told(
+            _READING + (1 - _READING) * clicks / max(len(dataset), 1),
+            f"{counted(len(sessions), 'session')} scored",
+        )
+    told(1.0, f"{counted(len(sessions), 'session')} scored")
     return FileScores(bundle.id, cleaning, sessions, summary, _unknown(dataset, bundle), steps, states)
 
 

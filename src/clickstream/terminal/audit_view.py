@@ -9,6 +9,7 @@ from rich.console import Console
 from clickstream.audit.follow import RoundReport
 from clickstream.audit.report import AuditReport, Finding
 from clickstream.audit.verdict import KINDS, unchecked_parts
+from clickstream.infra.words import counted
 from clickstream.terminal.printable import plain
 
 _WORDS = {
@@ -22,7 +23,8 @@ _WORDS = {
 def show(report: AuditReport, console: Console) -> None:
     """Print the report for a person."""
     console.print(
-        f"{report.clicks:,} clicks and {report.heartbeats:,} heartbeats on {plain(report.clicks_topic)},"
+        f"{counted(report.clicks, 'click')} and {counted(report.heartbeats, 'heartbeat')} on"
+        f" {plain(report.clicks_topic)},"
         f" read to their end; settings {report.settings}"
     )
     for line in (*_scores(report), *_dead_letters(report)):
@@ -41,7 +43,8 @@ def show(report: AuditReport, console: Console) -> None:
     elif report.verdict == "unchecked":
         verdict = f"[bold yellow]UNCHECKED[/]: {plain(unchecked_words(report))}"
     console.print(
-        f"\n[bold]{report.clicks:,} clicks, {report.scored:,} sessions scored, {report.missing:,} missing,"
+        f"\n[bold]{counted(report.clicks, 'click')}, {counted(report.scored, 'session')} scored,"
+        f" {report.missing:,} missing,"
         f" {report.duplicate:,} duplicate, {report.wrong:,} wrong[/]  {verdict}"
     )
 
@@ -112,7 +115,7 @@ def _faults(report: AuditReport, console: Console) -> None:
         style = "bold red" if lost else "green"
         by_fault = ", ".join(f"{name} {count:,}" for name, count in sorted(ledger.shown.items()))
         console.print(
-            f"ledger: {ledger.lines:,} lines, {found:,} found ({by_fault or 'none'}),"
+            f"ledger: {counted(ledger.lines, 'line')}, {found:,} found ({by_fault or 'none'}),"
             f" [{style}]{lost:,} not found[/], {ledger.silent:,} that show in nothing"
         )
         for example in ledger.examples:
@@ -120,7 +123,8 @@ def _faults(report: AuditReport, console: Console) -> None:
     if (baseline := report.baseline) is not None:
         style = "bold red" if baseline.differ else "green"
         console.print(
-            f"baseline {plain(baseline.topic)}, compared across logs: {baseline.equal:,} sessions equal,"
+            f"baseline {plain(baseline.topic)}, compared across logs:"
+            f" {counted(baseline.equal, 'session')} equal,"
             f" [{style}]{baseline.differ:,} differ[/], {baseline.excused:,} changed by faults of the ledger"
         )
         for example in baseline.examples:

@@ -7,6 +7,7 @@ from functools import partial
 from rich.console import Console
 
 from clickstream.files.cleaning import Cleaning
+from clickstream.infra.words import counted
 from clickstream.terminal.printable import plain
 
 _REASONS_SHOWN = 8
@@ -19,7 +20,7 @@ def tell_cleaning(cleaning: Cleaning, say: Console) -> None:
     tell = partial(say.print, soft_wrap=True)
     skipped = f", {cleaning.skipped:,} skipped by the mapping" if cleaning.skipped else ""
     tell(
-        f"{plain(cleaning.name)}: {cleaning.rows:,} rows, {cleaning.kept:,} kept{skipped},"
+        f"{plain(cleaning.name)}: {counted(cleaning.rows, 'row')}, {cleaning.kept:,} kept{skipped},"
         f" {len(cleaning.refused):,} refused"
     )
     for note in cleaning.notes:

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from clickstream.infra.words import counted
 from clickstream.terminal.printable import plain
 from clickstream.training.comparison import DECIDES, HIGHER_IS_BETTER, Compared, Comparison
 
@@ -24,7 +25,7 @@ _TITLES = {
 def show_comparison(found: Comparison, data_name: str, console: Console) -> None:
     """Print the figures of both bundles, and which is better."""
     console.print(
-        f"\n{found.sessions:,} sessions of {plain(data_name)} that neither has learned from"
+        f"\n{counted(found.sessions, 'session')} of {plain(data_name)} that neither has learned from"
         f"\n  A  {found.one}\n  B  {found.other}\n"
     )
     table = Table(header_style="dim", box=None, pad_edge=False, padding=(0, 2, 0, 0))

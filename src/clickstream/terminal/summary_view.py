@@ -5,13 +5,14 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
+from clickstream.infra.words import counted
 from clickstream.operate.summary import Summary
 from clickstream.records.scorers import SCORERS
 
 
 def predictions_table(summary: Summary, currency: str = "$") -> Table:
     """Averages and the most common cluster, the three scorers side by side."""
-    table = Table(title=f"{summary.sessions:,} sessions", title_justify="left", title_style="bold")
+    table = Table(title=f"{counted(summary.sessions, 'session')}", title_justify="left", title_style="bold")
     table.add_column("")
     for name in SCORERS:
         table.add_column(name, justify="right")

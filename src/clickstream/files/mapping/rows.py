@@ -34,6 +34,7 @@ from clickstream.files.sifting import Progress, silent
 from clickstream.files.source import Source, read_source
 from clickstream.files.text import advice
 from clickstream.infra.errors import InputError
+from clickstream.infra.words import counted
 from clickstream.records.click import InvalidRecordError, click_of
 
 _EVERY = 8_192
@@ -146,7 +147,9 @@ class _Reading:
         """Count a row in, or out."""
         self.count += 1
         if self.count > MAX_ROWS:
-            raise InputError(f"{self._name} has more than {MAX_ROWS:,} rows", "Split it into several files.")
+            raise InputError(
+                f"{self._name} has more than {counted(MAX_ROWS, 'row')}", "Split it into several files."
+            )
         if problem is not None:
             reason = "fields" if " fields where " in problem else "text"
             self._refuse(line, reason, problem, text)

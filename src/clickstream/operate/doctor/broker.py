@@ -8,6 +8,7 @@ from contextlib import closing
 
 from clickstream.infra.kafka import Admin, Committed, Reader, Topic, codecs
 from clickstream.infra.settings import Settings, format_duration
+from clickstream.infra.words import counted
 from clickstream.operate.doctor.check import Check
 
 _DAY_MS = 86_400_000
@@ -108,7 +109,8 @@ def _clicks_config(settings: Settings, config: Mapping[str, str], survive: int) 
         yield Check(
             "topics",
             "warn",
-            f"{name} is cut at {size:,} bytes a partition, however young its records are (retention.bytes)",
+            f"{name} is cut at {counted(size, 'byte')} a partition, however young its records are"
+            f" (retention.bytes)",
             _alter(settings, "retention.bytes=-1"),
         )
     if "compact" in config.get("cleanup.policy", "delete"):
@@ -240,4 +242,4 @@ def check_group(
     if not lost:
         lag = sum(end - offsets[p].offset if p in offsets else end - begin for p, (begin, end) in log.items())
         members = admin.group_members(settings.group)
-        yield Check("group", "ok", f"{settings.group}: {members} consumers, {lag:,} records behind")
+        yield Check("group", "ok", f"{settings.group}: {members} consumers, {counted(lag, 'record')} behind")

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from clickstream.infra.errors import BundleError, ConfigurationError
 from clickstream.infra.settings import Settings, format_duration
+from clickstream.infra.words import counted
 from clickstream.local.embedded import find_valkey
 from clickstream.local.java import find_java
 from clickstream.models.bundle.bundle import load_bundle
@@ -79,7 +80,7 @@ def _bundle(settings: Settings) -> Check:
         return failed("bundle", error)
     data = bundle.manifest.data
     return Check(
-        "bundle", "ok", f"{bundle.id} verified, trained on {data.sessions:,} sessions of {data.name}"
+        "bundle", "ok", f"{bundle.id} verified, trained on {counted(data.sessions, 'session')} of {data.name}"
     )
 
 

@@ -14,6 +14,7 @@ from clickstream.infra.errors import ConfigurationError, RefusedError
 from clickstream.infra.kafka import Committed, Topic
 from clickstream.infra.redis import address, connect, translated
 from clickstream.infra.settings import Settings, format_duration
+from clickstream.infra.words import counted
 from clickstream.operate.doctor.check import Check, failed
 
 _POLICY = "maxmemory-policy"
@@ -145,7 +146,9 @@ def check_state(
     yield from problems
     if not problems:
         if found:
-            words = f"{open_sessions:,} open sessions in {found} partitions, under the present settings"
+            words = (
+                f"{counted(open_sessions, 'open session')} in {found} partitions, under the present settings"
+            )
             yield Check("state", "ok", words)
         else:
             yield Check("state", "info", f"group {settings.group} has no state in Redis")
@@ -164,9 +167,10 @@ def _partition(
         yield Check(
             "state",
             "fail",
-            f"{where} has {open_:,} open sessions under other settings: {_changes(before, now)}"
+            f"{where} has {counted(open_, 'open session')} under other settings: {_changes(before, now)}"
             if before != now
-            else f"{where} has {open_:,} open sessions from when {topic.name} had {partitions} partitions,"
+            else f"{where} has {counted(open_, 'open session')} from when {topic.name} had"
+            f" {partitions} partitions,"
             f" not {topic.partitions}",
             "Consumers will refuse it. Start them with the former values, run `clickstream drain`, then start"
             " with the new ones.",
@@ -201,7 +205,8 @@ def _partition(
         yield Check(
             "state",
             "fail" if lost else "warn",
-            f"{where}: to rebuild {note.open:,} open sessions the log is needed from offset {note.crumb[0]},"
+            f"{where}: to rebuild {counted(note.open, 'open session')} the log is needed from offset"
+            f" {note.crumb[0]},"
             f" it begins at {begin}",
             "Redis is empty: start over with `clickstream consume --restart-from earliest`."
             if lost
