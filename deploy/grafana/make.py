@@ -159,6 +159,11 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         (
             Panel("Recoveries a second", "short", ((rate("recoveries_total", "instance"), "{{instance}}"),)),
             Panel(
+                "Idle heartbeats a second, by what became of them",
+                "short",
+                ((rate("idle_heartbeats_total", "result"), "{{result}}"),),
+            ),
+            Panel(
                 "Claims in five minutes",
                 "short",
                 (("sum by (case)(increase(clickstream_claims_total[5m]))", "{{case}}"),),

@@ -17,7 +17,7 @@ from clickstream.terminal.scores.writers import FieldsAsJson, FieldsAsRows, Fiel
 
 @pytest.fixture
 def score() -> dict[str, Any]:
-    """Three clicks: batch 0.33, online 1.00, reference 0.25, of kind 1."""
+    """Three clicks: batch 0.33, online 1.00, reference 0.25, of cluster exploratory."""
     log = ScoredLog()
     for order in (1, 2, 3):
         log.click("alice", order, order)
@@ -34,9 +34,9 @@ def score() -> dict[str, Any]:
         ({"session": "bob"}, False),
         ({"closed_by": "gap"}, True),
         ({"closed_by": "end"}, False),
-        ({"cluster": "kind 1"}, True),
-        ({"cluster": "kind 0"}, False),
-        ({"cluster": "kind 0", "scorer": "online"}, True),
+        ({"cluster": "exploratory"}, True),
+        ({"cluster": "long"}, False),
+        ({"cluster": "long", "scorer": "online"}, True),
         ({"min_conversion": 0.33}, True),
         ({"min_conversion": 0.34}, False),
         ({"max_conversion": 0.34}, True),
@@ -56,7 +56,7 @@ def test_a_score_without_predictions_passes_no_filter_on_them(score: dict[str, A
     score["predictions"] = {"batch": None, "online": None, "reference": None}
     assert chosen(session="alice")(score)
     assert not chosen(max_conversion=1)(score)
-    assert not chosen(cluster="kind 1")(score)
+    assert not chosen(cluster="exploratory")(score)
 
 
 def test_what_is_no_score_passes_where_nothing_is_filtered() -> None:
@@ -85,7 +85,7 @@ def test_the_table_has_its_titles_once_and_a_row_a_score(score: dict[str, Any]) 
         "revenue",
         "cluster",
     ]
-    assert first.split() == ["alice", "3", "gap", "0.33", "1.00", "0.25", "$20.00", "kind", "1"]
+    assert first.split() == ["alice", "3", "gap", "0.33", "1.00", "0.25", "$20.00", "exploratory"]
     assert second.split() == ["alice", "3", "gap", "-", "-", "-", "-", "rebuilt-partly"]
     assert third.strip() == "not a score"
 
@@ -130,7 +130,7 @@ def test_tsv_has_a_line_of_names_and_keeps_each_score_on_its_line(score: dict[st
     strange = score | {"session_id": "a\tb\nc\x1b", "predictions": {"batch": None}}
     lines = shown(FieldsAsTsv, capsys, score, strange).splitlines()
     assert lines[0] == "session_id\tbatch.conversion\tconverted\tfeatures"
-    assert lines[1].split("\t")[:3] == ["alice", "0.3333333333333333", "true"]
+    assert lines[1].split("\t")[:3] == ["alice", "0.3333333333", "true"]
     assert lines[2].split("\t")[:3] == [r"a\tb\nc\x1b", "", "true"]
 
 

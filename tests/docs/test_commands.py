@@ -72,6 +72,7 @@ NOT_RUN = {
     r"^docker ": "needs a Docker engine; tests/containers runs docker-compose.yml",
     r"^clickstream chaos all$": "half an hour; tests/chaos plays each fault",
     r"^clickstream scores audit --ledger ": "needs runs with and without faults; test_consume.py has both",
+    r"^source .venv/bin/activate": "the commands of the tests are in their environment already",
     r"^clickstream train$": "README's line does the same with a file that is named",
     r"^python docs/images/make.py$": "draws the plots of the real dataset anew, in place",
     r"^jupyter execute ": "writes the notebooks anew; test_notebooks.py runs them",

@@ -63,7 +63,7 @@ def html(site: Path) -> list[Path]:
 
 
 def test_each_page_is_in_the_site_and_in_its_menu(site: Path) -> None:
-    sources = {"index", "changelog"}
+    sources = {"index", "changelog", "contributing", "security"}
     sources |= {
         p.relative_to(ROOT / "docs").with_suffix("").as_posix() for p in PAGES if p.name != "README.md"
     }

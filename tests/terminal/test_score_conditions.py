@@ -13,7 +13,7 @@ from clickstream.terminal.scores import ConditionError, parse_condition
 
 
 def one_score() -> dict[str, Any]:
-    """Three clicks: batch 0.33, online 1.00, reference 0.25, of kind 1."""
+    """Three clicks: batch 0.33, online 1.00, reference 0.25, of cluster exploratory."""
     log = ScoredLog()
     for order in (1, 2, 3):
         log.click("alice", order, order, category="sale")
@@ -30,7 +30,7 @@ WITHOUT = SCORE | {"error": "prediction failed", "predictions": dict.fromkeys(SC
     "condition",
     [
         "conversion > 0.3",
-        "conversion > 0.3 and cluster == 'kind 1'",
+        "conversion > 0.3 and cluster == 'exploratory'",
         "0.3 < conversion <= 0.34",
         "predictions.batch.cluster == 1",
         "online.conversion - batch.conversion > 0.6",
@@ -58,7 +58,7 @@ def test_a_score_passes_what_is_true_of_it(condition: str) -> None:
 
 
 def test_the_short_names_are_those_of_the_scorer() -> None:
-    assert parse_condition("conversion == 1 and cluster == 'kind 0'", "online")(SCORE)
+    assert parse_condition("conversion == 1 and cluster == 'long'", "online")(SCORE)
     assert parse_condition("conversion == 0.25 and batch.conversion < 0.34", "reference")(SCORE)
 
 

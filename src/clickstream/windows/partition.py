@@ -358,6 +358,9 @@ class Partition:
     def _mark(self, offset: int) -> None:
         if self.rebuild is not None:
             return  # a place in here could not tell what was open before the one that we began at
+        self._forget_early()
+        if self.early:
+            return  # nor could one that has windows before it which decide what is late after it
         crumbs = self.crumbs
         if not crumbs:
             crumbs.append(Crumb(offset, self.newest, self.closings))
