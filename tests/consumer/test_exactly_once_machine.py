@@ -50,7 +50,6 @@ from clickstream.infra.settings import Settings
 from clickstream.local.embedded import EmbeddedValkey
 from clickstream.models.bundle.bundle import Bundle
 from clickstream.models.online import OnlineModels
-from clickstream.records.click import Click, Heartbeat
 from clickstream.records.reasons import ClosedBy
 from clickstream.windows.partition import Closed, Published, Rules
 
@@ -207,15 +206,9 @@ class Worker:
         logic.clear()
         outbox: list[OutboxRecord] = []
         if records:
-            clicks = {read.record.session_id for read in records if isinstance(read.record, Click)}
-            flushes = any(isinstance(read.record, Heartbeat) and read.record.flush for read in records)
-            newest = max(logic.newest, *(read.record.event_time for read in records))
-            due = 1 << 53 if flushes else newest - self._rules.allowed_lateness
-            crowd = logic.open_sessions + len(clicks) - self._rules.max_open_sessions
-            first = crowd + len(clicks) if crowd > 0 else 0
-            clicks |= logic.closed_by_scores(read.offset for read in records)
+            needs = logic.needs((read.offset, read.record) for read in records)
             basis = Basis(claim.token, claim.stored, logic.open_sessions)
-            logic.load(self.store.load(0, basis, clicks, due, first))
+            logic.load(self.store.load(0, basis, *needs))
             self._pass("load", dies_after)
             for read in records:
                 logic.advance(*read)

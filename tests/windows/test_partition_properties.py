@@ -27,7 +27,6 @@ from oracle import (
     shown,
     with_an_order_of_its_own,
     written,
-    wrongly_clocked,
 )
 
 from clickstream.records.click import Click, Heartbeat
@@ -93,7 +92,7 @@ def in_steps(rules: Rules, log: Sequence[Read], sizes: Sequence[int], partial_be
             partial_before=partition.doubt.before,
             closings=partition.closings,
         )
-        wanted = needed(rules, partition, records, {name: due for name, (_, due) in stored.items()})
+        wanted = needed(partition, records, {name: due for name, (_, due) in stored.items()})
         partition.load({name: copied(stored[name][0]) for name in wanted if name in stored})
         for read in records:
             partition.advance(*read)
@@ -110,17 +109,11 @@ def in_steps(rules: Rules, log: Sequence[Read], sizes: Sequence[int], partial_be
     return outcome(partition, closed, refused)
 
 
-def needed(rules: Rules, partition: Partition, records: Sequence[Read], dues: dict[str, int]) -> set[str]:
-    """The session ids that `Partition.load` asks for."""
-    taken = [read.record for read in records if not wrongly_clocked(rules, *read[1:])]
-    if any(isinstance(record, Heartbeat) and record.flush for record in taken):
-        return set(dues)
-    newest = max([partition.newest, *(record.event_time for record in taken)])
-    named = {record.session_id for record in taken if isinstance(record, Click)}
-    crowd = partition.open_sessions + len(named) - rules.max_open_sessions
+def needed(partition: Partition, records: Sequence[Read], dues: dict[str, int]) -> set[str]:
+    """The session ids that a store finds for what a step needs."""
+    named, until, first = partition.needs((read.offset, read.record) for read in records)
     by_due = sorted(dues, key=lambda name: (dues[name], name))
-    first = by_due[: crowd + len(named)] if crowd > 0 else []
-    return named | {name for name, due in dues.items() if due <= newest - rules.allowed_lateness} | set(first)
+    return named | {name for name, due in dues.items() if due <= until} | set(by_due[:first])
 
 
 def copied(encoded: bytes) -> Open:

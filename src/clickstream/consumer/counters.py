@@ -17,9 +17,10 @@ import msgspec
 from clickstream.consumer.idle import Result
 from clickstream.consumer.recovery import Case, Claim
 from clickstream.consumer.scoring import Window
+from clickstream.consumer.step import Taken
 from clickstream.consumer.store import LostError, OutboxRecord, Store
 from clickstream.infra.errors import ClickstreamError, FencedError
-from clickstream.infra.kafka import GroupConsumer, Record
+from clickstream.infra.kafka import GroupConsumer
 from clickstream.infra.metrics import Distribution, Sample
 from clickstream.infra.placement import PARTITIONERS, Partitioner, partitioner_of
 from clickstream.records.reasons import ClosedBy, Reason
@@ -33,14 +34,6 @@ _LOOK_EVERY_S = 1.0
 
 _KEYS_A_STEP = 20
 """Sessions of a step whose place is looked at: a hash of a key in Python costs 10 µs."""
-
-
-class Taken(NamedTuple):
-    """Records of one partition that a step took, and what they are."""
-
-    records: Sequence[Record]
-    clicks: int
-    heartbeats: int
 
 
 class Held(NamedTuple):

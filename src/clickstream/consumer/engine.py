@@ -14,14 +14,12 @@ that was taken away has no step in flight. A newly promoted bundle is taken betw
 
 from __future__ import annotations
 
-import base64
 import threading
 import time
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from clickstream.consumer.counters import Counters, Taken
+from clickstream.consumer.counters import Counters
 from clickstream.consumer.door import check_members, check_state, open_rules
 from clickstream.consumer.idle import IdleHeartbeats
 from clickstream.consumer.monitor import Monitor
@@ -29,6 +27,7 @@ from clickstream.consumer.promotion import Promotions
 from clickstream.consumer.publisher import Publisher
 from clickstream.consumer.recovery import Claim, Recovery, describe_settings, pack_online
 from clickstream.consumer.scoring import Scorer, Window
+from clickstream.consumer.step import Taken, advance, outbox_of, parse_records
 from clickstream.consumer.store import Basis, Changes, DamagedError, OutboxRecord, Store, meta_fields
 from clickstream.infra.errors import ClickstreamError, FencedError, RefusedError
 from clickstream.infra.failpoints import failpoint
@@ -46,10 +45,7 @@ from clickstream.infra.kafka import (
 from clickstream.infra.logs import logger
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle.bundle import Bundle
-from clickstream.records.click import Click, Heartbeat, InvalidRecordError, parse
-from clickstream.records.score import KEY_CAP, VALUE_CAP, DeadLetter
 from clickstream.windows.fingerprint import fingerprint
-from clickstream.windows.partition import Refused
 
 log = logger("engine")
 
@@ -57,7 +53,6 @@ _POLL_MS = 100
 _EMPTY_ASSIGNMENT_S = 5.0
 _CLAIMING_S = 20.0  # a group waits a minute for a poll
 _FIRST_BACKOFF_S, _LAST_BACKOFF_S = 0.1, 2.0
-_EVERYTHING = 1 << 53  # the largest due time that a Redis score holds exactly
 
 
 def prepare_topics(settings: Settings) -> Topic:
@@ -317,20 +312,13 @@ class Engine:
                 for closed in claim.logic.closed
             ]
             scores = self._scorer.score(windows)
-        outboxes: dict[int, list[OutboxRecord]] = {p: [] for p in taken}
+        published: dict[int, list[OutboxRecord]] = {p: [] for p in taken}
         for window, score in zip(windows, scores, strict=True):
             if score is not None:
-                outboxes[window.partition].append(
-                    OutboxRecord(
-                        window.closed.offset,
-                        self._settings.scores_topic,
-                        window.closed.session_id.encode(),
-                        score,
-                    )
-                )
-        for partition, part in taken.items():
-            outboxes[partition] += self._dead_letters(self._claims[partition], part.records)
-            outboxes[partition].sort(key=lambda record: record.offset)
+                closed, topic = window.closed, self._settings.scores_topic
+                record = OutboxRecord(closed.offset, topic, closed.session_id.encode(), score)
+                published[window.partition].append(record)
+        outboxes = {p: self._outbox(self._claims[p], published[p], part.records) for p, part in taken.items()}
         failpoint("after_score")
 
         with stage("commit"):
@@ -375,49 +363,21 @@ class Engine:
         logic, stage = claim.logic, self.counters.stage
         logic.clear()
         with stage("parse"):
-            max_bytes = self._settings.max_record_bytes
-            parsed = [_parsed(record, max_bytes) for record in records]
-            session_ids = {record.session_id for record in parsed if type(record) is Click}
-            # Records from the future are refused only in `advance`; loading too much does no harm.
-            times = [r.event_time for r in parsed if not isinstance(r, InvalidRecordError)]
-            due = max(times, default=0)
-            due = max(due, logic.newest) - self._settings.allowed_lateness
-            if any(type(record) is Heartbeat and record.flush for record in parsed):
-                due = _EVERYTHING
+            parsed = parse_records(records, self._settings.max_record_bytes)
+            needs = logic.needs(zip((record.offset for record in records), parsed, strict=True))
         with stage("load"):
-            crowd = logic.open_sessions + len(session_ids) - self._settings.max_open_sessions
-            first = crowd + len(session_ids) if crowd > 0 else 0
-            session_ids |= logic.closed_by_scores(record.offset for record in records)
             basis = Basis(claim.token, claim.stored, logic.open_sessions)
-            logic.load(self._store.load(claim.partition, basis, session_ids, due, first))
-        count = 0
+            logic.load(self._store.load(claim.partition, basis, *needs))
         with stage("advance"):
-            for raw, record in zip(records, parsed, strict=True):
-                count += 1
-                if isinstance(record, InvalidRecordError):
-                    logic.refuse(raw.offset, record.reason, record.detail)
-                    continue
-                logic.advance(raw.offset, raw.timestamp, record)
-                if len(logic.closed) >= most_closed:
-                    break
+            taken = advance(logic, records, parsed, most_closed)
         claim.read_at = time.monotonic()
-        kinds = Counter(map(type, parsed[:count]))
-        return Taken(records[:count], kinds[Click], kinds[Heartbeat])
+        return taken
 
-    def _dead_letters(self, claim: Claim, records: Sequence[Record]) -> list[OutboxRecord]:
-        refused = [r for r in claim.logic.refused if r.offset >= claim.publish_from]
-        if not refused:
-            return []
-        by_offset = {record.offset: record for record in records}
-        return [
-            OutboxRecord(
-                r.offset,
-                self._settings.dead_letter_topic,
-                (by_offset[r.offset].key or b"")[:KEY_CAP],
-                _dead_letter(by_offset[r.offset], r),
-            )
-            for r in refused
-        ]
+    def _outbox(
+        self, claim: Claim, scores: Sequence[OutboxRecord], records: Sequence[Record]
+    ) -> list[OutboxRecord]:
+        refused = [one for one in claim.logic.refused if one.offset >= claim.publish_from]
+        return outbox_of(scores, refused, records, self._settings.dead_letter_topic)
 
     def _commit(self, claim: Claim, applied: int, outbox: Sequence[OutboxRecord], learned: bool) -> None:
         logic = claim.logic
@@ -471,28 +431,3 @@ class Engine:
         self.idle.close()
         self._store.close()
         log.info("stopped", **self.counters.summary())
-
-
-def _parsed(record: Record, max_bytes: int) -> Click | Heartbeat | InvalidRecordError:
-    try:
-        return parse(record.value, record.key, max_bytes)
-    except InvalidRecordError as error:
-        return error
-
-
-def _dead_letter(record: Record, refused: Refused) -> bytes:
-    letter = DeadLetter(
-        reason=refused.reason,
-        detail=refused.detail,
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        key=_base64(record.key, KEY_CAP),
-        value=_base64(record.value, VALUE_CAP),
-        size=len(record.value or b""),
-    )
-    return letter.model_dump_json().encode()
-
-
-def _base64(data: bytes | None, cap: int) -> str | None:
-    return None if data is None else base64.b64encode(data[:cap]).decode()

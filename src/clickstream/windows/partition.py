@@ -31,6 +31,9 @@ EVERY_SESSION = ""
 UNKNOWN = -1
 """A number of closings that nobody counted."""
 
+EVERYTHING_DUE = 1 << 53
+"""A due time beyond all others that a Redis score still holds exactly."""
+
 _FOREVER = 1 << 62
 
 _MANY = 16
@@ -225,6 +228,14 @@ class Rebuild(NamedTuple):
     closings: int
 
 
+class Needs(NamedTuple):
+    """What a step must load: these sessions, all that are due by `due`, and the `first` that are due next."""
+
+    session_ids: set[str]
+    due: int
+    first: int
+
+
 class Partition:
     """The open sessions of one partition that a step works on, and its event-time clock.
 
@@ -292,9 +303,33 @@ class Partition:
         """Clicks before this event time are late (T1)."""
         return self.newest - self.rules.allowed_lateness
 
+    def needs(self, records: Iterable[tuple[int, Click | Heartbeat | Exception]]) -> Needs:
+        """What `load` must bring for a step over these records, each with its offset.
+
+        Every session that a record names, every one due at the step's last watermark, and, near the bound on
+        open sessions, those due first. Records that will be refused may be among them: loading too much does
+        no harm.
+        """
+        named: set[str] = set()
+        newest, flushes = self.newest, False
+        offsets: list[int] = []
+        for offset, record in records:
+            offsets.append(offset)
+            if isinstance(record, Click):
+                named.add(record.session_id)
+            elif isinstance(record, Heartbeat):
+                flushes = flushes or record.flush
+            else:
+                continue
+            if record.event_time > newest:
+                newest = record.event_time
+        due = EVERYTHING_DUE if flushes else newest - self.rules.allowed_lateness
+        crowd = self.open_sessions + len(named) - self.rules.max_open_sessions
+        first = crowd + len(named) if crowd > 0 else 0
+        return Needs(named | self.closed_by_scores(offsets), due, first)
+
     def load(self, sessions: Mapping[str, Open]) -> None:
-        """Take stored sessions into the working set: every one that a record of the step names, every one
-        due at the step's last watermark, and, near the bound on open sessions, those due first."""
+        """Take stored sessions into the working set: those that `needs` named, where they are stored."""
         for session_id, session in sessions.items():
             self.sessions[session_id] = session
             self._schedule(session_id, session)

@@ -1,0 +1,83 @@
+"""A step as values: what the records of a poll say, what it publishes. Pure, no I/O.
+
+`Partition.needs` says which states a step must load; the engine does the rest in the order that it states.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from clickstream.consumer.store import OutboxRecord
+from clickstream.infra.kafka import Record
+from clickstream.records.click import Click, Heartbeat, InvalidRecordError, parse
+from clickstream.records.score import KEY_CAP, VALUE_CAP, DeadLetter
+from clickstream.windows.partition import Partition, Refused
+
+Parsed = Click | Heartbeat | InvalidRecordError
+"""What a record says, or why it cannot be used."""
+
+
+class Taken(NamedTuple):
+    """The records that a step took of one partition, and how many of them were clicks and heartbeats."""
+
+    records: Sequence[Record]
+    clicks: int
+    heartbeats: int
+
+
+def parse_records(records: Sequence[Record], max_bytes: int) -> list[Parsed]:
+    """What each record says."""
+    return [_parsed(record, max_bytes) for record in records]
+
+
+def advance(logic: Partition, records: Sequence[Record], parsed: Sequence[Parsed], most_closed: int) -> Taken:
+    """Take the records in order: all, or up to the one that closed the last of `most_closed` windows."""
+    count = 0
+    for raw, record in zip(records, parsed, strict=True):
+        count += 1
+        if isinstance(record, InvalidRecordError):
+            logic.refuse(raw.offset, record.reason, record.detail)
+            continue
+        logic.advance(raw.offset, raw.timestamp, record)
+        if len(logic.closed) >= most_closed:
+            break
+    kinds = Counter(map(type, parsed[:count]))
+    return Taken(records[:count], kinds[Click], kinds[Heartbeat])
+
+
+def outbox_of(
+    scores: Sequence[OutboxRecord], refused: Sequence[Refused], records: Sequence[Record], letters_topic: str
+) -> list[OutboxRecord]:
+    """What a step of one partition publishes, in the order of the records that brought it about."""
+    by_offset: Mapping[int, Record] = {record.offset: record for record in records} if refused else {}
+    letters = [_letter(by_offset[one.offset], one, letters_topic) for one in refused]
+    return sorted([*scores, *letters], key=lambda record: record.offset)
+
+
+def _parsed(record: Record, max_bytes: int) -> Parsed:
+    try:
+        return parse(record.value, record.key, max_bytes)
+    except InvalidRecordError as error:
+        return error
+
+
+def _letter(record: Record, refused: Refused, topic: str) -> OutboxRecord:
+    letter = DeadLetter(
+        reason=refused.reason,
+        detail=refused.detail,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        key=_base64(record.key, KEY_CAP),
+        value=_base64(record.value, VALUE_CAP),
+        size=len(record.value or b""),
+    )
+    key = (record.key or b"")[:KEY_CAP]
+    return OutboxRecord(refused.offset, topic, key, letter.model_dump_json().encode())
+
+
+def _base64(data: bytes | None, cap: int) -> str | None:
+    return None if data is None else base64.b64encode(data[:cap]).decode()
