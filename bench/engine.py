@@ -22,8 +22,8 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from clickstream.consumer.engine import prepare_topics
 from clickstream.consumer.store import Store
+from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.errors import BundleError
 from clickstream.infra.kafka import Producer, Reader
 from clickstream.infra.redis import connect

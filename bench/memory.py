@@ -15,8 +15,8 @@ from pathlib import Path
 from engine import console, consumer_of, resident_mb, system
 from rich.table import Table
 
-from clickstream.consumer.engine import prepare_topics
 from clickstream.consumer.store import Store
+from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.kafka import Producer
 from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings

@@ -12,8 +12,8 @@ import orjson
 from prometheus_client.parser import text_string_to_metric_families
 
 from clickstream.audit import AuditReport, run_audit
-from clickstream.consumer.engine import prepare_topics
 from clickstream.consumer.store import Store
+from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.kafka import Admin, Producer, Reader
 from clickstream.infra.settings import Settings
 from clickstream.local.processes import Process

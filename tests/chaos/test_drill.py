@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from shop import wait_for
 
-from clickstream.consumer.engine import prepare_topics
+from clickstream.consumer.topics import prepare_topics
 from clickstream.drills.drill import PLANS, Outcome, Row, order, parse_plan, play
 from clickstream.drills.faults import FAULTS, describe
 from clickstream.drills.load import Load

@@ -30,7 +30,7 @@ from scored_log import ScoredLog
 from shop import wait_for
 from uci_layout import write_dataset
 
-from clickstream.consumer.engine import prepare_topics
+from clickstream.consumer.topics import prepare_topics
 from clickstream.documents.command_tree import commands
 from clickstream.infra.kafka import Producer
 from clickstream.infra.settings import Settings, as_environment

@@ -18,7 +18,7 @@ import orjson
 import pytest
 from scored_log import ScoredLog
 
-from clickstream.consumer.engine import prepare_topics
+from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.kafka import Membership, Outgoing, TransactionalProducer, fence
 from clickstream.infra.settings import Settings

@@ -16,7 +16,7 @@ import orjson
 import pytest
 from shop import Shop, plan_of, stop, wait_for
 
-from clickstream.consumer.engine import prepare_topics
+from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.kafka import Producer
 from clickstream.infra.settings import Settings
 from clickstream.local.embedded import EmbeddedKafka

@@ -16,7 +16,7 @@ from shop import Shop, plan_of
 
 from clickstream.audit import run_audit
 from clickstream.audit.verdict import EXIT_CODES
-from clickstream.consumer.engine import prepare_topics
+from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.kafka import Membership, Outgoing, Producer, TransactionalProducer
 from clickstream.infra.settings import Settings

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from shop import wait_for
 
-from clickstream.consumer.engine import prepare_topics
+from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.kafka import GroupConsumer
 from clickstream.infra.settings import Settings
 

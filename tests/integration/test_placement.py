@@ -16,7 +16,7 @@ from confluent_kafka import Producer as LibrdkafkaProducer
 from factory import click_json
 from shop import Shop, stop
 
-from clickstream.consumer.engine import prepare_topics
+from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.kafka import Reader, partition_for
 from clickstream.infra.placement import partitioner_of
 from clickstream.infra.settings import Settings

@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 from kafka.structs import ConsumerGroupMetadata
 
-from clickstream.consumer.engine import prepare_topics
+from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.kafka import Membership, Outgoing, Reader, TransactionalProducer
 from clickstream.infra.settings import Settings
 

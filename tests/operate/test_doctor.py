@@ -18,10 +18,10 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from clickstream.cli.doctor import doctor
-from clickstream.consumer.engine import prepare_topics
 from clickstream.consumer.note import note_of
 from clickstream.consumer.recovery import describe_settings
 from clickstream.consumer.store import STATE_VERSION, Changes, Store, meta_fields
+from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.kafka import Admin, Committed, Producer
 from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings, format_duration

@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
-from clickstream.consumer.engine import Engine, prepare_topics
+from clickstream.consumer.engine import Engine
 from clickstream.consumer.publisher import transactional_id
 from clickstream.consumer.restart import restart_from
+from clickstream.consumer.topics import prepare_topics
 from clickstream.infra import logs
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.serving import served

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from clickstream.consumer.engine import prepare_topics
+from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.kafka import Admin
 from clickstream.infra.settings import load_settings
 from clickstream.local.servers import with_running_servers

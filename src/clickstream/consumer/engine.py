@@ -29,18 +29,17 @@ from clickstream.consumer.recovery import Claim, Recovery, describe_settings, pa
 from clickstream.consumer.scoring import Scorer, Window
 from clickstream.consumer.step import Taken, advance, outbox_of, parse_records
 from clickstream.consumer.store import Basis, Changes, DamagedError, OutboxRecord, Store, meta_fields
+from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.errors import ClickstreamError, FencedError, RefusedError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.health import Health, KafkaProbe, RedisProbe
 from clickstream.infra.kafka import (
-    Admin,
     Committed,
     DamagedBatchError,
     DeletedError,
     GroupConsumer,
     Membership,
     Record,
-    Topic,
 )
 from clickstream.infra.logs import logger
 from clickstream.infra.settings import Settings
@@ -53,30 +52,6 @@ _POLL_MS = 100
 _EMPTY_ASSIGNMENT_S = 5.0
 _CLAIMING_S = 20.0  # a group waits a minute for a poll
 _FIRST_BACKOFF_S, _LAST_BACKOFF_S = 0.1, 2.0
-
-
-def prepare_topics(settings: Settings) -> Topic:
-    """Create the three topics where they are missing, and describe the clicks topic.
-
-    Clicks of a replay carry times in the past, so their topic keeps records for ever; a record from the
-    future is refused by the broker already.
-    """
-    admin = Admin(settings)
-    try:
-        clicks = admin.describe_topic(settings.clicks_topic)
-        if clicks is None:
-            limits = {"retention.ms": "-1", "message.timestamp.after.max.ms": str(settings.max_ahead)}
-            admin.create_topic(
-                settings.clicks_topic, settings.partitions, limits, settings.replication_factor
-            )
-            clicks = admin.describe_topic(settings.clicks_topic)
-        if clicks is None:
-            raise ClickstreamError(f"topic {settings.clicks_topic} was created and is not there")
-        admin.create_topic(settings.scores_topic, clicks.partitions, {}, settings.replication_factor)
-        admin.create_topic(settings.dead_letter_topic, 1, {}, settings.replication_factor)
-        return clicks
-    finally:
-        admin.close()
 
 
 class Engine:

@@ -13,7 +13,7 @@ from typing import Self
 
 from pydantic import SecretStr
 
-from clickstream.consumer.engine import prepare_topics
+from clickstream.consumer.topics import prepare_topics
 from clickstream.drills.load import Load
 from clickstream.drills.proxy import Proxy
 from clickstream.infra.errors import ClickstreamError, FencedError, UnavailableError

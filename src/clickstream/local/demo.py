@@ -12,8 +12,8 @@ from pathlib import Path
 
 import orjson
 
-from clickstream.consumer.engine import prepare_topics
 from clickstream.consumer.store import Store
+from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.kafka import Admin, Reader, Record
 from clickstream.infra.settings import Settings
