@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from clickstream.documents.command_tree import commands
-
 DOCUMENTED = {0, 1, 2, 64, 65, 66, 69, 74, 75, 78, 130}
-COMMANDS = [one.name.split() for one in commands(hidden=True)]
+# What no stream can take is met in one place, whatever the command: test_hostile_places.py runs them all.
+COMMANDS = [[], ["scores", "audit"], ["consume"]]
 
 
 def run(
@@ -32,7 +31,7 @@ def run(
     )
 
 
-@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("words", COMMANDS, ids=["root", "audit", "consume"])
 @pytest.mark.parametrize("shell", [">/dev/full", ">&-", ">&- 2>&- <&-"])
 def test_no_command_ends_in_a_traceback_without_standard_output(
     tmp_path: Path, words: list[str], shell: str

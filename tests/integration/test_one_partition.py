@@ -1,0 +1,116 @@
+"""What damages one partition is its own matter: it is rebuilt or refused by name, the others go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import closing
+
+import confluent_kafka
+import orjson
+import pytest
+from confluent_kafka.admin import AdminClient
+from factory import click_json
+from shop import Shop, stop, wait_for
+
+from clickstream.audit.verdict import AFTER_A_LOSS, unchecked_parts
+from clickstream.infra.kafka import Admin
+from clickstream.infra.redis import connect
+
+pytestmark = pytest.mark.integration
+
+AT = 1_218_600_000_000
+
+
+def click(shop: Shop, partition: int, name: str, second: int = 0, end: bool = False) -> None:
+    at = AT + second * 1_000
+    shop.send(partition, name.encode(), click_json(session_id=name, event_time=at, end=end), at)
+
+
+def flush(shop: Shop, partition: int, second: int = 10) -> None:
+    at = AT + second * 1_000
+    shop.send(partition, None, orjson.dumps({"type": "heartbeat", "event_time": at, "flush": True}), at)
+
+
+def committed(shop: Shop) -> dict[int, int]:
+    with closing(Admin(shop.settings)) as admin:
+        offsets = admin.group_offsets(shop.settings.group, shop.topic.name)
+    return {partition: found.offset for partition, found in offsets.items()}
+
+
+def delete_before(shop: Shop, partition: int, offset: int) -> None:
+    """As retention does, at once."""
+    admin = AdminClient({"bootstrap.servers": shop.settings.kafka_bootstrap or ""})
+    place = confluent_kafka.TopicPartition(shop.topic.name, partition, offset)
+    for done in admin.delete_records([place]).values():
+        done.result(20)
+
+
+def test_offsets_deleted_under_a_running_consumer_refuse_their_partition_and_the_others_are_served(
+    shop: Shop,
+) -> None:
+    click(shop, 0, "early")
+    click(shop, 1, "elsewhere")
+    flush(shop, 0)
+    flush(shop, 1)
+    consumer = shop.consumer()
+    shop.drain(consumer)
+    os.kill(consumer.pid, signal.SIGSTOP)
+    try:
+        for number in range(5):
+            click(shop, 0, f"gone-{number}", 20)
+        delete_before(shop, 0, 6)
+    finally:
+        os.kill(consumer.pid, signal.SIGCONT)
+    wait_for(lambda: "the log does not hold that offset" in consumer.log.read_text(), "it is refused by name")
+    click(shop, 1, "later", 20)
+    flush(shop, 1, 30)
+    wait_for(lambda: committed(shop).get(1) == 4, "the other partition is served")
+    assert {score["session_id"] for score in shop.scores()} == {"early", "elsewhere", "later"}
+    assert consumer.poll() is None
+    stop(consumer)
+
+
+@pytest.mark.parametrize("damaged", ["session", "meta", "due", "online", "type"])
+def test_a_damaged_value_in_redis_is_rebuilt_and_every_session_scored_once(shop: Shop, damaged: str) -> None:
+    for partition in (0, 1):
+        for name in ("one", "two"):
+            click(shop, partition, f"{name}-{partition}")
+        click(shop, partition, f"done-{partition}", 1, end=True)
+        click(shop, partition, f"next-{partition}", 62)  # so that the end settles, and online models learn
+    consumer = shop.consumer()
+    shop.drain(consumer)
+    meta, sessions, due, _, online = shop.redis_keys()[0]
+    with closing(connect(shop.settings)) as redis:
+        if damaged == "session":
+            redis.hset(sessions, "one-0", b"\x82damaged")
+        elif damaged == "meta":
+            redis.hset(meta, "newest", "12x")
+        elif damaged == "due":
+            redis.zrem(due, "two-0")
+        elif damaged == "online":
+            assert redis.exists(online)
+            redis.set(online, b"damaged")
+        else:
+            redis.delete(sessions)
+            redis.lpush(sessions, "strange")
+    for partition in (0, 1):
+        click(shop, partition, f"one-{partition}", 63)
+        flush(shop, partition, 70)
+    shop.drain(consumer)
+    if damaged == "online":
+        # Kept in memory; the next owner finds it.
+        stop(consumer)
+        consumer = shop.consumer()
+        click(shop, 0, "after", 80)
+        flush(shop, 0, 90)
+        shop.drain(consumer)
+    stop(consumer)
+    scores = shop.scores()
+    expected = {f"{name}-{p}" for name in ("one", "two", "done", "next") for p in (0, 1)}
+    expected |= {"after"} if damaged == "online" else set()
+    assert sorted(str(score["session_id"]) for score in scores) == sorted(expected)
+    report = shop.audit()
+    assert not report.flawed, report
+    assert unchecked_parts(report).keys() <= set(AFTER_A_LOSS)
+    assert "Traceback" not in consumer.log.read_text()
