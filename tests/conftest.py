@@ -13,6 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import structlog
 from pydantic import SecretStr
 from uci_layout import write_dataset
 
@@ -63,6 +64,14 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     needs_bundle = "real_bundle" in getattr(item, "fixturenames", ())
     waits = item.get_closest_marker("integration") is not None and not needs_bundle
     item.add_marker(pytest.mark.xdist_group("servers" if waits else "models"))
+
+
+@pytest.fixture(autouse=True)
+def _logs_of_its_own() -> Iterator[None]:
+    """A command that was run within a test has set up logging onto what that test captured; it ends here."""
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
 
 
 @pytest.fixture

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from contextlib import closing, redirect_stderr
 from pathlib import Path
 from typing import Literal
 
 import pytest
-import structlog
 
 from clickstream.infra.errors import FencedError, RefusedError
 from clickstream.infra.logs import configure, last_words, logger, on_every_line
 from clickstream.infra.settings import Settings
 from clickstream.local.processes import environment
-
-
-@pytest.fixture(autouse=True)
-def _apart() -> Iterator[None]:
-    """Other tests log as they did before."""
-    yield
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
 
 
 def test_elsewhere_than_on_a_terminal_a_line_is_a_json_object(capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,3 +124,14 @@ def test_a_consumer_says_once_why_it_ended(log_format: Literal["json", "console"
         assert told.startswith("error: ")
         assert "Traceback" not in told
     assert done.returncode == 65
+
+
+def test_the_last_setting_up_says_where_lines_go(capsys: pytest.CaptureFixture[str]) -> None:
+    log = logger("engine")
+    with closing(io.StringIO()) as elsewhere, redirect_stderr(elsewhere):
+        configure(Settings())
+        log.info("one")
+        assert "one" in elsewhere.getvalue()
+    configure(Settings())
+    log.info("two")
+    assert json.loads(capsys.readouterr().err)["event"] == "two"

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
+from clickstream.cli.options import ServerHome
 from clickstream.drills.drill import PLANS, Outcome, Row, order, parse_plan, play
 from clickstream.drills.faults import FAULTS, describe
 from clickstream.drills.stage import Stage
@@ -52,7 +53,7 @@ def chaos(
     ] = None,
     session_timeout: Annotated[str, typer.Option(help="After which the group gives up on a member.")] = "3s",
     max_poll_records: Annotated[int, typer.Option(help="Clicks taken in one step.", min=1)] = 200,
-    home: Annotated[Path | None, typer.Option(help="Folder for servers, jars and bundles.")] = None,
+    home: ServerHome = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")] = False,
 ) -> None:
     """Break a running system on purpose, fault after fault, and audit every score.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from clickstream.cli.options import Home
 from clickstream.infra.extras import need
 from clickstream.infra.settings import load_settings
 
@@ -27,9 +27,7 @@ def dashboard(
     ] = None,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the browser, too.")] = False,
     bundle: Annotated[str | None, typer.Option(help="Bundle id, path, or champion.")] = None,
-    home: Annotated[
-        Path | None, typer.Option(help="Folder that bundles/ lies in; by default CLICKSTREAM_HOME.")
-    ] = None,
+    home: Home = None,
 ) -> None:
     """Score files, watch the stream, look at models and data, in a browser.
 

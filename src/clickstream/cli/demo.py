@@ -18,6 +18,7 @@ from rich.text import Text
 
 from clickstream.audit import AuditReport, run_audit
 from clickstream.audit.verdict import EXIT_CODES
+from clickstream.cli.options import ServerHome
 from clickstream.cli.train import train
 from clickstream.files.location import find_dataset
 from clickstream.infra.errors import BundleError
@@ -42,7 +43,7 @@ def demo(
     consumers: Annotated[int, typer.Option(help="Consumer processes.", min=1, max=16)] = 2,
     calendar: Annotated[str, typer.Option(help="busy-day (all days laid over one) or dated.")] = "busy-day",
     keep: Annotated[bool, typer.Option("--keep", help="Keep everything running at the end.")] = False,
-    home: Annotated[Path | None, typer.Option(help="Folder for servers, jars and bundles.")] = None,
+    home: ServerHome = None,
 ) -> None:
     """Run the main job on this machine: a real Kafka, a real Valkey, two consumers, the whole dataset.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import orjson
 import typer
 from rich.console import Console
 
+from clickstream.cli.options import Columns, Dataset, Home
 from clickstream.cli.train import read_sessions
 from clickstream.infra.settings import load_settings
 from clickstream.models.bundle.bundle import load_bundle
@@ -19,13 +19,8 @@ from clickstream.training import comparison
 def compare(
     one: Annotated[str, typer.Argument(metavar="A", help="Bundle id, path, or champion.")],
     other: Annotated[str, typer.Argument(metavar="B", help="The other, which the differences are of.")],
-    data: Annotated[
-        Path | None,
-        typer.Option(help="The file of UCI 553, zip or CSV. Else $CLICKSTREAM_DATA, or one in data/."),
-    ] = None,
-    mapping: Annotated[
-        Path | None, typer.Option(help="TOML file that says which column of --data is which.")
-    ] = None,
+    data: Dataset = None,
+    mapping: Columns = None,
     synthetic: Annotated[
         int | None, typer.Option(help="N made-up sessions, drawn with the seed of B.", min=500)
     ] = None,
@@ -33,9 +28,7 @@ def compare(
         bool, typer.Option("--from-topic", help="The sessions of the clicks topic instead.")
     ] = False,
     clicks_topic: Annotated[str | None, typer.Option(help="Topic of the clicks, for --from-topic.")] = None,
-    home: Annotated[
-        Path | None, typer.Option(help="Folder that bundles/ lies in; by default CLICKSTREAM_HOME.")
-    ] = None,
+    home: Home = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show two bundles on the same sessions: figures of both, and the difference with its 95 % interval.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import orjson
 import typer
 from rich.console import Console
 
+from clickstream.cli.options import Home
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.infra.words import counted
 from clickstream.models.bundle.folder import Listed, day_and_time, examine, figure, history
@@ -24,9 +24,7 @@ _SIGNED = {
 
 
 def list_bundles(
-    home: Annotated[
-        Path | None, typer.Option(help="Folder that bundles/ lies in; by default CLICKSTREAM_HOME.")
-    ] = None,
+    home: Home = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the bundles as one JSON array.")] = False,
 ) -> None:
     """List the bundles: when and on what they were trained, how good they are, which is in use.

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from clickstream.cli.options import Home
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.models.bundle import champion
 from clickstream.models.bundle.bundle import load_bundle
 from clickstream.models.bundle.folder import day_and_time, history
 from clickstream.models.bundle.manifest import BUNDLE_ID
-
-Home = Annotated[Path | None, typer.Option(help="Folder that bundles/ lies in; by default CLICKSTREAM_HOME.")]
 
 _TAKEN = "Running consumers with CLICKSTREAM_BUNDLE=champion take it within seconds; no session is lost."
 

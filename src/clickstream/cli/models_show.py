@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from clickstream.cli.options import Home
 from clickstream.infra.settings import load_settings
 from clickstream.infra.words import counted
 from clickstream.models.bundle.champion import locate
@@ -32,9 +33,7 @@ def show(
     bundle: Annotated[
         str, typer.Argument(metavar="ID|PATH", help="Bundle id, path, or champion.")
     ] = "champion",
-    home: Annotated[
-        Path | None, typer.Option(help="Folder that bundles/ lies in; by default CLICKSTREAM_HOME.")
-    ] = None,
+    home: Home = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print manifest and evaluation as one JSON object.")
     ] = False,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import orjson
 import typer
 from rich.console import Console
 
+from clickstream.cli.options import Home
 from clickstream.infra.errors import BundleError, ConfigurationError, UsageError
 from clickstream.infra.settings import load_settings
 from clickstream.infra.words import counted
@@ -16,8 +16,6 @@ from clickstream.models.bundle.champion import bundle_ids, locate
 from clickstream.models.bundle.signature import signing_key, write_signature
 from clickstream.models.bundle.verification import verify as check
 from clickstream.terminal.printable import plain
-
-Home = Annotated[Path | None, typer.Option(help="Folder that bundles/ lies in; by default CLICKSTREAM_HOME.")]
 
 _SIGNED = {
     "valid": "signature valid",

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from clickstream.cli.options import Home
 from clickstream.files.cleaning import Cleaning
 from clickstream.files.mapping import map_dataset, read_mapping
 from clickstream.infra.errors import UsageError
@@ -70,9 +71,7 @@ def score(
         typer.Option(help="Write the rows that could not be used there, with line and reason: CSV."),
     ] = None,
     bundle: Annotated[str | None, typer.Option(help="Bundle id, path, or champion.")] = None,
-    home: Annotated[
-        Path | None, typer.Option(help="Folder that bundles/ lies in; by default CLICKSTREAM_HOME.")
-    ] = None,
+    home: Home = None,
 ) -> None:
     """Score the sessions of a file: the same fold, rules and models as those of the stream.
 

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from clickstream.cli.options import Columns, Dataset, Home
 from clickstream.files.dataset import read_dataset
 from clickstream.files.location import find_dataset
 from clickstream.files.mapping import map_dataset, read_mapping
@@ -54,13 +55,8 @@ class Source(NamedTuple):
 
 
 def train(
-    data: Annotated[
-        Path | None,
-        typer.Option(help="The file of UCI 553, zip or CSV. Else $CLICKSTREAM_DATA, or one in data/."),
-    ] = None,
-    mapping: Annotated[
-        Path | None, typer.Option(help="TOML file that says which column of --data is which.")
-    ] = None,
+    data: Dataset = None,
+    mapping: Columns = None,
     synthetic: Annotated[
         int | None, typer.Option(help="Train on N made-up sessions instead, to try things out.", min=500)
     ] = None,
@@ -90,9 +86,7 @@ def train(
             help="Put it in use: where none is yet, where it is better than the one in use, or in any case.",
         ),
     ] = Promote.first,
-    home: Annotated[
-        Path | None, typer.Option(help="Folder that bundles/ lies in; by default CLICKSTREAM_HOME.")
-    ] = None,
+    home: Home = None,
 ) -> None:
     """Fit all models on a dataset or a stream, and show how good they are.
 

@@ -51,7 +51,7 @@ _decode = msgspec.json.Decoder(_Score).decode
 
 
 def arrived(value: bytes | None) -> Mapping[str, Any] | None:
-    """The fields above, as `app.summary.Summary` takes them; None for a record that is no score."""
+    """The fields above, as the summary of the page takes them; None for a record that is no score."""
     try:
         score = _decode(value or b"")
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,0 +1,16 @@
+"""Options: what several commands ask for in the same words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Home = Annotated[Path | None, typer.Option(help="Folder that bundles/ lies in; by default CLICKSTREAM_HOME.")]
+ServerHome = Annotated[Path | None, typer.Option(help="Folder for servers, jars and bundles.")]
+Dataset = Annotated[
+    Path | None,
+    typer.Option(help="The file of UCI 553, zip or CSV. Else $CLICKSTREAM_DATA, or one in data/."),
+]
+Columns = Annotated[Path | None, typer.Option(help="TOML file that says which column of --data is which.")]
