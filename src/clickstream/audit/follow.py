@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from clickstream.audit.bundles import bundle_finder
 from clickstream.audit.lane import Range
@@ -18,7 +18,7 @@ from clickstream.audit.reading import Extent, Log
 from clickstream.audit.report import Finding, Place
 from clickstream.audit.rounds import Rounds, Topics
 from clickstream.audit.shelf import Shelf
-from clickstream.audit.verdict import Letters, Verdict, is_flawed, verdict_on
+from clickstream.audit.verdict import Counts
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.kafka import Admin, Record
 from clickstream.infra.memory import resident_bytes
@@ -33,13 +33,11 @@ class Reading(NamedTuple):
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class RoundReport:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundReport(Counts):
     """What was found since the start; `findings` since the last report, the first few of each kind.
 
-    The counts are those of AuditReport. In addition:
-
-    Attributes:
+    Attributes, besides those of Counts:
         round: rounds that came to their end.
         at: wall clock, ms.
         open: sessions open at the place in the log that was audited.
@@ -53,27 +51,6 @@ class RoundReport:
 
     round: int
     at: int
-    clicks: int
-    heartbeats: int
-    windows: int
-    scored: int
-    missing: int
-    duplicate: int
-    unexpected: int
-    wrong: int
-    torn: int
-    rebuilt_partly: int
-    online_restarts: int
-    errors: Mapping[str, int]
-    other_settings: int
-    other_topics: int
-    unchecked: int
-    predictions_checked: int
-    online_checked: int
-    read_twice: int
-    predictions_unchecked: Mapping[str, int]
-    bundles: Mapping[str, int]
-    dead_letters: Mapping[str, Letters]
     open: int
     waiting: int
     lag: int
@@ -83,20 +60,6 @@ class RoundReport:
     disk: int
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
-
-    @property
-    def verdict(self) -> Verdict:
-        """Of all so far."""
-        return verdict_on(self, is_flawed(self))
-
-    @property
-    def clean(self) -> bool:
-        """Everything so far was checked and is as it must be."""
-        return self.verdict == "exactly once"
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {"verdict": self.verdict, "clean": self.clean} | asdict(self)
 
 
 class _Followed:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from clickstream.audit.verdict import Kind, Letters, Verdict, is_flawed, verdict_on
+from clickstream.audit.verdict import Counts, Kind, Letters, is_flawed
 
 EXAMPLES = 10
 """Findings of one kind that are told one by one; all are counted."""
@@ -83,33 +83,13 @@ class BaselineReport:
     examples: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AuditReport:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditReport(Counts):
     """What an audit found.
 
-    Attributes:
-        clicks: valid click records on the topic, up to the end noted at the start.
-        heartbeats: heartbeats there.
-        windows: sessions that the log closes (T3), by our own reading of it.
-        scored: windows with a score; `wrong` ones are among them.
-        missing, duplicate, unexpected, wrong: scores that are not as they must be.
-        torn: windows of a session that are one visit, and lie on two partitions: producers disagree.
+    Attributes, besides those of Counts:
         pending: windows without a score, whose closing record the group has not committed yet.
         open: sessions still open at the end of the log.
-        rebuilt_partly: scores marked as made from a part of their clicks, after a loss of all of Redis.
-        online_restarts: how often the online models of a partition began again under the same bundle, as
-            after such a loss.
-        errors: scores without predictions, by what they say is the cause.
-        other_settings: scores made under other settings, which cannot be compared.
-        other_topics: scores and dead letters of another clicks topic.
-        unchecked: windows, scores and dead letters that reach back to where the log no longer tells what
-            must be: before its first record, into other settings, or before what the scores topic keeps.
-        predictions_checked: scores whose batch and reference predictions were computed again, or whose error.
-        online_checked: scores whose online predictions were.
-        read_twice: windows that the audit's own interpreter made again from their clicks.
-        predictions_unchecked: scores for which they were not, by the reason.
-        bundles: scores compared, by the bundle that they name.
-        dead_letters: by reason.
         digests: over all scores compared, by the name of the comparison.
         findings: the first few of each kind.
         notes: what a reader must know to judge the figures.
@@ -119,29 +99,8 @@ class AuditReport:
     scores_topic: str
     group: str
     settings: str
-    clicks: int
-    heartbeats: int
-    windows: int
-    scored: int
-    missing: int
-    duplicate: int
-    unexpected: int
-    wrong: int
-    torn: int
     pending: int
     open: int
-    rebuilt_partly: int
-    online_restarts: int
-    errors: Mapping[str, int]
-    other_settings: int
-    other_topics: int
-    unchecked: int
-    predictions_checked: int
-    online_checked: int
-    read_twice: int
-    predictions_unchecked: Mapping[str, int]
-    bundles: Mapping[str, int]
-    dead_letters: Mapping[str, Letters]
     digests: Mapping[str, str]
     ledger: LedgerReport | None
     baseline: BaselineReport | None
@@ -156,20 +115,6 @@ class AuditReport:
             or (self.ledger is not None and bool(self.ledger.absent))
             or (self.baseline is not None and bool(self.baseline.differ))
         )
-
-    @property
-    def verdict(self) -> Verdict:
-        """Of the whole."""
-        return verdict_on(self, self.flawed)
-
-    @property
-    def clean(self) -> bool:
-        """Everything was checked and is as it must be."""
-        return self.verdict == "exactly once"
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {"verdict": self.verdict, "clean": self.clean} | asdict(self)
 
 
 @dataclass(slots=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 Kind = Literal["missing", "duplicate", "unexpected", "wrong", "torn"]
 KINDS: tuple[Kind, ...] = ("missing", "duplicate", "unexpected", "wrong")
@@ -28,38 +28,76 @@ class Letters:
     unchecked: int = 0
 
 
-class _Counted(Protocol):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What an audit counted, of the whole or so far.
+
+    Attributes:
+        clicks: valid click records on the topic, up to the end noted at the start.
+        heartbeats: heartbeats there.
+        windows: sessions that the log closes (T3), by our own reading of it.
+        scored: windows with a score; `wrong` ones are among them.
+        missing, duplicate, unexpected, wrong: scores that are not as they must be.
+        torn: windows of a session that are one visit, and lie on two partitions: producers disagree.
+        rebuilt_partly: scores marked as made from a part of their clicks, after a loss of all of Redis.
+        online_restarts: how often the online models of a partition began again under the same bundle, as
+            after such a loss.
+        errors: scores without predictions, by what they say is the cause.
+        other_settings: scores made under other settings, which cannot be compared.
+        other_topics: scores and dead letters of another clicks topic.
+        unchecked: windows, scores and dead letters that reach back to where the log no longer tells what
+            must be: before its first record, into other settings, or before what the scores topic keeps.
+        predictions_checked: scores whose batch and reference predictions were computed again, or whose error.
+        online_checked: scores whose online predictions were.
+        read_twice: windows that the audit's own interpreter made again from their clicks.
+        predictions_unchecked: scores for which they were not, by the reason.
+        bundles: scores compared, by the bundle that they name.
+        dead_letters: by reason.
+    """
+
+    clicks: int
+    heartbeats: int
+    windows: int
+    scored: int
+    missing: int
+    duplicate: int
+    unexpected: int
+    wrong: int
+    torn: int
+    rebuilt_partly: int
+    online_restarts: int
+    errors: Mapping[str, int]
+    other_settings: int
+    other_topics: int
+    unchecked: int
+    predictions_checked: int
+    online_checked: int
+    read_twice: int
+    predictions_unchecked: Mapping[str, int]
+    bundles: Mapping[str, int]
+    dead_letters: Mapping[str, Letters]
+
     @property
-    def missing(self) -> int: ...
+    def flawed(self) -> bool:
+        """Something is missing, duplicate, unexpected, wrong or torn."""
+        return is_flawed(self)
+
     @property
-    def duplicate(self) -> int: ...
+    def verdict(self) -> Verdict:
+        """Of what was counted."""
+        return "not clean" if self.flawed else "unchecked" if unchecked_parts(self) else "exactly once"
+
     @property
-    def unexpected(self) -> int: ...
-    @property
-    def wrong(self) -> int: ...
-    @property
-    def dead_letters(self) -> Mapping[str, Letters]: ...
-    @property
-    def torn(self) -> int: ...
-    @property
-    def windows(self) -> int: ...
-    @property
-    def scored(self) -> int: ...
-    @property
-    def rebuilt_partly(self) -> int: ...
-    @property
-    def online_restarts(self) -> int: ...
-    @property
-    def errors(self) -> Mapping[str, int]: ...
-    @property
-    def other_settings(self) -> int: ...
-    @property
-    def unchecked(self) -> int: ...
-    @property
-    def predictions_unchecked(self) -> Mapping[str, int]: ...
+    def clean(self) -> bool:
+        """Everything counted was checked and is as it must be."""
+        return self.verdict == "exactly once"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"verdict": self.verdict, "clean": self.clean} | asdict(self)
 
 
-def is_flawed(counted: _Counted) -> bool:
+def is_flawed(counted: Counts) -> bool:
     """Whether a score or a dead letter is missing, duplicate, unexpected or wrong, or a session is torn."""
     return counted.torn > 0 or any(
         getattr(one, kind) for one in (counted, *counted.dead_letters.values()) for kind in KINDS
@@ -70,7 +108,7 @@ AFTER_A_LOSS = ("rebuilt partly", "online models that began again")
 """What a loss of all of Redis leaves unchecked."""
 
 
-def unchecked_parts(counted: _Counted) -> dict[str, int]:
+def unchecked_parts(counted: Counts) -> dict[str, int]:
     """What nobody can vouch for, by its name; empty where everything was checked."""
     letters = sum(letters.unchecked for letters in counted.dead_letters.values())
     parts = {
@@ -85,8 +123,3 @@ def unchecked_parts(counted: _Counted) -> dict[str, int]:
     if counted.scored and sum(counted.errors.values()) >= counted.scored:
         parts["all predictions: each score has an error"] = counted.scored
     return {name: count for name, count in parts.items() if count}
-
-
-def verdict_on(counted: _Counted, flawed: bool) -> Verdict:
-    """The verdict, given whether there is a flaw."""
-    return "not clean" if flawed else "unchecked" if unchecked_parts(counted) else "exactly once"

@@ -140,18 +140,6 @@ class Definition:
         """The feature of that name."""
         return next(feature for feature in self.features if feature.name == name)
 
-    def type_of(self, feature: Feature) -> FieldType:
-        """What a feature holds where it is not null."""
-        match feature.aggregation:
-            case Aggregation.COUNT | Aggregation.DISTINCT | Aggregation.CHANGES | Aggregation.POSITION:
-                return FieldType.INTEGER
-            case Aggregation.SAME:
-                return FieldType.INTEGER
-            case Aggregation.FIRST | Aggregation.LAST | Aggregation.MIN | Aggregation.MAX | Aggregation.SUM:
-                return self.field(feature.field or "").type
-            case _:
-                return FieldType.NUMBER
-
     def used_fields(self) -> tuple[Field, ...]:
         """The fields that the fold needs, in the order of the definition."""
         used = {*self.identity, self.goal.value}
