@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 from contextlib import closing
 
@@ -12,10 +13,12 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from factory import click_json
 from shop import Shop, stop, wait_for
+from stored_damage import OWNERSHIP, damage
 
 from clickstream.audit.verdict import AFTER_A_LOSS, unchecked_parts
 from clickstream.infra.kafka import Admin
 from clickstream.infra.redis import connect
+from clickstream.local.processes import Process
 
 pytestmark = pytest.mark.integration
 
@@ -114,3 +117,92 @@ def test_a_damaged_value_in_redis_is_rebuilt_and_every_session_scored_once(shop:
     assert not report.flawed, report
     assert unchecked_parts(report).keys() <= set(AFTER_A_LOSS)
     assert "Traceback" not in consumer.log.read_text()
+
+
+def test_a_damaged_state_that_cannot_be_rebuilt_is_refused_by_name_and_left_as_it_is(shop: Shop) -> None:
+    for partition, name in ((0, "here"), (0, "too"), (0, "last")):
+        click(shop, partition, name)
+    consumer = shop.consumer()
+    shop.drain(consumer)
+    stop(consumer)
+    meta, *state, _, _ = shop.redis_keys()[0]
+    with closing(connect(shop.settings)) as redis:
+        newest = redis.hget(meta, "newest")
+        before = [redis.dump(key) for key in state]
+        redis.hset(meta, "newest", "12x")
+        delete_before(shop, 0, 2)
+        refused = shop.consumer()
+        words = "partition 0 needs the log from offset 0; it holds 2 to 3"
+        wait_for(lambda: words in refused.log.read_text(), "it is refused by name")
+        stop(refused)
+        assert [redis.dump(key) for key in state] == before
+        redis.hset(meta, "newest", newest)
+    flush(shop, 0)
+    consumer = shop.consumer()
+    shop.drain(consumer)
+    stop(consumer)
+    assert sorted(str(score["session_id"]) for score in shop.scores()) == ["here", "last", "too"]
+
+
+def test_the_printed_command_starts_one_partition_over_and_the_others_keep_their_sessions(shop: Shop) -> None:
+    for partition in (0, 1):
+        click(shop, partition, f"open-{partition}")
+    consumer = shop.consumer()
+    shop.drain(consumer)
+    stop(consumer)
+    for number in range(4):
+        click(shop, 0, f"gone-{number}", 5)
+    click(shop, 0, "kept", 6)
+    click(shop, 1, "open-1", 7)
+    delete_before(shop, 0, 5)
+    consumer = shop.consumer()
+    command = "consume --restart-from earliest --partition 0"
+    wait_for(lambda: command in consumer.log.read_text(), "refused, with the command")
+    wait_for(lambda: committed(shop).get(1) == 2, "the other partition is served")
+    stop(consumer)
+    again = Process(command.split(), shop.settings, shop.folder / "again.log")
+    shop.processes.append(again)
+    flush(shop, 0)
+    flush(shop, 1)
+    wait_for(lambda: len(shop.scores()) == 2, "both are scored")
+    stop(again)
+    assert {score["session_id"]: score["clicks"] for score in shop.scores()} == {"kept": 1, "open-1": 2}
+
+
+def test_random_damage_of_any_partition_running_or_stopped_leaves_every_session_scored_once(
+    shop: Shop, drill_seed: int
+) -> None:
+    rng = random.Random(drill_seed)
+    partitions = range(shop.topic.partitions)
+    log = ""
+    consumer = shop.consumer()
+    for turn, running in enumerate((True, False, True, True)):
+        for partition in partitions:
+            click(shop, partition, f"long-{partition}", turn)
+            click(shop, partition, f"{turn}-{partition}", turn)
+            click(shop, partition, f"{turn}-{partition}", turn, end=True)
+        shop.drain(consumer)
+        if not running:
+            stop(consumer)
+        with closing(connect(shop.settings)) as redis:
+            for keys in rng.sample(shop.redis_keys(), 3):
+                names = {name: redis.hget(keys[0], name) for name in redis.hkeys(keys[0])}
+                what = damage(redis, keys, rng)
+                if what in OWNERSHIP and what not in ("meta token", "meta transactional_id"):
+                    # Refusals by name are no rebuilds.
+                    redis.hset(keys[0], mapping=names)
+        if not running:
+            log += consumer.log.read_text()
+            consumer = shop.consumer()
+            shop.drain(consumer)
+    for partition in partitions:
+        flush(shop, partition, 100)
+    shop.drain(consumer)
+    stop(consumer)
+    expected = {f"long-{p}" for p in partitions} | {f"{turn}-{p}" for turn in range(4) for p in partitions}
+    assert sorted(str(score["session_id"]) for score in shop.scores()) == sorted(expected)
+    report = shop.audit()
+    assert not report.flawed, report
+    log += consumer.log.read_text()
+    assert "Traceback" not in log
+    assert '"not served"' not in log

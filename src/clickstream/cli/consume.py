@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import threading
+from collections.abc import Collection
 from typing import Annotated
 
 import typer
@@ -15,7 +16,7 @@ from clickstream.consumer.publisher import transactional_id
 from clickstream.consumer.restart import restart_from
 from clickstream.consumer.topics import prepare_topics
 from clickstream.infra import logs
-from clickstream.infra.errors import ClickstreamError
+from clickstream.infra.errors import ClickstreamError, UsageError
 from clickstream.infra.serving import served
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.local.servers import with_running_servers
@@ -56,6 +57,10 @@ def consume(
             "Scores published before are published again.",
         ),
     ] = None,
+    partition: Annotated[
+        list[int] | None,
+        typer.Option(help="Start over with this partition only; may be given again. Others go on."),
+    ] = None,
 ) -> None:
     """Score sessions until stopped by SIGTERM or Ctrl-C.
 
@@ -66,6 +71,8 @@ def consume(
     the settings or the log, the message says what to do.
     """
     leave_when_asked()
+    if partition and restart is None:
+        raise UsageError("--partition without --restart-from", "Which partitions it serves, the group says.")
     settings = with_running_servers(
         load_settings(
             instance=instance,
@@ -81,16 +88,16 @@ def consume(
     logs.configure(settings)
     logs.on_every_line(owner=transactional_id(settings))
     with logs.last_words(settings):
-        _run(settings, restart)
+        _run(settings, restart, partition or ())
 
 
-def _run(settings: Settings, restart: str | None) -> None:
+def _run(settings: Settings, restart: str | None, partitions: Collection[int]) -> None:
     models = load_bundle(settings)
     if restart is not None:
         topic = prepare_topics(settings)
         # It forgets state and sets offsets: both, or neither.
         asked = asked_to_stop()
-        restart_from(settings, topic, restart)
+        restart_from(settings, topic, restart, partitions)
         leave_when_asked()
         if asked.is_set():
             return

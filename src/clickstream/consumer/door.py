@@ -12,7 +12,7 @@ from contextlib import closing
 
 from clickstream.consumer.note import read_note
 from clickstream.consumer.recovery import SettingsChangedError, differences
-from clickstream.consumer.store import Store
+from clickstream.consumer.store import DamagedError, Meta, Store
 from clickstream.infra.errors import RefusedError
 from clickstream.infra.kafka import Admin, Member, Topic
 from clickstream.infra.settings import Settings
@@ -56,8 +56,10 @@ def open_rules(settings: Settings, topic: Topic, store: Store) -> dict[int, tupl
     for partition in range(topic.partitions):
         try:
             meta = store.peek(partition)
+        except DamagedError:
+            meta = Meta()  # it will be rebuilt, by the rules in the note
         except RefusedError:
-            continue  # damage, or another version: whoever claims it decides
+            continue  # another version: whoever claims it decides
         note = read_note(offsets.get(partition))
         if meta.applied is not None:
             described = meta.settings, meta.open_sessions

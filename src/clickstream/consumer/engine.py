@@ -241,11 +241,14 @@ class Engine:
                     claim = self._recovery.claim(partition, membership)
                     self._claims[partition] = claim
                     self.counters.claimed(claim)
+                except DamagedError:
+                    raise  # the next claim rebuilds it
                 except RefusedError as error:
                     # The others are served; this one waits for a person.
                     self._refuse(partition, error)
-        if assigned and self._refused.keys() >= assigned:
-            raise self._refused[min(assigned)]
+        ours = assigned if self._only is None else assigned & frozenset(self._only)
+        if ours and self._refused.keys() >= ours:
+            raise self._refused[min(ours)]
         return set(missing)
 
     def _refuse(self, partition: int, error: RefusedError) -> None:

@@ -104,8 +104,8 @@ class Scores:
                 f" {span.closings} scores of the records {span.begin} to {span.end}; without them it is not"
                 " known what was open",
                 f"Were they published to {topic}? If retention or compaction deleted them: to forget what was"
-                " open, `clickstream consume --restart-from committed`; to score everything again,"
-                " `--restart-from earliest`.",
+                f" open, `clickstream consume --restart-from committed --partition {span.partition}`; to"
+                " score everything again, the same with `earliest`.",
             )
         by_offset: dict[int, list[Published]] = {}
         for score in found:

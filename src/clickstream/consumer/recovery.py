@@ -42,7 +42,10 @@ log = logger("recovery")
 
 Case = Literal["clean", "ahead", "behind", "new", "rebuild"]
 
-_START_OVER = "To start over on purpose: `clickstream consume --restart-from earliest` (scores are repeated)."
+
+def start_over(partition: int, where: str = "earliest") -> str:
+    """The command that forgets one partition's state and offset, and leaves the others as they are."""
+    return f"`clickstream consume --restart-from {where} --partition {partition}`"
 
 
 class SettingsChangedError(RefusedError):
@@ -147,12 +150,8 @@ class Recovery:
         failpoint("after_claim")
         committed = self._committed(partition, found)
         begin, end = self._consumer.log_range(partition)
-        claim = self._reconcile(partition, token, found, committed, begin, membership)
-        if claim.applied < begin or claim.applied > end:
-            raise RefusedError(
-                f"partition {partition} needs the log from offset {claim.applied}; it holds {begin} to {end}",
-                f"Retention deleted it, or the topic was created anew. {_START_OVER}",
-            )
+        claim = self._reconcile(partition, token, found, committed, range(begin, end + 1), membership)
+        _check_held(partition, claim.applied, range(begin, end + 1))
         failpoint("after_reconcile")
         self._consumer.start(partition, claim.applied)
         log.info(
@@ -202,7 +201,7 @@ class Recovery:
         token: str,
         found: Found,
         committed: Committed | None,
-        begin: int,
+        offsets: range,
         membership: Membership,
     ) -> Claim:
         meta = found.meta
@@ -216,17 +215,18 @@ class Recovery:
                     f"partition {partition}: scores were published up to offset {meta.published},"
                     f" and the group's committed offset is {now}: it was set back or has expired",
                     f"Set it to {meta.published} again to go on; if the topic was deleted and created anew"
-                    f" meanwhile, restart this consumer. {_START_OVER}",
+                    f" meanwhile, restart this consumer. To start over on purpose: {start_over(partition)}"
+                    " (its scores are repeated).",
                 )
         elif note is not None:
             self._refuse_other_settings(partition, note.settings, note.partitions, note.open)
 
         if applied is None:
-            return self._rebuild(partition, token, found, committed, note, begin)
+            return self._rebuild(partition, token, found, committed, note, offsets)
 
         if note is None and committed is not None and committed.offset > applied:
             raise _not_ours(partition, committed.offset, applied, applied)
-        c = begin if committed is None else committed.offset
+        c = offsets.start if committed is None else committed.offset
         logic = Partition(
             self._rules,
             meta.newest,
@@ -280,11 +280,11 @@ class Recovery:
         found: Found,
         committed: Committed | None,
         note: Note | None,
-        begin: int,
+        offsets: range,
     ) -> Claim:
         if found.meta.applied is not None or not found.whole:
             log.warning("state is incomplete, rebuilding", partition=partition, applied=found.meta.applied)
-        start = begin
+        start = begin = offsets.start
         logic = Partition(self._rules, horizon=self._settings.rebuild_horizon)
         if committed is not None:
             if note is None:
@@ -293,6 +293,8 @@ class Recovery:
                 note = Note(self.description, self._topic.partitions, 0, NOTHING_SEEN)
             place = place_of(note, committed.offset)
             start = place.offset
+            # Before the state is deleted: what cannot be rebuilt is left as it is.
+            _check_held(partition, start, offsets)
             whole = place.newest == NOTHING_SEEN
             rebuild = None if whole else Rebuild(committed.offset, note.closings)
             logic = begin_rebuild(
@@ -344,7 +346,7 @@ class Recovery:
             return
         remedy = (
             "Start with the former values, run `clickstream drain`, then start with the new ones."
-            f" {_START_OVER}"
+            f" To start over on purpose: {start_over(partition)} (its scores are repeated)."
         )
         if partitions != self._topic.partitions:
             raise SettingsChangedError(
@@ -367,5 +369,18 @@ def _not_ours(partition: int, committed: int, ours: int, applied: int | None) ->
         f"partition {partition}: the group's committed offset {committed} was set by a tool, {known}: the"
         f" {committed - ours} records before it would never be scored",
         f"{go_back}To begin there on purpose, without what is open now: stop the consumers, then"
-        " `clickstream consume --restart-from committed`; to score everything: `--restart-from earliest`.",
+        f" {start_over(partition, 'committed')}; to score everything: `--restart-from earliest`. Without"
+        " `--partition` it is all partitions.",
     )
+
+
+def _check_held(partition: int, offset: int, offsets: range) -> None:
+    """Refuse where the log does not go on at `offset`."""
+    if offset not in offsets:
+        raise RefusedError(
+            f"partition {partition} needs the log from offset {offset};"
+            f" it holds {offsets[0]} to {offsets[-1]}",
+            "Retention or a tool deleted what lies between, or the topic was created anew. To go on without"
+            f" it: stop the consumers, then start one with {start_over(partition)}: what is open there is"
+            " forgotten, and what the log still holds of what was scored is scored again.",
+        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from clickstream.consumer.note import empty_note
 from clickstream.consumer.recovery import describe_settings
 from clickstream.consumer.store import Store
@@ -14,17 +16,23 @@ from clickstream.windows.partition import NOTHING_SEEN
 log = logger("restart")
 
 
-def restart_from(settings: Settings, topic: Topic, where: str) -> None:
+def restart_from(settings: Settings, topic: Topic, where: str, only: Collection[int] = ()) -> None:
     """Delete the group's state in Redis and set its offsets to the `earliest` or `latest` record.
 
     `committed` leaves them where a tool has put them; a partition without one begins at its first record.
+    `only` these partitions, where any are given; the others go on as they are.
 
     Raises:
-        UsageError: `where` is none of these.
+        UsageError: `where` is none of these, or the topic has no such partition.
         RefusedError: the group has members; they would go on with what they hold.
     """
     if where not in ("earliest", "latest", "committed"):
         raise UsageError(f"--restart-from {where!r}", "Say earliest, latest or committed.")
+    partitions = set(only) or set(range(topic.partitions))
+    if unknown := partitions - set(range(topic.partitions)):
+        raise UsageError(
+            f"--partition {min(unknown)}", f"{topic.name} has the partitions 0 to {topic.partitions - 1}."
+        )
     admin = Admin(settings)
     store = Store(settings, topic.id)
     reader = Reader(settings, settings.clicks_topic)
@@ -41,12 +49,12 @@ def restart_from(settings: Settings, topic: Topic, where: str) -> None:
             offsets |= {p: one.offset for p, one in found.items()}
         note = empty_note(describe_settings(settings), topic.partitions, NOTHING_SEEN)
         # State first: a crash in between leaves an empty Redis, which is rebuilt to the old offsets.
-        for partition in range(topic.partitions):
+        for partition in partitions:
             store.delete(partition)
         admin.set_group_offsets(
-            settings.group, topic.name, {p: Committed(offset, note) for p, offset in offsets.items()}
+            settings.group, topic.name, {p: Committed(offsets[p], note) for p in partitions}
         )
-        log.warning("starting over", group=settings.group, where=where)
+        log.warning("starting over", group=settings.group, where=where, partitions=sorted(partitions))
     finally:
         reader.close()
         store.close()

@@ -45,8 +45,8 @@ log = logger("store")
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Open).decode
 _times = msgspec.json.Decoder(dict[str, int])
-_crumbs = msgspec.json.Decoder(list[list[int]])
-_rebuild = msgspec.json.Decoder(tuple[int, int] | None)
+_crumbs = msgspec.json.Decoder(tuple[Crumb, ...])
+_rebuild = msgspec.json.Decoder(Rebuild | None)
 
 
 class LostError(ClickstreamError):
@@ -66,6 +66,7 @@ class DamagedError(RefusedError):
 
     def __init__(self, partition: int | None, what: str) -> None:
         of = "" if partition is None else f" of partition {partition}"
+        self.reason = what
         super().__init__(
             f"the state in Redis{of} is damaged: {what}",
             "A consumer that reads it rebuilds the partition from the log. If it happens again, look at the"
@@ -216,11 +217,13 @@ class Store:
             if answer[0] != b"OK":
                 raise self._lost(partition, answer[0])
             return {answer[i].decode(): decode(answer[i + 1]) for i in range(1, len(answer), 2)}
-        except (DamagedError, UnicodeDecodeError) as error:
+        except (RefusedError, UnicodeDecodeError) as error:
+            # A claim accepts no sessions of another version: here, one that seems to be of it is damage too.
             self.wipe(partition, basis.token)
-            if isinstance(error, DamagedError):
-                raise
-            raise DamagedError(partition, f"a session id is no text ({error})") from error
+            if isinstance(error, UnicodeDecodeError):
+                raise DamagedError(partition, f"a session id is no text ({error})") from error
+            reason = error.reason if isinstance(error, DamagedError) else error.what
+            raise DamagedError(partition, reason) from error
 
     def commit(self, partition: int, token: str, changes: Changes) -> None:
         """Write a step, all or nothing.
@@ -396,13 +399,12 @@ def _meta(values: Mapping[str, str], outbox: int = 0) -> Meta:
         version=version,
     )
     if version in _READ:
-        rebuild = _rebuild.decode(values.get("rebuild", "null"))
         return replace(
             meta,
             doubtful=_times.decode(values.get("cut", "{}")),
-            crumbs=tuple(Crumb(*crumb) for crumb in _crumbs.decode(values.get("crumbs", "[]"))),
+            crumbs=_crumbs.decode(values.get("crumbs", "[]")),
             closings=int(values.get("closings", 0)),
-            rebuild=None if rebuild is None else Rebuild(*rebuild),
+            rebuild=_rebuild.decode(values.get("rebuild", "null")),
         )
     unpublished = max(outbox, int(values.get("outbox", 0)))
     if meta.open_sessions or unpublished:

@@ -88,7 +88,8 @@ class DeletedError(RefusedError):
             " that offset",
             "Retention or a tool deleted it before it was read, or the topic was created anew: those clicks"
             " are lost. To go on without them: stop the consumers, then start one with `clickstream consume"
-            " --restart-from earliest` (scores are repeated).",
+            f" --restart-from earliest --partition {partition}`: what is open there is forgotten, and what"
+            " the log still holds of what was scored is scored again.",
         )
         self.partition, self.offset = partition, offset
 
@@ -330,8 +331,9 @@ def _damaged(tp: Any, offset: int, batch: Any, error: Exception) -> DamagedBatch
         f"Read it with another client: kafka-console-consumer.sh --topic {tp.topic}"
         f" --partition {tp.partition} --offset {offset}. If that can, `clickstream doctor` names the codec"
         " that is missing here. If none can, its clicks are lost: have them sent again, and set the group's"
-        f" offset of this partition behind the batch ({behind}), or start over on purpose with"
-        " `clickstream consume --restart-from`.",
+        f" offset of this partition behind the batch ({behind}) while no consumer runs, then start one with"
+        f" `clickstream consume --restart-from committed --partition {tp.partition}`: what is open there is"
+        " forgotten.",
     )
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from clickstream.consumer.engine import Engine
 from clickstream.consumer.recovery import read_description
+from clickstream.infra.errors import RefusedError
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle.bundle import Bundle
 
@@ -15,10 +16,16 @@ def with_rules(settings: Settings, described: str) -> Settings:
     """The same settings with the rules that partition state was written by.
 
     Raises:
-        ValueError: a rule is no number.
+        RefusedError: a rule is no number.
     """
     stored = read_description(described)
-    rules = {name: int(stored[name]) for name in settings.rules if name in stored}
+    try:
+        rules = {name: int(stored[name]) for name in settings.rules if name in stored}
+    except ValueError as error:
+        raise RefusedError(
+            f"sessions are open under the rules {described!r}, which cannot be read ({error})",
+            "Drain with the version of this program that wrote them.",
+        ) from error
     return settings.model_copy(update=rules)
 
 

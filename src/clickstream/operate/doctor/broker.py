@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 
+from clickstream.consumer.recovery import start_over
 from clickstream.infra.kafka import Admin, Committed, Reader, Topic, codecs
 from clickstream.infra.settings import Settings, format_duration
 from clickstream.infra.words import counted
@@ -237,7 +238,8 @@ def check_group(
                 "fail",
                 f"{settings.group} stands at offset {offset} of partition {partition}, the log holds {begin}"
                 f" to {end}: {why}",
-                "Stop the consumers, then `clickstream consume --restart-from earliest` (it repeats scores).",
+                f"Stop the consumers, then {start_over(partition)} (what the log still holds of what was"
+                " scored is scored again).",
             )
     if not lost:
         lag = sum(end - offsets[p].offset if p in offsets else end - begin for p, (begin, end) in log.items())

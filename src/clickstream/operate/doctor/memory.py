@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from clickstream.consumer.note import read_note
-from clickstream.consumer.recovery import describe_settings
+from clickstream.consumer.recovery import describe_settings, start_over
 from clickstream.consumer.store import Meta, Store
 from clickstream.infra.errors import ConfigurationError, RefusedError
 from clickstream.infra.kafka import Committed, Topic
@@ -182,7 +182,7 @@ def _partition(
             "fail",
             f"{where}: scores are published up to offset {meta.published}, but of the group's committed"
             f" offset {at}: it was set back or has expired",
-            f"Set it to {meta.published} again, or `clickstream consume --restart-from earliest`.",
+            f"Set it to {meta.published} again, or {start_over(partition)}.",
         )
     applied = meta.applied
     if committed is not None and note is None and applied is not None and committed.offset > applied:
@@ -191,14 +191,14 @@ def _partition(
             "fail",
             f"{where}: the group's committed offset {committed.offset} was set by a tool; the records from"
             f" {applied} to there would never be scored",
-            f"Set it to {applied} again; to begin there: `clickstream consume --restart-from committed`.",
+            f"Set it to {applied} again; to begin there: {start_over(partition, 'committed')}.",
         )
     if meta.applied is not None and meta.applied < begin:
         yield Check(
             "state",
             "fail",
             f"{where}: the state in Redis goes on at offset {meta.applied}, the log begins at {begin}",
-            "Retention deleted what lies between. Start over: `clickstream consume --restart-from earliest`.",
+            f"Retention deleted what lies between. Stop the consumers, then {start_over(partition)}.",
         )
     if note is not None and note.open and note.crumb is not None and note.crumb[0] < begin:
         lost = meta.applied is None
@@ -208,7 +208,7 @@ def _partition(
             f"{where}: to rebuild {counted(note.open, 'open session')} the log is needed from offset"
             f" {note.crumb[0]},"
             f" it begins at {begin}",
-            "Redis is empty: start over with `clickstream consume --restart-from earliest`."
+            f"Redis is empty: stop the consumers, then {start_over(partition)}."
             if lost
             else "Lengthen the retention of the clicks topic, or shorten CLICKSTREAM_REBUILD_HORIZON.",
         )
