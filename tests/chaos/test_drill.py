@@ -75,7 +75,8 @@ def test_a_load_that_is_told_to_end_before_it_can_listen_ends_all_the_same(
 def test_faults_under_load_lose_and_repeat_nothing(
     synthetic_bundle: Path, tmp_path: Path, drill_seed: int
 ) -> None:
-    possible = [*sorted(set(FAULTS) - set(FAILPOINTS) - {"disk-full"}), "after_give_up", "after_fence"]
+    in_rebalances = ["after_revoke", "after_give_up", "after_fence"]
+    possible = [*sorted(set(FAULTS) - set(FAILPOINTS) - {"disk-full"}), *in_rebalances]
     faults = random.Random(drill_seed).sample(possible, SHARE)
     settings = Settings(
         bundle=str(synthetic_bundle), session_timeout=2_000, max_poll_records=200, log_format="json"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from typing import Any
 
 import pytest
-from shop import wait_for
+from shop import Shop, plan_of, stop, wait_for
 
 from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.kafka import GroupConsumer
@@ -50,3 +51,20 @@ def test_a_member_whose_joins_outlast_a_poll_becomes_a_steady_one(settings: Sett
         assert consumer.assignment() == frozenset(range(topic.partitions))
     finally:
         consumer.close()
+
+
+def test_what_a_member_that_died_amid_a_rebalance_had_given_up_is_served_by_others(shop: Shop) -> None:
+    """It is back before the group misses it, and handed the assignment of the first of the two rounds."""
+    settings = shop.settings.model_copy(update={"session_timeout": 60_000})
+    plan = plan_of(shop.settings, 200)
+    shop.publish(plan, until=500)
+    first = shop.consumer("one", "after_revoke", settings)
+    shop.drain(first)
+    other = shop.consumer(settings=settings)
+    assert first.wait(40) == -signal.SIGKILL, first.last_words()
+    again = shop.consumer("one", settings=settings)
+    shop.publish(plan, after=500)
+    shop.drain(other, again, deadline_s=40)
+    stop(other)
+    stop(again)
+    assert not shop.audit().flawed

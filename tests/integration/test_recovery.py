@@ -47,7 +47,7 @@ DEATHS = ("after_wipe", "after_claim", "after_reconcile", "after_poll", "after_l
 
 def test_each_failpoint_is_drilled() -> None:
     """What takes two consumers, a rebalance or a transaction that another left, is drilled in tests/chaos."""
-    assert {*DEATHS, "after_give_up", "after_fence"} == set(FAILPOINTS)
+    assert {*DEATHS, "after_revoke", "after_give_up", "after_fence"} == set(FAILPOINTS)
 
 
 def test_a_death_between_any_two_steps_loses_and_repeats_nothing(shop: Shop, drill_seed: int) -> None:

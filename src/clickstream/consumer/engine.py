@@ -20,6 +20,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from clickstream.consumer.counters import Counters
+from clickstream.consumer.coverage import Coverage
 from clickstream.consumer.door import check_members, check_state, open_rules
 from clickstream.consumer.idle import IdleHeartbeats
 from clickstream.consumer.monitor import Monitor
@@ -49,7 +50,6 @@ from clickstream.windows.fingerprint import fingerprint
 log = logger("engine")
 
 _POLL_MS = 100
-_EMPTY_ASSIGNMENT_S = 5.0
 _CLAIMING_S = 20.0  # a group waits a minute for a poll
 _FIRST_BACKOFF_S, _LAST_BACKOFF_S = 0.1, 2.0
 
@@ -78,6 +78,7 @@ class Engine:
         self._scorer = Scorer(bundle, settings.clicks_topic, rules)
         self.monitor = Monitor(settings.scores_topic, bundle.id)
         self._consumer = GroupConsumer(settings, settings.clicks_topic, self._described)
+        self._coverage = Coverage(settings, self._topic.partitions)
         self.idle = IdleHeartbeats(settings, self._topic.name)
         self.counters = Counters(
             self._store,
@@ -102,7 +103,7 @@ class Engine:
         self._added: RefusedError | None = None
         self._is_member = False
         self._stopping = threading.Event()
-        self._read_at = self._published_at = self._assigned_at = time.monotonic()
+        self._read_at = self._published_at = time.monotonic()
 
     def stop(self) -> None:
         """Finish the step, commit, leave the group. May be called from a signal handler."""
@@ -210,10 +211,9 @@ class Engine:
         """Make the claims equal to the assignment; the partitions that were claimed anew."""
         assigned = self._consumer.assignment()
         now = time.monotonic()
-        if assigned:
-            self._assigned_at = now
-        elif now - self._assigned_at > _EMPTY_ASSIGNMENT_S:
-            self._assigned_at = now
+        # Who has them all need not ask. All who notice join anew: it takes the leader, whoever that is.
+        if len(assigned) < self._topic.partitions and (left_over := self._coverage.left_over()):
+            log.warning("nobody has these partitions, joining anew", partitions=sorted(left_over))
             self._consumer.rejoin()
         for partition in self._consumer.newly_assigned() | (self._claims.keys() - assigned):
             self._refused.pop(partition, None)
@@ -407,5 +407,6 @@ class Engine:
         self._consumer.close(leave)
         self._publisher.discard()
         self.idle.close()
+        self._coverage.close()
         self._store.close()
         log.info("stopped", **self.counters.summary())

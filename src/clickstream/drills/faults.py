@@ -32,6 +32,7 @@ _MOST_PASSES = {
     "after_wipe": 2,
     "after_reconcile": 2,
     "after_republish": 1,
+    "after_revoke": 1,
     "after_give_up": 1,
     "after_fence": 1,
 }
@@ -300,6 +301,7 @@ def _rebalance(stage: Stage, consumer: Consumer) -> None:
 
 _OCCASIONS: dict[str, Callable[[Stage, Consumer], None]] = {
     "after_wipe": _wipe,
+    "after_revoke": _rebalance,
     "after_give_up": _rebalance,
     "after_republish": partial(_inherit, "after_commit"),
     "after_fence": partial(_inherit, "after_produce"),

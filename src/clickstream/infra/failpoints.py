@@ -26,6 +26,7 @@ FAILPOINTS: dict[str, str] = {
     "after_wipe": "a partition's state was wiped to be rebuilt",
     "after_republish": "a former owner's outbox was published, not trimmed",
     "after_reconcile": "a partition's state was made to agree with the log, nothing of it was read",
+    "after_revoke": "partitions were taken away in a rebalance, the group does not know that they are free",
     "after_give_up": "a partition was given up in a rebalance",
 }
 

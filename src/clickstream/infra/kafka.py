@@ -28,6 +28,7 @@ from clickstream.infra.errors import (
     RefusedError,
     UnavailableError,
 )
+from clickstream.infra.failpoints import failpoint
 from clickstream.infra.reach import absence
 from clickstream.infra.settings import Settings
 
@@ -548,7 +549,8 @@ class _PauseOnAssignment(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
             self._consumer.pause(partition)
 
     def on_partitions_revoked(self, revoked: set[Any]) -> None:
-        pass
+        if revoked:
+            failpoint("after_revoke")
 
     def on_partitions_lost(self, lost: set[Any]) -> None:
         pass
@@ -677,7 +679,7 @@ class GroupConsumer:
             )
 
     def rejoin(self) -> None:
-        """Ask for a new assignment; cures one that stayed empty."""
+        """Ask for a new assignment. A group that is settled begins a rebalance for its leader only."""
         self._consumer._coordinator.request_rejoin()
 
     def committed(self, partition: int, timeout_ms: int) -> Committed | None:
