@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from clickstream.audit import Follower, RoundReport
 from clickstream.audit.follow import Reading
 from clickstream.audit.shelf import Shelf
 from clickstream.audit.verdict import KINDS, Verdict
+from clickstream.cli.boundary import discard_output
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.settings import Settings
 from clickstream.infra.words import counted
@@ -80,8 +80,7 @@ def follow_audit(
             try:
                 return _go_on(follower, view, ended, pause)
             except BrokenPipeError:
-                # The reader has enough, as `head` does. What is in the buffer must not fail at exit.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                discard_output()
                 return follower.report().verdict
         console = Console(highlight=False)
         with Live(console=console, auto_refresh=False) as live:

@@ -34,9 +34,9 @@ def exit_code_of(command: Callable[[], Any]) -> int:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        _discard_output()
+        discard_output()
     except OSError as error:
-        _discard_output()
+        discard_output()
         if code == 0:
             code = _tell(_of_output(error))
     return code
@@ -48,7 +48,7 @@ def _run(command: Callable[[], Any]) -> int:
     except SystemExit as end:
         if isinstance(end.__context__, BrokenPipeError):
             # Typer has caught it, and calls it a failure.
-            _discard_output()
+            discard_output()
             return 0
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except KeyboardInterrupt:
@@ -56,7 +56,7 @@ def _run(command: Callable[[], Any]) -> int:
     except ClickstreamError as error:
         return _tell(error)
     except BrokenPipeError:
-        _discard_output()
+        discard_output()
     except OSError as error:
         known = of_system(error) if error.filename is not None else _of_output(error)
         return _bug() if known is None else _tell(known)
@@ -71,7 +71,7 @@ def _of_output(error: OSError) -> ClickstreamError | None:
         os.write(1, b"")
         sys.stdout.flush()
     except OSError as again:
-        _discard_output()
+        discard_output()
         return StorageError(
             f"standard output: {again.strerror}",
             "Not all of the output was written: send it to a terminal, a pipe or a file with room.",
@@ -141,8 +141,8 @@ class _Raw(io.RawIOBase):
         return os.write(self._number, content)
 
 
-def _discard_output() -> None:
-    """What is still buffered goes nowhere: the interpreter would fail over it once more at its end."""
+def discard_output() -> None:
+    """The reader of standard output has enough. What is buffered goes nowhere: it would fail once more."""
     with suppress(OSError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)

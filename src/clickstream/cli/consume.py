@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import threading
 from collections.abc import Collection
 from typing import Annotated
@@ -103,8 +102,7 @@ def _run(settings: Settings, restart: str | None, partitions: Collection[int]) -
             return
     # Until its first poll it is no member of the group and owns nothing.
     engine = Engine(settings, models)
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sign, lambda *_: _stop(engine))
+    asked_to_stop(also=lambda: _stop(engine))
     # Libraries and models stay for ever, and a step makes thousands of objects without cycles: searching all
     # of them for cycles every 700 costs a tenth of the time.
     gc.freeze()

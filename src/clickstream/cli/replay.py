@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -37,6 +33,7 @@ from clickstream.producer.schedule import Calendar, ScheduleOptions, make_schedu
 from clickstream.producer.start import Mode, Start, show_time
 from clickstream.producer.synthetic import synthetic_dataset
 from clickstream.terminal.cleaning_view import tell_cleaning
+from clickstream.terminal.stopping import asked_to_stop
 
 _LINE_EVERY_S = 5.0
 _SAMPLES = 3
@@ -168,9 +165,10 @@ def _publish(start: Start, settings: Settings | None, pace: Pace, say: Console) 
             " carried event time beyond them"
         )
     sink = KafkaSink(settings, plan, hurried=pace.unlimited) if settings else LineSink(sys.stdout.buffer)
+    stop = asked_to_stop()
     try:
-        with _stopped_by_signals() as stopped, _progress(left, say) as progress:
-            report = publish(plan.publications(start.after), sink, pace, stopped.event, progress)
+        with _progress(left, say) as progress:
+            report = publish(plan.publications(start.after), sink, pace, stop, progress)
     finally:
         if isinstance(sink, KafkaSink):
             sink.close()
@@ -184,7 +182,7 @@ def _publish(start: Start, settings: Settings | None, pace: Pace, say: Console) 
         return 0
     how = "; the same command with --resume goes on" if settings else ""
     say.print(f"stopped with {left - sent} records to go{how}")
-    return 128 + stopped.signal
+    return 128 + stop.signal
 
 
 def _dataset(data: Path | None, synthetic: int | None, seed: int, say: Console) -> Dataset:
@@ -273,28 +271,6 @@ def _write_ledger(file: Path, plan: Plan) -> None:
         replace_file(file, b"".join(orjson.dumps(entry) + b"\n" for entry in plan.ledger()))
     except OSError as error:
         raise UsageError(f"--ledger {file}: {error.strerror}", "Name a file that can be written.") from error
-
-
-@dataclass
-class _Stop:
-    event: threading.Event = field(default_factory=threading.Event)
-    signal: int = 0
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[_Stop]:
-    stop = _Stop()
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        stop.signal = number
-        stop.event.set()
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

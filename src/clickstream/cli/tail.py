@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -129,9 +128,6 @@ def tail(
                     return
     except KeyboardInterrupt:
         return
-    except BrokenPipeError:
-        # The reader has enough, as `head` does. What is still in the buffer must not fail at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _writer(format_: Format | None, columns: str | None, scorer: str) -> Writer:

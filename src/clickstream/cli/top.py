@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -90,14 +89,10 @@ def _show(view: View, states: Iterator[str]) -> None:
 
 def _print_lines(view: View, states: Iterator[str]) -> None:
     pipe = Lines()
-    try:
-        for state in states:
-            _print_line(view.as_dict(state))
-            if not pipe.is_read():
-                return
-    except BrokenPipeError:
-        # The reader has enough, as `head` does. What is still in the buffer must not fail at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for state in states:
+        _print_line(view.as_dict(state))
+        if not pipe.is_read():
+            return
 
 
 def _print_line(content: dict[str, Any]) -> None:

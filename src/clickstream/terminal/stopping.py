@@ -8,18 +8,33 @@ hangup is never touched, so `nohup` holds. Commands that only compute and end ke
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event
 
 _WISHES = (signal.SIGINT, signal.SIGTERM)
 
 
-def asked_to_stop() -> Event:
-    """Set by Ctrl-C or SIGTERM: an exception from a handler could surface inside the client, and be lost."""
-    asked = Event()
+class Stop(Event):
+    """Set when the process is asked to end; `signal` is the number of the last that asked."""
+
+    signal = 0
+
+
+def asked_to_stop(also: Callable[[], None] = lambda: None) -> Stop:
+    """An event that Ctrl-C and SIGTERM set; they call `also` as well.
+
+    No exception: one from a handler could surface inside the client library, and be lost.
+    """
+    asked = Stop()
+
+    def note(number: int, _frame: object) -> None:
+        asked.signal = number
+        asked.set()
+        also()
+
     for sign in _WISHES:
-        signal.signal(sign, lambda *_: asked.set())
+        signal.signal(sign, note)
     return asked
 
 
