@@ -10,14 +10,14 @@ from enum import StrEnum
 from itertools import islice
 from typing import Annotated
 
-import orjson
 import typer
 from rich.console import Console
 
 from clickstream.infra.kafka import Reader, Record
 from clickstream.infra.settings import load_settings
 from clickstream.local.servers import with_running_servers
-from clickstream.terminal.scores.fields import Score, find_field
+from clickstream.records.reading import read_score
+from clickstream.terminal.scores.fields import find_field
 from clickstream.terminal.scores.filters import chosen
 from clickstream.terminal.scores.writers import FieldsAsJson, FieldsAsRows, FieldsAsTsv, Lines, Rows, Writer
 from clickstream.terminal.stopping import interruptible
@@ -118,7 +118,7 @@ def tail(
                 for partition, offset in ends.items():
                     reader.seek(partition, offset)
             for batch in _until(reader, ends) if until_end else _for_ever(reader, writer, where):
-                wanted = ((record, score) for record in batch if passes(score := _score(record)))
+                wanted = ((record, score) for record in batch if passes(score := read_score(record.value)))
                 for record, score in islice(wanted, left):
                     writer.write(record.value or b"", score)
                     if left is not None:
@@ -159,12 +159,3 @@ def _for_ever(reader: Reader, writer: Writer, where: str) -> Iterator[list[Recor
                 f"Waiting for scores on {where}. --from-beginning shows those that are there; Ctrl-C ends."
             )
             typer.echo(message, err=True)
-
-
-def _score(record: Record) -> Score | None:
-    """None for a record that is no score: somebody else writes to the topic."""
-    try:
-        score = orjson.loads(record.value or b"")
-    except orjson.JSONDecodeError:
-        return None
-    return score if isinstance(score, dict) and "score_id" in score else None

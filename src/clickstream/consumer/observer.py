@@ -16,6 +16,7 @@ import numpy as np
 from clickstream.models.case import Floats
 from clickstream.models.drift import ERRORS, FEATURES, Alarm, Drift
 from clickstream.models.quality import Judged, Quality, Rolling, SinceStart, losses, rows
+from clickstream.records.reading import reader_of
 from clickstream.records.scorers import LEARNING, SCORERS
 
 _LEARNING = SCORERS.index(LEARNING)
@@ -55,15 +56,8 @@ class Observed(msgspec.Struct, gc=False):
     models: _Models
 
 
-_decode = msgspec.json.Decoder(Observed).decode
-
-
-def observed(score: bytes) -> Observed | None:
-    """None for a record that is no score."""
-    try:
-        return _decode(score)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
+observed = reader_of(Observed)
+"""A record's value -> what is looked at; None for a record that is no score."""
 
 
 def judged(score: Observed) -> Judged | None:

@@ -12,6 +12,7 @@ import msgspec
 from clickstream.infra.errors import RefusedError, UnavailableError
 from clickstream.infra.kafka import Reader, Record
 from clickstream.infra.settings import Settings
+from clickstream.records.reading import reader_of
 from clickstream.records.reasons import ClosedBy
 from clickstream.windows.partition import Published
 
@@ -34,7 +35,7 @@ class _Score(msgspec.Struct):
     source: _Source
 
 
-_decode = msgspec.json.Decoder(_Score).decode
+_read_score = reader_of(_Score)
 
 
 class Span(NamedTuple):
@@ -116,9 +117,7 @@ class Scores:
 
     def _of(self, span: Span, batch: Sequence[Record]) -> Iterator[tuple[int, _Score]]:
         for record in batch:
-            try:
-                score = _decode(record.value or b"")
-            except msgspec.DecodeError:
+            if (score := _read_score(record.value)) is None:
                 continue
             source = score.source
             if (source.topic, source.partition) == (

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from clickstream.records.reading import reader_of
 from clickstream.records.scorers import SCORERS
 
 _Name = Annotated[str, msgspec.Meta(max_length=512)]
@@ -47,16 +48,13 @@ class _Score(msgspec.Struct, gc=False):
     error: _Name | None
 
 
-_decode = msgspec.json.Decoder(_Score).decode
+_read = reader_of(_Score)
 
 
 def arrived(value: bytes | None) -> Mapping[str, Any] | None:
     """The fields above, as the summary of the page takes them; None for a record that is no score."""
-    try:
-        score = _decode(value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    if score.error is None and None in _answers(score.predictions):
+    score = _read(value)
+    if score is None or (score.error is None and None in _answers(score.predictions)):
         return None
     told: Mapping[str, Any] = msgspec.to_builtins(score)
     return told

@@ -10,8 +10,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import orjson
-
 from clickstream.consumer.store import Store
 from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.errors import ClickstreamError
@@ -19,6 +17,7 @@ from clickstream.infra.kafka import Admin, Reader, Record
 from clickstream.infra.settings import Settings
 from clickstream.local.processes import Process
 from clickstream.operate.summary import Summary
+from clickstream.records.reading import read_score
 
 
 class Run:
@@ -104,5 +103,5 @@ class Run:
     def _take_scores(self, records: Sequence[Record]) -> None:
         now = time.time_ns() // 1_000_000
         for record in records:
-            if record.value is not None:
-                self.summary.add(orjson.loads(record.value), now)
+            if (score := read_score(record.value)) is not None:
+                self.summary.add(score, now)

@@ -112,7 +112,7 @@ class Recording:
 
 def _scores(records: Sequence[Record], bundle: str | None) -> Iterator[Observed]:
     for record in records:
-        score = observed(record.value or b"")
+        score = observed(record.value)
         if score is not None and bundle in (None, score.models.bundle):
             yield score
 

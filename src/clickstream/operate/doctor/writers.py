@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
-
-import orjson
 
 from clickstream.consumer.note import read_note
 from clickstream.infra.kafka import Admin, Reader, Record, Topic
 from clickstream.infra.placement import Partitioner, partitioner_of
 from clickstream.infra.settings import Settings
 from clickstream.operate.doctor.check import Check
+from clickstream.records.reading import read_score
 
 _LAST = 500
 """Records of each partition that are looked at."""
@@ -96,13 +95,8 @@ def check_other_groups(settings: Settings, admin: Admin, clicks: Topic) -> Itera
 def _scored_twice(settings: Settings) -> int:
     names: Counter[str] = Counter()
     for record in _last(settings, settings.scores_topic):
-        try:
-            score: object = orjson.loads(record.value or b"")
-        except ValueError:
-            continue
-        if isinstance(score, Mapping):
-            source = score.get("source")
-            names[f"{score.get('score_id')} {source}"] += 1
+        if (score := read_score(record.value)) is not None:
+            names[f"{score['score_id']} {score.get('source')}"] += 1
     return sum(count > 1 for count in names.values())
 
 
