@@ -11,12 +11,13 @@ import pytest
 from rich.console import Console
 from scored_log import ScoredLog
 
-from clickstream.cli.watch import final_table, followed, picture
+from clickstream.cli.watch import followed
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.kafka import Reader, Record
 from clickstream.models.figures import conversion_figures, revenue_figures
 from clickstream.models.quality import measure
 from clickstream.operate.judgement import Recording, Watched
+from clickstream.terminal.watch_view import final_table, picture
 
 
 @pytest.fixture

@@ -6,8 +6,6 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -15,18 +13,15 @@ import orjson
 import typer
 from pydantic import BaseModel
 from rich.console import Console
-from rich.table import Table
 
 from clickstream.cli.options import ServerHome
-from clickstream.drills.drill import PLANS, Outcome, Row, order, parse_plan, play
-from clickstream.drills.faults import FAULTS, describe
+from clickstream.drills.drill import order, parse_plan, play
 from clickstream.drills.stage import Stage
 from clickstream.files.location import find_dataset
 from clickstream.infra.errors import UsageError
-from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.infra.settings import Duration, load_settings
-from clickstream.infra.words import counted
 from clickstream.models.bundle.bundle import load_bundle
+from clickstream.terminal.chaos_view import as_dict, show_outcome, show_plans, telling
 from clickstream.terminal.stopping import interruptible
 
 _SYNTHETIC_SESSIONS = 24_026
@@ -65,7 +60,7 @@ def chaos(
     """
     console = Console(stderr=as_json, highlight=False)
     if show_list:
-        _show_list(console)
+        show_plans(console)
         return
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     wanted = parse_plan(plan or ["quick"])
@@ -97,14 +92,14 @@ def chaos(
                 small_disk="disk-full" in faults,
             ) as stage,
         ):
-            outcome = play(stage, faults, seed, deadline=until, told=_telling(console))
+            outcome = play(stage, faults, seed, deadline=until, told=telling(console))
     except BaseException:
         console.print(f"what the processes said is in {folder}")
         raise
     if as_json:
-        typer.echo(orjson.dumps(_as_dict(outcome), default=str))
+        typer.echo(orjson.dumps(as_dict(outcome), default=str))
     else:
-        _show(outcome, console)
+        show_outcome(outcome, console)
     if not outcome.clean:
         console.print(f"what the processes said is in {folder}")
         raise typer.Exit(1)
@@ -123,90 +118,3 @@ def _load(data: Path | None, sessions: int | None) -> list[str]:
     if file is None:
         return ["--synthetic", str(sessions or _SYNTHETIC_SESSIONS)]
     return ["--data", str(file), *(["--sessions", str(sessions)] if sessions else [])]
-
-
-def _telling(console: Console) -> Callable[[str, Row], None]:
-    began = time.monotonic()
-
-    def told(name: str, row: Row) -> None:
-        if row.left_out:
-            words = f"left out: {row.left_out}"
-        elif row.not_reached and not row.times:
-            words = "the occasion for it did not come"
-        else:
-            words = (
-                f"progress everywhere after {row.recoveries_s[-1]:.1f} s"
-                if row.recoveries_s
-                else "no progress"
-            )
-        console.print(f"[dim]{time.monotonic() - began:6.1f} s[/]  {name:<16} {words}")
-
-    return told
-
-
-def _show(outcome: Outcome, console: Console) -> None:
-    table = Table(title=f"\nfaults, seed {outcome.seed}", title_justify="left", title_style="bold")
-    table.add_column("fault")
-    table.add_column("times", justify="right")
-    table.add_column("recovered, median s", justify="right")
-    table.add_column("longest s", justify="right")
-    for name, row in outcome.rows.items():
-        cells = [f"{value:.1f}" if value is not None else "" for value in (row.median_s, row.longest_s)]
-        if row.not_recovered:
-            cells[1] = f"[red]{row.not_recovered} not[/]"
-        times = "left out" if row.left_out else str(row.times)
-        table.add_row(
-            name, f"{times}, [red]{row.not_reached} not reached[/]" if row.not_reached else times, *cells
-        )
-    console.print(table)
-    report = outcome.report
-    if not outcome.finished:
-        console.print("[bold red]the system did not come to the end of the log[/]")
-    for finding in report.findings[:5]:
-        console.print(f"{finding.kind} {finding.what} {finding.id}: {finding.detail}", markup=False)
-    copies = outcome.read_uncommitted - outcome.read_committed
-    console.print(
-        f"\na subscriber that reads committed records saw {counted(outcome.read_committed, 'score')};"
-        f" one that reads"
-        f" uncommitted records saw {copies:,} more, of aborted transactions"
-    )
-    verdict = "[bold green]exactly once[/]" if outcome.clean else "[bold red]NOT CLEAN[/]"
-    console.print(
-        f"[bold]{sum(row.times for row in outcome.rows.values())} faults in {outcome.seconds:.0f} s,"
-        f" {counted(report.clicks, 'click')}, {counted(report.scored, 'session')} scored,"
-        f" {report.missing:,} missing,"
-        f" {report.duplicate:,} duplicate, {report.wrong + report.unexpected:,} wrong[/]  {verdict}"
-    )
-
-
-def _as_dict(outcome: Outcome) -> dict[str, object]:
-    return {
-        "seed": outcome.seed,
-        "clean": outcome.clean,
-        "finished": outcome.finished,
-        "read_committed": outcome.read_committed,
-        "read_uncommitted": outcome.read_uncommitted,
-        "seconds": outcome.seconds,
-        "faults": {name: asdict(row) for name, row in outcome.rows.items()},
-        "audit": outcome.report.as_dict(),
-    }
-
-
-def _show_list(console: Console) -> None:
-    table = Table(title="faults", title_justify="left", box=None, show_header=False)
-    for name in FAULTS:
-        table.add_row(name, describe(name))
-    console.print(table)
-    table = Table(title="\nplans", title_justify="left", box=None, show_header=False)
-    for name, faults in PLANS.items():
-        table.add_row(name, " ".join(f"{fault}={times}" for fault, times in _short(faults).items()))
-    console.print(table)
-
-
-def _short(plan: Mapping[str, int]) -> dict[str, int]:
-    """The plan, with `failpoints` for all of them where they have the same count."""
-    counts = {plan.get(name) for name in FAILPOINTS}
-    if counts == {None} or len(counts) > 1 or plan.keys() == FAILPOINTS.keys():
-        return dict(plan)
-    others = {name: times for name, times in plan.items() if name not in FAILPOINTS}
-    return {**others, "failpoints": plan[next(iter(FAILPOINTS))]}

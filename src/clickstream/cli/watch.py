@@ -11,37 +11,21 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.kafka import Reader
 from clickstream.infra.settings import load_settings
-from clickstream.infra.words import counted
 from clickstream.local.servers import with_running_servers
-from clickstream.models.drift import Alarm
-from clickstream.models.quality import Merit, Quality
 from clickstream.operate.judgement import Recording, Watched
-from clickstream.records.scorers import SCORERS
-from clickstream.terminal.printable import printable
 from clickstream.terminal.scores.writers import Lines
 from clickstream.terminal.stopping import asked_to_stop
+from clickstream.terminal.watch_view import final_table, picture
 
 _LINE_EVERY_S = 5.0
 _PICTURE_EVERY_S = 0.5
 _SILENCE_S = 5.0
-
-# Title, name in the figures, places.
-_COLUMNS = (
-    ("log-loss", "log_loss", 4),
-    ("AUC", "auc", 4),
-    ("Brier", "brier", 4),
-    ("ECE", "ece", 4),
-    ("R²", "r2", 4),
-    ("MAE", "mae", 2),
-)
 
 
 def watch(
@@ -143,74 +127,6 @@ def followed(
                 # The client goes on where it was when the broker is back.
                 state = f"no answer for {where}; trying on"
         yield state
-
-
-def picture(watched: Watched, state: str) -> Group:
-    """What is known, for a terminal."""
-    since, rolling = watched.since_start(), watched.rolling()
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("")
-    for start in ("since start", f"last {rolling.sessions:,}" if rolling else "last"):
-        for at, title in enumerate(("log-loss", "AUC", "MAE")):
-            table.add_column(f"{start if at == 0 else ''}\n{title}", justify="right")
-    for name in SCORERS:
-        table.add_row(name, *_cells(since, name), *_cells(rolling, name))
-    lines: list[RenderableType] = [
-        table,
-        Text(""),
-        Text(_sessions(watched.sessions, since.sessions if since else 0)),
-    ]
-    lines.append(Text(_bundles(watched.bundles)))
-    if since is not None and rolling is not None:
-        lines.append(
-            Text(
-                f"online in the cluster of batch: {since.same_cluster:.1%},"
-                f" of the last {rolling.same_cluster:.1%}"
-            )
-        )
-    lines += [Text(_change(alarm), style="yellow") for alarm in watched.alarms]
-    return Group(*lines, Text(state, style="bold"))
-
-
-def final_table(summary: dict[str, Any]) -> Group:
-    """What `Recording.summary` says, for a terminal."""
-    figures = summary["figures"]
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("")
-    for title, _, _ in _COLUMNS:
-        table.add_column(title, justify="right")
-    for name, found in figures.items():
-        table.add_row(name, *(f"{found[key]:.{places}f}" for _, key, places in _COLUMNS))
-    with_evidence = figures["batch"]["conversion_n"] if figures else 0
-    lines: list[RenderableType] = [table, Text("")] if figures else []
-    lines.append(Text(_sessions(summary["sessions"], with_evidence)))
-    lines.append(Text(_bundles(summary["bundles"])))
-    if figures:
-        lines.append(Text(f"clusters of online against batch: ARI {figures['online']['ari']:.4f}"))
-    lines += [Text(_change(Alarm(**alarm)), style="yellow") for alarm in summary["alarms"]]
-    return Group(*lines)
-
-
-def _cells(quality: Quality | None, name: Any) -> tuple[str, str, str]:
-    if quality is None:
-        return ("-", "-", "-")
-    merit: Merit = quality.scorers[name]
-    return (f"{merit.log_loss:.4f}", "-" if merit.auc is None else f"{merit.auc:.4f}", f"{merit.mae:.2f}")
-
-
-def _sessions(seen: int, judged: int) -> str:
-    return f"{counted(seen, 'session')}, {judged:,} of them with evidence and predictions"
-
-
-def _bundles(bundles: dict[str, int]) -> str:
-    return "bundle " + (", ".join(f"{printable(name)} ({n:,})" for name, n in bundles.items()) or "-")
-
-
-def _change(alarm: Alarm) -> str:
-    return (
-        f"drift: {alarm.feature} was {alarm.before:.4g}, is {alarm.after:.4g}"
-        f" (over {counted(alarm.sessions, 'session')} when it was found)"
-    )
 
 
 def _print_line(content: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def reader_of(shape: type[T]) -> Callable[[bytes | None], T | None]:
-    """A reader of records that have a `shape`: a msgspec type of the fields that are needed, others are skipped.
+    """A reader of records with a `shape`: a msgspec type of the fields that are needed; others are skipped.
 
     It returns None for a record that does not have that shape.
     """
