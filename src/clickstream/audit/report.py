@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 
 from clickstream.audit.verdict import Counts, Kind, Letters, is_flawed
@@ -152,30 +152,9 @@ class Tally:
     _told: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def counts(self) -> dict[str, Any]:
-        """The fields of AuditReport that were counted here."""
-        return {
-            "clicks": self.clicks,
-            "heartbeats": self.heartbeats,
-            "windows": self.windows,
-            "scored": self.scored,
-            "missing": self.missing,
-            "duplicate": self.duplicate,
-            "unexpected": self.unexpected,
-            "wrong": self.wrong,
-            "torn": self.torn,
-            "pending": self.pending,
-            "rebuilt_partly": self.rebuilt_partly,
-            "online_restarts": self.online_restarts,
-            "errors": dict(self.errors),
-            "other_settings": self.other_settings,
-            "other_topics": self.other_topics,
-            "unchecked": self.unchecked,
-            "predictions_checked": self.predictions_checked,
-            "online_checked": self.online_checked,
-            "read_twice": self.read_twice,
-            "predictions_unchecked": dict(self.predictions_unchecked),
-            "bundles": dict(sorted(self.bundles.items())),
-            "dead_letters": dict(sorted(self.dead_letters.items())),
+        """The fields of Counts, and `pending`."""
+        return {one.name: _settled(getattr(self, one.name)) for one in fields(Counts)} | {
+            "pending": self.pending
         }
 
     def take_findings(self) -> tuple[Finding, ...]:
@@ -203,3 +182,8 @@ class Tally:
         if self.wants(finding.kind, finding.what):
             self._told[finding.kind, finding.what] += 1
             self.findings.append(finding)
+
+
+def _settled(count: Any) -> Any:
+    """A copy that later counting does not change, in an order that does not depend on that of the log."""
+    return dict(sorted(count.items())) if isinstance(count, dict) else count

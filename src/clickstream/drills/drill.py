@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -89,17 +89,28 @@ class Outcome:
 
     @property
     def clean(self) -> bool:
-        """Every session was scored once and right, and the system went on by itself after every fault.
+        """Every session was scored once and right, and the system went on by itself after every fault."""
+        return not list(self.problems())
 
-        Losses of all of Redis are among the faults: what only these leave unchecked is no stain.
+    def problems(self) -> Iterator[str]:
+        """What speaks against it, in words.
+
+        Losses of all of Redis are among the faults: what only these leave unchecked is no problem.
         """
-        return (
-            self.finished
-            and not self.report.flawed
-            and unchecked_parts(self.report).keys() <= set(AFTER_A_LOSS)
-            and not self.report.pending
-            and not any(row.not_recovered or row.not_reached for row in self.rows.values())
-        )
+        if not self.finished:
+            yield "the system did not come to the end of the log"
+        for name, row in self.rows.items():
+            if row.not_recovered:
+                yield f"after {name} it did not go on everywhere"
+            if row.not_reached:
+                yield f"the occasion for {name} did not come"
+        if self.report.flawed:
+            yield "the audit found scores or dead letters that are not as they must be"
+        for part, count in unchecked_parts(self.report).items():
+            if part not in AFTER_A_LOSS:
+                yield f"not checked: {part} ({count:,})"
+        if self.report.pending:
+            yield f"{self.report.pending:,} windows are not scored yet"
 
 
 def parse_plan(words: Iterable[str]) -> dict[str, int]:

@@ -52,8 +52,8 @@ def show_outcome(outcome: Outcome, console: Console) -> None:
         )
     console.print(table)
     report = outcome.report
-    if not outcome.finished:
-        console.print("[bold red]the system did not come to the end of the log[/]")
+    for problem in outcome.problems():
+        console.print(f"[bold red]{problem}[/]")
     for finding in report.findings[:5]:
         console.print(f"{finding.kind} {finding.what} {finding.id}: {finding.detail}", markup=False)
     copies = outcome.read_uncommitted - outcome.read_committed
@@ -76,6 +76,7 @@ def as_dict(outcome: Outcome) -> dict[str, object]:
     return {
         "seed": outcome.seed,
         "clean": outcome.clean,
+        "problems": list(outcome.problems()),
         "finished": outcome.finished,
         "read_committed": outcome.read_committed,
         "read_uncommitted": outcome.read_uncommitted,
