@@ -26,7 +26,7 @@ from clickstream.infra.kafka.records import (
     Record,
     Topic,
 )
-from clickstream.infra.kafka.transaction import TransactionalProducer, fence
+from clickstream.infra.kafka.transaction import TransactionalProducer
 from clickstream.infra.kafka.unpacking import codecs
 
 __all__ = [
@@ -49,6 +49,5 @@ __all__ = [
     "Topic",
     "TransactionalProducer",
     "codecs",
-    "fence",
     "partition_for",
 ]

@@ -107,8 +107,3 @@ class TransactionalProducer:
         self._producer._sender.wakeup()
         if not result.wait(timeout_ms=self._settings.patience):
             raise kafka_errors.KafkaTimeoutError(f"no answer to {what} in {self._settings.patience} ms")
-
-
-def fence(settings: Settings, transactional_id: str) -> None:
-    """Abort what a dead or stopped owner of this transactional id left open."""
-    TransactionalProducer(settings, transactional_id).discard()
