@@ -196,6 +196,9 @@ class GroupConsumer:
         """Deliver records of an assigned partition from `offset` on."""
         with translated(f"seeking in partition {partition}", self._settings):
             self._consumer.seek(self._tp(partition), offset)
+            # The client sets aside what it had unpacked of a held partition; once it has unpacked others, it
+            # neither delivers that any more nor fetches the partition again.
+            self._consumer._fetcher._paused_partition_records.pop(self._tp(partition), None)
             self._consumer.resume(self._tp(partition))
 
     def hold(self, partitions: Sequence[int]) -> None:
