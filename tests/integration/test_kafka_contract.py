@@ -355,10 +355,13 @@ class KafkaContract:
             return False
 
         wait_for(fenced, "the former is told", 60)
-        former.close(False)
         stage.joined(latter)
+        before = latter.membership()
+        former.close(False)
         with closing(Admin(stage.settings)) as admin:
             assert admin.group_members(stage.settings.group) == 1
+        stage.joined(latter)
+        assert latter.membership() == before
 
     def test_the_group_s_description_carries_its_rules_and_partitions(self, stage: Stage) -> None:
         member = stage.member("gap=1800000;fold=1", instance="one")
