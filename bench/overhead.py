@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,7 +24,8 @@ from engine import console, preloaded, system
 from prometheus_client import generate_latest
 from rich.table import Table
 
-from clickstream.consumer.engine import Engine
+from clickstream.consumer.assembly import open_engine
+from clickstream.consumer.recovery import Claim
 from clickstream.infra.exposition import registry
 from clickstream.infra.logs import configure
 from clickstream.infra.settings import Settings
@@ -41,11 +42,11 @@ def main() -> None:
     with system(max_poll_records=asked.max_poll_records, log_format="json") as (settings, _):
         records = preloaded(settings, asked.sessions)
         configure(settings)
-        engine = InTurns(settings, records)
+        turns = InTurns(settings, records)
         gc.freeze()
         gc.set_threshold(50_000, 20, 20)
-        engine.run()
-        _show(engine)
+        turns.engine.run()
+        _show(turns)
 
 
 class _Silent:
@@ -96,36 +97,38 @@ def stage_seconds(counters: Any) -> float:
     return (time.thread_time() - began) / 10_000
 
 
-class InTurns(Engine):
-    """An engine of which half of the turns neither count nor watch.
+class InTurns:
+    """An `engine` of which half of the turns neither count nor watch.
 
     `spent` holds (told, records, scores, CPU seconds of the loop's thread) of each turn with records;
     `all_threads` the CPU seconds of the process in all of these.
     """
 
     def __init__(self, settings: Settings, records: int) -> None:
-        super().__init__(settings, load_bundle(settings))
+        self.engine = open_engine(settings, load_bundle(settings))
+        self._turn = self.engine._turn
+        self.engine._turn = self._timed_turn  # type: ignore[method-assign]
         self.spent: list[tuple[bool, int, int, float]] = []
         self.all_threads = 0.0
-        self.seen: Any = self.counters
-        self._watching: Any = self.monitor
+        self.seen: Any = self.engine.counters
+        self._watching: Any = self.engine.monitor
         self._clocks = _Clocked(self.seen), _Clocked(self._watching)
         self._left = records
         self._chance = np.random.default_rng(1)
         self._turns = [True]
 
-    def _turn(self) -> bool:
+    def _timed_turn(self) -> bool:
         silent: Any = _Silent()
         told = self._turns[-1]
         clocks: tuple[Any, Any] = self._clocks if told else (silent, silent)
-        self.counters, self.monitor = clocks
+        self._tell(*clocks)
         before, began, all_began = self._applied(), time.thread_time(), time.process_time()
-        done = super()._turn()
-        self.counters.look(self._claims, 0)
+        done = self._turn()
+        clocks[0].look(self.engine._claims.held, 0)
         used, records = time.thread_time() - began, self._applied() - before
         self._left -= records
         if records and before:
-            scores = sum(len(claim.logic.closed) for claim in self._claims.values())
+            scores = sum(len(claim.logic.closed) for claim in self._held())
             self.spent.append((told, records, scores, used))
             self.all_threads += time.process_time() - all_began
             self._turns.pop()
@@ -133,12 +136,20 @@ class InTurns(Engine):
                 first = bool(self._chance.integers(2))
                 self._turns = [first, not first]
         if self._left <= 0:
-            self.counters, self.monitor = self.seen, self._watching
-            self.stop()
+            self._tell(self.seen, self._watching)
+            self.engine.stop()
         return done
 
+    def _tell(self, counters: Any, monitor: Any) -> None:
+        engine = self.engine
+        engine.counters = engine._claims.counters = engine._processor.counters = counters
+        engine.monitor = engine._processor.monitor = monitor
+
+    def _held(self) -> Collection[Claim]:
+        return self.engine._claims.held.values()
+
     def _applied(self) -> int:
-        return sum(claim.applied for claim in self._claims.values())
+        return sum(claim.applied for claim in self._held())
 
     def clocked_seconds(self) -> tuple[float, float]:
         """CPU spent in what counts, stages included, and in what watches the models."""
@@ -148,7 +159,7 @@ class InTurns(Engine):
 
     def scrape_seconds(self) -> float:
         """CPU of one scrape, the median of some."""
-        told = registry((self.seen.samples, self._watching.samples, self.health.samples))
+        told = registry((self.seen.samples, self._watching.samples, self.engine.health.samples))
         times = []
         for _ in range(50):
             began = time.thread_time()
@@ -157,17 +168,17 @@ class InTurns(Engine):
         return float(np.median(times))
 
 
-def _show(engine: InTurns) -> None:
+def _show(seen: InTurns) -> None:
     structlog.reset_defaults()
-    turns = np.array(engine.spent, dtype=np.float64)
+    turns = np.array(seen.spent, dtype=np.float64)
     told, records, _, used = turns.T
     drawn = np.random.default_rng(1).integers(0, len(turns), (2_000, len(turns)))
     low, high = np.percentile([_cost(turns[rows]) for rows in drawn], (2.5, 97.5))
     cost = _cost(turns)
     loop = used[told == 0].sum() / records[told == 0].sum() * 1e6
-    whole = engine.all_threads / records.sum() * 1e6 - cost / 2
-    counting, watching = (seconds / records[told == 1].sum() * 1e6 for seconds in engine.clocked_seconds())
-    scrape = engine.scrape_seconds()
+    whole = seen.all_threads / records.sum() * 1e6 - cost / 2
+    counting, watching = (seconds / records[told == 1].sum() * 1e6 for seconds in seen.clocked_seconds())
+    scrape = seen.scrape_seconds()
     table = Table(title="metrics and logs: CPU", title_justify="left")
     table.add_column("")
     table.add_column("", justify="right")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clickstream.audit.run import run_audit
+    from clickstream.consumer.assembly import open_engine
     from clickstream.consumer.engine import Engine
     from clickstream.features.session import Session
     from clickstream.infra.settings import Settings
@@ -31,6 +32,7 @@ __all__ = [
     "Session",
     "Settings",
     "load_bundle",
+    "open_engine",
     "run_audit",
     "score_file",
 ]
@@ -45,6 +47,7 @@ _HOMES = {
     "Session": "features.session",
     "Settings": "infra.settings",
     "load_bundle": "models.bundle.bundle",
+    "open_engine": "consumer.assembly",
     "run_audit": "audit.run",
     "score_file": "offline.scoring",
 }

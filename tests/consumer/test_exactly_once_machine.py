@@ -39,12 +39,11 @@ from oracle import (
 )
 from pydantic import SecretStr
 
-from clickstream.consumer.publisher import Publisher
-from clickstream.consumer.recall import Scores, Span
+from clickstream.consumer.recall import Span
 from clickstream.consumer.recovery import Claim, Recovery, pack_online
 from clickstream.consumer.store import Basis, Changes, OutboxRecord, Store, meta_fields
 from clickstream.infra.errors import ClickstreamError, UnavailableError
-from clickstream.infra.kafka import Committed, GroupConsumer, Membership, Topic
+from clickstream.infra.kafka import Committed, Membership, Topic
 from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings
 from clickstream.local.embedded import EmbeddedValkey
@@ -98,7 +97,7 @@ class Group:
 
 
 class Transactions:
-    """What recovery and a step ask of a publisher."""
+    """What recovery and a step ask of a publisher. Nothing stays open here that could be fenced off."""
 
     def __init__(self, log: Log, name: str) -> None:
         self._log = log
@@ -115,6 +114,12 @@ class Transactions:
     ) -> None:
         records = [record for outbox in outboxes.values() for record in outbox]
         self._log.commit(records, offsets.get(0), membership)
+
+    def fence(self, _transactional_id: str) -> None:
+        pass
+
+    def discard(self) -> None:
+        pass
 
 
 class Told:
@@ -164,11 +169,11 @@ class Worker:
         self._recovery = Recovery(
             settings,
             Topic(settings.clicks_topic, "topic", 1),
-            cast(GroupConsumer, Group(log)),
+            Group(log),
             self.store,
-            cast(Publisher, self._publisher),
+            self._publisher,
+            Told(log),
             cast(Bundle, Teacher()),
-            scores=cast(Scores, Told(log)),
         )
         self._rules = Rules(**settings.rules)
         self._membership = Membership(0, None)

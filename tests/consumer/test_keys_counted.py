@@ -8,9 +8,9 @@ from typing import cast
 from factory import session, step
 
 from clickstream.consumer.counters import Counters
+from clickstream.consumer.ports import GroupClient, StateStore
 from clickstream.consumer.scoring import Window
-from clickstream.consumer.store import Store
-from clickstream.infra.kafka import GroupConsumer, partition_for
+from clickstream.infra.kafka import partition_for
 from clickstream.models.online import OnlineModels
 from clickstream.windows.partition import Closed
 
@@ -27,7 +27,7 @@ def windows(names: list[str], crc32: bool) -> list[Window]:
 
 
 def test_keys_of_both_kinds_are_told_apart_and_at_most_twenty_a_step_are_looked_at() -> None:
-    counters = Counters(cast(Store, None), cast(GroupConsumer, None), "scores", 8, {})
+    counters = Counters(cast(StateStore, None), cast(GroupClient, None), "scores", 8, {})
     names = [f"visit-{number}" for number in range(100)]
     counters.stepped({}, {}, windows(names, crc32=False))
     assert sum(counters.keys.values()) == 20

@@ -167,7 +167,7 @@ def test_open_sessions_of_another_fold_are_refused_and_none_are_not(monkeypatch:
     before = describe_settings(settings)
     monkeypatch.setattr(fingerprints, "FOLD_VERSION", FOLD_VERSION + 1)
     nothing = cast(Any, None)
-    mine = Recovery(settings, Topic("clicks", "id", 8), nothing, nothing, nothing, nothing)
+    mine = Recovery(settings, Topic("clicks", "id", 8), nothing, nothing, nothing, nothing, nothing)
     mine._refuse_other_settings(0, before, 8, 0)
     with pytest.raises(
         SettingsChangedError, match=f"fold was {FOLD_VERSION} and is {FOLD_VERSION + 1}"
@@ -194,7 +194,7 @@ def test_max_behind_is_a_rule_like_the_others_where_it_is_set_and_none_where_it_
     assert fingerprint(on) != fingerprint(off)
     assert (Rules(**off.rules).max_behind, Rules(**on.rules).max_behind) == (0, 604_800_000)
     nothing = cast(Any, None)
-    mine = Recovery(on, Topic("clicks", "id", 8), nothing, nothing, nothing, nothing)
+    mine = Recovery(on, Topic("clicks", "id", 8), nothing, nothing, nothing, nothing, nothing)
     with pytest.raises(SettingsChangedError, match="max_behind was off and is 604800000"):
         mine._refuse_other_settings(0, describe_settings(off), 8, 3)
 

@@ -20,7 +20,7 @@ from scored_log import ScoredLog
 
 from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.errors import UnavailableError
-from clickstream.infra.kafka import Membership, Outgoing, TransactionalProducer, fence
+from clickstream.infra.kafka import Membership, Outgoing, TransactionalProducer
 from clickstream.infra.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -76,7 +76,7 @@ class Published:
         with suppress(UnavailableError):
             self.publish(self.scores[:6], give_up)
         self.between = time.time()
-        fence(settings, f"{settings.group}-writer")
+        TransactionalProducer(settings, f"{settings.group}-writer").discard()
         self.publish(self.scores[6:])
 
     def publish(self, scores: list[dict[str, Any]], before_commit: Any = lambda: None) -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from kafka.record import MemoryRecords, MemoryRecordsBuilder
 from kafka.structs import TopicPartition
 
-from clickstream.infra.kafka import DamagedBatchError, Record, _Unpacked, codecs
+from clickstream.infra.kafka import DamagedBatchError, Record, codecs
+from clickstream.infra.kafka.unpacking import Unpacked
 
 TP = TopicPartition("clicks", 3)
 _NUMBER = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
@@ -39,7 +40,7 @@ def sealed(made: bytearray) -> bytearray:
 
 def read(log: bytes) -> tuple[list[Record], DamagedBatchError | None]:
     """What a fetch gives, taken as the client's fetcher does: until there is no more."""
-    part = _Unpacked(0, TP, MemoryRecords(log), check_crcs=True)
+    part = Unpacked(0, TP, MemoryRecords(log), check_crcs=True)
     records: list[Record] = []
     for _ in range(_POLLS):
         if not part:

@@ -17,8 +17,8 @@ import pytest
 from factory import click_json
 from shop import Shop, plan_of, scraped, stop, wait_for
 
-from clickstream.consumer.engine import Engine
-from clickstream.consumer.scoring import Window
+from clickstream.consumer.assembly import open_engine
+from clickstream.consumer.scoring import Scorer, Window
 from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings
 from clickstream.local.child import free_port
@@ -65,15 +65,16 @@ def test_a_step_ends_early_when_few_records_close_very_many_sessions(
     ]
     flush = orjson.dumps({"type": "heartbeat", "event_time": at, "flush": True})
     shop.send_all([*clicks, *((partition, None, flush, at) for partition in range(shop.topic.partitions))])
-    engine = Engine(shop.settings.model_copy(update={"max_poll_records": most}), load_bundle(shop.settings))
+    settings = shop.settings.model_copy(update={"max_poll_records": most})
+    engine = open_engine(settings, load_bundle(settings))
     closed: list[int] = []
-    score = engine._scorer.score
+    score = Scorer.score
 
-    def counted(windows: Sequence[Window]) -> list[bytes | None]:
+    def counted(scorer: Scorer, windows: Sequence[Window]) -> list[bytes | None]:
         closed.append(len(windows))
-        return score(windows)
+        return score(scorer, windows)
 
-    monkeypatch.setattr(engine._scorer, "score", counted)
+    monkeypatch.setattr(Scorer, "score", counted)
     thread = threading.Thread(target=engine.run)
     thread.start()
     try:

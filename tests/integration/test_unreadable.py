@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import closing
-from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -13,6 +11,7 @@ import confluent_kafka
 import orjson
 import pytest
 from factory import click_json
+from log_damage import rot, segment
 from shop import Shop, scraped, stop, wait_for
 
 from clickstream.infra.errors import UnavailableError
@@ -32,26 +31,6 @@ def visit(shop: Shop, partition: int, name: str) -> None:
 
 def flush(shop: Shop, partition: int) -> None:
     shop.send(partition, None, orjson.dumps({"type": "heartbeat", "event_time": AT, "flush": True}), AT)
-
-
-def segment(shop: Shop, folder: Path, partition: int) -> Path:
-    """The file that the broker keeps a partition in."""
-    found = list(folder.glob(f"**/{shop.topic.name}-{partition}/*.log"))
-    if not found:
-        pytest.skip("needs the files of an embedded Kafka")
-    return found[0]
-
-
-def rot(file: Path) -> None:
-    """Turn over a byte of the last batch, as a bad disk does; the broker hands it out as it is."""
-    with file.open("r+b") as log:
-        size = len(log.read().rstrip(b"\0"))
-        log.seek(size - 4)
-        byte = log.read(1)
-        log.seek(size - 4)
-        log.write(bytes([byte[0] ^ 0xFF]))
-        log.flush()
-        os.fsync(log.fileno())
 
 
 def readiness(port: int) -> list[str]:
@@ -99,7 +78,7 @@ def test_a_damaged_batch_refuses_its_partition_by_name_and_the_others_are_served
     visit(shop, 0, "before")
     flush(shop, 0)
     visit(shop, 0, "damaged")
-    rot(segment(shop, tmp_path_factory.getbasetemp(), 0))
+    rot(segment(shop.topic.name, 0, tmp_path_factory.getbasetemp()))
     visit(shop, 0, "behind")
     visit(shop, 1, "elsewhere")
     flush(shop, 1)
@@ -131,7 +110,7 @@ def test_a_consumer_with_nothing_but_a_damaged_partition_ends_and_says_why(
     )
     alone = Shop(settings, shop.folder / "alone")
     visit(alone, 0, "damaged")
-    rot(segment(alone, tmp_path_factory.getbasetemp(), 0))
+    rot(segment(alone.topic.name, 0, tmp_path_factory.getbasetemp()))
     consumer = alone.consumer()
     assert consumer.wait(60) == 78
     assert "cannot be read from offset 0 on" in consumer.last_words()
@@ -141,7 +120,7 @@ def test_a_reader_names_a_damaged_batch_instead_of_reading_for_ever(
     shop: Shop, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     visit(shop, 0, "damaged")
-    rot(segment(shop, tmp_path_factory.getbasetemp(), 0))
+    rot(segment(shop.topic.name, 0, tmp_path_factory.getbasetemp()))
     with closing(Reader(shop.settings, shop.topic.name)) as reader, pytest.raises(DamagedBatchError) as told:
         list(reader.read_to(reader.end_offsets()))
     assert told.value.partition == 0

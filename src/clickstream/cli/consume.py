@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from clickstream.consumer.assembly import open_engine
 from clickstream.consumer.engine import Engine
 from clickstream.consumer.publisher import transactional_id
 from clickstream.consumer.restart import restart_from
@@ -101,7 +102,7 @@ def _run(settings: Settings, restart: str | None, partitions: Collection[int]) -
         if asked.is_set():
             return
     # Until its first poll it is no member of the group and owns nothing.
-    engine = Engine(settings, models)
+    engine = open_engine(settings, models)
     asked_to_stop(also=lambda: _stop(engine))
     # Libraries and models stay for ever, and a step makes thousands of objects without cycles: searching all
     # of them for cycles every 700 costs a tenth of the time.

@@ -15,12 +15,12 @@ from typing import Any, Literal, NamedTuple, get_args
 import msgspec
 
 from clickstream.consumer.idle import Result
+from clickstream.consumer.ports import Clock, GroupClient, StateStore
 from clickstream.consumer.recovery import Case, Claim
 from clickstream.consumer.scoring import Window
 from clickstream.consumer.step import Taken
-from clickstream.consumer.store import LostError, OutboxRecord, Store
+from clickstream.consumer.store import LostError, OutboxRecord
 from clickstream.infra.errors import ClickstreamError, FencedError
-from clickstream.infra.kafka import GroupConsumer
 from clickstream.infra.metrics import Distribution, Sample
 from clickstream.infra.placement import PARTITIONERS, Partitioner, partitioner_of
 from clickstream.records.reasons import ClosedBy, Reason
@@ -67,12 +67,14 @@ class Counters:
 
     def __init__(
         self,
-        store: Store,
-        consumer: GroupConsumer,
+        store: StateStore,
+        consumer: GroupClient,
         scores_topic: str,
         partitions: int,
         idle: Mapping[Result, int],
+        clock: Clock = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._idle = idle
         self._scores_topic = scores_topic
         self._partitions = partitions
@@ -144,7 +146,7 @@ class Counters:
         """A transaction with these records is committed; the last poll returned at `read_at`."""
         scores = sum(self._count(outbox) for outbox in outboxes.values())
         if scores:
-            self.close_to_score.add(time.monotonic() - read_at, scores)
+            self.close_to_score.add(self._clock() - read_at, scores)
 
     def claimed(self, claim: Claim) -> None:
         """A partition was recovered."""
@@ -177,7 +179,7 @@ class Counters:
 
         On the loop's thread: the Kafka consumer belongs to it.
         """
-        now = time.monotonic()
+        now = self._clock()
         held = self.held
         if now - self._looked_at < _LOOK_EVERY_S and len(claims) == held.served + held.replayed:
             return

@@ -12,6 +12,7 @@ from typing import Literal
 
 import orjson
 
+from clickstream.consumer.ports import Clock
 from clickstream.consumer.recovery import Claim
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.kafka import Producer, RecordRefusedError
@@ -40,9 +41,10 @@ class IdleHeartbeats:
         problems: by partition, why the last one could not be written.
     """
 
-    def __init__(self, settings: Settings, topic: str) -> None:
+    def __init__(self, settings: Settings, topic: str, clock: Clock = time.monotonic) -> None:
         self._settings = settings
         self._topic = topic
+        self._clock = clock
         self._producer: Producer | None = None
         self._tried_at: dict[int, float] = {}
         self.results: dict[Result, int] = {"written": 0, "failed": 0}
@@ -56,7 +58,7 @@ class IdleHeartbeats:
         idle_s = self._settings.idle_after / 1000
         if not idle_s:
             return
-        now = time.monotonic()
+        now = self._clock()
         for claim in claims:
             p = claim.partition
             waited = now - max(claim.read_at, self._tried_at.get(p, 0.0))

@@ -7,8 +7,8 @@ of the group. What cannot be used is told once, with the reason, and the bundle 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
+from clickstream.consumer.ports import Clock
 from clickstream.infra.errors import BundleError, ConfigurationError
 from clickstream.infra.logs import logger
 from clickstream.infra.settings import Settings
@@ -26,7 +26,7 @@ _Stamp = tuple[int, int, int]
 class Promotions:
     """Watches the file `champion`, where the settings say to follow it. `clock` tells seconds."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, settings: Settings, clock: Clock = time.monotonic) -> None:
         self._settings = settings
         self._follows = settings.bundle == CHAMPION
         self._seen: _Stamp | None = None

@@ -7,12 +7,13 @@ id settles what was open, and recovery learns from the committed offset which wa
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from clickstream.consumer.ports import TransactionClient
 from clickstream.consumer.store import OutboxRecord
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.failpoints import failpoint
-from clickstream.infra.kafka import Committed, Membership, Outgoing, TransactionalProducer
+from clickstream.infra.kafka import Committed, Membership, Outgoing
 from clickstream.infra.settings import Settings
 
 _SLOT = uuid.uuid4().hex[:12]
@@ -31,15 +32,18 @@ class Publisher:
 
     While the scores topic has as many partitions as the clicks topic (`partitions`), a score goes to the
     partition of its clicks, else to that of its key. Each new producer looks anew: the topic may have been
-    created again, with another number.
+    created again, with another number. `open_client` takes a transactional id and gives its producer.
     """
 
-    def __init__(self, settings: Settings, partitions: int) -> None:
+    def __init__(
+        self, settings: Settings, partitions: int, open_client: Callable[[str], TransactionClient]
+    ) -> None:
         self._settings = settings
         self._partitions = partitions
+        self._open_client = open_client
         self._aligned = False
         self.transactional_id = transactional_id(settings)
-        self._producer: TransactionalProducer | None = None
+        self._producer: TransactionClient | None = None
 
     def publish(
         self,
@@ -65,10 +69,10 @@ class Publisher:
             self.discard()
             raise
 
-    def connect(self) -> TransactionalProducer:
+    def connect(self) -> TransactionClient:
         """The producer, with transactions initialised: this fences a former one of the same id."""
         if self._producer is None:
-            producer = TransactionalProducer(self._settings, self.transactional_id)
+            producer = self._open_client(self.transactional_id)
             try:
                 self._aligned = producer.partitions(self._settings.scores_topic) == self._partitions
             except ClickstreamError:
@@ -76,6 +80,10 @@ class Publisher:
                 raise
             self._producer = producer
         return self._producer
+
+    def fence(self, transactional_id: str) -> None:
+        """Abort what a dead or stopped owner of another transactional id left open."""
+        self._open_client(transactional_id).discard()
 
     def discard(self) -> None:
         """Drop the producer; the next publication builds a new one."""

@@ -20,17 +20,17 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from clickstream.consumer.note import Note, empty_note, note_of, read_note
-from clickstream.consumer.publisher import Publisher
+from clickstream.consumer.ports import ClicksLog, Clock, OutboxPublisher, PublishedScores, StateStore
 from clickstream.consumer.rebuild import begin_rebuild, place_of
-from clickstream.consumer.recall import Scores, Span
-from clickstream.consumer.store import Found, OutboxRecord, StaleError, Store
+from clickstream.consumer.recall import Span
+from clickstream.consumer.store import Found, OutboxRecord, StaleError
 from clickstream.infra.errors import BundleError, RefusedError, UnavailableError
 from clickstream.infra.failpoints import failpoint
-from clickstream.infra.kafka import Committed, GroupConsumer, Membership, Topic, fence
+from clickstream.infra.kafka import Committed, Membership, Topic
 from clickstream.infra.logs import logger
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle.bundle import Bundle
@@ -58,7 +58,8 @@ class Claim:
 
     `applied` is the next record to process and `stored` what Redis has as applied. Records before
     `publish_from` are processed without publishing, windows they close before `learn_from` without learning.
-    `republished` are the records of a former owner's outbox that the claim published.
+    `read_at` is when records were last taken, by the clock. `republished` are the records of a former owner's
+    outbox that the claim published.
     """
 
     partition: int
@@ -71,8 +72,8 @@ class Claim:
     publish_from: int
     learn_from: int
     case: Case
+    read_at: float
     republished: Sequence[OutboxRecord] = ()
-    read_at: float = field(default_factory=time.monotonic)
 
     @property
     def replaying(self) -> bool:
@@ -115,21 +116,23 @@ class Recovery:
         self,
         settings: Settings,
         topic: Topic,
-        consumer: GroupConsumer,
-        store: Store,
-        publisher: Publisher,
+        consumer: ClicksLog,
+        store: StateStore,
+        publisher: OutboxPublisher,
+        scores: PublishedScores,
         bundle: Bundle,
         counted: Callable[[], AbstractContextManager[None]] = nullcontext,
-        scores: Scores | None = None,
+        clock: Clock = time.monotonic,
     ) -> None:
-        self._scores = scores or Scores(settings, topic.partitions)
-        self._counted = counted
         self._settings = settings
         self._topic = topic
         self._consumer = consumer
         self._store = store
         self._publisher = publisher
+        self._scores = scores
         self.bundle = bundle
+        self._counted = counted
+        self._clock = clock
         self._rules = Rules(**settings.rules)
         self.description = describe_settings(settings)
 
@@ -188,7 +191,7 @@ class Recovery:
                 return self._consumer.committed(partition, 500)
             except UnavailableError:
                 log.warning("fencing the former owner", partition=partition, transactional_id=former)
-                fence(self._settings, former)
+                self._publisher.fence(former)
                 failpoint("after_fence")
         else:
             # Our own predecessor's open transaction is settled by taking its id.
@@ -251,6 +254,7 @@ class Recovery:
             publish_from=c,
             learn_from=0,
             case="clean" if applied == c else "ahead" if applied > c else "behind",
+            read_at=self._clock(),
         )
         left = [record for record in found.outbox if record.offset >= c]
         if applied > c:
@@ -318,6 +322,7 @@ class Recovery:
             publish_from=c,
             learn_from=c,
             case="new" if committed is None else "rebuild",
+            read_at=self._clock(),
         )
 
     def _recall(

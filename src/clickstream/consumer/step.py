@@ -1,6 +1,6 @@
 """A step as values: what the records of a poll say, what it publishes. Pure, no I/O.
 
-`Partition.needs` says which states a step must load; the engine does the rest in the order that it states.
+`Partition.needs` says which states a step must load; `processor.py` does the rest, in the order it states.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from clickstream.consumer.engine import Engine
+from clickstream.consumer.assembly import open_engine
 from clickstream.consumer.recovery import read_description
 from clickstream.infra.errors import RefusedError
 from clickstream.infra.settings import Settings
@@ -47,7 +47,7 @@ def serve(settings: Settings, bundle: Bundle, partitions: Collection[int], done:
     Raises:
         ClickstreamError: what ended the consumer, or what `done` raised.
     """
-    engine = Engine(settings, bundle, partitions)
+    engine = open_engine(settings, bundle, partitions)
     with ThreadPoolExecutor(1, "drain") as thread:
         consumer = thread.submit(engine.run)
         try:

@@ -1,0 +1,85 @@
+"""An engine on real servers: who gets what, in one place."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from functools import partial
+
+from clickstream.consumer.claims import Claims
+from clickstream.consumer.counters import Counters
+from clickstream.consumer.coverage import Coverage
+from clickstream.consumer.door import check_members, check_state, open_rules
+from clickstream.consumer.engine import Engine
+from clickstream.consumer.idle import IdleHeartbeats
+from clickstream.consumer.monitor import Monitor
+from clickstream.consumer.ports import Ports
+from clickstream.consumer.processor import Processor
+from clickstream.consumer.promotion import Promotions
+from clickstream.consumer.publisher import Publisher
+from clickstream.consumer.recall import Scores
+from clickstream.consumer.recovery import Recovery, describe_settings
+from clickstream.consumer.scoring import Scorer
+from clickstream.consumer.store import Store
+from clickstream.consumer.topics import prepare_topics
+from clickstream.infra.health import Health, KafkaProbe, RedisProbe
+from clickstream.infra.kafka import GroupConsumer, TransactionalProducer
+from clickstream.infra.settings import Settings
+from clickstream.models.bundle.bundle import Bundle
+from clickstream.windows.fingerprint import fingerprint
+
+
+def open_engine(settings: Settings, bundle: Bundle, only: Collection[int] | None = None) -> Engine:
+    """An engine on the servers of the settings, with all prepared: its first poll joins the group.
+
+    Args:
+        settings: of the consumer.
+        bundle: what it scores with, until another one is promoted.
+        only: partitions to serve, where not all that the group gives; the others are left as they are.
+
+    Raises:
+        SettingsChangedError: the group's members, or all its open sessions, have other rules.
+        UnavailableError: a server does not answer.
+    """
+    rules = describe_settings(settings)
+    topic = prepare_topics(settings)
+    store = Store(settings, topic.id)
+    check_members(settings, rules, wait_ms=settings.session_timeout + 1_000)
+    check_state(open_rules(settings, topic, store), rules)
+    ports = Ports(
+        consumer=GroupConsumer(settings, settings.clicks_topic, rules),
+        publisher=Publisher(settings, topic.partitions, partial(TransactionalProducer, settings)),
+        store=store,
+        clock=time.monotonic,
+    )
+    idle = IdleHeartbeats(settings, topic.name, ports.clock)
+    counters = Counters(
+        store, ports.consumer, settings.scores_topic, topic.partitions, idle.results, ports.clock
+    )
+    scores = Scores(settings, topic.partitions)
+    recovery = Recovery(
+        settings,
+        topic,
+        ports.consumer,
+        store,
+        ports.publisher,
+        scores,
+        bundle,
+        counters.transaction,
+        ports.clock,
+    )
+    claims = Claims(
+        topic,
+        ports.consumer,
+        recovery,
+        counters,
+        Coverage(settings, topic.partitions, ports.clock),
+        partial(check_members, settings, rules),
+        ports.clock,
+        only,
+    )
+    scorer = Scorer(bundle, settings.clicks_topic, fingerprint(settings))
+    monitor = Monitor(settings.scores_topic, bundle.id)
+    processor = Processor(settings, topic, ports, recovery, claims, scorer, counters, monitor)
+    health = Health((RedisProbe(settings), KafkaProbe(settings)))
+    return Engine(settings, ports, claims, processor, scorer, Promotions(settings, ports.clock), idle, health)

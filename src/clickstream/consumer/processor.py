@@ -1,0 +1,187 @@
+"""One step, for the records of one poll:
+
+1. load     the states that the records touch, one round trip a partition
+2. advance  the event-time logic, pure: what closed, what was refused
+3. score    the windows that closed
+4. commit   states, online models, outbox and applied offset to Redis, atomic a partition
+5. publish  scores, dead letters and consumed offsets to Kafka, one transaction
+6. trim     the outbox
+
+A kill between any two of them loses and repeats nothing: recovery.py says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from clickstream.consumer.claims import Claims
+from clickstream.consumer.counters import Counters
+from clickstream.consumer.monitor import Monitor
+from clickstream.consumer.ports import Ports
+from clickstream.consumer.recovery import Claim, Recovery, pack_online
+from clickstream.consumer.scoring import Scorer, Window
+from clickstream.consumer.step import Taken, advance, outbox_of, parse_records
+from clickstream.consumer.store import Basis, Changes, DamagedError, OutboxRecord, meta_fields
+from clickstream.infra.errors import RefusedError
+from clickstream.infra.failpoints import failpoint
+from clickstream.infra.kafka import Committed, Membership, Record, Topic
+from clickstream.infra.settings import Settings
+
+
+class Processor:
+    """Takes the claimed partitions forward, step by step.
+
+    Attributes:
+        published_at: by the clock, when offsets were last committed, or there were none to commit.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        topic: Topic,
+        ports: Ports,
+        recovery: Recovery,
+        claims: Claims,
+        scorer: Scorer,
+        counters: Counters,
+        monitor: Monitor,
+    ) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._consumer, self._publisher, self._store, self._clock = ports
+        self._recovery = recovery
+        self._claims = claims
+        self._scorer = scorer
+        self.counters = counters
+        self.monitor = monitor
+        self.published_at = self._clock()
+
+    def step(self, read: Mapping[int, Sequence[Record]], membership: Membership, read_at: float) -> None:
+        """Process records of claimed partitions; the poll that brought them returned at `read_at`.
+
+        Raises:
+            ClickstreamError: the outcome is not known; drop all claims and recover.
+        """
+        stage = self.counters.stage
+        taken = self._advance_all(read)
+        failpoint("after_load")
+
+        with stage("score"):
+            windows = [
+                Window(
+                    claim.partition,
+                    closed,
+                    claim.online,
+                    publish=closed.offset >= claim.publish_from,
+                    learn=closed.offset >= claim.learn_from,
+                )
+                for claim in map(self._claims.held.__getitem__, taken)
+                for closed in claim.logic.closed
+            ]
+            scores = self._scorer.score(windows)
+        published: dict[int, list[OutboxRecord]] = {p: [] for p in taken}
+        for window, score in zip(windows, scores, strict=True):
+            if score is not None:
+                closed, topic = window.closed, self._settings.scores_topic
+                record = OutboxRecord(closed.offset, topic, closed.session_id.encode(), score)
+                published[window.partition].append(record)
+        outboxes = {
+            p: self._outbox(self._claims.held[p], published[p], part.records) for p, part in taken.items()
+        }
+        failpoint("after_score")
+
+        with stage("commit"):
+            learned = {w.partition for w in windows}
+            for partition, part in taken.items():
+                claim = self._claims.held[partition]
+                self._commit(claim, part.records[-1].offset + 1, outboxes[partition], partition in learned)
+                failpoint("between_commits")
+        failpoint("after_commit")
+        self.counters.stepped(taken, self._claims.held, windows)
+        if any(outboxes.values()):
+            self._publish(outboxes, membership, read_at)
+
+    def publish_offsets(self, membership: Membership) -> None:
+        """Commit the offsets that no publication has taken along."""
+        self._publish({}, membership, self._clock())
+
+    def _advance_all(self, read: Mapping[int, Sequence[Record]]) -> dict[int, Taken]:
+        """Advance each partition; the records taken.
+
+        A step that has closed `max_poll_records` windows ends early, and the records left are read again with
+        the next poll: a heartbeat can close thousands of windows, and a group waits for a poll only so long.
+        """
+        most = self._settings.max_poll_records
+        taken: dict[int, Taken] = {}
+        closed = 0
+        for partition, records in read.items():
+            claim = self._claims.held[partition]
+            try:
+                part = self._advance(claim, records, most - closed) if closed < most else None
+            except DamagedError:
+                raise
+            except RefusedError as error:
+                self._claims.refuse(partition, error)
+                continue
+            count = len(part.records) if part else 0
+            if count < len(records):
+                self._consumer.start(partition, records[count].offset)
+            if part:
+                taken[partition] = part
+                closed += len(claim.logic.closed)
+        return taken
+
+    def _advance(self, claim: Claim, records: Sequence[Record], most_closed: int) -> Taken:
+        """The records that were taken: all, or up to the one that closed the last of `most_closed`."""
+        logic, stage = claim.logic, self.counters.stage
+        logic.clear()
+        with stage("parse"):
+            parsed = parse_records(records, self._settings.max_record_bytes)
+            needs = logic.needs(zip((record.offset for record in records), parsed, strict=True))
+        with stage("load"):
+            basis = Basis(claim.token, claim.stored, logic.open_sessions)
+            logic.load(self._store.load(claim.partition, basis, *needs))
+        with stage("advance"):
+            taken = advance(logic, records, parsed, most_closed)
+        claim.read_at = self._clock()
+        return taken
+
+    def _outbox(
+        self, claim: Claim, scores: Sequence[OutboxRecord], records: Sequence[Record]
+    ) -> list[OutboxRecord]:
+        refused = [one for one in claim.logic.refused if one.offset >= claim.publish_from]
+        return outbox_of(scores, refused, records, self._settings.dead_letter_topic)
+
+    def _commit(self, claim: Claim, applied: int, outbox: Sequence[OutboxRecord], learned: bool) -> None:
+        logic = claim.logic
+        sessions, deleted = logic.changes()
+        meta = meta_fields(logic, self._recovery.description, self._topic.partitions)
+        online = pack_online(self._scorer.bundle.id, claim.online.state()) if learned else None
+        self._store.commit(
+            claim.partition,
+            claim.token,
+            Changes(claim.stored, applied, meta, sessions, deleted, online, outbox),
+        )
+        claim.applied = claim.stored = applied
+
+    def _publish(
+        self, outboxes: Mapping[int, Sequence[OutboxRecord]], membership: Membership, read_at: float
+    ) -> None:
+        """Publish, with the offsets of all partitions that have some to commit, deferred ones included."""
+        self.published_at = self._clock()
+        behind = [c for c in self._claims.held.values() if c.applied > c.committed and not c.replaying]
+        if not behind:
+            return
+        offsets = {c.partition: Committed(c.applied, self._recovery.note(c.logic)) for c in behind}
+        with self.counters.stage("publish"), self.counters.transaction():
+            self._publisher.publish(outboxes, offsets, membership)
+        self.counters.published(outboxes, read_at)
+        failpoint("after_publish")
+        with self.counters.stage("trim"):
+            for claim in behind:
+                claim.committed = claim.applied
+                self._store.trim(claim.partition, claim.token, claim.applied)
+                failpoint("between_trims")
+        failpoint("after_trim")
+        with self.counters.stage("monitor"):
+            self.monitor.published(outboxes)

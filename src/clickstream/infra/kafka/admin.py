@@ -1,0 +1,196 @@
+"""Topics, groups and brokers, as their administrator sees them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from kafka import errors as kafka_errors
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, MemberToRemove, OffsetSpec
+from kafka.structs import OffsetAndMetadata, TopicPartition
+
+from clickstream.infra.kafka.connection import CLIENT, connection_options
+from clickstream.infra.kafka.errors import MissingError, translated
+from clickstream.infra.kafka.records import Committed, GroupState, LogEnd, Member, Topic
+from clickstream.infra.settings import Settings
+
+_COORDINATOR_AWAY = (
+    kafka_errors.CoordinatorNotAvailableError,
+    kafka_errors.NotCoordinatorError,
+    kafka_errors.CoordinatorLoadInProgressError,
+)
+
+
+class Admin:
+    """Topics, groups and brokers."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        with translated("connecting", settings):
+            self._client = KafkaAdminClient(
+                **connection_options(settings), request_timeout_ms=settings.patience, retry_backoff_ms=50
+            )
+
+    def create_topic(
+        self, name: str, partitions: int, config: Mapping[str, str], replication_factor: int = 1
+    ) -> bool:
+        """Create a topic and wait for its leaders; False when it was there."""
+        with translated(f"creating topic {name}", self._settings):
+            try:
+                self._client.create_topics(
+                    {
+                        name: {
+                            "num_partitions": partitions,
+                            "replication_factor": replication_factor,
+                            "configs": dict(config),
+                        }
+                    },
+                    timeout_ms=self._settings.patience,
+                    wait_for_metadata=True,
+                )
+            except kafka_errors.TopicAlreadyExistsError:
+                return False
+        return True
+
+    def describe_topic(self, name: str) -> Topic | None:
+        """None when there is no such topic."""
+        try:
+            with translated(f"describing topic {name}", self._settings):
+                found = self._client.describe_topics([name])
+        except MissingError:
+            return None
+        if not found or found[0].get("error_code") or not found[0].get("partitions"):
+            return None
+        return Topic(name, str(found[0]["topic_id"]), len(found[0]["partitions"]))
+
+    def topic_config(self, name: str) -> dict[str, str]:
+        """All settings of a topic, defaults included."""
+        return self._config(ConfigResource(ConfigResourceType.TOPIC, name), f"topic {name}")
+
+    def broker_config(self) -> dict[str, str]:
+        """All settings of one broker, defaults included."""
+        with translated("describing the brokers", self._settings):
+            cluster = self._client.describe_cluster()
+        brokers = cluster["brokers"]
+        node = brokers[0].get("broker_id", brokers[0].get("node_id"))
+        return self._config(ConfigResource(ConfigResourceType.BROKER, str(node)), "a broker")
+
+    def remove_member(self, group: str, instance: str) -> None:
+        """Take a static member out of the group."""
+        member = MemberToRemove(group_instance_id=instance)
+        self._ask(
+            f"removing {instance} from {group}", lambda: self._client.remove_group_members(group, [member])
+        )
+
+    def group_members(self, group: str) -> int:
+        """How many members the group has; 0 when it does not exist."""
+        try:
+            described = self._ask(f"describing group {group}", lambda: self._client.describe_groups([group]))
+        except MissingError:
+            return 0
+        return len(described[group].get("members") or [])
+
+    def group_state(self, group: str, topic: str) -> GroupState:
+        """Who is in the group, and which partitions of `topic` each has; "Dead" when it does not exist."""
+        try:
+            found = self._ask(f"describing group {group}", lambda: self._client.describe_groups([group]))
+        except MissingError:
+            return GroupState("Dead", ())
+        return GroupState(
+            str(found[group]["group_state"]),
+            tuple(_member(one, topic) for one in found[group].get("members") or []),
+        )
+
+    def log_ends(self, topic: Topic) -> dict[int, LogEnd]:
+        """Of each partition."""
+        tps = [TopicPartition(topic.name, partition) for partition in range(topic.partitions)]
+        with translated(f"reading the offsets of {topic.name}", self._settings):
+            ends, newest = (
+                self._client.list_partition_offsets(
+                    dict.fromkeys(tps, spec), timeout_ms=self._settings.patience
+                )
+                for spec in (OffsetSpec.LATEST, OffsetSpec.MAX_TIMESTAMP)
+            )
+        return {
+            tp.partition: LogEnd(ends[tp].offset, newest[tp].timestamp if newest[tp].offset >= 0 else None)
+            for tp in tps
+        }
+
+    def group_offsets(self, group: str, topic: str) -> dict[int, Committed]:
+        """Committed offsets of a group by partition."""
+        found = self._ask(
+            f"reading the offsets of {group}", lambda: self._client.list_group_offsets([group])[group]
+        )
+        return {
+            tp.partition: Committed(o.offset, o.metadata or "")
+            for tp, o in found.items()
+            if tp.topic == topic and o.offset >= 0
+        }
+
+    def offsets_of_all_groups(self, topic: str) -> dict[str, dict[int, Committed]]:
+        """Committed offsets on a topic, of every group that has some there."""
+        groups = [str(one["group_id"]) for one in self._ask("listing groups", self._client.list_groups)]
+        if not groups:
+            return {}
+        found = self._ask(
+            "reading the offsets of all groups", lambda: self._client.list_group_offsets(groups)
+        )
+        by_group = {
+            group: {
+                tp.partition: Committed(o.offset, o.metadata or "")
+                for tp, o in offsets.items()
+                if tp.topic == topic and o.offset >= 0
+            }
+            for group, offsets in found.items()
+        }
+        return {group: offsets for group, offsets in by_group.items() if offsets}
+
+    def set_group_offsets(self, group: str, topic: str, offsets: Mapping[int, Committed]) -> None:
+        """Set a group's offsets; the group must have no members."""
+        wanted = {
+            TopicPartition(topic, p): OffsetAndMetadata(c.offset, c.metadata, -1) for p, c in offsets.items()
+        }
+        self._ask(f"setting the offsets of {group}", lambda: self._client.alter_group_offsets(group, wanted))
+
+    def close(self) -> None:
+        """Drop the connection."""
+        with suppress(kafka_errors.KafkaError):
+            self._client.close()
+
+    def _ask(self, doing: str, call: Callable[[], Any]) -> Any:
+        """The answer of a group's coordinator, which a young or restarted broker has not yet."""
+        deadline = time.monotonic() + self._settings.patience / 1000
+        with translated(doing, self._settings):
+            while True:
+                try:
+                    return call()
+                except _COORDINATOR_AWAY:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.1)
+
+    def _config(self, resource: Any, what: str) -> dict[str, str]:
+        with translated(f"reading the configuration of {what}", self._settings):
+            described = self._client.describe_configs([resource], config_filter="all")
+        entries = next(iter(next(iter(described.values())).values()))
+        return {
+            name: str(entry["value"] if isinstance(entry, dict) else entry) for name, entry in entries.items()
+        }
+
+
+def _member(described: Mapping[str, Any], topic: str) -> Member:
+    # Empty bytes while the group is rebalancing.
+    assignment = described.get("member_assignment") or {}
+    topics = assignment.get("assigned_partitions", ()) if isinstance(assignment, dict) else ()
+    partitions = (p for one in topics if one["topic"] == topic for p in one["partitions"])
+    client, member_id = str(described.get("client_id") or ""), str(described["member_id"])
+    ours = client.startswith(CLIENT)
+    # The broker's id of a member is that of its client, which is long, and a number.
+    short = "clickstream" + member_id.removeprefix(client) if ours else member_id
+    return Member(
+        described.get("group_instance_id") or short,
+        tuple(sorted(partitions)),
+        client.removeprefix(CLIENT) if ours else "",
+    )
