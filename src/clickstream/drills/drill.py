@@ -16,6 +16,7 @@ from clickstream.drills.stage import Stage
 from clickstream.infra.errors import UsageError
 from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.infra.kafka import Reader
+from clickstream.infra.words import counted
 
 _RECOVERY_DEADLINE_S = 90.0
 _FINISH_DEADLINE_S = 300.0
@@ -109,6 +110,8 @@ class Outcome:
         for part, count in unchecked_parts(self.report).items():
             if part not in AFTER_A_LOSS:
                 yield f"not checked: {part} ({count:,})"
+        for reason, count in self.report.predictions_unchecked.items():
+            yield f"{counted(count, 'prediction')} not checked: {reason}"
         if self.report.pending:
             yield f"{self.report.pending:,} windows are not scored yet"
 
