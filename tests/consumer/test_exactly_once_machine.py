@@ -221,7 +221,7 @@ class Worker:
             outbox.sort(key=lambda record: record.offset)
             sessions, deleted = logic.changes()
             applied = records[-1].offset + 1
-            meta = meta_fields(logic, self._recovery.description, 1)
+            meta = meta_fields(logic, self._recovery.description, 1, claim.learn_from)
             online = pack_online("bundle", claim.online.state()) if logic.closed else None
             changes = Changes(claim.stored, applied, meta, sessions, deleted, online, outbox)
             self.store.commit(0, claim.token, changes)

@@ -106,6 +106,22 @@ def test_an_emptied_redis_is_rebuilt_from_the_log(shop: Shop) -> None:
     assert_exactly_once(shop, 600)
 
 
+def test_a_rebuild_that_is_interrupted_teaches_the_online_models_nothing_that_was_published(
+    shop: Shop,
+) -> None:
+    """What was scored before the loss is not learned: the audit can follow the models that began again."""
+    plan = plan_of(shop.settings, 600)
+    shop.publish(plan, until=2_500)
+    run_to_the_end(shop)
+    connect(shop.settings).flushall()
+    settings = shop.settings.model_copy(update=SMALL_STEPS)
+    consumer = shop.consumer("one", failpoint="after_commit:6", settings=settings)
+    assert consumer.wait(40) == -signal.SIGKILL, consumer.last_words()
+    shop.publish(plan, after=2_500)
+    run_to_the_end(shop)
+    assert_exactly_once(shop, 600)
+
+
 def test_a_redis_emptied_under_a_running_consumer_is_rebuilt_from_the_log(shop: Shop) -> None:
     plan = plan_of(shop.settings, 600)
     shop.publish(plan, until=2_500)

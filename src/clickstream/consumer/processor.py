@@ -155,7 +155,7 @@ class Processor:
     def _commit(self, claim: Claim, applied: int, outbox: Sequence[OutboxRecord], learned: bool) -> None:
         logic = claim.logic
         sessions, deleted = logic.changes()
-        meta = meta_fields(logic, self._recovery.description, self._topic.partitions)
+        meta = meta_fields(logic, self._recovery.description, self._topic.partitions, claim.learn_from)
         online = pack_online(self._scorer.bundle.id, claim.online.state()) if learned else None
         self._store.commit(
             claim.partition,

@@ -252,7 +252,7 @@ class Recovery:
             stored=applied,
             committed=c,
             publish_from=c,
-            learn_from=0,
+            learn_from=meta.learn_from,
             case="clean" if applied == c else "ahead" if applied > c else "behind",
             read_at=self._clock(),
         )

@@ -102,6 +102,7 @@ class Meta:
     crumbs: tuple[Crumb, ...] = ()
     closings: int = 0
     rebuild: Rebuild | None = None
+    learn_from: int = 0
     settings: str = ""
     partitions: int = 0
     transactional_id: str = ""
@@ -359,7 +360,9 @@ def decode(state: bytes) -> Open:
         raise DamagedError(None, f"a session cannot be read ({error})") from error
 
 
-def meta_fields(logic: Partition, settings: str, partitions: int) -> dict[str, str | int]:
+def meta_fields(
+    logic: Partition, settings: str, partitions: int, learn_from: int = 0
+) -> dict[str, str | int]:
     """The fields of `Meta` that a step writes."""
     return {
         "newest": logic.newest,
@@ -370,6 +373,7 @@ def meta_fields(logic: Partition, settings: str, partitions: int) -> dict[str, s
         "closings": logic.closings,
         "rebuild": msgspec.json.encode(logic.rebuild).decode(),
         "crumbs": msgspec.json.encode(logic.crumbs).decode(),
+        "learn_from": learn_from,
         "settings": settings,
         "partitions": partitions,
         "version": STATE_VERSION,
@@ -405,6 +409,7 @@ def _meta(values: Mapping[str, str], outbox: int = 0) -> Meta:
             crumbs=_crumbs.decode(values.get("crumbs", "[]")),
             closings=int(values.get("closings", 0)),
             rebuild=_rebuild.decode(values.get("rebuild", "null")),
+            learn_from=int(values.get("learn_from", 0)),
         )
     unpublished = max(outbox, int(values.get("outbox", 0)))
     if meta.open_sessions or unpublished:
