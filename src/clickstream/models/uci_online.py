@@ -3,32 +3,25 @@
 Warm-started by training on its own training sessions in time order; afterwards each partition learns from
 the sessions that it closes. Conversion and revenue look at set `prefix`, clusters at set `reference`.
 
-Guarantees: after `state()` and a restore, every prediction is bit-identical, in another process too. That
-is why features have whole numbers for names: a set of strings iterates differently in every process, and
-River's k-means adds up distances over such a set. Restoring resolves no name outside a given list.
+Features have whole numbers for names: a set of strings iterates differently in every process, and River's
+k-means adds up distances over such a set.
 """
 
 from __future__ import annotations
 
-import io
-import math
-import pickle
-import zlib
 from collections.abc import Collection
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from river import cluster, linear_model, optim, preprocessing
+from river import linear_model, optim, preprocessing
 
 from clickstream.features.outcome import Outcome
 from clickstream.features.vector import Features
-from clickstream.infra.errors import BundleError
 from clickstream.models.case import Case, Prediction, prediction
 from clickstream.models.clusters import NAMES, Clusters
 from clickstream.models.inputs import Vocabulary
 from clickstream.models.matrix import CATEGORICAL, CLUSTERED, PUBLISHED
-
-Inputs = dict[int, float]
+from clickstream.models.online import HALFLIFE, BaseRates, Global, Inputs, KMeans, OnlineModels, restore
 
 RATE = 0.02
 L2 = 1e-4
@@ -37,38 +30,16 @@ L2 = 1e-4
 # standardised it would be 15, and rare products would shout.
 PRODUCT_VALUE = 5.0
 
-# The share of the way to a session that its nearest centre moves. Half of a centre is new after 350 sessions.
-HALFLIFE = 0.002
-
 _INTERCEPT = len(PUBLISHED)
-
-_STATE = b"clickstream-online-1"
-
-# What unpickling damaged bytes may raise, by the documentation of `pickle` and by trial.
-_UNREADABLE = (
-    pickle.UnpicklingError,
-    AttributeError,
-    EOFError,
-    ImportError,
-    IndexError,
-    KeyError,
-    MemoryError,
-    OverflowError,
-    TypeError,
-    ValueError,
-)
 
 _Models = tuple[Any, Any, Any, dict[int, Inputs]]
 
-Global = tuple[str, str]
-"""(module, name) of a class that a pickle refers to."""
-
-
-class BaseRates(NamedTuple):
-    """Share of converted sessions and mean revenue in training: the answer where there is no evidence."""
-
-    conversion: float
-    revenue: float
+_KINDS = (
+    preprocessing.StandardScaler,
+    linear_model.LogisticRegression,
+    linear_model.BayesianLinearRegression,
+    dict,
+)
 
 
 class _Evidence(NamedTuple):
@@ -84,25 +55,8 @@ class _Prepared(NamedTuple):
     standardised: Inputs
 
 
-class _KMeans(cluster.KMeans):  # type: ignore[misc]
-    """River's k-means, with its search for the nearest centre in C: a fifth of a session's time.
-
-    Points and centres name the same inputs in the same order.
-    """
-
-    def predict_one(self, x: Inputs) -> int:
-        point = tuple(x.values())
-        centers: dict[int, Inputs] = self.centers
-        return min(centers, key=lambda number: math.dist(tuple(centers[number].values()), point))
-
-
-class OnlineModels:
-    """The three River models of one partition.
-
-    Attributes:
-        bundle_id: the bundle whose warm start these models began from.
-        lessons: sessions learned since the warm start.
-    """
+class UciOnlineModels(OnlineModels):
+    """The three River models of shop uci553."""
 
     def __init__(
         self,
@@ -118,8 +72,7 @@ class OnlineModels:
         Raises:
             BundleError: `payload` is unreadable or holds a class outside `allowed`.
         """
-        self.bundle_id = bundle_id
-        self.lessons = 0
+        super().__init__(bundle_id)
         self._base_rates = base_rates
         self._numbers = itemgetter(*PUBLISHED)
         self._limits = [vocabulary.limits[name] for name in PUBLISHED]
@@ -135,8 +88,8 @@ class OnlineModels:
         self._products = {
             product: first_product + at for product, at in vocabulary.positions["last_product"].items()
         }
-        self._kmeans: Any = _KMeans(n_clusters=len(NAMES), halflife=HALFLIFE, seed=0)
-        models = _begin(clusters, first_product) if payload is None else _restore(payload, allowed)
+        self._kmeans: Any = KMeans(n_clusters=len(NAMES), halflife=HALFLIFE, seed=0)
+        models = _begin(clusters, first_product) if payload is None else restore(payload, allowed, *_KINDS)
         self._scaler, self._conversion, self._revenue, self._kmeans.centers = models
         self._prepared: tuple[Case, _Prepared] | None = None
 
@@ -165,16 +118,8 @@ class OnlineModels:
         self._kmeans.learn_one(prepared.standardised)
         self.lessons += 1
 
-    def state(self) -> bytes:
-        """Everything learned, about 25 KB; `Bundle.online` reads it back."""
-        payload = self.payload()
-        head = b"%s %s %d %d\n" % (_STATE, self.bundle_id.encode(), self.lessons, zlib.crc32(payload))
-        return head + payload
-
-    def payload(self) -> bytes:
-        """The models alone, pickled: the file of a bundle."""
-        models = (self._scaler, self._conversion, self._revenue, self._kmeans.centers)
-        return pickle.dumps(models, protocol=5)
+    def models(self) -> _Models:
+        return self._scaler, self._conversion, self._revenue, self._kmeans.centers
 
     def _prepare(self, case: Case) -> _Prepared:
         standardised = {
@@ -202,64 +147,6 @@ class OnlineModels:
         return _Evidence(plain, scaled, linear)
 
 
-def read_state(state: bytes, bundle_id: str) -> tuple[int, bytes]:
-    """Lessons and payload of `OnlineModels.state`, opened no further.
-
-    Raises:
-        BundleError: the bytes are no such state, are damaged, or belong to another bundle.
-    """
-    head, _, payload = state.partition(b"\n")
-    parts = head.split(b" ")
-    if len(parts) != 4 or parts[0] != _STATE or not (parts[2].isdigit() and parts[3].isdigit()):
-        raise BundleError(
-            f"the online state ({len(state)} bytes, starting {state[:24]!r}) is none that this version wrote",
-            "Delete it: the models begin again from the bundle's warm start.",
-        )
-    owner = parts[1].decode(errors="replace")
-    if owner != bundle_id:
-        raise BundleError(
-            f"the online state belongs to bundle {owner}, in use is {bundle_id}",
-            f"Use bundle {owner} again, or delete the state to begin from the warm start of {bundle_id}.",
-        )
-    if zlib.crc32(payload) != int(parts[3]):
-        raise BundleError(
-            f"the online state of bundle {bundle_id} is damaged: its checksum does not match",
-            "Delete it: the models begin again from the bundle's warm start.",
-        )
-    return int(parts[2]), payload
-
-
-def globals_of(payload: bytes) -> list[Global]:
-    """The classes that a payload of our own making refers to. Never ask this of bytes from elsewhere."""
-    reader = _Recorder(io.BytesIO(payload))
-    reader.load()
-    return sorted(reader.seen)
-
-
-class _Recorder(pickle.Unpickler):
-    def __init__(self, source: io.BytesIO) -> None:
-        super().__init__(source)
-        self.seen: set[Global] = set()
-
-    def find_class(self, module: str, name: str) -> Any:
-        self.seen.add((module, name))
-        return super().find_class(module, name)
-
-
-class _Restricted(pickle.Unpickler):
-    def __init__(self, source: io.BytesIO, allowed: Collection[Global]) -> None:
-        super().__init__(source)
-        self._allowed = allowed
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self._allowed:
-            raise BundleError(
-                f"the online state refers to {module}.{name}, which the bundle's own models do not hold",
-                "These models did not write it. Find out who writes to the store, then delete the state.",
-            )
-        return super().find_class(module, name)
-
-
 def _begin(clusters: Clusters, inputs: int) -> _Models:
     revenue = linear_model.BayesianLinearRegression()
     # A lesson of zeros changes nothing but names every input, so the matrices never outgrow their size.
@@ -270,29 +157,6 @@ def _begin(clusters: Clusters, inputs: int) -> _Models:
         revenue,
         {number: dict(enumerate(centre)) for number, centre in enumerate(clusters.centres.tolist())},
     )
-
-
-def _restore(payload: bytes, allowed: Collection[Global]) -> _Models:
-    try:
-        models = _Restricted(io.BytesIO(payload), allowed).load()
-    except _UNREADABLE as error:
-        raise BundleError(
-            f"the online models cannot be read: {type(error).__name__}: {error}",
-            "Delete the state: the models begin again from the bundle's warm start.",
-        ) from error
-    kinds = (
-        preprocessing.StandardScaler,
-        linear_model.LogisticRegression,
-        linear_model.BayesianLinearRegression,
-        dict,
-    )
-    if not isinstance(models, tuple) or tuple(map(type, models)) != kinds:
-        raise BundleError(
-            "the online state holds something other than the three models",
-            "Delete it: the models begin again from the bundle's warm start.",
-        )
-    scaler, conversion, revenue, centres = models
-    return scaler, conversion, revenue, centres
 
 
 def _places(vocabulary: Vocabulary) -> tuple[list[tuple[str, dict[int | str, int]]], int]:

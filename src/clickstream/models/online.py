@@ -1,0 +1,181 @@
+"""What all online models share: what they have learned as bytes, and how those are read back.
+
+Guarantees: after `state()` and a restore, every prediction is bit-identical, in another process too.
+Restoring resolves no name outside a given list.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+from river import cluster
+
+from clickstream.features.outcome import Outcome
+from clickstream.infra.errors import BundleError
+from clickstream.models.case import Case, Prediction
+
+Inputs = dict[int, float]
+
+Global = tuple[str, str]
+"""(module, name) of a class that a pickle refers to."""
+
+# The share of the way to a session that its nearest centre moves. Half of a centre is new after 350 sessions.
+HALFLIFE = 0.002
+
+_STATE = b"clickstream-online-1"
+
+# What unpickling damaged bytes may raise, by the documentation of `pickle` and by trial.
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    IndexError,
+    KeyError,
+    MemoryError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
+
+
+class BaseRates(NamedTuple):
+    """Share of converted sessions and mean revenue in training: the answer where there is no evidence.
+
+    `revenue` is None where the goal of the shop has no value.
+    """
+
+    conversion: float
+    revenue: float | None
+
+
+class OnlineModels(ABC):
+    """The River models of one partition.
+
+    Attributes:
+        bundle_id: the bundle whose warm start these models began from.
+        lessons: sessions learned since the warm start.
+    """
+
+    def __init__(self, bundle_id: str) -> None:
+        self.bundle_id = bundle_id
+        self.lessons = 0
+
+    @abstractmethod
+    def predict(self, case: Case) -> Prediction:
+        """What the models answer now."""
+
+    @abstractmethod
+    def learn(self, case: Case, outcome: Outcome) -> None:
+        """Learn what became of a session. Without evidence only the clusters learn."""
+
+    @abstractmethod
+    def models(self) -> tuple[Any, ...]:
+        """All that has learned."""
+
+    def state(self) -> bytes:
+        """Everything learned, some tens of KB; `Bundle.online` reads it back."""
+        payload = self.payload()
+        head = b"%s %s %d %d\n" % (_STATE, self.bundle_id.encode(), self.lessons, zlib.crc32(payload))
+        return head + payload
+
+    def payload(self) -> bytes:
+        """The models alone, pickled: the file of a bundle."""
+        return pickle.dumps(self.models(), protocol=5)
+
+
+class KMeans(cluster.KMeans):  # type: ignore[misc]
+    """River's k-means, with its search for the nearest centre in C: a fifth of a session's time.
+
+    Points and centres name the same inputs in the same order.
+    """
+
+    def predict_one(self, x: Inputs) -> int:
+        point = tuple(x.values())
+        centers: dict[int, Inputs] = self.centers
+        return min(centers, key=lambda number: math.dist(tuple(centers[number].values()), point))
+
+
+def read_state(state: bytes, bundle_id: str) -> tuple[int, bytes]:
+    """Lessons and payload of `OnlineModels.state`, opened no further.
+
+    Raises:
+        BundleError: the bytes are no such state, are damaged, or belong to another bundle.
+    """
+    head, _, payload = state.partition(b"\n")
+    parts = head.split(b" ")
+    if len(parts) != 4 or parts[0] != _STATE or not (parts[2].isdigit() and parts[3].isdigit()):
+        raise BundleError(
+            f"the online state ({len(state)} bytes, starting {state[:24]!r}) is none that this version wrote",
+            "Delete it: the models begin again from the bundle's warm start.",
+        )
+    owner = parts[1].decode(errors="replace")
+    if owner != bundle_id:
+        raise BundleError(
+            f"the online state belongs to bundle {owner}, in use is {bundle_id}",
+            f"Use bundle {owner} again, or delete the state to begin from the warm start of {bundle_id}.",
+        )
+    if zlib.crc32(payload) != int(parts[3]):
+        raise BundleError(
+            f"the online state of bundle {bundle_id} is damaged: its checksum does not match",
+            "Delete it: the models begin again from the bundle's warm start.",
+        )
+    return int(parts[2]), payload
+
+
+def globals_of(payload: bytes) -> list[Global]:
+    """The classes that a payload of our own making refers to. Never ask this of bytes from elsewhere."""
+    reader = _Recorder(io.BytesIO(payload))
+    reader.load()
+    return sorted(reader.seen)
+
+
+class _Recorder(pickle.Unpickler):
+    def __init__(self, source: io.BytesIO) -> None:
+        super().__init__(source)
+        self.seen: set[Global] = set()
+
+    def find_class(self, module: str, name: str) -> Any:
+        self.seen.add((module, name))
+        return super().find_class(module, name)
+
+
+class _Restricted(pickle.Unpickler):
+    def __init__(self, source: io.BytesIO, allowed: Collection[Global]) -> None:
+        super().__init__(source)
+        self._allowed = allowed
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self._allowed:
+            raise BundleError(
+                f"the online state refers to {module}.{name}, which the bundle's own models do not hold",
+                "These models did not write it. Find out who writes to the store, then delete the state.",
+            )
+        return super().find_class(module, name)
+
+
+def restore(payload: bytes, allowed: Collection[Global], *kinds: type) -> tuple[Any, ...]:
+    """The models in a payload, of exactly these kinds.
+
+    Raises:
+        BundleError: it is unreadable, holds something else, or a class outside `allowed`.
+    """
+    try:
+        models = _Restricted(io.BytesIO(payload), allowed).load()
+    except _UNREADABLE as error:
+        raise BundleError(
+            f"the online models cannot be read: {type(error).__name__}: {error}",
+            "Delete the state: the models begin again from the bundle's warm start.",
+        ) from error
+    if not isinstance(models, tuple) or tuple(map(type, models)) != kinds:
+        raise BundleError(
+            "the online state holds something other than the three models",
+            "Delete it: the models begin again from the bundle's warm start.",
+        )
+    return models
