@@ -106,12 +106,12 @@ def train(
     settings = load_settings(home=home, clicks_topic=clicks_topic, shop=shop)
     definition = load_shop(settings.shop)
     if definition.name != UCI553:
-        if (synthetic or or_synthetic or from_topic or grid) or (split, sets) != ("time", "both"):
+        if or_synthetic or from_topic or grid or (split, sets) != ("time", "both"):
             raise UsageError(
-                f"a shop of your own ({definition.name}) is trained on a log, and divided by time",
-                "Give --data and --mapping, and none of --synthetic, --from-topic, --split, --grid, --set.",
+                f"models of shop {definition.name} are fitted to a log, which is divided by time",
+                "Give --data and --mapping; none of --from-topic, --or-synthetic, --split, --grid, --set.",
             )
-        train_own(settings, definition, data, mapping, seed, promotion)
+        train_own(settings, definition, data, mapping, synthetic, seed, promotion)
         return
     need("report", "training", "jinja2", "matplotlib")
     # A key that cannot be used would be found out after minutes of training.

@@ -70,8 +70,12 @@ def decide(
     return Decision(found.other_is_better, used.id, found)
 
 
-def tell(decision: Decision, bundle_id: str, data_name: str, console: Console) -> None:
-    """Print how the bundle compares, whether it is in use, and what may come next."""
+def tell(decision: Decision, bundle_id: str, data_name: str, console: Console, shop: str = "") -> None:
+    """Print how the bundle compares, whether it is in use, and what may come next.
+
+    Args:
+        shop: what the commands to come need to be told of the shop.
+    """
 
     def line(words: str) -> None:
         console.print(words, soft_wrap=True)
@@ -87,5 +91,5 @@ def tell(decision: Decision, bundle_id: str, data_name: str, console: Console) -
         line(escape(decision.problem.remedy))
     stays = decision.before or "none that can be read"
     line(f"[bold]a candidate[/]: consumers do not touch it; in use is still {stays}")
-    line(f"  clickstream models compare champion {bundle_id}   shows both on the same sessions")
-    line(f"  clickstream models promote {bundle_id}            puts it in use")
+    line(f"  clickstream models compare champion {bundle_id}{shop}   shows both on the same sessions")
+    line(f"  clickstream models promote {bundle_id}{shop}            puts it in use")

@@ -17,7 +17,7 @@ _FIGURES = (
     ("PR-AUC", "average_precision", 3),
     ("log-loss", "log_loss", 3),
     ("ECE", "ece", 3),
-    ("lift of best tenth", "lift", 1),
+    ("lift, best tenth", "lift", 1),
     ("R²", "r2", 3),
     ("MAE", "mae", 2),
 )
@@ -50,11 +50,17 @@ def _figures(evaluation: ShopEvaluation) -> Table:
         "base rate": evaluation.base_rate,
     }
     table = _table(f"At the decision points of the last {held.sessions:,} sessions, with 95 % intervals")
-    for title in ("", *rows):
-        table.add_column(plain(title), justify="right" if title else "left", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for title in rows:
+        table.add_column(plain(title), justify="right", no_wrap=title in evaluation.figures)
     for title, figure, places in _FIGURES:
         if any(figure in of for of in rows.values()):
-            table.add_row(title, *(_told(of.get(figure), places) for of in rows.values()))
+            # What the models are held against is told without its interval: a narrow terminal has no room.
+            told = [
+                _told(of.get(figure), places, with_interval=name in evaluation.figures)
+                for name, of in rows.items()
+            ]
+            table.add_row(title, *told)
     return table
 
 
@@ -104,7 +110,8 @@ def _table(title: str) -> Table:
     )
 
 
-def _told(estimate: Estimate | None, places: int) -> str:
+def _told(estimate: Estimate | None, places: int, with_interval: bool = True) -> str:
     if estimate is None:
         return "[dim]–[/]"
-    return f"{estimate.value:.{places}f} [dim]{estimate.low:.{places}f} to {estimate.high:.{places}f}[/]"
+    interval = f" [dim]{estimate.low:.{places}f}–{estimate.high:.{places}f}[/]" if with_interval else ""
+    return f"{estimate.value:.{places}f}{interval}"
