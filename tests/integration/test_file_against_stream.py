@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from shop import Shop, stop
 
-from clickstream.files.mapping import Mapping, read_mapping
+from clickstream.files.mapping import UciMapping, read_mapping
 from clickstream.files.source import read_source
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle.bundle import load_bundle
@@ -45,7 +45,7 @@ def published(shop: Shop) -> list[dict[str, Any]]:
     return shop.scores()
 
 
-def scored(shop: Shop, file: Path, mapping: Mapping | None = None) -> FileScores:
+def scored(shop: Shop, file: Path, mapping: UciMapping | None = None) -> FileScores:
     bundle = load_bundle(shop.settings)
     return score_file(file, bundle=bundle, settings=shop.settings, mapping=mapping)
 

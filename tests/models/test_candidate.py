@@ -19,6 +19,7 @@ from clickstream.models.bundle.champion import CHAMPION, champion, promote, prom
 from clickstream.models.case import Example
 from clickstream.models.examples import followed, gather
 from clickstream.operate.candidate import Decision, Promote, decide, tell
+from clickstream.training.comparison import compare, unseen
 from clickstream.training.training import TrainingSession
 from clickstream.training.writing import Fitted, write
 
@@ -56,7 +57,12 @@ def decides(settings: Settings, shop: list[TrainingSession]) -> Decides:
 
     def made(bundle: Bundle, promotion: Promote) -> Decision:
         placed = shutil.copytree(bundle.path, settings.bundles / bundle.id)
-        return decide(settings, load_bundle(settings, placed), shop, SHA, promotion)
+        return decide(
+            settings,
+            load_bundle(settings, placed),
+            promotion,
+            lambda one, other: compare(one, other, unseen(shop, SHA, one.manifest, other.manifest)),
+        )
 
     return made
 

@@ -29,8 +29,9 @@ class Shifted:
         self._models, self._by = bundle.fitted["batch"], by
         self.artefact = self._models.artefact
 
-    def predict(self, rows: Sequence[Features]) -> tuple[Floats, Floats]:
+    def predict(self, rows: Sequence[Features]) -> tuple[Floats, Floats | None]:
         conversion, revenue = self._models.predict(rows)
+        assert revenue is not None
         return np.clip(conversion + self._by, 0.001, 0.999), revenue + self._by
 
 

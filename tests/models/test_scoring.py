@@ -40,6 +40,7 @@ def test_probabilities_prices_and_names_are_what_they_say(bundle: Bundle, exampl
         assert set(answers) == {"batch", "reference"}
         for answer in answers.values():
             assert 0 <= answer.conversion <= 1
+            assert answer.revenue is not None
             assert answer.revenue > 0
             assert answer.cluster_name == NAMES[answer.cluster]
             assert answer.conversion == round(answer.conversion, 10)
@@ -51,7 +52,7 @@ def test_without_evidence_the_honest_answer_is_the_base_rate(bundle: Bundle, exa
     rates = bundle.manifest.base_rates
     for answer in (bundle.predict([alone])[0]["batch"], bundle.online().predict(alone)):
         assert answer.conversion == round(rates.conversion, 10)
-        assert answer.revenue == round(rates.revenue, 10)
+        assert answer.revenue == round(rates.revenue or 0.0, 10)
 
 
 def test_the_deciding_click_changes_no_honest_answer(bundle: Bundle, shop: list[TrainingSession]) -> None:
@@ -97,4 +98,5 @@ def test_values_never_seen_in_training_are_scored(bundle: Bundle, examples: list
     online = bundle.online()
     for answer in (*bundle.predict([new])[0].values(), online.predict(new)):
         assert 0 <= answer.conversion <= 1
+        assert answer.revenue is not None
         assert math.isfinite(answer.revenue)

@@ -94,9 +94,11 @@ def test_the_same_seed_gives_the_same_predictions_on_any_number_of_cores(
     answers = bundle.predict([one.case for one in examples])
     honest = [answer["batch"] for answer, one in zip(answers, examples, strict=True) if one.case.prefix]
     conversion, revenue = again.fitted["batch"].predict(rows)
+    assert revenue is not None
     assert [answer.conversion for answer in honest] == [round(value, 10) for value in conversion.tolist()]
     assert [answer.revenue for answer in honest] == [round(value, 10) for value in revenue.tolist()]
     conversion, revenue = again.fitted["reference"].predict(whole)
+    assert revenue is not None
     assert [answer["reference"].conversion for answer in answers] == [
         round(value, 10) for value in conversion.tolist()
     ]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from clickstream.files.cleaning import Cleaned
 from clickstream.files.dataset import ClickRow
-from clickstream.files.mapping import Mapping, map_dataset, read_mapping
+from clickstream.files.mapping import UciMapping, map_dataset, read_mapping
 from clickstream.files.mapping.derive import depths, mean_prices
 from clickstream.infra.errors import InputError, MissingFileError, UsageError
 from clickstream.offline.windows import cut_windows
@@ -35,7 +35,7 @@ price = "cost"
 """
 
 
-def mapping(text: str = "", clicks: str = CLICKS) -> Mapping:
+def mapping(text: str = "", clicks: str = CLICKS) -> UciMapping:
     return read_mapping((clicks + text).encode(), "m.toml")
 
 

@@ -140,11 +140,11 @@ class PredictionCheck:
 
 def agree(said: Prediction, expected: Prediction) -> bool:
     """Whether an answer is the one expected, but for the last digits."""
-    return (
-        abs(said.conversion - expected.conversion) <= TOLERANCE
-        and abs(said.revenue - expected.revenue) <= TOLERANCE
-        and said[2:] == expected[2:]
-    )
+    if said.revenue is None or expected.revenue is None:
+        earning = said.revenue is expected.revenue
+    else:
+        earning = abs(said.revenue - expected.revenue) <= TOLERANCE
+    return abs(said.conversion - expected.conversion) <= TOLERANCE and earning and said[2:] == expected[2:]
 
 
 def _predict(bundle: Predictor, cases: Sequence[Case]) -> Sequence[Mapping[str, Prediction] | None]:

@@ -8,12 +8,18 @@ import orjson
 import typer
 from rich.console import Console
 
-from clickstream.cli.options import Columns, Dataset, Home
+from clickstream.cli.options import Columns, Dataset, Home, Shop
+from clickstream.cli.shop import load_shop
 from clickstream.cli.train import read_sessions
+from clickstream.cli.train_shop import own_windows
+from clickstream.features.shop_file import UCI553
+from clickstream.infra.errors import UsageError
 from clickstream.infra.settings import load_settings
 from clickstream.models.bundle.bundle import load_bundle
 from clickstream.terminal.comparison_view import as_dict, show_comparison
 from clickstream.training import comparison
+from clickstream.training.comparison import Comparison
+from clickstream.training.shop.comparison import compare_shop
 
 
 def compare(
@@ -27,6 +33,7 @@ def compare(
     from_topic: Annotated[
         bool, typer.Option("--from-topic", help="The sessions of the clicks topic instead.")
     ] = False,
+    shop: Shop = None,
     clicks_topic: Annotated[str | None, typer.Option(help="Topic of the clicks, for --from-topic.")] = None,
     home: Home = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -39,9 +46,16 @@ def compare(
     Exit codes: 0 done; 64 options contradict each other; 65 a bundle or the data cannot be used, or too few
     sessions are left; 66 there is no data, the message says where to get it.
     """
-    settings = load_settings(home=home, clicks_topic=clicks_topic)
+    settings = load_settings(home=home, clicks_topic=clicks_topic, shop=shop)
     console = Console(highlight=False, stderr=as_json)
-    first, second = load_bundle(settings, one), load_bundle(settings, other)
+    definition = load_shop(settings.shop)
+    first, second = (load_bundle(settings, name, definition) for name in (one, other))
+    if definition.name != UCI553:
+        if from_topic:
+            raise UsageError(f"bundles of shop {definition.name} are compared on a log", "Give --data.")
+        log = own_windows(settings, definition, data, mapping, synthetic, second.manifest.seed, console)
+        _show(compare_shop(first, second, log.windows), log.name, console, as_json)
+        return
     source = read_sessions(
         settings,
         console,
@@ -55,7 +69,11 @@ def compare(
     )
     fresh = comparison.unseen(source.sessions, source.sha256, first.manifest, second.manifest)
     found = comparison.compare(first, second, fresh)
+    _show(found, source.name, console, as_json)
+
+
+def _show(found: Comparison, data_name: str, console: Console, as_json: bool) -> None:
     if as_json:
-        typer.echo(orjson.dumps(as_dict(found, source.name)))
+        typer.echo(orjson.dumps(as_dict(found, data_name)))
     else:
-        show_comparison(found, source.name, console)
+        show_comparison(found, data_name, console)

@@ -9,7 +9,8 @@ import orjson
 import typer
 from rich.console import Console
 
-from clickstream.cli.options import Home
+from clickstream.cli.options import Home, Shop
+from clickstream.cli.shop import chosen_shop
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.infra.words import counted
 from clickstream.models.bundle.folder import Listed, day_and_time, examine, figure, history
@@ -24,6 +25,7 @@ _SIGNED = {
 
 
 def list_bundles(
+    shop: Shop = None,
     home: Home = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the bundles as one JSON array.")] = False,
 ) -> None:
@@ -31,19 +33,20 @@ def list_bundles(
 
     Each is verified, none is opened. AUC and R² are those of scorer batch on held-out sessions.
     """
-    settings = load_settings(home=home)
-    found = list(examine(settings))
+    settings = load_settings(home=home, shop=shop)
+    definition, folder = chosen_shop(settings)
+    found = list(examine(settings, definition.name))
     if as_json:
         typer.echo(orjson.dumps([one.as_dict() for one in found]))
         return
     console = Console(highlight=False, soft_wrap=True)
     if not found:
-        console.print(f"no bundles in {settings.bundles}\nRun `clickstream train`.")
+        console.print(f"no bundles in {folder}\nRun `clickstream train`.")
         return
     for one in found:
         for line in _lines(one):
             console.print(line)
-    _tell_champion(found, settings, console)
+    _tell_champion(found, settings, definition.name, console)
 
 
 def _lines(one: Listed) -> Iterator[str]:
@@ -71,8 +74,8 @@ def _lines(one: Listed) -> Iterator[str]:
         yield f"    [dim]→[/] {plain(one.problem.remedy)}"
 
 
-def _tell_champion(found: list[Listed], settings: Settings, console: Console) -> None:
-    before = history(settings)
+def _tell_champion(found: list[Listed], settings: Settings, shop: str, console: Console) -> None:
+    before = history(settings, shop)
     if not before:
         console.print("\nNone is in use: `clickstream models promote ID`.")
         return

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from clickstream.cli.options import Home
+from clickstream.cli.options import Home, Shop
+from clickstream.cli.shop import chosen_shop
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.models.bundle import champion
@@ -20,23 +21,25 @@ _TAKEN = "Running consumers with CLICKSTREAM_BUNDLE=champion take it within seco
 
 def promote(
     bundle: Annotated[str, typer.Argument(metavar="ID", help="Id of the bundle, see `models list`.")],
+    shop: Shop = None,
     home: Home = None,
 ) -> None:
     """Put a bundle in use. It is loaded first, as a consumer would; one that cannot be is refused.
 
     Exit codes: 0 it is in use; 65 it cannot be used here, nothing changed.
     """
-    settings = load_settings(home=home)
+    settings = load_settings(home=home, shop=shop)
+    definition, folder = chosen_shop(settings)
     console = Console(highlight=False, soft_wrap=True)
     if not BUNDLE_ID.fullmatch(bundle):
         raise BundleError(
             f"{bundle!r} is no bundle id",
             f"Give an id of `clickstream models list`; a bundle from elsewhere is copied into"
-            f" {settings.bundles} first.",
+            f" {folder} first.",
         )
-    load_bundle(settings, bundle)
-    before = history(settings)[:1]
-    champion.promote(settings.bundles, bundle)
+    load_bundle(settings, bundle, definition)
+    before = history(settings, definition.name)[:1]
+    champion.promote(folder, bundle)
     if before and before[0].bundle_id == bundle:
         console.print(f"{bundle} is in use already")
         return
@@ -44,18 +47,19 @@ def promote(
     _hint(settings, console)
 
 
-def rollback(home: Home = None) -> None:
+def rollback(shop: Shop = None, home: Home = None) -> None:
     """Go back to the bundle that was in use before. Again, and it goes back further.
 
     Exit codes: 0 done; 65 there is nothing to go back to, or it cannot be used here; nothing changed.
     """
-    settings = load_settings(home=home)
+    settings = load_settings(home=home, shop=shop)
+    definition, folder = chosen_shop(settings)
     console = Console(highlight=False, soft_wrap=True)
-    current = champion.champion(settings.bundles)
-    earlier = champion.next_in_line(settings.bundles)
+    current = champion.champion(folder)
+    earlier = champion.next_in_line(folder)
     target = earlier[0].bundle_id
     try:
-        load_bundle(settings, target)
+        load_bundle(settings, target, definition)
     except BundleError as error:
         others = sorted({one.bundle_id for one in earlier} - {target, current})
         raise BundleError(
@@ -63,7 +67,7 @@ def rollback(home: Home = None) -> None:
             f"{current} stays in use. Put that right ({error.remedy})"
             + (f" or `clickstream models promote` one of {', '.join(others[-5:])}." if others else "."),
         ) from error
-    now = champion.roll_back(settings.bundles, target)
+    now = champion.roll_back(folder, target)
     since = "" if now.at is None else f", which was put in use {day_and_time(now.at)}"
     console.print(f"in use again: {target}{since}")
     console.print(f"taken back: {current}; `clickstream models promote {current}` brings it back")

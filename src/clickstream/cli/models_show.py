@@ -11,7 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from clickstream.cli.options import Home
+from clickstream.cli.options import Home, Shop
+from clickstream.cli.shop import chosen_shop
 from clickstream.infra.settings import load_settings
 from clickstream.infra.words import counted
 from clickstream.models.bundle.champion import locate
@@ -33,6 +34,7 @@ def show(
     bundle: Annotated[
         str, typer.Argument(metavar="ID|PATH", help="Bundle id, path, or champion.")
     ] = "champion",
+    shop: Shop = None,
     home: Home = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print manifest and evaluation as one JSON object.")
@@ -42,9 +44,11 @@ def show(
 
     It is verified first; no pickle of it is opened.
     """
-    settings = load_settings(home=home)
-    verified = verify(locate(settings.bundles, bundle), signing_key(settings))
-    manifest, evaluation = verified.manifest, verified.evaluation()
+    settings = load_settings(home=home, shop=shop)
+    definition, folder = chosen_shop(settings)
+    verified = verify(locate(folder, bundle), signing_key(settings))
+    manifest = verified.manifest
+    evaluation = verified.evaluation() if manifest.shop is None else verified.shop_evaluation()
     if as_json:
         told = {
             "path": str(verified.path),
@@ -55,7 +59,7 @@ def show(
         typer.echo(orjson.dumps(told))
         return
     console = Console(highlight=False, soft_wrap=True)
-    for line in _words(verified, [one.bundle_id for one in history(settings)]):
+    for line in _words(verified, [one.bundle_id for one in history(settings, definition.name)]):
         console.print(plain(line))
     console.print(_figures(evaluation.figures))
     clusters = ", ".join(f"{cluster.name} {cluster.share:.0%}" for cluster in manifest.clusters)
@@ -72,11 +76,18 @@ def _words(verified: Verified, used: list[str]) -> Iterator[str]:
     yield f"data: {data.name}, {counted(data.sessions, 'session')}, SHA-256 {data.sha256}"
     held = f"from {split.held_out_from}" if split.held_out_from else "at random"
     yield f"split: {split.train_sessions:,} to train, {split.held_out_sessions:,} held out {held}"
-    yield "labels: a proxy; the data holds no purchase, the rule looks at a session's last click"
+    if manifest.shop is not None:
+        yield f"shop: {manifest.shop.name} {manifest.shop.hash}"
+    if manifest.label_source == "proxy":
+        yield "labels: a proxy; the data holds no purchase, the rule looks at a session's last click"
+    else:
+        yield "labels: whether the goal was met"
     rates = manifest.base_rates
-    yield f"without evidence: conversion {rates.conversion:.3f}, revenue {rates.revenue:.2f}"
+    earning = "" if rates.revenue is None else f", revenue {rates.revenue:.2f}"
+    yield f"without evidence: conversion {rates.conversion:.3f}{earning}"
     yield "made with: " + ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
-    yield "features: " + ", ".join(f"{name} {digest}" for name, digest in manifest.feature_sets.items())
+    if manifest.feature_sets:
+        yield "features: " + ", ".join(f"{name} {digest}" for name, digest in manifest.feature_sets.items())
 
 
 def _figures(figures: Mapping[str, Mapping[str, Estimate]]) -> Table:

@@ -8,7 +8,8 @@ import orjson
 import typer
 from rich.console import Console
 
-from clickstream.cli.options import Home
+from clickstream.cli.options import Home, Shop
+from clickstream.cli.shop import chosen_shop
 from clickstream.infra.errors import BundleError, ConfigurationError, UsageError
 from clickstream.infra.settings import load_settings
 from clickstream.infra.words import counted
@@ -29,6 +30,7 @@ def verify(
         str | None, typer.Argument(metavar="ID|PATH", help="Bundle id, path, or champion.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All bundles of the folder.")] = False,
+    shop: Shop = None,
     home: Home = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
@@ -38,16 +40,17 @@ def verify(
     """
     if every == (bundle is not None):
         raise UsageError("name a bundle, or give --all", "As `clickstream models verify champion`.")
-    settings = load_settings(home=home)
+    settings = load_settings(home=home, shop=shop)
+    _, folder = chosen_shop(settings)
     key = signing_key(settings)
-    names = [bundle] if bundle is not None else bundle_ids(settings.bundles)
+    names = [bundle] if bundle is not None else bundle_ids(folder)
     if not names:
-        raise BundleError(f"no bundles in {settings.bundles}", "Run `clickstream train`.")
+        raise BundleError(f"no bundles in {folder}", "Run `clickstream train`.")
     console = Console(highlight=False, soft_wrap=True)
     told, bad = [], False
     for name in names:
         try:
-            verified = check(locate(settings.bundles, name), key)
+            verified = check(locate(folder, name), key)
         except BundleError as error:
             bad = True
             told.append({"bundle": name, "ok": False, "problem": error.what, "remedy": error.remedy})
@@ -71,6 +74,7 @@ def verify(
 
 def sign(
     bundle: Annotated[str, typer.Argument(metavar="ID|PATH", help="Bundle id, path, or champion.")],
+    shop: Shop = None,
     home: Home = None,
 ) -> None:
     """Sign a bundle with the key that is set: from then on it counts as ours.
@@ -79,7 +83,8 @@ def sign(
 
     Exit codes: 0 signed; 65 the bundle is damaged or made for something else; 78 no key is set.
     """
-    settings = load_settings(home=home)
+    settings = load_settings(home=home, shop=shop)
+    _, folder = chosen_shop(settings)
     key = signing_key(settings)
     if key is None:
         raise ConfigurationError(
@@ -87,7 +92,7 @@ def sign(
             "Set CLICKSTREAM_BUNDLE_KEY_FILE to a file that only you can read, with a line as"
             " `openssl rand -hex 32` writes it.",
         )
-    verified = check(locate(settings.bundles, bundle), None)
+    verified = check(locate(folder, bundle), None)
     write_signature(verified.path, verified.text, key)
     check(verified.path, key)
     Console(highlight=False, soft_wrap=True).print(f"signed: {verified.manifest.id}")

@@ -13,4 +13,8 @@ Dataset = Annotated[
     Path | None,
     typer.Option(help="The file of UCI 553, zip or CSV. Else $CLICKSTREAM_DATA, or one in data/."),
 ]
+Shop = Annotated[
+    str | None,
+    typer.Option(metavar="FILE|NAME", help="A shop file, or a shop that is built in; by default uci553."),
+]
 Columns = Annotated[Path | None, typer.Option(help="TOML file that says which column of --data is which.")]

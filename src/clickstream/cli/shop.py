@@ -18,7 +18,9 @@ from clickstream.features.fold import compile_fold
 from clickstream.features.shop_file import DefinitionError, built_in, built_in_names, read_definition
 from clickstream.features.words import feature_in_words, field_in_words, goal_in_words
 from clickstream.infra.errors import ConfigurationError, MissingFileError
+from clickstream.infra.settings import Settings
 from clickstream.infra.words import counted
+from clickstream.models.bundle.champion import bundles_of
 from clickstream.offline.trial import Trial, try_definition
 from clickstream.terminal.printable import plain
 
@@ -98,6 +100,16 @@ def load_shop(shop: str) -> Definition:
         return built_in(shop)
     except DefinitionError as error:
         raise ConfigurationError(error.what, error.remedy) from None
+
+
+def chosen_shop(settings: Settings) -> tuple[Definition, Path]:
+    """The shop that the settings name, and the folder of its bundles.
+
+    Raises:
+        ConfigurationError: as `load_shop`.
+    """
+    definition = load_shop(settings.shop)
+    return definition, bundles_of(settings.bundles, definition.name)
 
 
 def _show(console: Console, definition: Definition) -> None:

@@ -14,7 +14,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from clickstream.cli.options import Columns, Dataset, Home
+from clickstream.cli.options import Columns, Dataset, Home, Shop
+from clickstream.cli.shop import load_shop
+from clickstream.cli.train_shop import train_own
+from clickstream.features.shop_file import UCI553
 from clickstream.files.dataset import read_dataset
 from clickstream.files.location import find_dataset
 from clickstream.files.mapping import map_dataset, read_mapping
@@ -32,6 +35,7 @@ from clickstream.operate.candidate import Promote, decide, tell
 from clickstream.producer.synthetic import synthetic_dataset
 from clickstream.terminal.cleaning_view import tell_cleaning
 from clickstream.terminal.training_view import show
+from clickstream.training.comparison import compare, unseen
 from clickstream.training.previous import Previous, read_previous
 from clickstream.training.split import SplitKind
 from clickstream.training.training import Progress, SetChoice, TrainingSession
@@ -57,6 +61,7 @@ class Source(NamedTuple):
 def train(
     data: Dataset = None,
     mapping: Columns = None,
+    shop: Shop = None,
     synthetic: Annotated[
         int | None, typer.Option(help="Train on N made-up sessions instead, to try things out.", min=500)
     ] = None,
@@ -91,13 +96,23 @@ def train(
     """Fit all models on a dataset or a stream, and show how good they are.
 
     The first bundle is put in use. A later one is a candidate, which consumers do not touch: see --promote,
-    `clickstream models compare` and `clickstream models promote`.
+    `clickstream models compare` and `clickstream models promote`. With --shop the models are those of that
+    shop, and foretell its goal.
 
     Exit codes: 0 done, promoted or not; 64 options contradict each other, or models cannot be taken over; 65
     the data cannot be used; 66 there is no data, the message says where to get it; 74
     the bundle cannot be written.
     """
-    settings = load_settings(home=home, clicks_topic=clicks_topic)
+    settings = load_settings(home=home, clicks_topic=clicks_topic, shop=shop)
+    definition = load_shop(settings.shop)
+    if definition.name != UCI553:
+        if or_synthetic or from_topic or grid or (split, sets) != ("time", "both"):
+            raise UsageError(
+                f"models of shop {definition.name} are fitted to a log, which is divided by time",
+                "Give --data and --mapping; none of --from-topic, --or-synthetic, --split, --grid, --set.",
+            )
+        train_own(settings, definition, data, mapping, synthetic, seed, promotion)
+        return
     need("report", "training", "jinja2", "matplotlib")
     # A key that cannot be used would be found out after minutes of training.
     signing_key(settings)
@@ -136,7 +151,14 @@ def train(
         )
     step("report")
     bundle = write(fitted, settings)
-    put_in_use = decide(settings, bundle, source.sessions, source.sha256, promotion)
+    put_in_use = decide(
+        settings,
+        bundle,
+        promotion,
+        lambda one, other: compare(
+            one, other, unseen(source.sessions, source.sha256, one.manifest, other.manifest)
+        ),
+    )
     step("written, verified, in use" if put_in_use.promoted else "written, verified")
     show(bundle.manifest, fitted.evaluation, bundle.path, console)
     tell(put_in_use, bundle.id, source.name, console)

@@ -131,6 +131,8 @@ class Definition:
     distinct_at_most: int
     hash: str
     """Sixteen hexadecimal digits over all of it; comments and white space do not count."""
+    source: str
+    """The definition as it was given, as JSON: `from_source` reads it back, with the same hash."""
 
     def field(self, name: str) -> Field:
         """The field of that name."""

@@ -15,7 +15,7 @@ DEEP_PAGE = 4
 
 
 class Outcome(NamedTuple):
-    """`revenue` in the currency of the prices (US dollars in the 2008 dataset)."""
+    """`revenue` in the currency of the shop (US dollars in 2008); 0 where its goal has no value."""
 
     converted: bool
     revenue: float

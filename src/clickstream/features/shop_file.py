@@ -38,6 +38,9 @@ LARGEST_INTEGER = 2**53
 LONGEST_TEXT = 256
 DISTINCT_AT_MOST = 1_000
 
+UCI553 = "uci553"
+"""The shop that is meant where none is named."""
+
 RESERVED = ("type", "session_id", "event_time", "order", "end", "time_source")
 """What every click has, and no field may be called."""
 
@@ -109,6 +112,21 @@ def define(source: Mapping[str, Any], where: str) -> Definition:
     return _Reader(where).definition(source)
 
 
+def from_source(source: str | bytes, where: str) -> Definition:
+    """The definition whose `source` this is.
+
+    Raises:
+        DefinitionError: it is none, or none that this version reads.
+    """
+    try:
+        given = json.loads(source)
+    except (ValueError, RecursionError) as error:
+        raise DefinitionError(f"{where} is no JSON: {error}") from None
+    if not isinstance(given, dict):
+        raise DefinitionError(f"{where} is not a JSON object")
+    return define(given, where)
+
+
 class _Reader:
     """Checks one definition; every refusal names the file and the key."""
 
@@ -149,6 +167,7 @@ class _Reader:
             clustered=clustered,
             distinct_at_most=distinct,
             hash=_hash(source),
+            source=json.dumps(source, ensure_ascii=False, default=str),
         )
 
     def _field(self, name: str, given: Any) -> Field:

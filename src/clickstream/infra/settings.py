@@ -105,6 +105,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CLICKSTREAM_", frozen=True, extra="ignore")
 
+    shop: str = Field(
+        "uci553", description="the shop: the name of one that is built in, or a shop file (docs/own-shop.md)"
+    )
     home: Path = Field(
         default_factory=default_home,
         description="folder of the model bundles, of Kafka's jars, and of the data of the servers that `up`"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -57,17 +58,20 @@ UNCALIBRATED = Calibration()
 FOLDS = 5
 
 
-def fit_calibration(method: Method, converted: Floats, probability: Floats) -> Calibration:
+def fit_calibration(
+    method: Method, converted: Floats, probability: Floats, weights: Floats | None = None
+) -> Calibration:
     """The map of one method.
 
     Args:
         converted: 0 or 1, shape (n,), both kinds.
         probability: of sessions that the model had not seen, shape (n,).
+        weights: of each, shape (n,); by default all are equal.
     """
     if method == "none":
         return UNCALIBRATED
     if method == "isotonic":
-        fitted = IsotonicRegression(out_of_bounds="clip").fit(probability, converted)
+        fitted = IsotonicRegression(out_of_bounds="clip").fit(probability, converted, weights)
         return Calibration(
             "isotonic",
             knots=tuple(fitted.X_thresholds_.tolist()),
@@ -77,7 +81,7 @@ def fit_calibration(method: Method, converted: Floats, probability: Floats) -> C
     terms = np.column_stack([np.log(p), -np.log1p(-p)])
     if method == "platt":
         terms = terms.sum(axis=1, keepdims=True)
-    fitted = LogisticRegression(C=np.inf, max_iter=1_000).fit(terms, converted)
+    fitted = LogisticRegression(C=np.inf, max_iter=1_000).fit(terms, converted, weights)
     a, b = fitted.coef_[0].tolist() * (2 if method == "platt" else 1)
     if min(a, b) <= 0:
         # A map that turns the order round is none.
@@ -85,7 +89,13 @@ def fit_calibration(method: Method, converted: Floats, probability: Floats) -> C
     return Calibration(method, a=a, b=b, c=float(fitted.intercept_[0]))
 
 
-def choose_calibration(converted: Floats, probability: Floats, seed: int) -> Calibration:
+def choose_calibration(
+    converted: Floats,
+    probability: Floats,
+    seed: int,
+    weights: Floats | None = None,
+    fold: NDArray[np.intp] | None = None,
+) -> Calibration:
     """The method that forecasts best by cross-validation, fitted on all; none where no gain is certain.
 
     Measured by log loss. A gain counts when it is larger than twice its standard error over the folds: a map
@@ -94,19 +104,28 @@ def choose_calibration(converted: Floats, probability: Floats, seed: int) -> Cal
     Args:
         converted: outcomes of training sessions, shape (n,).
         probability: cross-fitted, so that no session was seen by the model that forecast it.
+        weights: of each forecast; by default all are equal.
+        fold: numbers from 0 to below FOLDS that divide the forecasts, where several are of one session.
     """
-    folds = list(StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(probability, converted))
+    if fold is None:
+        folds = list(StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(probability, converted))
+    else:
+        folds = [(np.flatnonzero(fold != number), np.flatnonzero(fold == number)) for number in range(FOLDS)]
+    each = np.ones(len(converted)) if weights is None else weights
     best, most = UNCALIBRATED.method, 0.0
     for method in METHODS[1:]:
         gains = []
         for fit, out in folds:
-            mapped = fit_calibration(method, converted[fit], probability[fit]).apply(probability[out])
-            gains.append(_log_loss(converted[out], probability[out]) - _log_loss(converted[out], mapped))
+            given = None if weights is None else weights[fit]
+            mapped = fit_calibration(method, converted[fit], probability[fit], given).apply(probability[out])
+            came, counted = converted[out], each[out]
+            gains.append(_log_loss(came, probability[out], counted) - _log_loss(came, mapped, counted))
         mean, error = float(np.mean(gains)), float(np.std(gains, ddof=1) / np.sqrt(FOLDS))
         if mean > max(2 * error, most):
             best, most = method, mean
-    return fit_calibration(best, converted, probability)
+    return fit_calibration(best, converted, probability, weights)
 
 
-def _log_loss(converted: Floats, probability: Floats) -> float:
-    return float(log_loss(converted, np.clip(probability, _EDGE, 1 - _EDGE), labels=[0, 1]))
+def _log_loss(converted: Floats, probability: Floats, weights: Floats) -> float:
+    clipped = np.clip(probability, _EDGE, 1 - _EDGE)
+    return float(log_loss(converted, clipped, labels=[0, 1], sample_weight=weights))

@@ -24,10 +24,13 @@ class Case(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """One scorer's answer: probability of conversion, expected revenue (currency of the prices), cluster."""
+    """One scorer's answer: probability of conversion, expected revenue in the currency of the shop, cluster.
+
+    `revenue` is None where the goal of the shop has no value.
+    """
 
     conversion: float
-    revenue: float
+    revenue: float | None
     cluster: int
     cluster_name: str
 
@@ -43,6 +46,7 @@ Artefact = dict[str, Any]
 """What one file of a bundle holds: name -> fitted estimator."""
 
 
-def prediction(conversion: float, revenue: float, cluster: int, cluster_name: str) -> Prediction:
+def prediction(conversion: float, revenue: float | None, cluster: int, cluster_name: str) -> Prediction:
     """A Prediction, rounded; a linear model's negative price becomes 0."""
-    return Prediction(round(conversion, DECIMALS), round(max(revenue, 0.0), DECIMALS), cluster, cluster_name)
+    earning = None if revenue is None else round(max(revenue, 0.0), DECIMALS)
+    return Prediction(round(conversion, DECIMALS), earning, cluster, cluster_name)

@@ -56,9 +56,12 @@ class Clusters:
     """Fitted k-means with canonical numbers.
 
     Attributes:
+        names: of the clusters, by number.
         mean, scale: of the 17 inputs in training, shape (17,).
         centres: standardised, in the order of NAMES, shape (4, 17).
     """
+
+    names = NAMES
 
     def __init__(self, artefact: Artefact) -> None:
         scaler, kmeans = artefact["scaler"], artefact["kmeans"]

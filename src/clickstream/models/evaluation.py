@@ -16,11 +16,13 @@ from clickstream.records.scorers import ScorerName
 EVALUATION = "evaluation.json"
 
 
-class _Finding(BaseModel):
+class Finding(BaseModel):
+    """A part of what was found out."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Estimate(_Finding):
+class Estimate(Finding):
     """A figure with its 95 % interval by bootstrap over sessions."""
 
     value: float
@@ -28,14 +30,14 @@ class Estimate(_Finding):
     high: float
 
 
-class Roc(_Finding):
+class Roc(Finding):
     """Receiver operating characteristic: both of equal length, from (0, 0) to (1, 1)."""
 
     false_positive_rate: list[float]
     true_positive_rate: list[float]
 
 
-class Reliability(_Finding):
+class Reliability(Finding):
     """Sessions in bins of their forecast: mean forecast, share that converted, and how many."""
 
     forecast: list[float]
@@ -43,7 +45,7 @@ class Reliability(_Finding):
     sessions: list[int]
 
 
-class RevenueFit(_Finding):
+class RevenueFit(Finding):
     """Sessions in tenths of their expected revenue: means of the forecast and of what came, US dollars."""
 
     expected: list[float]
@@ -53,7 +55,7 @@ class RevenueFit(_Finding):
     sessions: list[int]
 
 
-class Importance(_Finding):
+class Importance(Finding):
     """How much worse the figure becomes when one input is shuffled between sessions (Breiman 2001)."""
 
     feature: str
@@ -61,14 +63,14 @@ class Importance(_Finding):
     sd: float
 
 
-class Importances(_Finding):
+class Importances(Finding):
     """Of one model: which figure was looked at, and the inputs, the most important first."""
 
     figure: Literal["auc", "r2"]
     inputs: list[Importance]
 
 
-class BySeen(_Finding):
+class BySeen(Finding):
     """Quality on the sessions in which a scorer had seen so many clicks; `figures` by name."""
 
     scorer: ScorerName
@@ -79,7 +81,7 @@ class BySeen(_Finding):
     r2: Estimate | None
 
 
-class ChoiceOfK(_Finding):
+class ChoiceOfK(Finding):
     """k-means with this many clusters, on the training sessions."""
 
     k: int
@@ -88,7 +90,7 @@ class ChoiceOfK(_Finding):
     inertia: float
 
 
-class ClusterProfile(_Finding):
+class ClusterProfile(Finding):
     """One cluster over all sessions of the dataset: its centre in original units, and what became of it."""
 
     number: int
@@ -96,11 +98,11 @@ class ClusterProfile(_Finding):
     sessions: int
     share: float
     centre: dict[str, float]
-    converted: Annotated[float, Field(description="share of its sessions that convert (proxy)")]
-    revenue: Annotated[float, Field(description="mean revenue (proxy), US dollars")]
+    converted: Annotated[float, Field(description="share of its sessions that convert")]
+    revenue: Annotated[float, Field(description="mean revenue, in the currency of the shop")]
 
 
-class Matching(_Finding):
+class Matching(Finding):
     """The clusters against those of the bundle that was in use, on the same sessions."""
 
     bundle: str
@@ -111,7 +113,7 @@ class Matching(_Finding):
     ]
 
 
-class Published(_Finding):
+class Published(Finding):
     """One published figure beside what its protocol gives here."""
 
     model: str
@@ -121,7 +123,7 @@ class Published(_Finding):
     measured: float
 
 
-class Trial(_Finding):
+class Trial(Finding):
     """One setting of a grid or one idea that was tried, by cross-validation on the training sessions."""
 
     model: str
@@ -132,7 +134,7 @@ class Trial(_Finding):
     chosen: bool
 
 
-class Evaluation(_Finding):
+class Evaluation(Finding):
     """The findings of one training.
 
     Attributes:

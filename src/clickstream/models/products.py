@@ -70,20 +70,29 @@ def learn_tables(evidence: Evidence, seed: int) -> Encoded:
         np.array([pair.converted for pair in pairs], dtype=np.float64),
         np.array([pair.revenue for pair in pairs], dtype=np.float64),
     ):
-        means, usual = _means(product, values, len(products))
+        means, usual = smoothed_means(product, values, len(products))
         tables.append(ProductTable(dict(zip(products, means.tolist(), strict=True)), usual))
         column = np.empty(len(last))
         for number in range(FOLDS):
             others = fold[session] != number
-            means, _ = _means(product[others], values[others], len(products))
+            means, _ = smoothed_means(product[others], values[others], len(products))
             column[fold == number] = means[last[fold == number]]
         columns.append(column)
     return Encoded(ProductTables(*tables), *columns)
 
 
-def _means(product: NDArray[np.intp], values: Floats, count: int) -> tuple[Floats, float]:
-    usual = float(values.mean())
-    pairs = np.bincount(product, minlength=count)
-    sums = np.bincount(product, weights=values, minlength=count)
+def smoothed_means(
+    product: NDArray[np.intp], values: Floats, count: int, weights: Floats | None = None
+) -> tuple[Floats, float]:
+    """The mean of `values` by product, drawn to that of all, and the latter.
+
+    Args:
+        product: numbers from 0 to below `count`, shape (n,).
+        weights: of each value; by default all are equal.
+    """
+    usual = float(np.average(values, weights=weights))
+    pairs = np.bincount(product, weights=weights, minlength=count)
+    weighted = values if weights is None else values * weights
+    sums = np.bincount(product, weights=weighted, minlength=count)
     means: Floats = (sums + SMOOTHING * usual) / (pairs + SMOOTHING)
     return means, usual

@@ -23,8 +23,11 @@ class FittedModels(Protocol):
 
     artefact: Artefact
 
-    def predict(self, rows: Sequence[Features]) -> tuple[Floats, Floats]:
-        """Probability of conversion and expected revenue of each row, both of shape (n,)."""
+    def predict(self, rows: Sequence[Features]) -> tuple[Floats, Floats | None]:
+        """Probability of conversion and expected revenue of each row, both of shape (n,).
+
+        No revenue where the goal of the shop has no value.
+        """
         ...
 
 
@@ -40,6 +43,7 @@ class Scorer:
         sentence: what it is, for people.
         colour, colour_on_dark, colour_on_any: on a light page, on a dark one, and where one must do for both.
         line: its kind of line in plots.
+        of_any_shop: whether it is there for every shop; the published models are for uci553 alone.
     """
 
     name: ScorerName
@@ -52,6 +56,7 @@ class Scorer:
     colour_on_dark: str
     colour_on_any: str
     line: str
+    of_any_shop: bool = True
 
     @property
     def learns(self) -> bool:
@@ -101,6 +106,7 @@ REGISTRY: Mapping[str, Scorer] = {
             colour_on_dark="#9aa2ac",
             colour_on_any="#868e99",
             line="-.",
+            of_any_shop=False,
         ),
     )
 }

@@ -17,7 +17,7 @@ from clickstream.consumer.scoring import Scorer, Window
 from clickstream.features.session import Step
 from clickstream.files.cleaning import Cleaned, Cleaning
 from clickstream.files.dataset import Dataset
-from clickstream.files.mapping import Mapping, map_dataset
+from clickstream.files.mapping import UciMapping, map_dataset
 from clickstream.files.sifting import sift_dataset
 from clickstream.files.source import Source
 from clickstream.infra.settings import Settings
@@ -78,7 +78,7 @@ def score_file(
     bundle: Bundle,
     settings: Settings,
     name: str | None = None,
-    mapping: Mapping | None = None,
+    mapping: UciMapping | None = None,
     progress: Progress = silent,
 ) -> FileScores:
     """Clean a file and score its sessions.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -12,11 +12,10 @@ from rich.markup import escape
 from clickstream.infra.errors import BundleError, ClickstreamError, InputError
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle.bundle import Bundle, load_bundle
-from clickstream.models.bundle.champion import CHAMPION, promote, promote_first
+from clickstream.models.bundle.champion import CHAMPION, bundles_of, promote, promote_first
 from clickstream.models.bundle.folder import history
-from clickstream.models.examples import TrainingSession
 from clickstream.terminal.comparison_view import show_comparison
-from clickstream.training.comparison import Comparison, compare, unseen
+from clickstream.training.comparison import Comparison
 
 
 class Promote(StrEnum):
@@ -43,34 +42,40 @@ class Decision(NamedTuple):
 
 
 def decide(
-    settings: Settings, bundle: Bundle, sessions: Sequence[TrainingSession], sha256: str, promotion: Promote
+    settings: Settings, bundle: Bundle, promotion: Promote, compared: Callable[[Bundle, Bundle], Comparison]
 ) -> Decision:
     """Put a new bundle in use, or leave it a candidate.
 
     Args:
-        sessions: all that it was trained and judged on, in their order; `sha256` of them.
+        compared: how the one in use and the new one do on sessions that neither has learned from; raises
+            InputError where that cannot be said.
     """
-    if promote_first(settings.bundles, bundle.id):
+    folder = bundles_of(settings.bundles, bundle.shop.name)
+    if promote_first(folder, bundle.id):
         return Decision(True, None)
-    before = next((one.bundle_id for one in history(settings)), None)
+    before = next((one.bundle_id for one in history(settings, bundle.shop.name)), None)
     if promotion is Promote.always:
-        promote(settings.bundles, bundle.id)
+        promote(folder, bundle.id)
         return Decision(True, before)
     if promotion is Promote.first:
         return Decision(False, before)
     found = None
     try:
-        used = load_bundle(settings, CHAMPION)
-        found = compare(used, bundle, unseen(sessions, sha256, used.manifest, bundle.manifest))
+        used = load_bundle(settings, CHAMPION, bundle.shop)
+        found = compared(used, bundle)
         if found.other_is_better:
-            promote(settings.bundles, bundle.id, instead_of=used.id)
+            promote(folder, bundle.id, instead_of=used.id)
     except (BundleError, InputError) as problem:
         return Decision(False, before, found, problem)
     return Decision(found.other_is_better, used.id, found)
 
 
-def tell(decision: Decision, bundle_id: str, data_name: str, console: Console) -> None:
-    """Print how the bundle compares, whether it is in use, and what may come next."""
+def tell(decision: Decision, bundle_id: str, data_name: str, console: Console, shop: str = "") -> None:
+    """Print how the bundle compares, whether it is in use, and what may come next.
+
+    Args:
+        shop: what the commands to come need to be told of the shop.
+    """
 
     def line(words: str) -> None:
         console.print(words, soft_wrap=True)
@@ -86,5 +91,5 @@ def tell(decision: Decision, bundle_id: str, data_name: str, console: Console) -
         line(escape(decision.problem.remedy))
     stays = decision.before or "none that can be read"
     line(f"[bold]a candidate[/]: consumers do not touch it; in use is still {stays}")
-    line(f"  clickstream models compare champion {bundle_id}   shows both on the same sessions")
-    line(f"  clickstream models promote {bundle_id}            puts it in use")
+    line(f"  clickstream models compare champion {bundle_id}{shop}   shows both on the same sessions")
+    line(f"  clickstream models promote {bundle_id}{shop}            puts it in use")

@@ -5,7 +5,7 @@ A record is either parsed whole or refused whole, with a reason that goes into t
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -73,6 +73,8 @@ class Heartbeat(_Record):
     flush: Annotated[bool, Field(description="settle and close every open session")] = False
 
 
+K = TypeVar("K", bound=ClickBase)
+
 Fault = Literal["too-large", "not-json", "invalid", "key-mismatch"]
 
 ClockFault = Literal["invalid", "future", "past"]
@@ -117,13 +119,18 @@ def parse(value: bytes | None, key: bytes | None, max_bytes: int = 65_536) -> Cl
 
 
 def click_of(fields: dict[str, Any]) -> Click:
-    """A click from its fields, checked as one on the topic is.
+    """A click of shop uci553 from its fields, checked as one on the topic is.
 
     Raises:
         InvalidRecordError: it cannot be used, and why.
     """
+    return checked(Click, fields)
+
+
+def checked(kind: type[K], fields: dict[str, Any]) -> K:
+    """The same for clicks of any `kind`."""
     try:
-        click = Click.model_validate(fields)
+        click = kind.model_validate(fields)
     except ValidationError as error:
         raise _explain(error) from None
     _refuse_seconds(click)
@@ -147,7 +154,7 @@ def wrong_clock(
     return None
 
 
-def _refuse_seconds(record: Click | Heartbeat) -> None:
+def _refuse_seconds(record: ClickBase | Heartbeat) -> None:
     event_time = record.event_time
     if _SECONDS.start <= event_time < _SECONDS.stop:
         raise InvalidRecordError(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import BaseModel, create_model
 from pydantic import Field as Described
+from pydantic import create_model
 
 from clickstream.features.definition import Definition, Field, FieldType
 from clickstream.records.click import ClickBase
@@ -20,7 +20,7 @@ _PYTHON: dict[FieldType, Any] = {
 
 
 @cache
-def click_model(definition: Definition) -> type[BaseModel]:
+def click_model(definition: Definition) -> type[ClickBase]:
     """Clicks of this shop, checked field by field; strict, frozen, unknown fields are ignored."""
     fields: dict[str, Any] = {field.name: _described(field) for field in definition.fields}
     return create_model("Click", __base__=ClickBase, __doc__=ClickBase.__doc__, **fields)

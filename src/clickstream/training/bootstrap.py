@@ -7,7 +7,7 @@ one of figures.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,11 @@ Judge = Callable[[Floats], Mapping[str, Floats]]
 
 
 def estimates(
-    sessions: int, judge: Judge, values: Mapping[str, int | float], seed: int
+    sessions: int,
+    judge: Judge,
+    values: Mapping[str, int | float],
+    seed: int,
+    names: Collection[str] | None = None,
 ) -> dict[str, Estimate]:
     """Each figure that `judge` computes, with its interval.
 
@@ -35,10 +39,11 @@ def estimates(
         sessions: how many there are to draw from.
         values: the figures as they are, on all sessions.
         seed: of the draws. The same sessions are drawn for every scorer.
+        names: of the figures that are asked for; by default all that `judge` computes.
     """
     drawn = [judge(weights) for weights in _resamples(sessions, seed)]
     found = {}
-    for name in drawn[0]:
+    for name in drawn[0] if names is None else names:
         value = float(values[name])
         resampled = np.concatenate([some[name] for some in drawn])
         # Where all sessions drawn are of one kind, a figure has no value.

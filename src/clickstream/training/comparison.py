@@ -125,8 +125,8 @@ def compare(one: Bundle, other: Bundle, fresh: Unseen) -> Comparison:
         judges = [conversion_judge(converted, said.conversion) for said in (first, second)]
         earned = [revenue_judge(revenue, said.revenue) for said in (first, second)]
         figures[scorer] = {
-            **_compared(len(evident), judges, CONVERSION),
-            **_compared(len(evident), earned, REVENUE),
+            **compared_figures(len(evident), judges, CONVERSION),
+            **compared_figures(len(evident), earned, REVENUE),
         }
     return Comparison(one.id, other.id, len(evident), fresh.notes, figures)
 
@@ -136,7 +136,8 @@ class _Said(NamedTuple):
     revenue: Floats
 
 
-def _compared(sessions: int, judges: Sequence[Judge], names: Sequence[str]) -> dict[str, Compared]:
+def compared_figures(sessions: int, judges: Sequence[Judge], names: Sequence[str]) -> dict[str, Compared]:
+    """The named figures by two judges, on the same resamples of so many sessions."""
     one, other = judges
 
     def difference(weights: Floats) -> dict[str, Floats]:

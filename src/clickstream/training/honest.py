@@ -19,7 +19,8 @@ from clickstream.models.evaluation import Evaluation
 from clickstream.models.examples import Evidence, Followed, Parts, TrainingSession, gather
 from clickstream.models.figures import Figures, cluster_agreement
 from clickstream.models.inputs import Vocabulary
-from clickstream.models.online import BaseRates, OnlineModels, globals_of
+from clickstream.models.online import BaseRates, globals_of
+from clickstream.models.uci_online import UciOnlineModels
 from clickstream.training.bootstrap import agreement_judge, estimates
 from clickstream.training.evaluate import Forecasts, as_answered, by_seen, reliability, revenue_fit, roc
 from clickstream.training.findings import EMPTY
@@ -75,7 +76,7 @@ def warm_start(
     examples: Sequence[Example], vocabulary: Vocabulary, clusters: Clusters, rates: BaseRates
 ) -> bytes:
     """Payload of online models that have learned from `examples`, in that order."""
-    models = OnlineModels("", vocabulary, clusters, rates)
+    models = UciOnlineModels("", vocabulary, clusters, rates)
     for one in examples:
         models.learn(one.case, one.outcome)
     return models.payload()
@@ -93,7 +94,7 @@ def judge_online(
 
     Conversion and revenue count sessions that have evidence; `ari` compares all with the batch clusters.
     """
-    models = OnlineModels("", vocabulary, clusters, rates, globals_of(warm), warm)
+    models = UciOnlineModels("", vocabulary, clusters, rates, globals_of(warm), warm)
     predictions = []
     for one in held:
         predictions.append(models.predict(one.case))

@@ -15,15 +15,21 @@ from typing import NamedTuple
 
 import joblib
 
+from clickstream.features.definition import Definition
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle.bundle import Bundle, load_bundle, place
-from clickstream.models.bundle.manifest import MANIFEST, Contents, FileEntry, seal, with_reports
+from clickstream.models.bundle.manifest import MANIFEST, Contents, FileEntry, Manifest, seal, with_reports
 from clickstream.models.bundle.signature import SIGNATURE, signature
+from clickstream.models.bundle.verification import DEFINITION
 from clickstream.models.case import Artefact
 from clickstream.models.clusters import Clusters
 from clickstream.models.evaluation import EVALUATION, Evaluation
 from clickstream.models.inputs import Vocabulary
-from clickstream.models.scorers import FITTED, LEARNER, FittedModels
+from clickstream.models.scorers import FITTED, LEARNER, REGISTRY, FittedModels
+from clickstream.models.shop.batch import ShopBatch
+from clickstream.models.shop.clusters import ShopClusters
+from clickstream.models.shop.evaluation import ShopEvaluation
+from clickstream.models.shop.inputs import ShopInputs
 
 
 class Fitted(NamedTuple):
@@ -35,6 +41,18 @@ class Fitted(NamedTuple):
     fitted: Mapping[str, FittedModels]
     online: bytes
     evaluation: Evaluation
+
+
+class FittedShop(NamedTuple):
+    """The same of any shop but uci553."""
+
+    contents: Contents
+    shop: Definition
+    inputs: ShopInputs
+    clusters: ShopClusters
+    batch: ShopBatch
+    online: bytes
+    evaluation: ShopEvaluation
 
 
 def write(fitted: Fitted, target: Settings | Path) -> Bundle:
@@ -52,7 +70,6 @@ def write(fitted: Fitted, target: Settings | Path) -> Bundle:
     from clickstream.training.report.card import render_card
     from clickstream.training.report.report import render_report
 
-    folder, key = place(target)
     files = {
         "clusters.joblib": _close(fitted.clusters.artefact),
         "inputs.json": fitted.vocabulary.model_dump_json().encode(),
@@ -60,18 +77,42 @@ def write(fitted: Fitted, target: Settings | Path) -> Bundle:
         **{scorer.file: _close(fitted.fitted[scorer.name].artefact) for scorer in FITTED},
         EVALUATION: fitted.evaluation.model_dump_json().encode(),
     }
-    manifest = seal(fitted.contents, _entries(files), datetime.datetime.now(datetime.UTC))
+    manifest = _sealed(fitted.contents, files)
     reports = {
         "model_card.md": render_card(manifest, fitted.evaluation).encode(),
         "report.html": render_report(manifest, fitted.evaluation).encode(),
     }
     manifest = with_reports(manifest, _entries(reports))
+    _write(manifest, files | reports, *place(target))
+    return load_bundle(target, manifest.id)
+
+
+def write_shop(fitted: FittedShop, target: Settings | Path) -> Bundle:
+    """Write a new bundle of any shop among those of its shop; else as `write`."""
+    files = {
+        DEFINITION: fitted.shop.source.encode(),
+        "clusters.joblib": _close(fitted.clusters.artefact),
+        "inputs.json": fitted.inputs.model_dump_json().encode(),
+        LEARNER.file: fitted.online,
+        REGISTRY["batch"].file: _close(fitted.batch.artefact),
+        EVALUATION: fitted.evaluation.model_dump_json().encode(),
+    }
+    manifest = _sealed(fitted.contents, files)
+    _write(manifest, files, *place(target, fitted.shop.name))
+    return load_bundle(target, manifest.id, fitted.shop)
+
+
+def _sealed(contents: Contents, files: dict[str, bytes]) -> Manifest:
+    return seal(contents, _entries(files), datetime.datetime.now(datetime.UTC))
+
+
+def _write(manifest: Manifest, files: Mapping[str, bytes], folder: Path, key: bytes | None) -> None:
     text = manifest.to_json()
     signed = {} if key is None else {SIGNATURE: signature(text, key)}
     folder.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
     try:
-        for name, content in {**files, **reports, MANIFEST: text, **signed}.items():
+        for name, content in {**files, MANIFEST: text, **signed}.items():
             with (draft / name).open("wb") as file:
                 file.write(content)
                 file.flush()
@@ -83,7 +124,6 @@ def write(fitted: Fitted, target: Settings | Path) -> Bundle:
         with suppress(OSError):
             shutil.rmtree(draft)
         raise
-    return load_bundle(target, manifest.id)
 
 
 def _entries(files: dict[str, bytes]) -> dict[str, FileEntry]:

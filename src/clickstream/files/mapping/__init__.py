@@ -1,6 +1,22 @@
 """Mapping: a log file of any shop as clicks, by a description of its columns."""
 
 from clickstream.files.mapping.rows import map_dataset
-from clickstream.files.mapping.spec import Mapping, read_mapping
+from clickstream.files.mapping.shop import ShopLog, map_log
+from clickstream.files.mapping.spec import (
+    Mapping,
+    UciMapping,
+    mapping_by_name,
+    read_mapping,
+    read_shop_mapping,
+)
 
-__all__ = ["Mapping", "map_dataset", "read_mapping"]
+__all__ = [
+    "Mapping",
+    "ShopLog",
+    "UciMapping",
+    "map_dataset",
+    "map_log",
+    "mapping_by_name",
+    "read_mapping",
+    "read_shop_mapping",
+]

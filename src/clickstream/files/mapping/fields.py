@@ -24,6 +24,8 @@ _WITH_COMMA = re.compile(r"\s*[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]+)(,[0-9]*)?\s*
 
 _MOST_DIGITS = 18
 
+_TRUTHS = {"true": True, "1": True, "false": False, "0": False}
+
 _UNITS = {"s": 1_000.0, "ms": 1.0, "us": 0.001, "ns": 0.000_001}
 
 # 1990 to 2099, in ms: where the times of a shop lie.
@@ -65,18 +67,27 @@ def in_object(column: str) -> Fetch:
     return fetch
 
 
-def text_field(spec: TextColumn, fetch: Callable[[str], Fetch]) -> Field:
-    """A text."""
-    up_to = spec.up_to
+def text_field(spec: Column, fetch: Callable[[str], Fetch], optional: bool = False) -> Field:
+    """A text; an optional one is None where the column is empty."""
+    up_to = spec.up_to if isinstance(spec, TextColumn) else None
 
     def text(value: Any) -> str:
         plain = as_text(value)
         return plain.split(up_to, 1)[0] if up_to is not None else plain
 
-    return _field(spec, fetch, text, "not a text")
+    return _field(spec, fetch, text, "not a text", optional)
 
 
-def number_field(spec: Column, fetch: Callable[[str], Fetch], whole: bool) -> Field:
+def truth_field(spec: Column, fetch: Callable[[str], Fetch], optional: bool = False) -> Field:
+    """True or false: as in JSON, or the words true and false, or 1 and 0."""
+
+    def truth(value: Any) -> bool:
+        return _TRUTHS[as_text(value).lower()]
+
+    return _field(spec, fetch, truth, "neither true nor false", optional)
+
+
+def number_field(spec: Column, fetch: Callable[[str], Fetch], whole: bool, optional: bool = False) -> Field:
     """A number, or a whole one."""
     comma = isinstance(spec, NumberColumn) and spec.decimal == ","
 
@@ -103,7 +114,7 @@ def number_field(spec: Column, fetch: Callable[[str], Fetch], whole: bool) -> Fi
     expected = "not a whole number" if whole else "not a number"
     if not whole and not comma:
         expected += ' (if the comma is a decimal sign: decimal = ",")'
-    return _field(spec, fetch, number, expected)
+    return _field(spec, fetch, number, expected, optional)
 
 
 def time_field(spec: TimeColumn, fetch: Callable[[str], Fetch]) -> Field:
@@ -159,12 +170,16 @@ def as_text(value: Any) -> str:
 
 
 def _field(
-    spec: Column, fetch: Callable[[str], Fetch], convert: Callable[[Any], Any], expected: str
+    spec: Column,
+    fetch: Callable[[str], Fetch],
+    convert: Callable[[Any], Any],
+    expected: str,
+    optional: bool,
 ) -> Field:
     if spec.column is None:
         try:
             constant = convert(spec.constant)
-        except (ValueError, OverflowError):
+        except (ValueError, LookupError, OverflowError):
             raise WrongValueError("constant", spec.constant, expected) from None
         return lambda _row: constant
     read, column = fetch(spec.column), spec.column
@@ -177,6 +192,8 @@ def _field(
                 value = missing
             elif values is not None:
                 value = values.get(as_text(value), missing)
+            if value is None and optional:
+                return None
             if value is None:
                 found = read(row)
                 expected_one = "empty" if values is None else "empty or not in values"
@@ -184,7 +201,7 @@ def _field(
             return convert(value)
         except WrongValueError:
             raise
-        except (ValueError, TypeError, OverflowError):
+        except (ValueError, TypeError, LookupError, OverflowError):
             raise WrongValueError(column, value, expected) from None
 
     return field

@@ -6,12 +6,23 @@ import hashlib
 import re
 import tomllib
 import zoneinfo
+from collections.abc import Collection
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
+from clickstream.features.definition import Definition, FieldType
 from clickstream.infra.errors import InputError, MissingFileError
 
 WHERE = (
@@ -21,6 +32,8 @@ WHERE = (
 _LARGEST = 1 << 20
 
 Scalar = str | int | float | bool
+
+M = TypeVar("M", bound="Mapping")
 
 
 class _Spec(BaseModel):
@@ -124,10 +137,23 @@ class Page(Column):
 
 
 class Clicks(_Spec):
-    """The fields of a click. Those that the log of a shop seldom has are derived unless it says otherwise."""
+    """The fields of a click, which `targets` lists: field -> where it comes from."""
 
     session_id: TextColumn
     event_time: TimeColumn
+
+    @property
+    def targets(self) -> dict[str, Column | TimeColumn]:
+        """Of the fields that the mapping says something of."""
+        named = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: spec for name, spec in named.items() if spec is not None}
+
+
+class UciClicks(Clicks):
+    """The fields of a click of shop uci553. Those that the log of a shop seldom has are derived unless it
+    says otherwise.
+    """
+
     product: TextColumn
     category: TextColumn
     price: NumberColumn
@@ -170,7 +196,7 @@ class Layout(_Spec):
 
 
 class Mapping(_Spec):
-    """A mapping file."""
+    """A mapping file, whatever the fields of its clicks are."""
 
     clicks: Clicks
     rows: Rows | None = None
@@ -183,13 +209,60 @@ class Mapping(_Spec):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
 
-def read_mapping(source: Path | bytes, name: str | None = None) -> Mapping:
-    """The mapping in a TOML file.
+class UciMapping(Mapping):
+    """A mapping onto the clicks of shop uci553."""
+
+    clicks: UciClicks
+
+
+_COLUMNS: dict[FieldType, type[Column]] = {
+    FieldType.TEXT: TextColumn,
+    FieldType.NUMBER: NumberColumn,
+    FieldType.INTEGER: NumberColumn,
+    FieldType.BOOLEAN: Column,
+}
+
+
+@cache
+def mapping_onto(definition: Definition) -> type[Mapping]:
+    """Mappings onto the clicks of a shop: its own fields, and what every click has."""
+    targets: dict[str, Any] = {"order": (NumberColumn | None, None), "end": (Column | None, None)}
+    for field in definition.fields:
+        column: Any = _COLUMNS[field.type]
+        targets[field.name] = (column | None, None) if field.optional else (column, ...)
+    clicks = create_model("ShopClicks", __base__=Clicks, **targets)
+    return create_model("ShopMapping", __base__=Mapping, clicks=(clicks, ...))
+
+
+def mapping_by_name(definition: Definition, columns: Collection[str] | None = None) -> Mapping:
+    """The mapping of a file whose columns are named as the fields, as clicks lie on the topic."""
+    times = {"event_time": {"column": "event_time", "format": "ms"}}
+    named = {field.name: field.name for field in definition.fields}
+    given = {name: name for name in ("session_id", "order", "end")} | named | times
+    kept = given if columns is None else {name: of for name, of in given.items() if name in columns}
+    return mapping_onto(definition).model_validate({"clicks": kept})
+
+
+def read_mapping(source: Path | bytes, name: str | None = None) -> UciMapping:
+    """The mapping in a TOML file, onto the clicks of shop uci553.
 
     Raises:
         MissingFileError: the file is not there.
         InputError: it is no such file; names the key, the value and what belongs there.
     """
+    return _parsed(UciMapping, source, name)
+
+
+def read_shop_mapping(source: Path | bytes, definition: Definition, name: str | None = None) -> Mapping:
+    """The mapping in a TOML file, onto the clicks of any shop.
+
+    Raises:
+        MissingFileError, InputError: as `read_mapping`.
+    """
+    return _parsed(mapping_onto(definition), source, name)
+
+
+def _parsed(kind: type[M], source: Path | bytes, name: str | None) -> M:
     name = name or (source.name if isinstance(source, Path) else "mapping")
     try:
         content = source if isinstance(source, bytes) else _read(source)
@@ -204,7 +277,7 @@ def read_mapping(source: Path | bytes, name: str | None = None) -> Mapping:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{name} is not TOML: {error}", WHERE) from error
     try:
-        return Mapping.model_validate(given)
+        return kind.model_validate(given)
     except ValidationError as error:
         raise InputError("\n".join([f"{name} is not a mapping:", *_told(error)]), WHERE) from error
 

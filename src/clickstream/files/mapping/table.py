@@ -85,8 +85,7 @@ def open_table(name: str, content: bytes, mapping: Mapping) -> Table:
 
 def columns_of(mapping: Mapping) -> list[str]:
     """The columns that a mapping names."""
-    clicks = [getattr(mapping.clicks, name) for name in type(mapping.clicks).model_fields]
-    named = [spec.column for spec in clicks if spec is not None and spec.column is not None]
+    named = [spec.column for spec in mapping.clicks.targets.values() if spec.column is not None]
     if mapping.rows is not None:
         named.append(mapping.rows.column)
     return list(dict.fromkeys(named))

@@ -9,26 +9,41 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import joblib
+import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from clickstream.features.definition import Definition
+from clickstream.features.shop_file import UCI553, built_in, from_source
 from clickstream.features.vector import Features
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle.champion import locate
+from clickstream.models.bundle.champion import bundles_of, locate
 from clickstream.models.bundle.manifest import Manifest
 from clickstream.models.bundle.signature import signing_key
-from clickstream.models.bundle.verification import Verified, verify
-from clickstream.models.case import Artefact, Case, Prediction, prediction
-from clickstream.models.clusters import NAMES, Clusters
+from clickstream.models.bundle.verification import DEFINITION, Verified, verify
+from clickstream.models.case import Artefact, Case, Floats, Prediction, prediction
+from clickstream.models.clusters import Clusters
 from clickstream.models.inputs import Vocabulary
-from clickstream.models.online import BaseRates, OnlineModels, read_state
-from clickstream.models.scorers import FITTED, LEARNER, FittedModels
+from clickstream.models.online import BaseRates, Global, OnlineModels, read_state
+from clickstream.models.scorers import FITTED, LEARNER, REGISTRY, FittedModels
+from clickstream.models.shop.batch import ShopBatch
+from clickstream.models.shop.clusters import ShopClusters
+from clickstream.models.shop.inputs import ShopInputs
+from clickstream.models.shop.online import ShopOnline
+from clickstream.models.uci_online import UciOnlineModels
 
 __all__ = ["Bundle", "Case", "Manifest", "Prediction", "load_bundle", "open_bundle"]
+
+_Answer = tuple[float, float | None]
+
+_Begin = Callable[[Collection[Global], bytes], OnlineModels]
 
 # What opening a file of another version of this program may raise, by the documentation of `pickle` and by
 # trial; pydantic's ValidationError is a ValueError.
@@ -43,34 +58,75 @@ _UNREADABLE = (
 )
 
 
+class Grouping(Protocol):
+    """The clusters of whole sessions: k centres of f features."""
+
+    mean: Floats
+    scale: Floats
+    centres: Floats
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the clusters, by number."""
+        ...
+
+    def assign(self, standardised: Floats) -> NDArray[np.intp]:
+        """The nearest centre of each row, shape (n,)."""
+        ...
+
+    def predict(self, rows: Sequence[Features]) -> list[int]:
+        """The number of the cluster of each row."""
+        ...
+
+
 class Bundle:
-    """A verified bundle, ready to score.
+    """A verified bundle, ready to score the sessions of its shop.
+
+    A session is a Case: the features of its evidence, which conversion and revenue look at, and those of all
+    its clicks, which the cluster looks at. While it is open both are the same.
 
     Attributes:
         id: name of the bundle, which sorts by time of training.
         path: its folder.
         manifest: everything known about it.
+        shop: the definition of the shop.
         fitted: the models of each scorer that does not learn in the stream.
         clusters: of all scorers.
-        vocabulary: the values that they know.
+        vocabulary: the values that the models of shop uci553 know; empty for any other.
     """
 
     def __init__(self, path: Path, manifest: Manifest, files: dict[str, bytes]) -> None:
         self.id = manifest.id
         self.path = path
         self.manifest = manifest
-        self.vocabulary = Vocabulary.model_validate_json(files["inputs.json"])
-        self.clusters = Clusters(_open(files["clusters.joblib"]))
-        self.fitted: Mapping[str, FittedModels] = {
-            scorer.name: scorer.opened(_open(files[scorer.file]), self.vocabulary)
+        self.shop = shop_of(manifest, files)
+        self.vocabulary = Vocabulary(values={}, limits={})
+        self.clusters: Grouping
+        self.fitted: Mapping[str, FittedModels]
+        self._warm_start = files[LEARNER.file]
+        self._usual = manifest.base_rates.conversion, manifest.base_rates.revenue
+        # Asked for once: looking for the loaded thread pools costs as much as scoring a session.
+        self._threads = ThreadpoolController()
+        if manifest.shop is None:
+            self._open_uci(files)
+        else:
+            self._open_shop(files)
+
+    def _open_uci(self, files: dict[str, bytes]) -> None:
+        vocabulary = self.vocabulary = Vocabulary.model_validate_json(files["inputs.json"])
+        clusters = self.clusters = Clusters(_open(files["clusters.joblib"]))
+        self.fitted = {
+            scorer.name: scorer.opened(_open(files[scorer.file]), vocabulary)
             for scorer in FITTED
             if scorer.opened is not None
         }
-        self._warm_start = files[LEARNER.file]
-        self._online_classes = frozenset(manifest.online_classes)
-        self._base_rates = BaseRates(manifest.base_rates.conversion, manifest.base_rates.revenue)
-        # Asked for once: looking for the loaded thread pools costs as much as scoring a session.
-        self._threads = ThreadpoolController()
+        self._begin: _Begin = partial(UciOnlineModels, self.id, vocabulary, clusters, BaseRates(*self._usual))
+
+    def _open_shop(self, files: dict[str, bytes]) -> None:
+        inputs = ShopInputs.model_validate_json(files["inputs.json"])
+        clusters = self.clusters = ShopClusters(_open(files["clusters.joblib"]))
+        self.fitted = {"batch": ShopBatch(_open(files["batch.joblib"]), self.shop, inputs)}
+        self._begin = partial(ShopOnline, self.id, inputs, clusters, BaseRates(*self._usual))
 
     def predict(self, cases: Sequence[Case]) -> list[dict[str, Prediction]]:
         """What the fitted scorers say of each case, in order: all but the one that learns in the stream.
@@ -83,13 +139,12 @@ class Bundle:
         with self._threads.limit(limits=1, user_api="openmp"):
             clusters = self.clusters.predict([case.reference for case in cases])
             answers = {
-                scorer.name: _ask(
-                    self.fitted[scorer.name], [scorer.evidence(case) for case in cases], self._base_rates
-                )
-                for scorer in FITTED
+                name: _ask(models, [REGISTRY[name].evidence(case) for case in cases], self._usual)
+                for name, models in self.fitted.items()
             }
+        names = self.clusters.names
         return [
-            {name: prediction(*of[at], number, NAMES[number]) for name, of in answers.items()}
+            {name: prediction(*of[at], number, names[number]) for name, of in answers.items()}
             for at, number in enumerate(clusters)
         ]
 
@@ -101,29 +156,33 @@ class Bundle:
                 models of this bundle do not hold. No such class was resolved.
         """
         lessons, payload = (0, self._warm_start) if state is None else read_state(state, self.id)
-        models = OnlineModels(
-            self.id, self.vocabulary, self.clusters, self._base_rates, self._online_classes, payload
-        )
+        models = self._begin(frozenset(self.manifest.online_classes), payload)
         models.lessons = lessons
         return models
 
 
-def load_bundle(source: Settings | Path, name: str | Path | None = None) -> Bundle:
+def load_bundle(
+    source: Settings | Path, name: str | Path | None = None, shop: Definition | None = None
+) -> Bundle:
     """Verify a bundle and read it.
 
     Args:
         source: the settings, or the folder that holds all bundles: then no signature is asked for.
         name: `champion`, a bundle id, or the path of a bundle; by default what the settings name.
+        shop: whose bundle it must be; by default uci553.
 
     Raises:
-        BundleError: it is missing, damaged, made for other versions or features, or not signed with the key
-            of the settings; says what differs and what to do. No pickle was opened.
+        BundleError: it is missing, damaged, made for other versions or features, of another shop, or not
+            signed with the key of the settings; says what differs and what to do. No pickle was opened.
         ConfigurationError: the settings have a key that cannot be used.
     """
-    folder, key = place(source)
+    shop = shop or built_in(UCI553)
+    folder, key = place(source, shop.name)
     if name is None:
         name = source.bundle if isinstance(source, Settings) else "champion"
-    return open_bundle(verify(locate(folder, name), key))
+    verified = verify(locate(folder, name), key)
+    check_shop(verified.manifest, shop, f"bundle {verified.path}")
+    return open_bundle(verified)
 
 
 def open_bundle(verified: Verified) -> Bundle:
@@ -142,20 +201,52 @@ def open_bundle(verified: Verified) -> Bundle:
         ) from error
 
 
-def place(source: Settings | Path) -> tuple[Path, bytes | None]:
-    """The folder of all bundles, and the key that they must be signed with."""
-    return (source.bundles, signing_key(source)) if isinstance(source, Settings) else (source, None)
+def place(source: Settings | Path, shop: str = UCI553) -> tuple[Path, bytes | None]:
+    """The folder of all bundles of a shop, and the key that they must be signed with."""
+    folder, key = (source.bundles, signing_key(source)) if isinstance(source, Settings) else (source, None)
+    return bundles_of(folder, shop), key
 
 
-def _ask(
-    models: FittedModels, rows: Sequence[Features | None], usual: BaseRates
-) -> list[tuple[float, float]]:
+def shop_of(manifest: Manifest, files: Mapping[str, bytes]) -> Definition:
+    """The definition that the models of a verified bundle were made for.
+
+    Raises:
+        ValueError: the one that it carries is not read as it was when the bundle was made.
+    """
+    if manifest.shop is None:
+        return built_in(UCI553)
+    definition = from_source(files[DEFINITION], DEFINITION)
+    if (definition.name, definition.hash) != (manifest.shop.name, manifest.shop.hash):
+        raise ValueError(f"{DEFINITION} is {definition.name} {definition.hash}, not that of the manifest")
+    return definition
+
+
+def check_shop(manifest: Manifest, shop: Definition, where: str) -> None:
+    """Whether a bundle is one of this shop, and of this definition of it.
+
+    Raises:
+        BundleError: it is another's; names both.
+    """
+    if manifest.shop is None:
+        name, digest = UCI553, built_in(UCI553).hash
+    else:
+        name, digest = manifest.shop.name, manifest.shop.hash
+    if (name, digest) != (shop.name, shop.hash):
+        raise BundleError(
+            f"{where} is of shop {name} {digest}; asked for is shop {shop.name} {shop.hash}",
+            "Use a bundle of this shop, or the shop file that the bundle was trained with; `clickstream train"
+            " --shop` makes a bundle of it.",
+        )
+
+
+def _ask(models: FittedModels, rows: Sequence[Features | None], usual: _Answer) -> list[_Answer]:
     """Conversion and revenue of each row; the base rates where there is no evidence."""
     evident = [row for row in rows if row is not None]
     if not evident:
         return [usual for _ in rows]
     conversion, revenue = models.predict(evident)
-    answers = zip(conversion.tolist(), revenue.tolist(), strict=True)
+    earning = [None] * len(evident) if revenue is None else revenue.tolist()
+    answers = zip(conversion.tolist(), earning, strict=True)
     return [usual if row is None else next(answers) for row in rows]
 
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from clickstream.features.shop_file import UCI553
 from clickstream.infra.errors import BundleError
 from clickstream.infra.files import replace_file
 from clickstream.models.bundle.manifest import BUNDLE_ID, MANIFEST
@@ -32,6 +33,15 @@ class Promotion(NamedTuple):
 
     bundle_id: str
     at: datetime.datetime | None
+
+
+def bundles_of(folder: Path, shop: str) -> Path:
+    """The folder of the bundles of a shop, each of which has its own that is in use.
+
+    Args:
+        folder: that of all bundles; those of uci553 lie in it itself.
+    """
+    return folder if shop == UCI553 else folder / "shops" / shop
 
 
 def bundle_ids(folder: Path) -> list[str]:

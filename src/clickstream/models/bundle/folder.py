@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from clickstream.features.shop_file import UCI553
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle.champion import Promotion, bundle_ids, promotions
+from clickstream.models.bundle.champion import Promotion, bundle_ids, bundles_of, promotions
 from clickstream.models.bundle.manifest import MANIFEST, Manifest, parse_manifest
 from clickstream.models.bundle.signature import SIGNATURE, Signed, signing_key
 from clickstream.models.bundle.verification import verify
@@ -49,16 +50,17 @@ class Listed(NamedTuple):
         return told
 
 
-def examine(settings: Settings) -> Iterator[Listed]:
-    """Every bundle in the folder, the oldest first, verified and not opened.
+def examine(settings: Settings, shop: str = UCI553) -> Iterator[Listed]:
+    """Every bundle of a shop in the folder, the oldest first, verified and not opened.
 
     Raises:
         ConfigurationError: there is a key, and it cannot be used.
     """
     key = signing_key(settings)
-    used = [one.bundle_id for one in history(settings)[:1]]
-    for bundle_id in bundle_ids(settings.bundles):
-        path = settings.bundles / bundle_id
+    folder = bundles_of(settings.bundles, shop)
+    used = [one.bundle_id for one in history(settings, shop)[:1]]
+    for bundle_id in bundle_ids(folder):
+        path = folder / bundle_id
         in_use = bundle_id in used
         try:
             verified = verify(path, key)
@@ -69,10 +71,10 @@ def examine(settings: Settings) -> Iterator[Listed]:
             yield Listed(bundle_id, path, verified.manifest, verified.signed, in_use, None)
 
 
-def history(settings: Settings) -> list[Promotion]:
+def history(settings: Settings, shop: str = UCI553) -> list[Promotion]:
     """The bundle in use, and those before it, the latest first; empty where there is none."""
     try:
-        return promotions(settings.bundles)
+        return promotions(bundles_of(settings.bundles, shop))
     except BundleError:
         return []
 

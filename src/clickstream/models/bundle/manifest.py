@@ -52,6 +52,13 @@ class FileEntry(_Part):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+class ShopEntry(_Part):
+    """The shop whose clicks and goal the models know, and the hash of its definition."""
+
+    name: str
+    hash: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+
+
 class DataSource(_Part):
     """The dataset that the models were fitted on."""
 
@@ -73,7 +80,7 @@ class Rates(_Part):
     """Share of converted training sessions, and their mean revenue: the answer without evidence."""
 
     conversion: float
-    revenue: float
+    revenue: float | None
 
 
 class ClusterEntry(_Part):
@@ -86,12 +93,13 @@ class ClusterEntry(_Part):
 
 
 class Contents(_Part):
-    """Everything that training states about a bundle."""
+    """Everything that training states about a bundle. Without a `shop` it is one of uci553."""
 
+    shop: Annotated[ShopEntry | None, Field(exclude_if=lambda shop: shop is None)] = None
     data: DataSource
     split: SplitEntry
     seed: int
-    label_source: Literal["proxy"] = "proxy"
+    label_source: Literal["proxy", "goal"] = "proxy"
     base_rates: Rates
     clusters: list[ClusterEntry]
     figures: dict[str, dict[str, int | float]]
@@ -140,7 +148,7 @@ def seal(contents: Contents, files: dict[str, FileEntry], created_at: datetime.d
             id=_identity(created_at, "0" * _ID_DIGITS),
             created_at=created_at,
             versions=running_versions(),
-            feature_sets=feature_hashes(),
+            feature_sets=feature_hashes() if contents.shop is None else {},
             files=files,
             seal="0" * 64,
         )
@@ -203,6 +211,9 @@ def check_made_for_us(manifest: Manifest, where: str) -> None:
             "Run `clickstream train` here, or install the versions that the bundle was made with:"
             " models are not read across versions.",
         )
+    if manifest.shop is not None:
+        # Its features are those of the definition that it carries.
+        return
     differences = [
         f"feature set {name} {manifest.feature_sets.get(name, 'not given')} (here {digest})"
         for name, digest in feature_hashes().items()

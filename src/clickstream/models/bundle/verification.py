@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -27,12 +27,27 @@ from clickstream.models.bundle.manifest import (
     parse_manifest,
 )
 from clickstream.models.bundle.signature import SIGNATURE, Signed, check_signature
-from clickstream.models.evaluation import EVALUATION, Evaluation
+from clickstream.models.evaluation import EVALUATION, Evaluation, Finding
 from clickstream.models.scorers import REGISTRY
+from clickstream.models.shop.evaluation import ShopEvaluation
+
+E = TypeVar("E", bound=Finding)
 
 MODELS = ("clusters.joblib", "inputs.json", *(scorer.file for scorer in REGISTRY.values()))
 
 REQUIRED = (*MODELS, EVALUATION, *REPORTS)
+"""Files of a bundle of shop uci553."""
+
+DEFINITION = "shop.json"
+"""The definition of the shop, in a bundle of any other."""
+
+REQUIRED_OF_A_SHOP = (
+    DEFINITION,
+    "clusters.joblib",
+    "inputs.json",
+    *(scorer.file for scorer in REGISTRY.values() if scorer.of_any_shop),
+    EVALUATION,
+)
 
 _REMEDY = "Restore the bundle from a copy, use another one, or run `clickstream train`."
 
@@ -47,13 +62,24 @@ class Verified(NamedTuple):
     signed: Signed
 
     def evaluation(self) -> Evaluation:
-        """What training found out.
+        """What training found out about models of shop uci553.
 
         Raises:
             BundleError: the file is none that this version writes.
         """
+        return self._evaluation(Evaluation)
+
+    def shop_evaluation(self) -> ShopEvaluation:
+        """What training found out about models of any other shop.
+
+        Raises:
+            BundleError: the file is none that this version writes.
+        """
+        return self._evaluation(ShopEvaluation)
+
+    def _evaluation(self, kind: type[E]) -> E:
         try:
-            return Evaluation.model_validate_json(self.files[EVALUATION])
+            return kind.model_validate_json(self.files[EVALUATION])
         except ValidationError as error:
             raise BundleError(
                 f"{EVALUATION} of bundle {self.path} is undamaged, and not what this version writes: {error}",
@@ -79,7 +105,8 @@ def verify(path: Path, key: bytes | None) -> Verified:
             f"{where} holds bundle {manifest.id}: a score would name another than the one in use",
             "Give the folder the name of the bundle that it holds.",
         )
-    missing = sorted(set(REQUIRED) - set(manifest.files))
+    required = REQUIRED if manifest.shop is None else REQUIRED_OF_A_SHOP
+    missing = sorted(set(required) - set(manifest.files))
     if missing:
         raise BundleError(f"{where} does not name {', '.join(missing)}", "Run `clickstream train` again.")
     strangers = sorted(set(_listing(path)) - set(manifest.files) - {MANIFEST, SIGNATURE})

@@ -1,0 +1,151 @@
+"""The batch models of any shop: conversion, and revenue where the goal has a value.
+
+Gradient-boosted histograms on the features as their types say: numbers as they are, missing ones missing;
+texts as native categories of a bounded vocabulary, or as the share of sessions that convert after them
+(target encoding, Micci-Barreca 2001). Which, and how large the trees are, training chooses.
+
+Revenue has two parts (Duan et al. 1983): the chance of conversion, and what is spent by those who convert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+from clickstream.features.definition import Definition
+from clickstream.features.vector import Features
+from clickstream.models.calibration import Calibration
+from clickstream.models.case import Artefact, Floats
+from clickstream.models.products import smoothed_means
+from clickstream.models.shop.examples import Table, table_of
+from clickstream.models.shop.inputs import ABSENT, MOST_CATEGORIES, UNKNOWN, ShopInputs
+
+Encoding = Literal["native", "target"]
+
+COMMON: Mapping[str, Any] = {"learning_rate": 0.05, "max_features": 0.3, "early_stopping": False}
+
+SIZES: Sequence[Mapping[str, Any]] = (
+    {"max_iter": 150, "max_leaf_nodes": 4},
+    {"max_iter": 100, "max_leaf_nodes": 8},
+    {"max_iter": 100, "max_leaf_nodes": 16},
+)
+"""Of the trees for conversion, the smallest first."""
+
+SPENDING: Mapping[str, Any] = {"max_iter": 60, "max_leaf_nodes": 4}
+"""Few sessions convert: there is little to learn of what they spend."""
+
+
+class Plan(NamedTuple):
+    """A way to model conversion."""
+
+    encoding: Encoding
+    size: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        size = ", ".join(f"{name} {value}" for name, value in self.size.items())
+        return f"texts: {self.encoding}; {size}"
+
+
+def plans(inputs: ShopInputs) -> list[Plan]:
+    """Those worth trying: without texts, their encoding is no question."""
+    encodings: Sequence[Encoding] = ("native", "target") if inputs.texts else ("native",)
+    return [Plan(encoding, size) for encoding in encodings for size in SIZES]
+
+
+class Rate(NamedTuple):
+    """Text code -> share that converts; `usual` for what is not in the vocabulary."""
+
+    values: Floats
+    usual: float
+
+    def of(self, codes: NDArray[np.intp]) -> Floats:
+        """Shape (n,); NaN for what is absent."""
+        found = np.append(self.values, (np.nan, self.usual))
+        rates: Floats = found[
+            np.where(
+                codes == ABSENT, len(self.values), np.where(codes == UNKNOWN, len(self.values) + 1, codes)
+            )
+        ]
+        return rates
+
+
+def learn_rate(codes: NDArray[np.intp], converted: Floats, weights: Floats, count: int) -> Rate:
+    """From decision points, each with its weight; `count` is the size of the vocabulary."""
+    known = codes >= 0
+    if not known.any():
+        usual = float(np.average(converted, weights=weights))
+        return Rate(np.full(count, usual), usual)
+    values, usual = smoothed_means(codes[known], converted[known], count, weights[known])
+    return Rate(values, usual)
+
+
+def native(codes: NDArray[np.intp]) -> Floats:
+    """A text as a category: NaN for what is absent, unknown or too rare."""
+    return np.where((codes < 0) | (codes >= MOST_CATEGORIES), np.nan, codes.astype(np.float64))
+
+
+def matrix_of(inputs: ShopInputs, table: Table, rates: Mapping[str, Rate] | None) -> Floats:
+    """What the trees look at, shape (n, numbers + texts); `rates` None for native categories."""
+    columns = [
+        native(inputs.codes(table, name)) if rates is None else rates[name].of(inputs.codes(table, name))
+        for name in inputs.texts
+    ]
+    return np.column_stack([inputs.clipped(table), *columns])
+
+
+def classifier(plan: Plan, inputs: ShopInputs, seed: int) -> HistGradientBoostingClassifier:
+    """The model of conversion, not fitted."""
+    return HistGradientBoostingClassifier(
+        random_state=seed, categorical_features=_categorical(plan, inputs), **COMMON, **plan.size
+    )
+
+
+def regressor(plan: Plan, inputs: ShopInputs, seed: int) -> HistGradientBoostingRegressor:
+    """The model of what a session spends that converts, not fitted."""
+    return HistGradientBoostingRegressor(
+        random_state=seed, categorical_features=_categorical(plan, inputs), **COMMON, **SPENDING
+    )
+
+
+def _categorical(plan: Plan, inputs: ShopInputs) -> list[bool]:
+    return [False] * len(inputs.numbers) + [plan.encoding == "native"] * len(inputs.texts)
+
+
+class ShopBatch:
+    """Fitted models of the scorer `batch`."""
+
+    def __init__(self, artefact: Artefact, definition: Definition, inputs: ShopInputs) -> None:
+        self.artefact = artefact
+        self.inputs = inputs
+        self._definition = definition
+        self._conversion = artefact["conversion"]
+        self._spending = artefact["spending"]
+        rates = artefact["rates"]
+        self._rates = None if rates is None else {name: Rate(*rate) for name, rate in rates.items()}
+        self._calibration = Calibration(**artefact["calibration"])
+
+    def matrix(self, table: Table) -> Floats:
+        """What the models look at, shape (n, inputs)."""
+        return matrix_of(self.inputs, table, self._rates)
+
+    def uncalibrated(self, matrix: Floats) -> Floats:
+        """Probability of conversion as the trees say it, shape (n,)."""
+        probability: Floats = self._conversion.predict_proba(matrix)[:, 1]
+        return probability
+
+    def answer(self, table: Table) -> tuple[Floats, Floats | None]:
+        """Probability of conversion and expected revenue of each row of a table, each of shape (n,)."""
+        matrix = self.matrix(table)
+        conversion = self._calibration.apply(self.uncalibrated(matrix))
+        if self._spending is None:
+            return conversion, None
+        spending: Floats = np.maximum(self._spending.predict(matrix), 0.0)
+        return conversion, conversion * spending
+
+    def predict(self, rows: Sequence[Features]) -> tuple[Floats, Floats | None]:
+        """The same of rows of features, as they come from a session."""
+        return self.answer(table_of(self._definition, rows, len(rows)))

@@ -1,0 +1,78 @@
+"""Everything that training found out about the models of a shop: `evaluation.json` of its bundle.
+
+All of it was measured on sessions that the models had not seen, over decision points of which those of one
+session weigh as much as those of another, unless a field says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from clickstream.models.evaluation import (
+    ChoiceOfK,
+    ClusterProfile,
+    Estimate,
+    Finding,
+    Reliability,
+    Trial,
+)
+from clickstream.records.scorers import ScorerName
+
+
+class Part(Finding):
+    """A part of the split. `without_evidence`: sessions whose first click met the goal already."""
+
+    sessions: int
+    converted: int
+    points: Annotated[int, Field(description="decision points that were used")]
+    without_evidence: int
+
+
+class BySeenClicks(Finding):
+    """Quality at the decision points after so many clicks; of a session, there is one at most."""
+
+    scorer: ScorerName
+    seen: Annotated[int | None, Field(description="None: at the last decision point of each session")]
+    sessions: int
+    converted: int
+    auc: Annotated[Estimate | None, Field(description="None: too few sessions of a kind")]
+
+
+class OneFeature(Finding):
+    """The most that a single feature says, by a model of its own."""
+
+    feature: str
+    figures: dict[str, Estimate]
+
+
+class ShopEvaluation(Finding):
+    """The findings of one training.
+
+    Attributes:
+        shop: its name; `goal` in words.
+        figures: scorer -> figure -> estimate. `lift`: how much more often the tenth with the highest
+            forecasts converts than all do.
+        base_rate: figures of a model that always says the share of training.
+        shuffled: ROC-AUC of models that learn and are judged with what follows each session's evidence taken
+            from another session: chance, or something leaks.
+        trials: ways to model conversion, by cross-validation on the training part; one was chosen.
+        notes: what must be known to read the figures right.
+    """
+
+    shop: str
+    goal: str
+    currency: str | None
+    train: Part
+    held_out: Part
+    figures: dict[str, dict[str, Estimate]]
+    base_rate: dict[str, Estimate]
+    one_feature: OneFeature
+    by_seen: list[BySeenClicks]
+    reliability: dict[str, Reliability]
+    shuffled: float
+    trials: list[Trial]
+    choice_of_k: list[ChoiceOfK]
+    clusters: list[ClusterProfile]
+    notes: list[str]

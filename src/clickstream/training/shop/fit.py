@@ -1,0 +1,155 @@
+"""The fit of the batch models of a shop: what is chosen is chosen by cross-validation on training sessions.
+
+Folds divide windows, so no decision point of a window is forecast by a model that knows another one of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import log_loss
+
+from clickstream.features.definition import Definition
+from clickstream.models.calibration import FOLDS, choose_calibration
+from clickstream.models.case import Floats
+from clickstream.models.evaluation import Trial
+from clickstream.models.shop.batch import (
+    Encoding,
+    Plan,
+    Rate,
+    ShopBatch,
+    classifier,
+    learn_rate,
+    matrix_of,
+    plans,
+    regressor,
+)
+from clickstream.models.shop.inputs import ShopInputs
+from clickstream.training.shop.points import Points
+
+
+class Chosen(NamedTuple):
+    """The models, calibrated, and how every plan did."""
+
+    models: ShopBatch
+    plan: Plan
+    trials: list[Trial]
+
+
+def fit_best(definition: Definition, inputs: ShopInputs, points: Points, seed: int) -> Chosen:
+    """The plan with the lowest cross-validated log-loss, fitted on all of `points`."""
+    fold = folds_of(points, seed)
+    candidates = plans(inputs)
+    forecasts = {plan.encoding: np.empty((0, 0)) for plan in candidates}
+    for encoding in forecasts:
+        sizes = [plan for plan in candidates if plan.encoding == encoding]
+        forecasts[encoding] = _cross_fitted(sizes, inputs, points, fold, seed)
+    losses = []
+    for plan in candidates:
+        place = [one for one in candidates if one.encoding == plan.encoding].index(plan)
+        forecast = forecasts[plan.encoding][place]
+        losses.append([_log_loss(points, forecast, fold == number) for number in range(FOLDS)])
+    best = min(range(len(candidates)), key=lambda at: float(np.mean(losses[at])))
+    plan = candidates[best]
+    place = [one for one in candidates if one.encoding == plan.encoding].index(plan)
+    calibration = choose_calibration(
+        points.converted, forecasts[plan.encoding][place], seed, points.weight, fold
+    )
+    models = fit_plan(definition, plan, inputs, points, fold, seed)
+    models = ShopBatch({**models.artefact, "calibration": calibration._asdict()}, definition, inputs)
+    trials = [
+        Trial(
+            model="conversion",
+            setting=str(one),
+            figure="log_loss",
+            mean=float(np.mean(loss)),
+            sd=float(np.std(loss, ddof=1)),
+            chosen=at == best,
+        )
+        for at, (one, loss) in enumerate(zip(candidates, losses, strict=True))
+    ]
+    return Chosen(models, plan, trials)
+
+
+def fit_plan(
+    definition: Definition,
+    plan: Plan,
+    inputs: ShopInputs,
+    points: Points,
+    fold: NDArray[np.intp],
+    seed: int,
+) -> ShopBatch:
+    """The models of one plan, not calibrated."""
+    rates, matrix = _encoded(plan.encoding, inputs, points, fold)
+    conversion = classifier(plan, inputs, seed).fit(matrix, points.converted, points.weight)
+    spending = None
+    converting = points.converted > 0
+    if definition.goal.value is not None and converting.any():
+        spending = regressor(plan, inputs, seed).fit(
+            matrix[converting], points.revenue[converting], points.weight[converting]
+        )
+    artefact = {
+        "conversion": conversion,
+        "spending": spending,
+        "rates": None if rates is None else {name: tuple(rate) for name, rate in rates.items()},
+        "calibration": {},
+    }
+    return ShopBatch(artefact, definition, inputs)
+
+
+def folds_of(points: Points, seed: int, folds: int = FOLDS) -> NDArray[np.intp]:
+    """The fold of each point: windows that convert and others are dealt out alike, shape (n,)."""
+    converted = np.zeros(points.windows, dtype=np.bool_)
+    converted[points.window] = points.converted > 0
+    random = np.random.default_rng(seed)
+    dealt = np.empty(points.windows, dtype=np.intp)
+    for kind in (True, False):
+        windows = random.permutation(np.flatnonzero(converted == kind))
+        dealt[windows] = np.arange(len(windows)) % folds
+    return dealt[points.window]
+
+
+def _cross_fitted(
+    sizes: list[Plan], inputs: ShopInputs, points: Points, fold: NDArray[np.intp], seed: int
+) -> Floats:
+    """What each plan, all of one encoding, says of points of windows that it has not seen: (plans, n)."""
+    forecasts = np.empty((len(sizes), len(points)))
+    for number in range(FOLDS):
+        out = fold == number
+        known = points.at(~out)
+        rates, matrix = _encoded(sizes[0].encoding, inputs, known, fold[~out])
+        test = matrix_of(inputs, points.table.at(out), rates)
+        for at, plan in enumerate(sizes):
+            fitted = classifier(plan, inputs, seed).fit(matrix, known.converted, known.weight)
+            forecasts[at, out] = fitted.predict_proba(test)[:, 1]
+    return forecasts
+
+
+def _encoded(
+    encoding: Encoding, inputs: ShopInputs, points: Points, fold: NDArray[np.intp]
+) -> tuple[Mapping[str, Rate] | None, Floats]:
+    """The rates of texts from all points, and the matrix of these points, in which the rates of each are
+    those of the other folds: one that holds a session's own outcome would be trusted too much.
+    """
+    if encoding == "native":
+        return None, matrix_of(inputs, points.table, None)
+
+    def rates(of: Points) -> dict[str, Rate]:
+        return {
+            name: learn_rate(inputs.codes(of.table, name), of.converted, of.weight, len(known))
+            for name, known in inputs.texts.items()
+        }
+
+    matrix = np.empty((len(points), len(inputs.numbers) + len(inputs.texts)))
+    for number in np.unique(fold).tolist():
+        inside = fold == number
+        matrix[inside] = matrix_of(inputs, points.table.at(inside), rates(points.at(~inside)))
+    return rates(points), matrix
+
+
+def _log_loss(points: Points, forecast: Floats, some: NDArray[np.bool_]) -> float:
+    clipped = np.clip(forecast[some], 1e-6, 1 - 1e-6)
+    return float(log_loss(points.converted[some], clipped, labels=[0, 1], sample_weight=points.weight[some]))

@@ -1,0 +1,142 @@
+"""Figures of forecasts at decision points, with intervals by bootstrap over sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from clickstream.models.case import Floats
+from clickstream.models.evaluation import Estimate, Reliability
+from clickstream.models.figures import BINS, bins_of
+from clickstream.models.shop.evaluation import BySeenClicks
+from clickstream.records.scorers import ScorerName
+from clickstream.training.bootstrap import Judge, conversion_judge, estimates
+from clickstream.training.shop.points import Points
+
+SEEN = (1, 2, 3, 5, 8, 12)
+"""Numbers of clicks seen that quality is shown by, beside the last decision point."""
+
+FEWEST_SEEN = 15
+"""Sessions of each kind below which no quality is told."""
+
+_TENTH = 0.1
+
+_CELLS = 2_000_000
+"""Points times resamples that are judged at once."""
+
+_CONVERSION = ("auc", "log_loss", "brier", "ece")
+
+
+def point_figures(points: Points, conversion: Floats, seed: int) -> dict[str, Estimate]:
+    """ROC-AUC, PR-AUC, log-loss, Brier score, ECE and the lift of the best tenth, over all points."""
+    return _estimated(points, point_judge(points, conversion), seed)
+
+
+def revenue_figures(points: Points, revenue: Floats, seed: int) -> dict[str, Estimate]:
+    """R² and mean absolute error, over all points."""
+    return _estimated(points, revenue_judge(points, revenue), seed)
+
+
+def revenue_judge(points: Points, revenue: Floats) -> Judge:
+    """The figures of revenue, of windows."""
+    residual = points.revenue - revenue
+    centred = points.revenue - np.average(points.revenue, weights=points.weight)
+
+    def judge(windows: Floats) -> dict[str, Floats]:
+        weights = windows[:, points.window] * points.weight
+        total = weights.sum(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            spread = weights @ centred**2 - (weights @ centred) ** 2 / total
+            return {"r2": 1 - weights @ residual**2 / spread, "mae": weights @ np.abs(residual) / total}
+
+    return _bounded(judge, len(points))
+
+
+def by_seen(scorer: ScorerName, points: Points, conversion: Floats, seed: int) -> Iterator[BySeenClicks]:
+    """ROC-AUC at the points after so many clicks, and at the last one of each window."""
+    for seen in (*SEEN, None):
+        some = points.last if seen is None else points.seen == seen
+        part = points.at(some)
+        if not len(part):
+            continue
+        converted = int(part.converted.sum())
+        auc = None
+        if min(converted, len(part) - converted) >= FEWEST_SEEN:
+            judge = conversion_judge(part.converted, conversion[some])
+            value = judge(np.ones((1, len(part))))["auc"]
+            auc = estimates(len(part), judge, {"auc": float(value[0])}, seed, ("auc",))["auc"]
+        yield BySeenClicks(scorer=scorer, seen=seen, sessions=len(part), converted=converted, auc=auc)
+
+
+def reliability_of(points: Points, conversion: Floats) -> Reliability:
+    """Points in bins of their forecast, by weight; `sessions` are the sums of weights, rounded."""
+    places = bins_of(conversion)
+    size = np.bincount(places, weights=points.weight, minlength=BINS)
+    forecast = np.bincount(places, weights=points.weight * conversion, minlength=BINS)
+    observed = np.bincount(places, weights=points.weight * points.converted, minlength=BINS)
+    filled = size > 0
+    return Reliability(
+        forecast=(forecast[filled] / size[filled]).tolist(),
+        observed=(observed[filled] / size[filled]).tolist(),
+        sessions=size[filled].round().astype(int).tolist(),
+    )
+
+
+def _estimated(points: Points, judge: Judge, seed: int) -> dict[str, Estimate]:
+    values = {name: float(value[0]) for name, value in judge(np.ones((1, points.windows))).items()}
+    return estimates(points.windows, judge, values, seed)
+
+
+def point_judge(points: Points, conversion: Floats) -> Judge:
+    """The figures of conversion, of windows: the weight of each is divided among its points."""
+    inner = conversion_judge(points.converted, conversion)
+    ranked = _ranked_judge(points.converted, conversion)
+
+    def judge(windows: Floats) -> dict[str, Floats]:
+        weights = windows[:, points.window] * points.weight
+        figures = inner(weights)
+        return {**{name: figures[name] for name in _CONVERSION}, **ranked(weights)}
+
+    return _bounded(judge, len(points))
+
+
+def _ranked_judge(converted: Floats, conversion: Floats) -> Judge:
+    """Average precision, which is the area under precision over recall; and the lift of the best tenth."""
+    order = np.argsort(-conversion, kind="stable")
+    # Forecasts that are equal stand or fall together.
+    ends = np.flatnonzero(np.diff(conversion[order], append=np.inf))
+    ranked = converted[order]
+
+    def judge(weights: Floats) -> dict[str, Floats]:
+        sorted_weights = weights[:, order]
+        claimed = np.cumsum(sorted_weights, axis=1)[:, ends]
+        right = np.cumsum(sorted_weights * ranked, axis=1)[:, ends]
+        total, positive = claimed[:, -1:], right[:, -1:]
+        gained = np.diff(right, axis=1, prepend=0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            precision = np.where(claimed > 0, right / claimed, 0.0)
+            average = (precision * gained).sum(axis=1) / positive[:, 0]
+            tenth = _TENTH * total[:, 0]
+            # Within forecasts that are equal, the tenth takes its part of all.
+            best = np.array(
+                [
+                    np.interp(at, np.append(0.0, of), np.append(0.0, found))
+                    for at, of, found in zip(tenth, claimed, right, strict=True)
+                ]
+            )
+            lift = best / tenth / (positive[:, 0] / total[:, 0])
+        return {"average_precision": average, "lift": lift}
+
+    return judge
+
+
+def _bounded(judge: Judge, points: int) -> Judge:
+    """The same judge, asked for so many resamples at once as memory is meant for."""
+    at_once = max(_CELLS // max(points, 1), 1)
+
+    def bounded(windows: Floats) -> dict[str, Floats]:
+        parts = [judge(windows[first : first + at_once]) for first in range(0, len(windows), at_once)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    return bounded
