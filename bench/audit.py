@@ -28,14 +28,14 @@ from rich.console import Console
 from rich.table import Table
 
 from clickstream.audit import independent
-from clickstream.audit.judge import Logs, judge
-from clickstream.audit.lane import Range
-from clickstream.audit.shelf import Shelf
-from clickstream.consumer.scoring import Scorer, Window
+from clickstream.audit.evaluation import AuditedLogs, evaluate_run
+from clickstream.audit.partition import CommittedRange
+from clickstream.audit.spill import Spill
+from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
 from clickstream.infra.kafka import Record
 from clickstream.infra.memory import resident_bytes
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle.bundle import Bundle, Case, Prediction
+from clickstream.models.bundle.bundle import Bundle, Case, ScorerOutput
 from clickstream.models.case import prediction
 from clickstream.models.clusters import NAMES
 from clickstream.models.online import OnlineModels
@@ -68,7 +68,7 @@ class Arithmetic:
 
     id = "arithmetic"
 
-    def predict(self, cases: Sequence[Case]) -> list[dict[str, Prediction]]:
+    def predict(self, cases: Sequence[Case]) -> list[dict[str, ScorerOutput]]:
         """A function of the number of clicks."""
         return [dict.fromkeys(("batch", "reference"), _answer(case)) for case in cases]
 
@@ -83,7 +83,7 @@ class Unlearned:
     def __init__(self) -> None:
         self.lessons = 0
 
-    def predict(self, case: Case) -> Prediction:
+    def predict(self, case: Case) -> ScorerOutput:
         """One answer."""
         return _answer(case)
 
@@ -92,7 +92,7 @@ class Unlearned:
         self.lessons += 1
 
 
-def _answer(case: Case) -> Prediction:
+def _answer(case: Case) -> ScorerOutput:
     clicks = 1 if case.prefix is None else int(case.reference["session_length"])
     return prediction(1 / (1 + clicks), 10.0 + clicks, clicks % 2, NAMES[clicks % 2])
 
@@ -152,7 +152,7 @@ class Cut(NamedTuple):
 def write_logs(folder: Path, marks: Sequence[int]) -> list[Cut]:
     """Write clicks and scores until as many scores are there as the last mark says; a cut at each mark."""
     settings, random = Settings(), Random(1)
-    scorer = Scorer(
+    scorer = WindowScorer(
         cast(Bundle, Arithmetic()),
         settings.clicks_topic,
         fingerprint(settings),
@@ -164,19 +164,19 @@ def write_logs(folder: Path, marks: Sequence[int]) -> list[Cut]:
     written = scored = 0
     with (folder / "clicks").open("wb") as clicks, (folder / "scores").open("wb") as scores:
         for partition, key, at, value in _clicks(random):
-            lane, offset = lanes[partition], offsets[partition]
+            audited, offset = lanes[partition], offsets[partition]
             offsets[partition] += 1
             clicks.write(_framed(partition, offset, at, key, value))
             written += 1
-            lane.advance(offset, at, parse(value, key))
-            for closed in lane.closed:
-                (score,) = scorer.score([Window(partition, closed, learners[partition])])
+            audited.advance(offset, at, parse(value, key))
+            for closed in audited.closed:
+                (score,) = scorer.score([UnscoredWindow(partition, closed, learners[partition])])
                 name = closed.session_id.encode()
                 scores.write(_framed(partition, published[partition], at, name, score or b""))
                 published[partition] += 1
                 scored += 1
-            lane.closed.clear()
-            lane.changed.clear()
+            audited.closed.clear()
+            audited.changed.clear()
             if scored >= marks[len(cuts)]:
                 cuts.append(Cut(written, scored))
                 if len(cuts) == len(marks):
@@ -234,11 +234,11 @@ def measure(folder: Path, clicks: int, scores: int, share: str) -> None:
     resident: dict[str, int] = {}
     start = resident_bytes() // 2**20
     database = 0
-    shelf = Shelf()
+    spill = Spill()
 
     def told(read: int) -> None:
         nonlocal database
-        database = max(database, shelf.size)
+        database = max(database, spill.size)
         if read % (clicks // 10 // 10_000 * 10_000 or 10_000) == 0:
             resident[f"{read:,}"] = resident_bytes() // 2**20
 
@@ -246,14 +246,14 @@ def measure(folder: Path, clicks: int, scores: int, share: str) -> None:
         return _read(folder / "scores", settings.scores_topic, scores, lambda _: None)
 
     settings = Settings()
-    logs = Logs(
+    logs = AuditedLogs(
         clicks=lambda: _read(folder / "clicks", settings.clicks_topic, clicks, told),
         scores=all_scores,
         letters=list,
-        ranges={p: Range(0, 1 << 40) for p in range(PARTITIONS)},
+        ranges={p: CommittedRange(0, 1 << 40) for p in range(PARTITIONS)},
     )
     began, cpu = time.monotonic(), time.process_time()
-    report = judge(settings, logs, lambda _: Arithmetic(), shelf=shelf, independent=share == "all")
+    report = evaluate_run(settings, logs, lambda _: Arithmetic(), spill=spill, independent=share == "all")
     seconds, cpu = time.monotonic() - began, time.process_time() - cpu
     if not report.clean or report.scored != scores or report.predictions_checked != scores:
         raise AssertionError(f"not clean: {report}")

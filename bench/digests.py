@@ -21,7 +21,7 @@ from clickstream.audit import run_audit
 from clickstream.files.location import find_dataset
 from clickstream.infra.kafka import Reader
 from clickstream.infra.settings import Settings, load_settings
-from clickstream.local.demo import Run
+from clickstream.local.demo import DemoRun
 from clickstream.local.embedded import embedded_servers
 from clickstream.records.score import digest
 
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def _run(settings: Settings, logs: Path, consumers: int, replay: list[str]) -> None:
-    run = Run(settings, logs, consumers, replay)
+    run = DemoRun(settings, logs, consumers, replay)
     try:
         while not run.look():
             pass

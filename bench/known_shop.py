@@ -16,7 +16,7 @@ from clickstream.features.shop_file import built_in
 from clickstream.models.case import Floats
 from clickstream.offline.shop_windows import shop_windows
 from clickstream.producer.synthetic_shop import SHOP, known_sessions
-from clickstream.training.shop.judge import point_judge
+from clickstream.training.shop.evaluation import weighted_point_conversion
 from clickstream.training.shop.points import points_of
 from clickstream.training.shop.training import TRAIN_SHARE, train_shop
 from clickstream.windows.partition import Rules
@@ -41,7 +41,7 @@ def main(sessions: int) -> int:
     whole = np.ones((1, points.windows))
 
     def figure(conversion: Floats, name: str) -> float:
-        return float(point_judge(points, conversion)(whole)[name][0])
+        return float(weighted_point_conversion(points, conversion)(whole)[name][0])
 
     conversion, _ = fitted.batch.answer(points.table)
     figures = fitted.evaluation.figures

@@ -124,7 +124,7 @@ class InTurns:
         self._tell(*clocks)
         before, began, all_began = self._applied(), time.thread_time(), time.process_time()
         done = self._turn()
-        clocks[0].look(self.engine._claims.held, 0)
+        clocks[0].observe(self.engine._claims.held, 0)
         used, records = time.thread_time() - began, self._applied() - before
         self._left -= records
         if records and before:

@@ -21,7 +21,7 @@ from clickstream.files.location import find_dataset
 from clickstream.infra.errors import InputError
 from clickstream.infra.kafka import partition_for
 from clickstream.infra.settings import load_settings
-from clickstream.models.bundle.bundle import Bundle, Prediction, load_bundle
+from clickstream.models.bundle.bundle import Bundle, ScorerOutput, load_bundle
 from clickstream.models.case import Example
 from clickstream.models.examples import example
 from clickstream.models.figures import cluster_agreement, conversion_figures, revenue_figures
@@ -50,7 +50,9 @@ def main() -> None:
     Console().print(table)
 
 
-def progressive(bundle: Bundle, sessions: Sequence[tuple[str, Example]], partitions: int) -> list[Prediction]:
+def progressive(
+    bundle: Bundle, sessions: Sequence[tuple[str, Example]], partitions: int
+) -> list[ScorerOutput]:
     """What the online models of each session's partition said before they learned it."""
     models = [bundle.online() for _ in range(partitions)]
     answers = []
@@ -61,7 +63,7 @@ def progressive(bundle: Bundle, sessions: Sequence[tuple[str, Example]], partiti
     return answers
 
 
-def _figures(sessions: Sequence[Example], answers: Sequence[Prediction], batch: Sequence[int]) -> list[str]:
+def _figures(sessions: Sequence[Example], answers: Sequence[ScorerOutput], batch: Sequence[int]) -> list[str]:
     evident = [
         (one.outcome, answer)
         for one, answer in zip(sessions, answers, strict=True)

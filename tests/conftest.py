@@ -23,7 +23,7 @@ from clickstream.local.embedded import EmbeddedKafka, EmbeddedValkey
 from clickstream.models.bundle.bundle import Bundle
 from clickstream.producer.synthetic import synthetic_dataset
 from clickstream.training.training import TrainingSession, train
-from clickstream.training.writing import Fitted, write
+from clickstream.training.writing import FittedBundle, write
 
 ARCHIVE = "clickstream+data+for+online+shopping.zip"
 
@@ -136,7 +136,7 @@ def settings(settings_in: Callable[[Path], Settings], tmp_path: Path) -> Setting
 
 
 @pytest.fixture(scope="session")
-def synthetic_fitted() -> Fitted:
+def synthetic_fitted() -> FittedBundle:
     """What a training on synthetic sessions gives."""
     dataset = synthetic_dataset(1_200, seed=7)
     sessions = [TrainingSession(*visit) for visit in dataset.visits()]
@@ -144,7 +144,7 @@ def synthetic_fitted() -> Fitted:
 
 
 @pytest.fixture(scope="session")
-def synthetic_bundle(synthetic_fitted: Fitted, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def synthetic_bundle(synthetic_fitted: FittedBundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real bundle, trained on synthetic sessions."""
     return write(synthetic_fitted, tmp_path_factory.mktemp("bundles")).path
 
@@ -183,12 +183,12 @@ def real_sessions(dataset_path: Path) -> list[TrainingSession]:
 
 
 @pytest.fixture(scope="session")
-def real_fitted(real_sessions: list[TrainingSession]) -> Fitted:
+def real_fitted(real_sessions: list[TrainingSession]) -> FittedBundle:
     """The one training on the real dataset, which takes most of a minute."""
     return train(real_sessions, data_sha256=UCI_SHA256, data_name="e-shop clothing 2008.csv")
 
 
 @pytest.fixture(scope="session")
-def real_bundle(real_fitted: Fitted, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def real_bundle(real_fitted: FittedBundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """Read by many tests, changed by none."""
     return write(real_fitted, tmp_path_factory.mktemp("real") / "bundles")

@@ -17,9 +17,9 @@ from streamlit.testing.v1 import AppTest
 def _page(name: str) -> None:
     import importlib
 
-    from clickstream.dashboard import look
+    from clickstream.dashboard import theme
 
-    with look.guarded():
+    with theme.guarded():
         importlib.import_module(f"clickstream.dashboard.{name}").page()
 
 

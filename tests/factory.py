@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 
-from clickstream.features.session import Session, Step
+from clickstream.features.session import Session, SessionStep
 from clickstream.records.click import Click, Heartbeat
 
 FIELDS: dict[str, Any] = {
@@ -41,13 +41,13 @@ def heartbeat(event_time: int, flush: bool = False) -> Heartbeat:
     return Heartbeat(event_time=event_time, flush=flush)
 
 
-def step(event_time: int, order: int | None = None, **changes: Any) -> Step:
+def step(event_time: int, order: int | None = None, **changes: Any) -> SessionStep:
     """What the fold takes of a click."""
     fields = {name: FIELDS[name] for name in ("product", "category", "price", "price_2", "page")}
-    return Step(**({"event_time": event_time, "order": order} | fields | changes))
+    return SessionStep(**({"event_time": event_time, "order": order} | fields | changes))
 
 
-def session(*clicks: Step) -> Session:
+def session(*clicks: SessionStep) -> Session:
     """The window of some clicks in order; the first was read at offset 0."""
     window = Session.open(clicks[0], 0)
     for offset, later in enumerate(clicks[1:], 1):

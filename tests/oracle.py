@@ -16,7 +16,7 @@ from factory import click, heartbeat
 from hypothesis import strategies as st
 
 from clickstream.records.click import Click, Heartbeat
-from clickstream.windows.partition import EVERY_SESSION, NOTHING_SEEN, Closed, Rules
+from clickstream.windows.partition import EVERY_SESSION, NOTHING_SEEN, ClosedWindow, Rules
 
 Record = Click | Heartbeat
 Identity = int | tuple[int, str, int]
@@ -311,7 +311,7 @@ def wrongly_clocked(rules: Rules, timestamp: int, record: Record) -> str:
     return ""
 
 
-def shown(closed: Closed) -> Result:
+def shown(closed: ClosedWindow) -> Result:
     session = closed.session
     whole = session.whole()
     if whole.first is None or whole.last is None:

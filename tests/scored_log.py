@@ -10,16 +10,16 @@ from typing import Any, cast
 import orjson
 from factory import click_json
 
-from clickstream.audit.judge import Logs, judge
-from clickstream.audit.lane import Range
+from clickstream.audit.evaluation import AuditedLogs, evaluate_run
 from clickstream.audit.ledger import LedgerLine
+from clickstream.audit.partition import CommittedRange
 from clickstream.audit.predictions import Predictor
 from clickstream.audit.report import AuditReport, Finding, Place
-from clickstream.audit.rounds import REMEMBERED, Rounds, Topics
-from clickstream.audit.shelf import Shelf
-from clickstream.consumer.scoring import Scorer, Window
+from clickstream.audit.rounds import REMEMBERED, AuditRounds, TopicsAtStart
+from clickstream.audit.spill import Spill
+from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle.bundle import Bundle, Case, Prediction
+from clickstream.models.bundle.bundle import Bundle, Case, ScorerOutput
 from clickstream.models.case import prediction
 from clickstream.models.clusters import NAMES
 from clickstream.models.online import OnlineModels
@@ -50,7 +50,7 @@ class Oracle:
 
     id = "oracle"
 
-    def predict(self, cases: Sequence[Case]) -> list[dict[str, Prediction]]:
+    def predict(self, cases: Sequence[Case]) -> list[dict[str, ScorerOutput]]:
         answers = []
         for case in cases:
             clicks = case.reference["session_length"]
@@ -73,7 +73,7 @@ class OnlineOracle:
     def __init__(self) -> None:
         self.lessons = 0
 
-    def predict(self, case: Case) -> Prediction:
+    def predict(self, case: Case) -> ScorerOutput:
         if case.prefix is None:
             return prediction(1.0, 10.0, 0, NAMES[0])
         return prediction(1 / (1 + self.lessons), float(self.lessons), 0, NAMES[0])
@@ -124,7 +124,7 @@ class ScoredLog:
     def publish(self) -> None:
         """Publish what the records appended since the last call produce."""
         rules = fingerprint(self.settings)
-        scorer = Scorer(cast(Bundle, self.bundle), self.settings.clicks_topic, rules)
+        scorer = WindowScorer(cast(Bundle, self.bundle), self.settings.clicks_topic, rules)
         for line in self.clicks:
             p = line.partition
             if line.offset < self._read.get(p, 0):
@@ -143,7 +143,7 @@ class ScoredLog:
                 logic.refuse(line.offset, error.reason, error.detail)
             for closed in logic.closed:
                 online = self._online.setdefault(p, OnlineOracle())
-                (score,) = scorer.score([Window(p, closed, cast(OnlineModels, online))])
+                (score,) = scorer.score([UnscoredWindow(p, closed, cast(OnlineModels, online))])
                 self.put(self.scores, "scores", p, closed.session_id.encode(), score)
             for refused in logic.refused:
                 letter = DeadLetter(
@@ -197,27 +197,27 @@ class ScoredLog:
         baseline: Sequence[Line] | None = None,
         scores_from: int = 0,
         letters_from: int = 0,
-        shelf: Shelf | None = None,
+        spill: Spill | None = None,
         independent: bool = True,
     ) -> AuditReport:
         """The audit; records before `begin`, `scores_from`, `letters_from` are no longer in their topics."""
         known = {"oracle": Oracle()} if bundles is None else bundles
         partitions = {line.partition for line in self.clicks}
-        logs = Logs(
+        logs = AuditedLogs(
             clicks=lambda: [line for line in self.clicks if line.offset >= begin],
             scores=lambda: self.scores[scores_from:],
             letters=lambda: self.letters[letters_from:],
-            ranges={p: Range(begin, committed) for p in partitions},
+            ranges={p: CommittedRange(begin, committed) for p in partitions},
             scores_cut=scores_from > 0,
             letters_cut=letters_from > 0,
             baseline=None if baseline is None else ("baseline", lambda: baseline),
         )
-        return judge(
+        return evaluate_run(
             self.settings,
             logs,
             lambda name: known.get(name, f"bundle {name} is not here"),
             ledger,
-            shelf,
+            spill,
             independent,
         )
 
@@ -233,12 +233,12 @@ class FollowedLog:
         bundles: Sequence[str] = ("oracle",),
     ) -> None:
         self.log = log
-        self.shelf = Shelf()
+        self.spill = Spill()
         partitions = {line.partition for line in log.clicks}
-        self._rounds = Rounds(
+        self._rounds = AuditRounds(
             log.settings,
-            Topics({p: Range(begin) for p in partitions}),
-            self.shelf,
+            TopicsAtStart({p: CommittedRange(begin) for p in partitions}),
+            self.spill,
             lambda name: Oracle() if name in bundles else f"bundle {name} is not here",
             remembered=remembered,
             independent=True,
@@ -264,18 +264,18 @@ class FollowedLog:
                 self._clicks[line.partition] = line.offset + 1
                 rounds.take(line)
         ends = {p: sum(line.partition == p for line in log.clicks) for p in self._clicks}
-        rounds.settle(self._look, ends if end is None else dict.fromkeys(ends, end))
+        rounds.settle(self._lookup, ends if end is None else dict.fromkeys(ends, end))
         return rounds.tally.take_findings()
 
     def end(self) -> dict[str, Any]:
         """All counts, once the whole log was read and no more comes."""
         self.round(1 << 40)
-        self._rounds.settle(self._look)
+        self._rounds.settle(self._lookup)
         return self.counts()
 
     def counts(self) -> dict[str, Any]:
         """All counts so far."""
         return {**self._rounds.tally.counts(), "open": self._rounds.open_sessions}
 
-    def _look(self, topic: str, _places: Iterable[Place]) -> list[Line]:
+    def _lookup(self, topic: str, _places: Iterable[Place]) -> list[Line]:
         return self.log.scores if topic == "scores" else self.log.letters

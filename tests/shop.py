@@ -21,7 +21,7 @@ from clickstream.producer.faults import FaultOptions
 from clickstream.producer.plan import Plan, PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
 from clickstream.producer.synthetic import synthetic_dataset
-from clickstream.records.score import Comparison, digest
+from clickstream.records.score import DigestScope, digest
 
 
 def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = 120.0) -> float:
@@ -166,7 +166,7 @@ class Shop:
         """All committed dead letters."""
         return self._read(self.settings.dead_letter_topic)
 
-    def digest(self, comparison: Comparison = "same-log") -> str:
+    def digest(self, comparison: DigestScope = "same-log") -> str:
         """Of all committed scores."""
         return digest(self.scores(), comparison)
 

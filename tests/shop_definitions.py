@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from clickstream.features.definition import Definition, FieldType
+from clickstream.features.definition import FieldType, ShopDefinition
 from clickstream.features.shop_file import define
 
 FIELDS: dict[str, dict[str, Any]] = {
@@ -60,7 +60,7 @@ _features = (
 
 
 @st.composite
-def definitions(draw: st.DrawFn) -> Definition:
+def definitions(draw: st.DrawFn) -> ShopDefinition:
     """A shop of the fields above, with up to twelve features, some of them made of others."""
     given = draw(st.lists(_features, min_size=1, max_size=8))
     features = dict(zip(_names, given, strict=False))
@@ -90,7 +90,7 @@ def definitions(draw: st.DrawFn) -> Definition:
 
 
 @st.composite
-def clicks(draw: st.DrawFn, definition: Definition) -> dict[str, Any]:
+def clicks(draw: st.DrawFn, definition: ShopDefinition) -> dict[str, Any]:
     """One click, in no particular order yet: the caller sorts by time."""
     values: dict[FieldType, st.SearchStrategy[Any]] = {
         FieldType.TEXT: st.sampled_from(["look", "cart", "buy", "a", "b"]),

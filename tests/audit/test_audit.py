@@ -31,7 +31,7 @@ from clickstream.audit.online import UNKNOWN
 from clickstream.audit.report import AuditReport, Finding
 from clickstream.audit.verdict import unchecked_parts
 from clickstream.infra.settings import Settings
-from clickstream.models.case import Case, Prediction
+from clickstream.models.case import Case, ScorerOutput
 
 
 def only(report: AuditReport) -> Finding:
@@ -268,7 +268,7 @@ def test_a_score_under_another_key_or_in_another_partition_is_wrong() -> None:
 class Failing(Oracle):
     """A bundle that cannot answer for a visit of four clicks."""
 
-    def predict(self, cases: Sequence[Case]) -> list[dict[str, Prediction]]:
+    def predict(self, cases: Sequence[Case]) -> list[dict[str, ScorerOutput]]:
         if any(case.reference["session_length"] == 4 for case in cases):
             raise ValueError("four")
         return super().predict(cases)
@@ -315,7 +315,7 @@ def test_errors_that_cannot_be_looked_into_are_unchecked() -> None:
 class Mute(Oracle):
     """A bundle that can answer for no visit."""
 
-    def predict(self, cases: Sequence[Case]) -> list[dict[str, Prediction]]:
+    def predict(self, cases: Sequence[Case]) -> list[dict[str, ScorerOutput]]:
         raise ArithmeticError(f"{len(cases)} are too many")
 
 
@@ -559,7 +559,7 @@ def test_no_loss_copy_or_change_of_a_record_goes_unseen(visits: list[Any], data:
 class Doubter(Oracle):
     """Another bundle: it halves every probability of `batch`."""
 
-    def predict(self, cases: Sequence[Case]) -> list[dict[str, Prediction]]:
+    def predict(self, cases: Sequence[Case]) -> list[dict[str, ScorerOutput]]:
         return [
             answer | {"batch": answer["batch"]._replace(conversion=answer["batch"].conversion / 2)}
             for answer in super().predict(cases)

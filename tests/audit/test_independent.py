@@ -18,7 +18,7 @@ from small_logs import SHOP
 
 from clickstream.audit import compare, expected, interpreter, twice
 from clickstream.audit.expected import facts
-from clickstream.audit.independent import IndependentReading, Read
+from clickstream.audit.independent import IndependentReading, ReadWindow
 from clickstream.audit.report import AuditReport
 from clickstream.consumer import scoring
 from clickstream.features import vector
@@ -27,7 +27,7 @@ from clickstream.features.session import Aggregate, Session
 from clickstream.features.vector import prefix, reference
 from clickstream.infra.settings import Settings
 from clickstream.records.click import Click, parse
-from clickstream.windows.partition import EVERY_SESSION, Open, Partition, Rules
+from clickstream.windows.partition import EVERY_SESSION, OpenSession, Partition, Rules
 
 
 @given(logs | crowded_logs, rules_to_keep)
@@ -40,7 +40,7 @@ def test_on_any_log_it_makes_of_the_clicks_what_the_consumer_makes(log: list[Wri
         logic.refused.clear()
         logic.advance(offset, timestamp, record)
         reads = [
-            Read(facts(closed, reference(closed.session), "clicks", 0, ""), prefix(closed.session))
+            ReadWindow(facts(closed, reference(closed.session), "clicks", 0, ""), prefix(closed.session))
             for closed in logic.closed
         ]
         refused = logic.refused[0].reason if logic.refused else None
@@ -163,14 +163,14 @@ def _outcome_takes_page_five_only(patch: pytest.MonkeyPatch) -> None:
 
 
 def _a_gap_of_exactly_the_limit_parts(patch: pytest.MonkeyPatch) -> None:
-    right = Open.settle
+    right = OpenSession.settle
 
-    def settle(self: Open, watermark: int, rules: Rules, last_word: Any = "gap") -> Any:
+    def settle(self: OpenSession, watermark: int, rules: Rules, last_word: Any = "gap") -> Any:
         return right(self, watermark, shorter(rules), last_word)
 
-    patch.setattr(Open, "settle", settle)
-    due = Open.due
-    patch.setattr(Open, "due", lambda self, rules: due(self, shorter(rules)))
+    patch.setattr(OpenSession, "settle", settle)
+    due = OpenSession.due
+    patch.setattr(OpenSession, "due", lambda self, rules: due(self, shorter(rules)))
 
 
 def shorter(rules: Rules) -> Rules:
@@ -180,7 +180,7 @@ def shorter(rules: Rules) -> Rules:
 def _copies_are_not_counted(patch: pytest.MonkeyPatch) -> None:
     right = Partition._wait
 
-    def wait(self: Partition, offset: int, click: Any, session: Open) -> None:
+    def wait(self: Partition, offset: int, click: Any, session: OpenSession) -> None:
         before = [pending.copies for pending in session.pending]
         right(self, offset, click, session)
         for pending, copies in zip(session.pending, before, strict=False):
@@ -216,7 +216,7 @@ def _windows_take_a_click_too_many(patch: pytest.MonkeyPatch) -> None:
 def _the_record_before_is_said_to_have_closed_it(patch: pytest.MonkeyPatch) -> None:
     right = Partition._close
 
-    def close(self: Partition, session_id: str, session: Open, closed_by: Any, offset: int) -> None:
+    def close(self: Partition, session_id: str, session: OpenSession, closed_by: Any, offset: int) -> None:
         right(self, session_id, session, closed_by, offset - 1)
 
     patch.setattr(Partition, "_close", close)
@@ -311,7 +311,7 @@ def test_more_open_sessions_than_are_remembered_halve_the_draw() -> None:
         record = parse(line.value, line.key)
         logic.advance(line.offset, line.timestamp, record)
         reads = [
-            Read(facts(closed, reference(closed.session), "clicks", 0, ""), prefix(closed.session))
+            ReadWindow(facts(closed, reference(closed.session), "clicks", 0, ""), prefix(closed.session))
             for closed in logic.closed
             if again.is_drawn(closed.session_id)
         ]

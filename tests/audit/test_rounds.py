@@ -17,7 +17,7 @@ from scored_log import START, FollowedLog, Oracle, ScoredLog
 from small_logs import VISITS, a_day, put, refused_day, shop_log
 
 from clickstream.audit.online import UNKNOWN
-from clickstream.audit.shelf import Shelf
+from clickstream.audit.spill import Spill
 from clickstream.infra.errors import ClickstreamError
 from clickstream.records.score import digest
 
@@ -160,9 +160,9 @@ def test_a_score_that_is_ahead_of_the_committed_offset_waits() -> None:
     log = a_day()
     followed = FollowedLog(log)
     assert followed.round(3) == ()
-    assert followed.shelf.waiting == 5
+    assert followed.spill.waiting == 5
     assert followed.round(12) == ()
-    assert followed.shelf.waiting == 0
+    assert followed.spill.waiting == 0
 
 
 @pytest.mark.parametrize("closing", [3, 99])
@@ -301,24 +301,24 @@ def test_what_does_not_fit_into_the_cache_goes_to_a_file_and_is_found_again() ->
     log = many(400)
     log.put(log.scores, "scores", 0, log.scores[7].key, log.scores[7].value)
     spilled = []
-    shelf = Shelf(cache_kb=16)
+    spill = Spill(cache_kb=16)
     # The audit reads the dead letters after all scores.
     log.letters = _Looked(lambda: spilled.append(_spilled()))
-    report = log.audit(shelf=shelf)
+    report = log.audit(spill=spill)
     assert (report.scored, report.duplicate, report.missing, report.unexpected) == (400, 1, 0, 0)
     assert spilled[0] > 64_000
     assert _spilled() == 0
 
 
 class _Looked(list[Any]):
-    """An empty log; `look` is called when it is read."""
+    """An empty log; `lookup` is called when it is read."""
 
-    def __init__(self, look: Callable[[], object]) -> None:
+    def __init__(self, lookup: Callable[[], object]) -> None:
         super().__init__()
-        self._look = look
+        self._lookup = lookup
 
     def __getitem__(self, _at: Any) -> Any:
-        self._look()
+        self._lookup()
         return []
 
 
@@ -330,8 +330,8 @@ def _spilled() -> int:
 
 def test_a_full_disk_is_told_with_what_to_do() -> None:
     log = many(400)
-    shelf = Shelf(cache_kb=16)
-    shelf._database.execute("PRAGMA max_page_count = 20")
+    spill = Spill(cache_kb=16)
+    spill._database.execute("PRAGMA max_page_count = 20")
     with pytest.raises(ClickstreamError, match="SQLITE_TMPDIR") as told:
-        log.audit(shelf=shelf)
+        log.audit(spill=spill)
     assert "full" in told.value.what

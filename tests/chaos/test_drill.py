@@ -9,10 +9,10 @@ import pytest
 from shop import wait_for
 
 from clickstream.consumer.topics import prepare_topics
-from clickstream.drills.drill import PLANS, Outcome, Row, order, parse_plan, play
+from clickstream.drills.drill import PLANS, DrillOutcome, FaultResult, order, parse_plan, play
 from clickstream.drills.faults import FAULTS, describe
-from clickstream.drills.load import Load
-from clickstream.drills.stage import Stage
+from clickstream.drills.load import ReplayLoad
+from clickstream.drills.stage import DrillStage
 from clickstream.infra.errors import UsageError
 from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.infra.settings import Settings
@@ -47,7 +47,7 @@ def test_every_fault_says_what_it_does() -> None:
 
 
 def test_a_fault_after_which_nothing_went_on_is_not_clean() -> None:
-    row = Row(times=3, recoveries_s=[1.0, 2.0], not_recovered=1)
+    row = FaultResult(times=3, recoveries_s=[1.0, 2.0], not_recovered=1)
     assert (row.median_s, row.longest_s) == (1.5, 2.0)
 
 
@@ -56,7 +56,7 @@ def test_a_load_that_is_told_to_end_before_it_can_listen_ends_all_the_same(
     settings: Settings, tmp_path: Path
 ) -> None:
     prepare_topics(settings)
-    load = Load(settings, ["--synthetic", "20"], 600.0, tmp_path)
+    load = ReplayLoad(settings, ["--synthetic", "20"], 600.0, tmp_path)
     try:
         load.end()
 
@@ -82,7 +82,7 @@ def test_faults_under_load_lose_and_repeat_nothing(
         bundle=str(synthetic_bundle), session_timeout=2_000, max_poll_records=200, log_format="json"
     )
     load = ["--synthetic", str(SESSIONS)]
-    with Stage(settings, tmp_path, consumers=2, load=load, speed=600.0) as stage:
+    with DrillStage(settings, tmp_path, consumers=2, load=load, speed=600.0) as stage:
         outcome = play(stage, faults, drill_seed)
     assert outcome.clean, report(outcome)
     assert outcome.report.scored + outcome.report.rebuilt_partly >= SESSIONS
@@ -90,5 +90,5 @@ def test_faults_under_load_lose_and_repeat_nothing(
     assert all(row.times == 1 and row.recoveries_s for row in outcome.rows.values()), report(outcome)
 
 
-def report(outcome: Outcome) -> str:
+def report(outcome: DrillOutcome) -> str:
     return f"seed {outcome.seed}: finished {outcome.finished}, {outcome.rows}, {outcome.report}"

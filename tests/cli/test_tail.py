@@ -12,7 +12,7 @@ from scored_log import ScoredLog
 
 from clickstream.terminal.scores.fields import find_field
 from clickstream.terminal.scores.filters import chosen
-from clickstream.terminal.scores.writers import FieldsAsJson, FieldsAsRows, FieldsAsTsv, Rows
+from clickstream.terminal.scores.writers import FieldTableWriter, JsonFieldWriter, TableWriter, TsvFieldWriter
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_what_is_no_score_passes_where_nothing_is_filtered() -> None:
 
 def test_the_table_has_its_titles_once_and_a_row_a_score(score: dict[str, Any]) -> None:
     screen = io.StringIO()
-    rows = Rows(Console(file=screen, width=100), "reference")
+    rows = TableWriter(Console(file=screen, width=100), "reference")
     rows.flush()
     assert screen.getvalue() == ""
     rows.write(b"", score)
@@ -92,7 +92,7 @@ def test_the_table_has_its_titles_once_and_a_row_a_score(score: dict[str, Any]) 
 
 def test_what_a_sender_wrote_cannot_style_the_terminal(score: dict[str, Any]) -> None:
     screen = io.StringIO()
-    rows = Rows(Console(file=screen, width=100, force_terminal=True), "batch")
+    rows = TableWriter(Console(file=screen, width=100, force_terminal=True), "batch")
     rows.write(b"", score | {"session_id": "[red]\x1b[2J"})
     rows.flush()
     assert "[red]" in screen.getvalue()
@@ -100,7 +100,7 @@ def test_what_a_sender_wrote_cannot_style_the_terminal(score: dict[str, Any]) ->
 
 
 def shown(
-    writer: type[FieldsAsJson] | type[FieldsAsTsv], capture: Any, *scores: dict[str, Any] | None
+    writer: type[JsonFieldWriter] | type[TsvFieldWriter], capture: Any, *scores: dict[str, Any] | None
 ) -> str:
     columns = writer(
         [find_field(name) for name in ("session_id", "batch.conversion", "converted", "features")]
@@ -115,7 +115,7 @@ def test_chosen_fields_are_json_under_the_names_that_were_asked_for(
     score: dict[str, Any], capsys: Any
 ) -> None:
     without = score | {"predictions": {"batch": None}}
-    lines = shown(FieldsAsJson, capsys, score, None, without).splitlines()
+    lines = shown(JsonFieldWriter, capsys, score, None, without).splitlines()
     first, second = (orjson.loads(line) for line in lines)
     assert first == {
         "session_id": "alice",
@@ -128,7 +128,7 @@ def test_chosen_fields_are_json_under_the_names_that_were_asked_for(
 
 def test_tsv_has_a_line_of_names_and_keeps_each_score_on_its_line(score: dict[str, Any], capsys: Any) -> None:
     strange = score | {"session_id": "a\tb\nc\x1b", "predictions": {"batch": None}}
-    lines = shown(FieldsAsTsv, capsys, score, strange).splitlines()
+    lines = shown(TsvFieldWriter, capsys, score, strange).splitlines()
     assert lines[0] == "session_id\tbatch.conversion\tconverted\tfeatures"
     assert lines[1].split("\t")[:3] == ["alice", "0.3333333333", "true"]
     assert lines[2].split("\t")[:3] == [r"a\tb\nc\x1b", "", "true"]
@@ -137,7 +137,7 @@ def test_tsv_has_a_line_of_names_and_keeps_each_score_on_its_line(score: dict[st
 def test_chosen_fields_are_a_table_on_a_terminal(score: dict[str, Any]) -> None:
     screen = io.StringIO()
     fields = [find_field(name) for name in ("session_id", "mean_price", "batch.conversion", "error")]
-    rows = FieldsAsRows(Console(file=screen, width=100), fields)
+    rows = FieldTableWriter(Console(file=screen, width=100), fields)
     rows.write(b"", score)
     rows.write(b"", None)
     rows.flush()

@@ -28,7 +28,14 @@ from clickstream.infra.errors import RefusedError
 from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings
 from clickstream.local.embedded import EmbeddedValkey
-from clickstream.windows.partition import NOTHING_SEEN, Crumb, Open, Partition, Pending, Rules
+from clickstream.windows.partition import (
+    NOTHING_SEEN,
+    OpenSession,
+    Partition,
+    PendingClick,
+    RebuildPoint,
+    Rules,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -40,15 +47,15 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         yield Settings(home=folder, redis_url=SecretStr(valkey.url), kafka_bootstrap="nowhere:1")
 
 
-def written(store: Store) -> dict[str, Open]:
+def written(store: Store) -> dict[str, OpenSession]:
     """A partition with two sessions, online models and an outbox."""
     store.delete(0)
     store.claim(0, "writer", 1, "shop-one")
     kept = {
-        "one": Open(session(step(1_000, 1), step(2_000, 2)), [Pending(step(9_000, 4), 8)]),
-        "two": Open(session(step(3_000, 1)), []),
+        "one": OpenSession(session(step(1_000, 1), step(2_000, 2)), [PendingClick(step(9_000, 4), 8)]),
+        "two": OpenSession(session(step(3_000, 1)), []),
     }
-    logic = Partition(Rules(), 9_000, 2, [Crumb(1, NOTHING_SEEN)])
+    logic = Partition(Rules(), 9_000, 2, [RebuildPoint(1, NOTHING_SEEN)])
     outbox = [OutboxRecord(4, "scores", b"key", b"value"), OutboxRecord(4, "scores", b"", b"other")]
     sessions = {name: (state, 1_900_000) for name, state in kept.items()}
     fields = meta_fields(logic, "fold=1;gap=600000", 8)
@@ -96,7 +103,7 @@ def test_a_key_of_another_type_ends_a_running_step_as_damage(own: Settings, key:
         redis.lpush(store.keys(0)[key], "strange")
         fields = meta_fields(Partition(Rules(), 9_000, 0), "gap=1", 8)
         outbox = [OutboxRecord(11, "scores", b"", b"v")]
-        changes = Changes(9, 12, fields, {"new": (Open(), 1)}, ["one"], b"b\ns", outbox)
+        changes = Changes(9, 12, fields, {"new": (OpenSession(), 1)}, ["one"], b"b\ns", outbox)
 
         def work() -> None:
             store.load(0, Basis("writer", 9, 2), ["one"], 5)

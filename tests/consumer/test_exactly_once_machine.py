@@ -39,23 +39,23 @@ from oracle import (
 )
 from pydantic import SecretStr
 
-from clickstream.consumer.recall import Span
+from clickstream.consumer.recall import RecordSpan
 from clickstream.consumer.recovery import Claim, Recovery, pack_online
 from clickstream.consumer.store import Basis, Changes, OutboxRecord, Store, meta_fields
 from clickstream.infra.errors import ClickstreamError, UnavailableError
-from clickstream.infra.kafka import Committed, Membership, Topic
+from clickstream.infra.kafka import CommittedOffset, Membership, Topic
 from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings
 from clickstream.local.embedded import EmbeddedValkey
 from clickstream.models.bundle.bundle import Bundle
 from clickstream.models.online import OnlineModels
 from clickstream.records.reasons import ClosedBy
-from clickstream.windows.partition import Closed, Published, Rules
+from clickstream.windows.partition import ClosedWindow, PublishedClosing, Rules
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3_600)]
 
 UNIT = 60_000
-"""Milliseconds for one of the oracle's: crumbs are minutes apart."""
+"""Milliseconds for one of the oracle's: rebuild points are minutes apart."""
 
 
 class Died(Exception):
@@ -67,12 +67,12 @@ class Log:
 
     def __init__(self) -> None:
         self.records: list[Read] = []
-        self.committed: Committed | None = None
+        self.committed: CommittedOffset | None = None
         self.generation = 0
         self.published: list[OutboxRecord] = []
 
     def commit(
-        self, records: Sequence[OutboxRecord], offset: Committed | None, membership: Membership
+        self, records: Sequence[OutboxRecord], offset: CommittedOffset | None, membership: Membership
     ) -> None:
         if membership.generation != self.generation:
             raise UnavailableError(f"generation {membership.generation} is not {self.generation}")
@@ -86,7 +86,7 @@ class Group:
     def __init__(self, log: Log) -> None:
         self._log = log
 
-    def committed(self, _partition: int, _timeout_ms: int) -> Committed | None:
+    def committed(self, _partition: int, _timeout_ms: int) -> CommittedOffset | None:
         return self._log.committed
 
     def log_range(self, _partition: int) -> tuple[int, int]:
@@ -109,7 +109,7 @@ class Transactions:
     def publish(
         self,
         outboxes: Mapping[int, Sequence[OutboxRecord]],
-        offsets: Mapping[int, Committed],
+        offsets: Mapping[int, CommittedOffset],
         membership: Membership,
     ) -> None:
         records = [record for outbox in outboxes.values() for record in outbox]
@@ -128,12 +128,14 @@ class Told:
     def __init__(self, log: Log) -> None:
         self._log = log
 
-    def closed(self, span: Span) -> Mapping[int, Sequence[Published]]:
-        found: dict[int, list[Published]] = {}
+    def closed(self, span: RecordSpan) -> Mapping[int, Sequence[PublishedClosing]]:
+        found: dict[int, list[PublishedClosing]] = {}
         for record in self._log.published:
             if record.topic == "scores" and span.begin <= record.offset < span.end:
                 _, one = msgspec.json.decode(record.value, type=tuple[bool, Result])
-                told = Published(one.session_id, one.last[0], cast(ClosedBy, one.closed_by), one.clicks)
+                told = PublishedClosing(
+                    one.session_id, one.last[0], cast(ClosedBy, one.closed_by), one.clicks
+                )
                 found.setdefault(record.offset, []).append(told)
         assert sum(map(len, found.values())) == span.closings
         return found
@@ -228,7 +230,7 @@ class Worker:
             claim.applied = claim.stored = applied
             self._pass("commit", dies_after)
         if claim.applied > claim.committed and not claim.replaying and (outbox or commit):
-            committed = Committed(claim.applied, self._recovery.note(logic))
+            committed = CommittedOffset(claim.applied, self._recovery.note(logic))
             self._publisher.publish({0: outbox}, {0: committed}, self._membership)
             self._pass("publish", dies_after)
             claim.committed = claim.applied
@@ -254,7 +256,7 @@ class Worker:
             raise Died
 
 
-def score(closed: Closed) -> bytes:
+def score(closed: ClosedWindow) -> bytes:
     return msgspec.json.encode((closed.partial, shown(closed)))
 
 

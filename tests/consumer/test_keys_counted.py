@@ -9,17 +9,17 @@ from factory import session, step
 
 from clickstream.consumer.counters import Counters
 from clickstream.consumer.ports import GroupClient, StateStore
-from clickstream.consumer.scoring import Window
+from clickstream.consumer.scoring import UnscoredWindow
 from clickstream.infra.kafka import partition_for
 from clickstream.models.online import OnlineModels
-from clickstream.windows.partition import Closed
+from clickstream.windows.partition import ClosedWindow
 
 
-def windows(names: list[str], crc32: bool) -> list[Window]:
+def windows(names: list[str], crc32: bool) -> list[UnscoredWindow]:
     return [
-        Window(
+        UnscoredWindow(
             zlib.crc32(name.encode()) % 8 if crc32 else partition_for(name.encode(), 8),
-            Closed(name, session(step(1)), "gap", 7, False),
+            ClosedWindow(name, session(step(1)), "gap", 7, False),
             cast(OnlineModels, None),
         )
         for name in names

@@ -12,7 +12,7 @@ from scored_log import ScoredLog
 from structlog.testing import capture_logs
 
 from clickstream.consumer.monitor import WINDOW, Monitor
-from clickstream.consumer.observer import judged, observed
+from clickstream.consumer.observer import evaluated, observed
 from clickstream.consumer.store import OutboxRecord
 from clickstream.infra.metrics import Distribution
 from clickstream.models.drift import ERRORS, FEATURES
@@ -149,6 +149,6 @@ def test_a_real_score_is_understood_and_anything_else_is_none() -> None:
     found = observed(log.scores[0].value or b"")
     assert found is not None
     assert found.evidence == 1
-    assert judged(found) is not None
+    assert evaluated(found) is not None
     for other in (b"", b"{", b"[]", b'{"score_id": 1}', b"\xff"):
         assert observed(other) is None

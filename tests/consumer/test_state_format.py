@@ -18,18 +18,18 @@ from clickstream.consumer.recovery import (
 from clickstream.consumer.store import STATE_VERSION, _meta, decode, encode, meta_fields
 from clickstream.features.session import FOLD_VERSION
 from clickstream.infra.errors import ConfigurationError, RefusedError
-from clickstream.infra.kafka import Committed, Topic
+from clickstream.infra.kafka import CommittedOffset, Topic
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.windows import fingerprint as fingerprints
 from clickstream.windows.fingerprint import fingerprint
 from clickstream.windows.partition import (
     NOTHING_SEEN,
     UNKNOWN,
-    Crumb,
-    Open,
+    OpenSession,
     Partition,
-    Pending,
+    PendingClick,
     Rebuild,
+    RebuildPoint,
     Rules,
 )
 
@@ -45,12 +45,12 @@ VERSION_1 = (
 )
 
 
-def kept() -> Open:
+def kept() -> OpenSession:
     """An open session: a window of three clicks, one of them late, and a click that waits, twice."""
     window = session(step(1_000, 1), step(2_000, 3, category="sale", price=12.5, page=4))
     window.add_late(step(1_500, 2), 7)
     window.duplicates = 1
-    return Open(window, [Pending(step(9_000, 4, end=True, time_source="synthetic"), 8, 1)])
+    return OpenSession(window, [PendingClick(step(9_000, 4, end=True, time_source="synthetic"), 8, 1)])
 
 
 def test_a_session_is_read_back_as_it_was_written() -> None:
@@ -72,19 +72,25 @@ def test_a_partition_of_version_1_is_read_with_sessions_open_and_nobody_counted_
         del fields[unknown]
     meta = _meta(fields)
     assert (meta.open_sessions, meta.doubtful, meta.closings, meta.rebuild) == (3, {"visit": 9}, 0, None)
-    assert meta.crumbs == (Crumb(7, 1_000, UNKNOWN),)
+    assert meta.rebuild_points == (RebuildPoint(7, 1_000, UNKNOWN),)
 
 
 def test_a_rebuild_under_way_is_kept() -> None:
-    logic = Partition(Rules(), 5_000, 3, [Crumb(7, 1_000, 2)], closings=4, rebuild=Rebuild(90, 30))
+    logic = Partition(Rules(), 5_000, 3, [RebuildPoint(7, 1_000, 2)], closings=4, rebuild=Rebuild(90, 30))
     meta = _meta(written(logic))
-    assert (meta.crumbs, meta.closings, meta.rebuild) == ((Crumb(7, 1_000, 2),), 4, Rebuild(90, 30))
+    assert (meta.rebuild_points, meta.closings, meta.rebuild) == (
+        (RebuildPoint(7, 1_000, 2),),
+        4,
+        Rebuild(90, 30),
+    )
 
 
 def test_without_a_count_of_closings_only_the_beginning_is_a_place_to_rebuild_from() -> None:
     old = Note("gap=1", 8, 3, 5_000, (7, 1_000))
     assert place_of(old, 9).offset == 0
-    assert place_of(msgspec.structs.replace(old, closings=4, closings_at_crumb=1), 9) == Crumb(7, 1_000, 1)
+    assert place_of(msgspec.structs.replace(old, closings=4, closings_at_rebuild_point=1), 9) == RebuildPoint(
+        7, 1_000, 1
+    )
     assert place_of(msgspec.structs.replace(old, open=0), 9).offset == 9
 
 
@@ -117,7 +123,7 @@ def written(logic: Partition, **more: str | int) -> dict[str, str]:
 
 
 def test_a_partition_of_another_format_is_refused_with_sessions_open() -> None:
-    logic = Partition(Rules(), 5_000, 3, [Crumb(1, NOTHING_SEEN)])
+    logic = Partition(Rules(), 5_000, 3, [RebuildPoint(1, NOTHING_SEEN)])
     assert _meta(written(logic)).open_sessions == 3
     with pytest.raises(RefusedError, match=f"3 open sessions in format {STATE_VERSION + 1}") as caught:
         _meta(written(logic, version=STATE_VERSION + 1))
@@ -142,7 +148,7 @@ def test_a_drained_partition_of_another_format_is_taken_and_only_what_is_stable_
     )
     assert (meta.applied, meta.published, meta.newest, meta.open_sessions) == (9, 9, 5_000, 0)
     assert (meta.settings, meta.partitions, meta.transactional_id) == ("fold=1;gap=600000", 8, "shop-one")
-    assert (meta.crumbs, meta.doubtful, meta.version) == ((), {}, STATE_VERSION + 1)
+    assert (meta.rebuild_points, meta.doubtful, meta.version) == ((), {}, STATE_VERSION + 1)
 
 
 @pytest.mark.parametrize(
@@ -177,15 +183,15 @@ def test_open_sessions_of_another_fold_are_refused_and_none_are_not(monkeypatch:
 
 
 def test_a_note_of_a_later_version_is_read_as_far_as_it_is_known_and_another_is_none() -> None:
-    text = note_of(Partition(Rules(), 5_000, 3, [Crumb(7, 1_000, 2)], closings=4), "gap=1", 8)
-    note = read_note(Committed(9, text))
+    text = note_of(Partition(Rules(), 5_000, 3, [RebuildPoint(7, 1_000, 2)], closings=4), "gap=1", 8)
+    note = read_note(CommittedOffset(9, text))
     assert note is not None
-    assert (note.open, note.newest, note.crumb) == (3, 5_000, (7, 1_000))
-    assert (note.closings, note.closings_at_crumb) == (4, 2)
+    assert (note.open, note.newest, note.rebuild_point) == (3, 5_000, (7, 1_000))
+    assert (note.closings, note.closings_at_rebuild_point) == (4, 2)
     later = msgspec.json.encode(msgspec.json.decode(text) | {"more": 1}).decode()
-    assert read_note(Committed(9, later)) == note
+    assert read_note(CommittedOffset(9, later)) == note
     for strange in ("", "{}", "[]", "a note of somebody else", '{"settings": 1}'):
-        assert read_note(Committed(9, strange)) is None
+        assert read_note(CommittedOffset(9, strange)) is None
 
 
 def test_max_behind_is_a_rule_like_the_others_where_it_is_set_and_none_where_it_is_off() -> None:

@@ -10,10 +10,10 @@ import pytest
 from dashboard_pages import alone, first_sessions, shown
 from shop import wait_for
 
-from clickstream.dashboard import look
+from clickstream.dashboard import theme
 from clickstream.local.servers import announced
 from clickstream.models.bundle.champion import champion, promote
-from clickstream.training.writing import Fitted, write
+from clickstream.training.writing import FittedBundle, write
 
 __all__ = ["alone"]
 
@@ -43,7 +43,7 @@ def test_models_shows_each_bundle_and_whether_it_can_be_used(bundles: tuple[str,
 
 
 def test_a_bundle_is_promoted_and_taken_back_after_a_second_step(
-    bundles: tuple[str, str], synthetic_fitted: Fitted, tmp_path: Path
+    bundles: tuple[str, str], synthetic_fitted: FittedBundle, tmp_path: Path
 ) -> None:
     folder = tmp_path / "home" / "bundles"
     # Of the same models, at a later time: another bundle.
@@ -88,7 +88,7 @@ def test_live_goes_on_where_servers_come_back_under_another_address(tmp_path: Pa
     at = shown("live")
 
     def told() -> str:
-        look.settings.clear()
+        theme.settings.clear()
         return "\n".join(text.value for text in at.run().text)
 
     for address in ("127.0.0.1:9", "127.0.0.1:10"):

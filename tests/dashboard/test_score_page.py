@@ -12,7 +12,7 @@ import pytest
 from dashboard_pages import Upload, clicks, sessions, shown, words
 from streamlit.testing.v1 import AppTest
 
-from clickstream.dashboard.results import MOST_KEPT, Result, Results
+from clickstream.dashboard.results import MOST_KEPT, Results, ScoredFile
 from clickstream.dashboard.table import written
 from clickstream.files.dataset import read_dataset
 from clickstream.infra.settings import Settings
@@ -96,7 +96,7 @@ def test_a_download_has_the_sessions_that_pass(
     few_sessions: bytes, bundle: Bundle, settings_of: Settings
 ) -> None:
     scores = score_file(few_sessions, bundle=bundle, settings=settings_of)
-    result = Result(scores, pd.DataFrame(scores.sessions.columns), "$")
+    result = ScoredFile(scores, pd.DataFrame(scores.sessions.columns), "$")
     places = [3, 14, 15]
     csv = pd.read_csv(io.BytesIO(written(result, places, "csv")), dtype={"session_id": str})
     lines = pd.read_json(io.BytesIO(written(result, places, "jsonl")), lines=True, dtype={"session_id": str})

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from clickstream.dashboard.tables import LEAVES, Tables, conversion_by, paths, tables_of
+from clickstream.dashboard.tables import LEAVES, DatasetTables, conversion_by, paths, tables_of
 from clickstream.producer.synthetic import synthetic_dataset
 
 
 @pytest.fixture(scope="module")
-def tables() -> Tables:
+def tables() -> DatasetTables:
     return tables_of(synthetic_dataset(300))
 
 
@@ -23,14 +23,14 @@ def test_a_path_leads_from_each_click_to_the_next_one_of_its_session_or_out() ->
     assert found == {("x", "x"): (1, 0.5), ("x", "y"): (1, 0.5), ("y", LEAVES): (2, 1.0)}
 
 
-def test_every_click_has_one_way_out_of_it(tables: Tables) -> None:
+def test_every_click_has_one_way_out_of_it(tables: DatasetTables) -> None:
     table = paths(tables.clicks)
     assert table["clicks"].sum() == len(tables.clicks)
     assert table.loc[table["next"] == LEAVES, "clicks"].sum() == len(tables.sessions)
 
 
 @pytest.mark.parametrize("feature", ["clicks", "premium share", "mean price", "last category", "depth"])
-def test_conversion_by_a_feature_counts_every_session_once(tables: Tables, feature: str) -> None:
+def test_conversion_by_a_feature_counts_every_session_once(tables: DatasetTables, feature: str) -> None:
     table = conversion_by(tables.sessions, feature)
     assert table["sessions"].sum() == len(tables.sessions)
     converted = (table["sessions"] * table["conversion"]).sum()

@@ -12,8 +12,8 @@ import yaml
 from composed import DASHBOARD, ROOT, panels, queries
 from prometheus_client import ProcessCollector
 
-from clickstream.consumer.counters import Stage
-from clickstream.consumer.recovery import Case
+from clickstream.consumer.counters import LoopStage
+from clickstream.consumer.recovery import ClaimCase
 from clickstream.infra.metrics import DEFINITIONS
 from clickstream.infra.placement import PARTITIONERS
 from clickstream.records.reasons import ClosedBy, Reason
@@ -31,10 +31,10 @@ PROCESS = {family.name for family in ProcessCollector(registry=None).collect()}
 TARGET = {"instance", "job"}
 VALUES = {
     "state": {"served", "replayed", "refused"},
-    "case": set(get_args(Case)),
+    "case": set(get_args(ClaimCase)),
     "closed_by": set(get_args(ClosedBy)),
     "reason": set(get_args(Reason)),
-    "stage": set(get_args(Stage)),
+    "stage": set(get_args(LoopStage)),
     "partitioner": set(PARTITIONERS),
     "scorer": {"batch", "online", "reference"},
     "window": {"since_start", "rolling"},

@@ -35,7 +35,7 @@ from clickstream.documents.command_tree import commands
 from clickstream.infra.kafka import Producer
 from clickstream.infra.settings import Settings, as_environment
 from clickstream.models.bundle.champion import promote
-from clickstream.training.writing import Fitted, write
+from clickstream.training.writing import FittedBundle, write
 
 
 class Service(NamedTuple):
@@ -155,7 +155,7 @@ def test_every_command_on_a_page_is_one_of_ours_with_these_options() -> None:
 
 
 @pytest.fixture(scope="session")
-def desk(synthetic_fitted: Fitted, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def desk(synthetic_fitted: FittedBundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What each block finds: a home with two bundles, the later in use, a dataset in data/, the examples."""
     folder = tmp_path_factory.mktemp("desk")
     bundles = folder / "home" / "bundles"

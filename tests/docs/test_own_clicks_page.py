@@ -27,14 +27,14 @@ def test_the_mapping_shown_is_that_of_the_example() -> None:
 @pytest.mark.parametrize(
     ("model", "prefix"),
     [
-        (spec.Clicks, ""),
+        (spec.ClickColumns, ""),
         (spec.TextColumn, ""),
         (spec.NumberColumn, ""),
         (spec.TimeColumn, ""),
-        (spec.PriceLevel, ""),
-        (spec.Page, ""),
-        (spec.Rows, "rows."),
-        (spec.Layout, "file."),
+        (spec.PriceLevelColumn, ""),
+        (spec.PageColumn, ""),
+        (spec.RowSelection, "rows."),
+        (spec.FileLayout, "file."),
     ],
 )
 def test_every_key_is_in_a_table(model: type[BaseModel], prefix: str) -> None:

@@ -31,7 +31,7 @@ from clickstream.producer.synthetic import synthetic_dataset
 from clickstream.producer.timeline import NO_CLICK, make_timeline
 from clickstream.records.click import Click, Heartbeat, InvalidRecordError, parse
 from clickstream.records.score import comparable, digest
-from clickstream.windows.partition import Closed, Open, Partition, Rules
+from clickstream.windows.partition import ClosedWindow, OpenSession, Partition, Rules
 
 PAGE = Path(__file__).parents[2] / "docs" / "semantics.md"
 
@@ -101,14 +101,14 @@ class Told:
         return text, clock(partition.watermark), "; ".join(words) or "nothing"
 
 
-def settled(visit: Open, partition: Partition) -> Open:
+def settled(visit: OpenSession, partition: Partition) -> OpenSession:
     """The session with all settled that the watermark has passed; the partition itself puts that off."""
-    copy = msgspec.msgpack.decode(msgspec.msgpack.encode(visit), type=Open)
+    copy = msgspec.msgpack.decode(msgspec.msgpack.encode(visit), type=OpenSession)
     assert copy.settle(partition.watermark, partition.rules) is None, "something due was left open"
     return copy
 
 
-def closing(closed: Closed) -> str:
+def closing(closed: ClosedWindow) -> str:
     window = closed.session
     counts = {"click": window.clicks, "duplicate": window.duplicates}
     words = [f"{n} {name}{'s' if n > 1 else ''}" for name, n in counts.items() if n]
@@ -128,7 +128,7 @@ class Example:
         told = Told(self.rules)
         return tuple(told.read(offset, text) for offset, (text, _, _) in enumerate(self.lines))
 
-    def closed(self) -> list[Closed]:
+    def closed(self) -> list[ClosedWindow]:
         partition = Partition(self.rules)
         for offset, (text, _, _) in enumerate(self.lines):
             partition.advance(offset, *parsed(text))

@@ -20,7 +20,7 @@ from scored_log import ScoredLog
 
 from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.errors import UnavailableError
-from clickstream.infra.kafka import Membership, Outgoing, TransactionalProducer
+from clickstream.infra.kafka import Membership, OutgoingRecord, TransactionalProducer
 from clickstream.infra.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +82,7 @@ class Published:
     def publish(self, scores: list[dict[str, Any]], before_commit: Any = lambda: None) -> None:
         producer = TransactionalProducer(self.settings, f"{self.settings.group}-writer")
         records = [
-            Outgoing(self.settings.scores_topic, int(s["session_id"][1:]) % 3, None, orjson.dumps(s))
+            OutgoingRecord(self.settings.scores_topic, int(s["session_id"][1:]) % 3, None, orjson.dumps(s))
             for s in scores
         ]
         try:

@@ -11,20 +11,20 @@ from hypothesis import strategies as st
 from clickstream.features.condition import (
     ConditionError,
     Constant,
-    Kind,
     Name,
+    ValueKind,
     code,
     holds,
-    parse,
+    parse_expression,
 )
 
 FIELDS = {
-    "price": Name(("price",), Kind.number),
-    "page": Name(("page",), Kind.number, nullable=False),
-    "event": Name(("event",), Kind.text),
-    "kind": Name(("kind",), Kind.text, nullable=False),
-    "member": Name(("member",), Kind.truth),
-    "mobile": Name(("mobile",), Kind.truth, nullable=False),
+    "price": Name(("price",), ValueKind.number),
+    "page": Name(("page",), ValueKind.number, nullable=False),
+    "event": Name(("event",), ValueKind.text),
+    "kind": Name(("kind",), ValueKind.text, nullable=False),
+    "member": Name(("member",), ValueKind.truth),
+    "mobile": Name(("mobile",), ValueKind.truth, nullable=False),
 }
 
 
@@ -76,7 +76,7 @@ rows = st.fixed_dictionaries(
 
 @given(conditions, rows)
 def test_the_line_of_python_holds_where_the_condition_does(text: str, row: dict[str, Any]) -> None:
-    expression = parse(text, lookup)
+    expression = parse_expression(text, lookup)
     written = code(expression, lambda name: f"row[{name.path[0]!r}]")
     if written is None:
         assert any(sign in text for sign in "+*/")
@@ -86,7 +86,7 @@ def test_the_line_of_python_holds_where_the_condition_does(text: str, row: dict[
 
 @given(conditions, rows)
 def test_a_condition_and_its_opposite_never_hold_together(text: str, row: dict[str, Any]) -> None:
-    either = [holds(parse(one, lookup), value_of)(row) for one in (text, f"not ({text})")]
+    either = [holds(parse_expression(one, lookup), value_of)(row) for one in (text, f"not ({text})")]
     assert not all(either)
     if None not in row.values() and "/" not in text:
         assert any(either)
@@ -97,7 +97,7 @@ def test_a_condition_and_its_opposite_never_hold_together(text: str, row: dict[s
 )
 def test_what_is_no_condition_is_refused_with_its_place(text: str) -> None:
     with pytest.raises(ConditionError, match=r"condition|number|not true"):
-        parse(text, lookup)
+        parse_expression(text, lookup)
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def test_what_is_no_condition_is_refused_with_its_place(text: str) -> None:
 )
 def test_a_hostile_condition_ends_in_words(text: str) -> None:
     with pytest.raises(ConditionError):
-        parse(text, lookup)
+        parse_expression(text, lookup)
 
 
 def test_a_negative_number_is_a_constant() -> None:
-    compared = parse("page > -1", lookup)
+    compared = parse_expression("page > -1", lookup)
     assert Constant(-1) in (getattr(compared, "right", None),)

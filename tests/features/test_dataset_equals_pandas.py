@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from clickstream.features.outcome import Outcome, proxy_outcome
-from clickstream.features.session import Session, Step
+from clickstream.features.session import Session, SessionStep
 from clickstream.features.vector import PREFIX, REFERENCE, prefix, reference
 
 CATEGORIES = {1: "trousers", 2: "skirts", 3: "blouses", 4: "sale"}
@@ -42,7 +42,7 @@ def sessions(clicks: pd.DataFrame) -> dict[int, Session]:
     columns = ("session", "order", "product", "category", "price", "price_2", "page")
     rows = zip(*(clicks[name].tolist() for name in columns), strict=True)
     for offset, (session, order, product, category, price, price_2, page) in enumerate(rows):
-        one = Step(order, order, product, category, price, price_2, page)
+        one = SessionStep(order, order, product, category, price, price_2, page)
         if session in folded:
             folded[session].add(one, offset)
         else:

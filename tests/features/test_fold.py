@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from shop_definitions import clicks, definitions
 
 from clickstream.features import interpreter, session, vector
-from clickstream.features.definition import Definition
-from clickstream.features.fold import Fold, compile_fold
+from clickstream.features.definition import ShopDefinition
+from clickstream.features.fold import CompiledFold, compile_fold
 from clickstream.features.shop_file import built_in
 from clickstream.producer.synthetic import synthetic_dataset
 from clickstream.training.training import TrainingSession
@@ -20,7 +20,7 @@ from clickstream.training.training import TrainingSession
 Row = dict[str, Any]
 
 
-def step(fold: Fold, row: Row) -> Any:
+def step(fold: CompiledFold, row: Row) -> Any:
     return fold.step(**{name: row[name] for name in fold.step.__struct_fields__ if name in row})
 
 
@@ -31,7 +31,7 @@ def close(one: Any, other: Any) -> bool:
 
 
 @given(st.data(), definitions())
-def test_the_fold_is_what_the_definition_says(data: st.DataObject, definition: Definition) -> None:
+def test_the_fold_is_what_the_definition_says(data: st.DataObject, definition: ShopDefinition) -> None:
     rows = data.draw(st.lists(clicks(definition), min_size=1, max_size=12))
     late = [row for row in rows[1:] if data.draw(st.booleans())]
     in_order = sorted(
@@ -47,7 +47,7 @@ def test_the_fold_is_what_the_definition_says(data: st.DataObject, definition: D
     for row in late:
         aggregate.count(step(fold, row))
     found = aggregate.features()
-    meant = interpreter.features(definition, interpreter.Visit(in_order, late))
+    meant = interpreter.features(definition, interpreter.WindowClicks(in_order, late))
     assert list(found) == list(meant)
     for name, value in meant.items():
         assert close(found[name], value), definition.feature(name)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shop_definitions import clicks, definitions
 
 from clickstream.features import interpreter
-from clickstream.features.definition import Definition
+from clickstream.features.definition import ShopDefinition
 from clickstream.features.fold import compile_fold
 from clickstream.features.goal import chance, course_of, drawn_point, is_drawn, sampled_points
 
@@ -21,14 +21,14 @@ Row = dict[str, Any]
 _sessions = st.tuples(st.text(max_size=8), st.integers(0, 2**41), st.integers(1, 40))
 
 
-def steps(definition: Definition, rows: list[Row]) -> list[Any]:
+def steps(definition: ShopDefinition, rows: list[Row]) -> list[Any]:
     step = compile_fold(definition).step
     return [step(**{name: row[name] for name in step.__struct_fields__ if name in row}) for row in rows]
 
 
 @given(st.data(), definitions())
 def test_points_label_and_revenue_are_what_the_definition_says(
-    data: st.DataObject, definition: Definition
+    data: st.DataObject, definition: ShopDefinition
 ) -> None:
     rows = data.draw(st.lists(clicks(definition), min_size=1, max_size=10))
     course = course_of(definition)(steps(definition, rows))
@@ -48,7 +48,7 @@ def test_points_label_and_revenue_are_what_the_definition_says(
 
 @given(st.data(), definitions())
 def test_no_point_has_a_click_of_the_goal_in_its_evidence_nor_one_after_it(
-    data: st.DataObject, definition: Definition
+    data: st.DataObject, definition: ShopDefinition
 ) -> None:
     rows = data.draw(st.lists(clicks(definition), min_size=1, max_size=10))
     course = course_of(definition)(steps(definition, rows))

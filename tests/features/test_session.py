@@ -11,14 +11,14 @@ from factory import examples, session, step
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.features.session import Aggregate, Session, Step
+from clickstream.features.session import Aggregate, Session, SessionStep
 
 orders = st.lists(st.integers(1, 30), min_size=1, max_size=30, unique=True)
 prices = st.floats(0, 1e9) | st.integers(0, 100).map(float)
 
 
 @st.composite
-def clicks(draw: st.DrawFn) -> list[Step]:
+def clicks(draw: st.DrawFn) -> list[SessionStep]:
     """Clicks as they settle: in order of event time, each of its own identity."""
     times = draw(st.lists(st.integers(0, 50), min_size=1, max_size=12).map(sorted))
     return [
@@ -121,7 +121,7 @@ def test_an_order_is_known_whatever_else_the_click_says() -> None:
 
 @given(clicks())
 @examples(100)
-def test_the_whole_counts_every_click_and_the_body_all_but_the_last(some: list[Step]) -> None:
+def test_the_whole_counts_every_click_and_the_body_all_but_the_last(some: list[SessionStep]) -> None:
     window = session(*some)
     assert window.clicks == len(some)
     for aggregate, expected in ((window.whole(), some), (window.body, some[:-1])):
@@ -204,7 +204,7 @@ def test_a_late_click_is_in_the_body_also_when_the_window_has_one_click_in_order
 
 @given(clicks(), st.lists(st.integers(100, 120), max_size=6, unique=True))
 @examples(100)
-def test_evidence_is_the_clicks_in_order_before_the_last(some: list[Step], late: list[int]) -> None:
+def test_evidence_is_the_clicks_in_order_before_the_last(some: list[SessionStep], late: list[int]) -> None:
     window = session(*some)
     for order in late:
         window.add_late(step(some[0].event_time, order), 99)
@@ -231,7 +231,7 @@ def test_a_window_spans_the_offsets_of_the_clicks_it_counts(offsets: list[int], 
 @given(clicks(), clicks(), st.lists(st.integers(100, 120), max_size=3, unique=True))
 @examples(100)
 def test_a_session_goes_on_from_its_stored_bytes_as_if_it_had_never_left(
-    before: list[Step], after: list[Step], late: list[int]
+    before: list[SessionStep], after: list[SessionStep], late: list[int]
 ) -> None:
     kept = session(*before)
     for order in late:

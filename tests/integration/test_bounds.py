@@ -18,7 +18,7 @@ from factory import click_json
 from shop import Shop, plan_of, scraped, stop, wait_for
 
 from clickstream.consumer.assembly import open_engine
-from clickstream.consumer.scoring import Scorer, Window
+from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
 from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings
 from clickstream.local.child import free_port
@@ -68,13 +68,13 @@ def test_a_step_ends_early_when_few_records_close_very_many_sessions(
     settings = shop.settings.model_copy(update={"max_poll_records": most})
     engine = open_engine(settings, load_bundle(settings))
     closed: list[int] = []
-    score = Scorer.score
+    score = WindowScorer.score
 
-    def counted(scorer: Scorer, windows: Sequence[Window]) -> list[bytes | None]:
+    def counted(scorer: WindowScorer, windows: Sequence[UnscoredWindow]) -> list[bytes | None]:
         closed.append(len(windows))
         return score(scorer, windows)
 
-    monkeypatch.setattr(Scorer, "score", counted)
+    monkeypatch.setattr(WindowScorer, "score", counted)
     thread = threading.Thread(target=engine.run)
     thread.start()
     try:

@@ -18,7 +18,7 @@ from clickstream.audit import run_audit
 from clickstream.audit.verdict import EXIT_CODES
 from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.errors import UnavailableError
-from clickstream.infra.kafka import Membership, Outgoing, Producer, TransactionalProducer
+from clickstream.infra.kafka import Membership, OutgoingRecord, Producer, TransactionalProducer
 from clickstream.infra.settings import Settings
 from clickstream.local.processes import environment
 
@@ -219,7 +219,7 @@ def test_an_open_transaction_is_not_seen_and_not_waited_for(shop: Shop) -> None:
         raise UnavailableError("killed before the commit")
 
     producer = TransactionalProducer(shop.settings, f"{shop.settings.group}-hanging")
-    record = Outgoing(shop.settings.scores_topic, 0, b"key", b"half a score")
+    record = OutgoingRecord(shop.settings.scores_topic, 0, b"key", b"half a score")
     with pytest.raises(UnavailableError, match="killed"):
         producer.publish([record], shop.settings.clicks_topic, {}, Membership(1, None), die)
     began = time.monotonic()

@@ -18,7 +18,7 @@ from clickstream.local.child import free_port
 from clickstream.local.processes import Process
 from clickstream.models.bundle.bundle import load_bundle
 from clickstream.models.bundle.champion import promote
-from clickstream.offline import Format, as_bytes, score_file
+from clickstream.offline import FileFormat, as_bytes, score_file
 
 pytestmark = pytest.mark.integration
 
@@ -104,7 +104,7 @@ def test_a_file_is_uploaded_filtered_and_downloaded(
         page.scheme(scheme)
         page.picture(folder / f"score-{scheme}.png")
 
-    formats: dict[Format, str] = {"csv": "CSV", "jsonl": "JSON lines", "parquet": "Parquet"}
+    formats: dict[FileFormat, str] = {"csv": "CSV", "jsonl": "JSON lines", "parquet": "Parquet"}
     for ending, label in formats.items():
         page.click(label)
         file = folder / f"sessions.{ending}"

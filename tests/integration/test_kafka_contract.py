@@ -21,12 +21,12 @@ from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.errors import FencedError, UnavailableError
 from clickstream.infra.kafka import (
     Admin,
-    Committed,
+    CommittedOffset,
     DamagedBatchError,
     DeletedError,
     GroupConsumer,
     Membership,
-    Outgoing,
+    OutgoingRecord,
     Producer,
     Reader,
     Record,
@@ -108,16 +108,16 @@ class Stage:
                 producer.send(self.topic, partition, None, value)
                 producer.flush()
 
-    def to(self, partition: int, *values: bytes) -> list[Outgoing]:
+    def to(self, partition: int, *values: bytes) -> list[OutgoingRecord]:
         """Records for a transaction to write to the clicks topic."""
-        return [Outgoing(self.topic, partition, None, value) for value in values]
+        return [OutgoingRecord(self.topic, partition, None, value) for value in values]
 
     def scores(self, committed_only: bool = True) -> int:
         """How many offsets there are on the scores topic."""
         with closing(Reader(self.settings, self.settings.scores_topic, committed_only)) as reader:
             return sum(reader.end_offsets().values())
 
-    def committed(self) -> Mapping[int, Committed]:
+    def committed(self) -> Mapping[int, CommittedOffset]:
         """The group's offsets, by an administrator's look."""
         with closing(Admin(self.settings)) as admin:
             return admin.group_offsets(self.settings.group, self.topic)
@@ -387,10 +387,10 @@ class KafkaContract:
             with pytest.raises(UnavailableError):
                 member.committed(0, 300)
 
-        records = [Outgoing(stage.settings.scores_topic, n % len(ALL), None, b"{}") for n in range(8)]
-        writer.publish(records, stage.topic, {0: Committed(2, "a note")}, membership, look)
+        records = [OutgoingRecord(stage.settings.scores_topic, n % len(ALL), None, b"{}") for n in range(8)]
+        writer.publish(records, stage.topic, {0: CommittedOffset(2, "a note")}, membership, look)
         assert looked == [0]
-        assert member.committed(0, 5_000) == Committed(2, "a note")
+        assert member.committed(0, 5_000) == CommittedOffset(2, "a note")
         assert member.committed(1, 5_000) is None
         wait_for(lambda: stage.scores() >= 8, "the scores are there", 30)
 
@@ -399,7 +399,9 @@ class KafkaContract:
         membership = member.membership()
         assert membership is not None
         with pytest.raises(Crash):
-            writer.publish(stage.to(0, b"lost"), stage.topic, {0: Committed(1, "lost")}, membership, crash)
+            writer.publish(
+                stage.to(0, b"lost"), stage.topic, {0: CommittedOffset(1, "lost")}, membership, crash
+            )
         writer.discard()
         # Whoever takes the id has settled it: no wait for a timeout.
         stage.writer().publish(stage.to(0, b"kept"), stage.topic, {}, NOBODY, lambda: None)
@@ -445,17 +447,21 @@ class KafkaContract:
         assert now.generation > former.generation
         writer = stage.writer()
         with pytest.raises(UnavailableError):
-            writer.publish(stage.to(3, b"zombie"), stage.topic, {0: Committed(7, "")}, former, lambda: None)
+            writer.publish(
+                stage.to(3, b"zombie"), stage.topic, {0: CommittedOffset(7, "")}, former, lambda: None
+            )
         writer.discard()
-        stage.writer().publish(stage.to(3, b"owner"), stage.topic, {0: Committed(5, "")}, now, lambda: None)
-        assert stage.committed() == {0: Committed(5, "")}
+        stage.writer().publish(
+            stage.to(3, b"owner"), stage.topic, {0: CommittedOffset(5, "")}, now, lambda: None
+        )
+        assert stage.committed() == {0: CommittedOffset(5, "")}
         with closing(Reader(stage.settings, stage.topic)) as reader:
             found = [r for batch in reader.read_to(reader.decided_ends().offsets) for r in batch]
         assert values(found) == [b"owner"]
 
     def test_a_key_goes_where_the_java_client_puts_it(self, stage: Stage) -> None:
         keys = [b"visit-%d" % number for number in range(20)]
-        records = [Outgoing(stage.topic, None, key, b"{}") for key in keys]
+        records = [OutgoingRecord(stage.topic, None, key, b"{}") for key in keys]
         writer = stage.writer()
         assert writer.partitions(stage.topic) == len(ALL)
         writer.publish(records, stage.topic, {}, NOBODY, lambda: None)
@@ -489,7 +495,7 @@ class KafkaContract:
             within(
                 30,
                 lambda: writer.publish(
-                    stage.to(0, b"lost"), stage.topic, {0: Committed(1, "")}, membership, lambda: None
+                    stage.to(0, b"lost"), stage.topic, {0: CommittedOffset(1, "")}, membership, lambda: None
                 ),
             )
             writer.discard()

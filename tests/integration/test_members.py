@@ -8,7 +8,7 @@ import pytest
 from factory import click_json
 from shop import Shop, plan_of, stop, wait_for
 
-from clickstream.consumer.door import open_rules
+from clickstream.consumer.admission import open_rules
 from clickstream.consumer.recovery import describe_settings
 from clickstream.consumer.store import Store
 from clickstream.infra.redis import connect

@@ -10,7 +10,7 @@ import pytest
 from kafka.structs import ConsumerGroupMetadata
 
 from clickstream.consumer.topics import prepare_topics
-from clickstream.infra.kafka import Membership, Outgoing, Reader, TransactionalProducer
+from clickstream.infra.kafka import Membership, OutgoingRecord, Reader, TransactionalProducer
 from clickstream.infra.settings import Settings
 
 pytestmark = pytest.mark.integration
@@ -32,7 +32,7 @@ class Opened:
         self.written, self.commit = threading.Event(), threading.Event()
         nobody = Membership(-1, ConsumerGroupMetadata(settings.group, -1, "", None))
         records = [
-            Outgoing(settings.scores_topic, n % settings.partitions, None, b"{}") for n in range(scores)
+            OutgoingRecord(settings.scores_topic, n % settings.partitions, None, b"{}") for n in range(scores)
         ]
         self._thread = threading.Thread(
             target=producer.publish, args=(records, settings.clicks_topic, {}, nobody, self._wait)

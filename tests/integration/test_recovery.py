@@ -15,7 +15,7 @@ from shop import Shop, plan_of, scraped, stop, wait_for
 from clickstream.audit.verdict import AFTER_A_LOSS, unchecked_parts
 from clickstream.consumer.store import STATE_VERSION
 from clickstream.infra.failpoints import FAILPOINTS
-from clickstream.infra.kafka import Admin, Committed
+from clickstream.infra.kafka import Admin, CommittedOffset
 from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings
 from clickstream.local.child import free_port
@@ -319,7 +319,7 @@ def test_offsets_set_back_are_refused_and_a_restart_on_purpose_is_possible(shop:
     admin = Admin(shop.settings)
     offsets = admin.group_offsets(shop.settings.group, shop.topic.name)
     admin.set_group_offsets(
-        shop.settings.group, shop.topic.name, {p: Committed(0, c.metadata) for p, c in offsets.items()}
+        shop.settings.group, shop.topic.name, {p: CommittedOffset(0, c.metadata) for p, c in offsets.items()}
     )
     admin.close()
     refused = shop.consumer("one")
@@ -340,7 +340,7 @@ def set_forward(shop: Shop, by: int) -> dict[int, int]:
     """As Kafka's own tool does it: new offsets, without a note. Returns the former ones."""
     with closing(Admin(shop.settings)) as admin:
         offsets = admin.group_offsets(shop.settings.group, shop.topic.name)
-        moved = {p: Committed(one.offset + by, "") for p, one in offsets.items()}
+        moved = {p: CommittedOffset(one.offset + by, "") for p, one in offsets.items()}
         admin.set_group_offsets(shop.settings.group, shop.topic.name, moved)
     return {p: one.offset for p, one in offsets.items()}
 
@@ -381,7 +381,7 @@ def test_offsets_set_forward_on_purpose_are_begun_at(shop: Shop) -> None:
     skipped = {p: n // 2 for p, n in enumerate(plan.counts().tolist())}
     with closing(Admin(shop.settings)) as admin:
         admin.set_group_offsets(
-            shop.settings.group, shop.topic.name, {p: Committed(at, "") for p, at in skipped.items()}
+            shop.settings.group, shop.topic.name, {p: CommittedOffset(at, "") for p, at in skipped.items()}
         )
     refused = shop.consumer("one")
     assert refused.wait(60) == 78, refused.last_words()

@@ -25,7 +25,7 @@ from clickstream.producer.mark import mark_of
 from clickstream.producer.plan import Plan, PlanOptions, make_plan
 from clickstream.producer.replay import KafkaSink, Pace, find_start, prepare, publish
 from clickstream.producer.schedule import Schedule, ScheduleOptions, make_schedule
-from clickstream.producer.start import Mode, Start
+from clickstream.producer.start import ReplayStart, StartMode
 from clickstream.producer.synthetic import synthetic_dataset
 
 pytestmark = pytest.mark.integration
@@ -43,12 +43,12 @@ def options(settings: Settings, faults: str = "") -> PlanOptions:
     return PlanOptions.of(settings, settings.partitions, True, parse_faults(faults))
 
 
-def start(settings: Settings, mode: Mode = "new", faults: str = "") -> Start:
+def start(settings: Settings, mode: StartMode = "new", faults: str = "") -> ReplayStart:
     prepare(settings, None)
     return find_start(mode, settings, schedule(), options(settings, faults))
 
 
-def send(settings: Settings, start: Start, records: int | None = None) -> None:
+def send(settings: Settings, start: ReplayStart, records: int | None = None) -> None:
     """Publish what is left, or the first so many of it, as fast as possible."""
     sink = KafkaSink(settings, start.plan)
     left = start.plan.publications(start.after)

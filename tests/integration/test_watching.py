@@ -119,12 +119,12 @@ def test_top_follows_a_group_in_a_pipe_and_ends_at_ctrl_c(shop: Shop) -> None:
 def test_a_look_lasts_as_long_as_it_should_however_many_scores_come(shop: Shop) -> None:
     """Rates over a few milliseconds would say anything. Dead letters are read as long as scores."""
     with closing(Watcher(shop.settings)) as watcher, closing(Producer(shop.settings)) as producer:
-        first = watcher.look(0)
+        first = watcher.snapshot(0)
         for _ in range(50):
             producer.send(shop.settings.scores_topic, 0, b"alice", b"{}")
             producer.send(shop.settings.dead_letter_topic, 0, b"alice", b"{}")
         producer.flush()
-        second = watcher.look(1_000)
+        second = watcher.snapshot(1_000)
     assert second.at - first.at >= 1
     assert (second.scores, second.dead_letters) == (50, 50)
 

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from clickstream.models.bundle.bundle import Bundle
 from clickstream.models.case import Example
 from clickstream.training.training import TrainingSession, example, train
-from clickstream.training.writing import Fitted, write
+from clickstream.training.writing import FittedBundle, write
 from models.shop import visits
 
 
@@ -34,12 +34,12 @@ def examples(shop: list[TrainingSession]) -> list[Example]:
 
 
 @pytest.fixture(scope="session")
-def fitted(shop: list[TrainingSession]) -> Fitted:
+def fitted(shop: list[TrainingSession]) -> FittedBundle:
     return train(shop, data_sha256="0" * 64, data_name="made-up shop")
 
 
 @pytest.fixture(scope="session")
-def bundle(fitted: Fitted, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def bundle(fitted: FittedBundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """Read by many tests, changed by none."""
     return write(fitted, tmp_path_factory.mktemp("home") / "bundles")
 

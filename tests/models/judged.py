@@ -6,11 +6,11 @@ import datetime
 from typing import Any
 
 from clickstream.models.bundle.manifest import (
+    BaseRatesEntry,
     ClusterEntry,
     Contents,
     DataSource,
     Manifest,
-    Rates,
     SplitEntry,
     seal,
 )
@@ -24,11 +24,11 @@ from clickstream.models.evaluation import (
     Importance,
     Importances,
     Matching,
-    Published,
+    PublishedFigure,
     Reliability,
     RevenueFit,
     Roc,
-    Trial,
+    TuningTrial,
 )
 from clickstream.models.matrix import CLUSTERED
 from clickstream.training.report.wording import PUBLISHED_DATA
@@ -72,8 +72,8 @@ def evaluation(**changes: Any) -> Evaluation:
             for scorer, figures in FIGURES.items()
         },
         "published": [
-            Published(model="RandomForest", inputs="all", figure="auc", published="", measured=0.99998),
-            Published(
+            PublishedFigure(model="RandomForest", inputs="all", figure="auc", published="", measured=0.99998),
+            PublishedFigure(
                 model="RandomForest",
                 inputs="category columns blank",
                 figure="auc",
@@ -141,7 +141,9 @@ def evaluation(**changes: Any) -> Evaluation:
         ),
         "shuffled": {"auc": 0.4985, "r2": -0.0013},
         "trials": [
-            Trial(model="batch conversion", setting=setting, figure="auc", mean=0.62, sd=0.004, chosen=chosen)
+            TuningTrial(
+                model="batch conversion", setting=setting, figure="auc", mean=0.62, sd=0.004, chosen=chosen
+            )
             for setting, chosen in (("3 leaves", False), ("4 leaves", True), ("8 leaves", False))
         ],
     }
@@ -161,7 +163,7 @@ def manifest(
             held_out_sessions=7_089,
         ),
         "seed": 42,
-        "base_rates": Rates(conversion=0.5635, revenue=43.6),
+        "base_rates": BaseRatesEntry(conversion=0.5635, revenue=43.6),
         "clusters": [
             ClusterEntry(number=at, name=name, sessions=1, share=0.25) for at, name in enumerate(NAMES)
         ],

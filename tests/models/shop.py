@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import random
 
-from clickstream.features.session import Session, Step
+from clickstream.features.session import Session, SessionStep
 from clickstream.training.training import TrainingSession
 
 CATEGORIES = ("trousers", "skirts", "blouses", "sale")
@@ -24,7 +24,7 @@ def visits(count: int, seed: int = 7) -> list[TrainingSession]:
     ]
 
 
-def visit(rng: random.Random) -> tuple[Session, list[Step]]:
+def visit(rng: random.Random) -> tuple[Session, list[SessionStep]]:
     """A session and its clicks: a fifth have one, one in fifteen has many, some stay with what is dear."""
     length = 1 if rng.random() < 0.2 else 2 + int(rng.expovariate(0.04 if rng.random() < 0.07 else 0.3))
     dear = rng.random() < 0.5
@@ -43,8 +43,8 @@ def visit(rng: random.Random) -> tuple[Session, list[Step]]:
     return session, steps
 
 
-def click(order: int, category: int, model: int, page: int) -> Step:
+def click(order: int, category: int, model: int, page: int) -> SessionStep:
     """A click on a product, whose price follows from its category and model."""
     price = 20.0 + 5.0 * category + 3.0 * model
     dear = 1 if model >= MODELS // 2 else 2
-    return Step(order, order, f"{'ABCP'[category]}{model}", CATEGORIES[category], price, dear, page)
+    return SessionStep(order, order, f"{'ABCP'[category]}{model}", CATEGORIES[category], price, dear, page)

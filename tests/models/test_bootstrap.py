@@ -12,12 +12,12 @@ from sklearn.metrics import adjusted_rand_score, davies_bouldin_score
 from clickstream.models.case import Floats
 from clickstream.models.figures import conversion_figures, revenue_figures
 from clickstream.training.bootstrap import (
-    Judge,
-    agreement_judge,
-    cluster_judge,
-    conversion_judge,
+    WeightedFigures,
     estimates,
-    revenue_judge,
+    weighted_agreement,
+    weighted_clusters,
+    weighted_conversion,
+    weighted_revenue,
 )
 
 SESSIONS = 200
@@ -48,7 +48,7 @@ def test_a_weighted_conversion_figure_is_that_of_the_sessions_drawn(
     said: Floats = np.round(
         np.clip(0.5 + 0.2 * converted + 0.3 * rng.standard_normal(SESSIONS), 0.05, 0.95), 1
     ).astype(np.float64)
-    found = conversion_judge(converted, said)(weights)
+    found = weighted_conversion(converted, said)(weights)
     for at, some in enumerate(weights):
         expected = conversion_figures(repeated(converted, some), repeated(said, some))
         del expected["conversion_n"]
@@ -60,7 +60,7 @@ def test_a_weighted_revenue_figure_is_that_of_the_sessions_drawn(
 ) -> None:
     revenue = 40 + 10 * rng.standard_normal(SESSIONS)
     expected_revenue = 40 + 0.5 * (revenue - 40)
-    found = revenue_judge(revenue, expected_revenue)(weights)
+    found = weighted_revenue(revenue, expected_revenue)(weights)
     for at, some in enumerate(weights):
         expected = revenue_figures(repeated(revenue, some), repeated(expected_revenue, some))
         del expected["revenue_n"]
@@ -70,15 +70,15 @@ def test_a_weighted_revenue_figure_is_that_of_the_sessions_drawn(
 def test_weighted_clusters_are_those_of_the_sessions_drawn(rng: np.random.Generator, weights: Floats) -> None:
     one, other = rng.integers(4, size=SESSIONS), rng.integers(4, size=SESSIONS)
     points = rng.standard_normal((SESSIONS, 3)) + one[:, None]
-    agreement = agreement_judge(one, other, 4)(weights)["ari"]
-    spread = cluster_judge(points, one, np.zeros(SESSIONS))(weights)["davies_bouldin"]
+    agreement = weighted_agreement(one, other, 4)(weights)["ari"]
+    spread = weighted_clusters(points, one, np.zeros(SESSIONS))(weights)["davies_bouldin"]
     for at, some in enumerate(weights):
         labels = repeated(one, some)
         assert agreement[at] == pytest.approx(adjusted_rand_score(labels, repeated(other, some)))
         assert spread[at] == pytest.approx(davies_bouldin_score(repeated(points, some), labels))
 
 
-def mean_judge(values: Floats) -> Judge:
+def mean_judge(values: Floats) -> WeightedFigures:
     return lambda weights: {"mean": weights @ values / weights.sum(axis=1)}
 
 
@@ -93,5 +93,5 @@ def test_the_interval_of_a_mean_is_twice_its_standard_error_wide(rng: np.random.
 def test_a_figure_without_a_value_in_any_resample_is_its_own_interval() -> None:
     """R² of a price that never changes."""
     same = np.full(50, 30.0)
-    found = estimates(50, revenue_judge(same, same), {"r2": 1.0, "mae": 0.0, "rmse": 0.0}, seed=1)["r2"]
+    found = estimates(50, weighted_revenue(same, same), {"r2": 1.0, "mae": 0.0, "rmse": 0.0}, seed=1)["r2"]
     assert (found.low, found.value, found.high) == (1.0, 1.0, 1.0)

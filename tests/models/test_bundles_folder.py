@@ -21,7 +21,7 @@ from clickstream.models.bundle.champion import (
     promotions,
     roll_back,
 )
-from clickstream.training.writing import Fitted, write
+from clickstream.training.writing import FittedBundle, write
 
 FIRST, SECOND, THIRD, FOURTH = (f"20080401T00000{n}Z-0000000{n}" for n in (1, 2, 3, 4))
 
@@ -39,7 +39,7 @@ def test_others_may_read_a_bundle(bundle: Bundle) -> None:
 
 @pytest.mark.parametrize("failing", [1, 3, 6])
 def test_a_write_that_fails_leaves_nothing(
-    fitted: Fitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+    fitted: FittedBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
 ) -> None:
     calls = 0
 

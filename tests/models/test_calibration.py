@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clickstream.models.calibration import METHODS, Method, choose_calibration, fit_calibration
+from clickstream.models.calibration import METHODS, CalibrationMethod, choose_calibration, fit_calibration
 from clickstream.models.case import Floats
 from clickstream.models.figures import expected_calibration_error
 
@@ -42,7 +42,7 @@ def test_forecasts_too_bold_are_calibrated(converted: Floats, truth: Floats) -> 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_no_map_turns_the_order_round_or_leaves_the_probabilities(
-    method: Method, converted: Floats, truth: Floats
+    method: CalibrationMethod, converted: Floats, truth: Floats
 ) -> None:
     calibration = fit_calibration(method, converted, overconfident(truth))
     mapped = calibration.apply(np.linspace(0, 1, 1_001))
@@ -52,7 +52,9 @@ def test_no_map_turns_the_order_round_or_leaves_the_probabilities(
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_map_kept_as_plain_values_is_the_same_map(method: Method, converted: Floats, truth: Floats) -> None:
+def test_a_map_kept_as_plain_values_is_the_same_map(
+    method: CalibrationMethod, converted: Floats, truth: Floats
+) -> None:
     calibration = fit_calibration(method, converted, truth)
     again = type(calibration)(**calibration._asdict())
     assert np.array_equal(again.apply(truth), calibration.apply(truth))

@@ -17,24 +17,24 @@ from clickstream.models.batch import BatchParameters, fit_batch
 from clickstream.models.bundle.bundle import Bundle, load_bundle
 from clickstream.models.bundle.champion import CHAMPION, champion, promote, promote_first
 from clickstream.models.case import Example
-from clickstream.models.examples import followed, gather
-from clickstream.operate.candidate import Decision, Promote, decide, tell
+from clickstream.models.examples import followed_products, gather
+from clickstream.operate.candidate import Decision, PromotionPolicy, decide, show_decision
 from clickstream.training.comparison import compare, unseen
 from clickstream.training.training import TrainingSession
-from clickstream.training.writing import Fitted, write
+from clickstream.training.writing import FittedBundle, write
 
 SHA = "0" * 64
 
 
 @pytest.fixture(scope="session")
 def ignorant(
-    fitted: Fitted,
+    fitted: FittedBundle,
     shop: list[TrainingSession],
     examples: list[Example],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Bundle:
     """A bundle whose batch models learned from outcomes of other sessions: worse than chance would be."""
-    evidence = gather(examples, [followed(one) for one in shop])
+    evidence = gather(examples, [followed_products(one) for one in shop])
     random.Random(1).shuffle(evidence.outcomes)
     batch = fit_batch(evidence, fitted.vocabulary, 42, BatchParameters())
     return write(
@@ -48,14 +48,14 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(home=tmp_path)
 
 
-Decides = Callable[[Bundle, Promote], Decision]
+Decides = Callable[[Bundle, PromotionPolicy], Decision]
 
 
 @pytest.fixture
 def decides(settings: Settings, shop: list[TrainingSession]) -> Decides:
     """Decides on a bundle, which is copied into the home."""
 
-    def made(bundle: Bundle, promotion: Promote) -> Decision:
+    def made(bundle: Bundle, promotion: PromotionPolicy) -> Decision:
         placed = shutil.copytree(bundle.path, settings.bundles / bundle.id)
         return decide(
             settings,
@@ -67,9 +67,9 @@ def decides(settings: Settings, shop: list[TrainingSession]) -> Decides:
     return made
 
 
-@pytest.mark.parametrize("promotion", Promote)
+@pytest.mark.parametrize("promotion", PromotionPolicy)
 def test_the_first_bundle_is_put_in_use(
-    promotion: Promote, decides: Decides, settings: Settings, bundle: Bundle
+    promotion: PromotionPolicy, decides: Decides, settings: Settings, bundle: Bundle
 ) -> None:
     assert decides(bundle, promotion) == Decision(True, None)
     assert champion(settings.bundles) == bundle.id
@@ -78,8 +78,8 @@ def test_the_first_bundle_is_put_in_use(
 def test_a_later_bundle_is_a_candidate_and_says_what_may_come_next(
     decides: Decides, settings: Settings, bundle: Bundle, ignorant: Bundle
 ) -> None:
-    decides(bundle, Promote.first)
-    decision = decides(ignorant, Promote.first)
+    decides(bundle, PromotionPolicy.first)
+    decision = decides(ignorant, PromotionPolicy.first)
     assert decision == Decision(False, bundle.id)
     assert champion(settings.bundles) == bundle.id
     words = said(decision, ignorant.id)
@@ -92,23 +92,23 @@ def said(decision: Decision, bundle_id: str) -> str:
     """What a person reads."""
     console = Console(width=100, highlight=False, color_system=None)
     with console.capture() as capture:
-        tell(decision, bundle_id, "made-up shop", console)
+        show_decision(decision, bundle_id, "made-up shop", console)
     return capture.get()
 
 
 def test_always_means_whatever_it_is_worth(
     decides: Decides, settings: Settings, bundle: Bundle, ignorant: Bundle
 ) -> None:
-    decides(bundle, Promote.first)
-    assert decides(ignorant, Promote.always) == Decision(True, bundle.id)
+    decides(bundle, PromotionPolicy.first)
+    assert decides(ignorant, PromotionPolicy.always) == Decision(True, bundle.id)
     assert champion(settings.bundles) == ignorant.id
 
 
 def test_a_better_bundle_is_promoted_where_that_was_asked_for(
     decides: Decides, settings: Settings, bundle: Bundle, ignorant: Bundle
 ) -> None:
-    decides(ignorant, Promote.first)
-    decision = decides(bundle, Promote.if_better)
+    decides(ignorant, PromotionPolicy.first)
+    decision = decides(bundle, PromotionPolicy.if_better)
     assert decision.promoted
     assert decision.before == ignorant.id
     assert champion(settings.bundles) == bundle.id
@@ -120,8 +120,8 @@ def test_a_better_bundle_is_promoted_where_that_was_asked_for(
 def test_a_worse_bundle_never_reaches_consumers_by_if_better(
     decides: Decides, settings: Settings, bundle: Bundle, ignorant: Bundle
 ) -> None:
-    decides(bundle, Promote.first)
-    decision = decides(ignorant, Promote.if_better)
+    decides(bundle, PromotionPolicy.first)
+    decision = decides(ignorant, PromotionPolicy.if_better)
     assert not decision.promoted
     assert champion(settings.bundles) == bundle.id
     assert "A is better by the log-loss of batch" in said(decision, ignorant.id)
@@ -133,7 +133,7 @@ def test_one_that_cannot_be_compared_stays_a_candidate_with_the_reason(
     placed = Path(shutil.copytree(bundle.path, settings.bundles / "copy"))
     foreign = forge(placed, lambda manifest: manifest["feature_sets"].update(prefix="0123456789abcdef"))
     promote(settings.bundles, foreign.name)
-    decision = decides(ignorant, Promote.if_better)
+    decision = decides(ignorant, PromotionPolicy.if_better)
     assert not decision.promoted
     assert champion(settings.bundles) == foreign.name
     assert "feature set prefix 0123456789abcdef" in " ".join(said(decision, ignorant.id).split())
@@ -144,7 +144,7 @@ def test_a_damaged_choice_is_not_taken_for_an_empty_home(
 ) -> None:
     settings.bundles.mkdir()
     (settings.bundles / CHAMPION).write_text("nonsense\n")
-    decision = decides(bundle, Promote.if_better)
+    decision = decides(bundle, PromotionPolicy.if_better)
     assert not decision.promoted
     assert "nonsense" in said(decision, bundle.id)
     assert (settings.bundles / CHAMPION).read_text() == "nonsense\n"

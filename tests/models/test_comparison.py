@@ -14,7 +14,7 @@ from clickstream.infra.errors import InputError
 from clickstream.models.bundle.bundle import Bundle, Manifest
 from clickstream.models.case import Floats
 from clickstream.models.evaluation import EVALUATION, Evaluation
-from clickstream.training.comparison import Unseen, compare, unseen
+from clickstream.training.comparison import UnseenSessions, compare, unseen
 from clickstream.training.split import held_out
 from clickstream.training.training import TrainingSession
 
@@ -49,12 +49,12 @@ def trained(manifest: Manifest, **split: object) -> Manifest:
 
 
 @pytest.fixture
-def fresh(bundle: Bundle, shop: list[TrainingSession]) -> Unseen:
+def fresh(bundle: Bundle, shop: list[TrainingSession]) -> UnseenSessions:
     return unseen(shop, SHA, bundle.manifest)
 
 
 def test_of_the_data_that_a_bundle_was_trained_on_it_is_judged_on_what_it_held_out(
-    bundle: Bundle, shop: list[TrainingSession], fresh: Unseen
+    bundle: Bundle, shop: list[TrainingSession], fresh: UnseenSessions
 ) -> None:
     out = held_out([session.day for session in shop], "time", bundle.manifest.seed)
     assert fresh.sessions == [session for session, held in zip(shop, out, strict=True) if held]
@@ -63,7 +63,7 @@ def test_of_the_data_that_a_bundle_was_trained_on_it_is_judged_on_what_it_held_o
 
 
 def test_no_session_counts_that_either_bundle_has_learned_from(
-    bundle: Bundle, shop: list[TrainingSession], fresh: Unseen
+    bundle: Bundle, shop: list[TrainingSession], fresh: UnseenSessions
 ) -> None:
     later = fresh.sessions[0].day + datetime.timedelta(14)
     newer = trained(bundle.manifest, held_out_from=later)
@@ -80,7 +80,7 @@ def test_what_cannot_be_known_to_be_unseen_is_said(bundle: Bundle, shop: list[Tr
     assert "may know some of these" in found.notes[0]
 
 
-def test_a_bundle_is_not_better_than_itself(bundle: Bundle, fresh: Unseen) -> None:
+def test_a_bundle_is_not_better_than_itself(bundle: Bundle, fresh: UnseenSessions) -> None:
     found = compare(bundle, bundle, fresh)
     assert not found.other_is_better
     assert not found.one_is_better
@@ -91,7 +91,7 @@ def test_a_bundle_is_not_better_than_itself(bundle: Bundle, fresh: Unseen) -> No
     )
 
 
-def test_the_figures_are_those_that_the_training_found(bundle: Bundle, fresh: Unseen) -> None:
+def test_the_figures_are_those_that_the_training_found(bundle: Bundle, fresh: UnseenSessions) -> None:
     """On the sessions that both held out, the same answers give the same figures."""
     found = compare(bundle, bundle, fresh)
     for scorer, figures in found.figures.items():
@@ -99,14 +99,14 @@ def test_the_figures_are_those_that_the_training_found(bundle: Bundle, fresh: Un
             assert one.one == pytest.approx(bundle.manifest.figures[scorer][name], abs=1e-9), (scorer, name)
 
 
-def test_a_worse_bundle_loses_and_a_better_one_wins(bundle: Bundle, fresh: Unseen) -> None:
+def test_a_worse_bundle_loses_and_a_better_one_wins(bundle: Bundle, fresh: UnseenSessions) -> None:
     worse = shifted(bundle, 0.4)
     assert compare(worse, bundle, fresh).other_is_better
     assert not compare(bundle, worse, fresh).other_is_better
     assert compare(bundle, worse, fresh).one_is_better
 
 
-def test_the_interval_of_a_difference_is_that_of_pairs(bundle: Bundle, fresh: Unseen) -> None:
+def test_the_interval_of_a_difference_is_that_of_pairs(bundle: Bundle, fresh: UnseenSessions) -> None:
     """Two bundles err on the same sessions; drawn apart, their difference would be lost in that."""
     apart = compare(shifted(bundle, 0.2), bundle, fresh).figures["batch"]["mae"].difference
     evaluation = Evaluation.model_validate_json((bundle.path / EVALUATION).read_bytes())
@@ -114,6 +114,6 @@ def test_the_interval_of_a_difference_is_that_of_pairs(bundle: Bundle, fresh: Un
     assert 0 < apart.high - apart.low < (alone.high - alone.low) / 4
 
 
-def test_too_few_sessions_are_refused_with_their_number(bundle: Bundle, fresh: Unseen) -> None:
+def test_too_few_sessions_are_refused_with_their_number(bundle: Bundle, fresh: UnseenSessions) -> None:
     with pytest.raises(InputError, match="100 are needed"):
-        compare(bundle, bundle, Unseen(fresh.sessions[:60], []))
+        compare(bundle, bundle, UnseenSessions(fresh.sessions[:60], []))

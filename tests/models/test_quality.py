@@ -7,11 +7,11 @@ import random
 import pytest
 from sklearn.metrics import log_loss, mean_absolute_error, roc_auc_score
 
-from clickstream.models.quality import BINS, Judged, Rolling, SinceStart, measure, rows
+from clickstream.models.quality import BINS, EvaluatedSession, Rolling, SinceStart, measure, rows
 from clickstream.records.scorers import SCORERS
 
 
-def sessions(count: int, seed: int = 1) -> list[Judged]:
+def sessions(count: int, seed: int = 1) -> list[EvaluatedSession]:
     """Sessions of which batch knows something, online less, and reference all."""
     rng = random.Random(seed)
     found = []
@@ -20,7 +20,7 @@ def sessions(count: int, seed: int = 1) -> list[Judged]:
         converted = rng.random() < chance
         guess = min(1.0, max(0.0, chance + rng.uniform(-0.3, 0.3)))
         found.append(
-            Judged(
+            EvaluatedSession(
                 converted,
                 revenue,
                 rng.random() < 0.9,

@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 
 from clickstream.features.vector import DEFINITIONS
 from clickstream.files.dataset import UCI_SHA256
-from clickstream.models.evaluation import Estimate, Evaluation, Importance, Importances, Trial
+from clickstream.models.evaluation import Estimate, Evaluation, Importance, Importances, TuningTrial
 from clickstream.producer.synthetic import synthetic_dataset
 from clickstream.training.report import wording
 from clickstream.training.report.card import render_card
@@ -229,7 +229,7 @@ def hostile() -> tuple[Any, Evaluation]:
                 figure="auc", inputs=[Importance(feature=HOSTILE, mean=0.1, sd=0.01)]
             )
         },
-        trials=[Trial(model=HOSTILE, setting=HOSTILE, figure=HOSTILE, mean=0.6, sd=0.1, chosen=True)],
+        trials=[TuningTrial(model=HOSTILE, setting=HOSTILE, figure=HOSTILE, mean=0.6, sd=0.1, chosen=True)],
         figures=found.figures | {HOSTILE: {HOSTILE: Estimate(value=1, low=0, high=2)}},
     )
 
@@ -304,7 +304,7 @@ def test_what_training_did_not_find_is_left_out(missing: dict[str, Any]) -> None
 )
 def test_all_that_was_tried_is_shown_with_the_best_first(figure: str, best_first: list[float]) -> None:
     tried = [
-        Trial(
+        TuningTrial(
             model="batch", setting=f"setting {mean}", figure=figure, mean=mean, sd=0.25, chosen=mean == 0.62
         )
         for mean in (0.62, 0.61, 0.63)

@@ -21,7 +21,7 @@ from sklearn.metrics import (
 )
 from sklearn.model_selection import train_test_split
 
-from clickstream.models.bundle.bundle import Bundle, Prediction
+from clickstream.models.bundle.bundle import Bundle, ScorerOutput
 from clickstream.models.case import Example
 from clickstream.models.evaluation import EVALUATION, Evaluation
 from clickstream.training.training import TrainingSession, example
@@ -30,7 +30,7 @@ Figures = dict[str, float]
 
 
 def figures_of(
-    converting: list[tuple[Example, Prediction]], earning: list[tuple[Example, Prediction]]
+    converting: list[tuple[Example, ScorerOutput]], earning: list[tuple[Example, ScorerOutput]]
 ) -> Figures:
     """By scikit-learn, but for the calibration error, which it does not have."""
     truth = np.array([int(one.outcome.converted) for one, _ in converting])
@@ -108,7 +108,7 @@ def recomputed(trained: Trained) -> dict[str, Figures]:
     }
 
 
-def answers(bundle: Bundle, examples: list[Example]) -> list[dict[str, Prediction]]:
+def answers(bundle: Bundle, examples: list[Example]) -> list[dict[str, ScorerOutput]]:
     return bundle.predict([one.case for one in examples])
 
 

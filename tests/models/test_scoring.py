@@ -13,7 +13,7 @@ from clickstream.models.case import Case, Example
 from clickstream.models.clusters import NAMES
 from clickstream.models.matrix import CATEGORICAL, CLUSTERED, PUBLISHED, numbers, one_hot
 from clickstream.training.training import TrainingSession, example
-from clickstream.training.writing import Fitted
+from clickstream.training.writing import FittedBundle
 from models.shop import click
 
 
@@ -71,7 +71,7 @@ def test_the_deciding_click_changes_no_honest_answer(bundle: Bundle, shop: list[
 
 
 def test_the_forest_answers_as_scikit_learn_does(
-    bundle: Bundle, fitted: Fitted, examples: list[Example]
+    bundle: Bundle, fitted: FittedBundle, examples: list[Example]
 ) -> None:
     rows = [one.case.reference for one in examples]
     matrix = np.hstack([one_hot(rows, CATEGORICAL, fitted.vocabulary), numbers(rows, PUBLISHED)])
@@ -81,7 +81,7 @@ def test_the_forest_answers_as_scikit_learn_does(
 
 
 def test_the_nearest_centre_is_the_one_that_scikit_learn_finds(
-    fitted: Fitted, examples: list[Example]
+    fitted: FittedBundle, examples: list[Example]
 ) -> None:
     rows = [one.case.reference for one in examples]
     kmeans, scaler = fitted.clusters.artefact["kmeans"], fitted.clusters.artefact["scaler"]

@@ -8,7 +8,7 @@ import pytest
 
 from clickstream.models import batch, reference
 from clickstream.models.case import Example
-from clickstream.models.examples import followed, gather
+from clickstream.models.examples import followed_products, gather
 from clickstream.training import search
 from clickstream.training.published import protocol
 from clickstream.training.search import (
@@ -39,7 +39,7 @@ def grids(
         monkeypatch.setattr(search, grid, [{**getattr(module, name), **worse}, getattr(module, name)])
     shop, examples = shop[::3], examples[::3]
     vocabulary = vocabulary_of(examples)
-    evidence = gather(examples, [followed(visit) for visit in shop])
+    evidence = gather(examples, [followed_products(visit) for visit in shop])
     days = [v.day for v, one in zip(shop, examples, strict=True) if one.case.prefix is not None]
     return [*honest_grids(evidence, days, vocabulary, 42), *published_grids(protocol(examples, vocabulary))]
 

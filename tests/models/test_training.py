@@ -15,23 +15,23 @@ from clickstream.models.case import Example
 from clickstream.models.clusters import NAMES
 from clickstream.models.evaluation import Evaluation
 from clickstream.training.training import TrainingSession, train
-from clickstream.training.writing import Fitted
+from clickstream.training.writing import FittedBundle
 from models.shop import visits
 
 
-def told(fitted: Fitted) -> Evaluation:
+def told(fitted: FittedBundle) -> Evaluation:
     assert fitted.evaluation is not None
     return fitted.evaluation
 
 
-def test_nothing_of_the_deciding_click_leaks_into_the_honest_set(real_fitted: Fitted) -> None:
+def test_nothing_of_the_deciding_click_leaks_into_the_honest_set(real_fitted: FittedBundle) -> None:
     """Deciding clicks shuffled between sessions leave nothing to foretell."""
     shuffled = told(real_fitted).shuffled
     assert 0.49 < shuffled["auc"] < 0.51
     assert abs(shuffled["r2"]) < 0.01
 
 
-def test_the_honest_figures_are_reached_on_july_and_august(real_fitted: Fitted) -> None:
+def test_the_honest_figures_are_reached_on_july_and_august(real_fitted: FittedBundle) -> None:
     figures = real_fitted.contents.figures["batch"]
     assert figures["conversion_n"] == 5_585
     assert figures["auc"] >= 0.625
@@ -40,7 +40,7 @@ def test_the_honest_figures_are_reached_on_july_and_august(real_fitted: Fitted) 
     assert figures["ece"] < 0.030
 
 
-def test_the_published_figures_are_reproduced(real_fitted: Fitted) -> None:
+def test_the_published_figures_are_reproduced(real_fitted: FittedBundle) -> None:
     measured = {(one.model, one.inputs, one.figure): one.measured for one in told(real_fitted).published}
     assert measured["random forest", "all", "auc"] >= 0.9995
     assert measured["gradient boosting", "all", "r2"] == pytest.approx(0.58, abs=0.005)
@@ -52,14 +52,14 @@ def test_the_published_figures_are_reproduced(real_fitted: Fitted) -> None:
     assert measured["k-means", "all", "davies_bouldin"] == pytest.approx(1.343, abs=0.005)
 
 
-def test_four_clusters_are_best_on_both_measures(real_fitted: Fitted) -> None:
+def test_four_clusters_are_best_on_both_measures(real_fitted: FittedBundle) -> None:
     by_k = told(real_fitted).choice_of_k
     assert [choice.k for choice in by_k] == [2, 3, 4, 5, 6, 7, 8]
     assert max(by_k, key=lambda choice: choice.silhouette).k == 4
     assert min(by_k, key=lambda choice: choice.davies_bouldin).k == 4
 
 
-def test_every_part_of_the_evaluation_is_filled(fitted: Fitted) -> None:
+def test_every_part_of_the_evaluation_is_filled(fitted: FittedBundle) -> None:
     evaluation = told(fitted)
     assert set(evaluation.figures) == {"batch", "online", "reference", "clusters"}
     for scorer in ("batch", "online", "reference"):
@@ -78,7 +78,7 @@ def test_every_part_of_the_evaluation_is_filled(fitted: Fitted) -> None:
     assert evaluation.trials == []
 
 
-def test_every_interval_holds_its_value(fitted: Fitted) -> None:
+def test_every_interval_holds_its_value(fitted: FittedBundle) -> None:
     for scorer, figures in told(fitted).figures.items():
         for name, estimate in figures.items():
             assert estimate.low <= estimate.value <= estimate.high
@@ -86,7 +86,7 @@ def test_every_interval_holds_its_value(fitted: Fitted) -> None:
 
 
 def test_the_same_seed_gives_the_same_predictions_on_any_number_of_cores(
-    bundle: Bundle, fitted: Fitted, shop: list[TrainingSession], examples: list[Example]
+    bundle: Bundle, fitted: FittedBundle, shop: list[TrainingSession], examples: list[Example]
 ) -> None:
     again = train(shop, data_sha256="0" * 64, data_name="made-up shop", workers=1)
     rows = [one.case.prefix for one in examples if one.case.prefix is not None]
@@ -124,7 +124,9 @@ def test_the_manifest_tells_where_the_bundle_comes_from(bundle: Bundle, shop: li
     assert {"silhouette", "davies_bouldin"} <= set(manifest.figures["clusters"])
 
 
-def test_the_warm_start_has_seen_the_training_part_only(fitted: Fitted, shop: list[TrainingSession]) -> None:
+def test_the_warm_start_has_seen_the_training_part_only(
+    fitted: FittedBundle, shop: list[TrainingSession]
+) -> None:
     """Training without the held-out sessions' outcomes gives the same warm start."""
     first_held_out = fitted.contents.split.held_out_from
     assert first_held_out is not None
@@ -169,6 +171,6 @@ def test_sessions_that_cannot_be_learned_from_are_refused(refused: Refused) -> N
         train(refused.sessions, data_sha256="0" * 64, data_name="too little")
 
 
-def test_the_published_rule_is_recovered(fitted: Fitted, examples: list[Example]) -> None:
+def test_the_published_rule_is_recovered(fitted: FittedBundle, examples: list[Example]) -> None:
     conversion, _ = fitted.fitted["reference"].predict([one.case.reference for one in examples])
     assert roc_auc_score([one.outcome.converted for one in examples], conversion) > 0.99

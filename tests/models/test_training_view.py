@@ -10,7 +10,7 @@ from clickstream.models.bundle.bundle import Bundle
 from clickstream.models.clusters import match
 from clickstream.models.evaluation import Evaluation
 from clickstream.terminal.training_view import show
-from clickstream.training.writing import Fitted
+from clickstream.training.writing import FittedBundle
 
 
 def shown(bundle: Bundle, evaluation: Evaluation, width: int = 100) -> str:
@@ -20,7 +20,7 @@ def shown(bundle: Bundle, evaluation: Evaluation, width: int = 100) -> str:
     return capture.get()
 
 
-def test_one_screen_of_a_hundred_columns_holds_it_all(bundle: Bundle, fitted: Fitted) -> None:
+def test_one_screen_of_a_hundred_columns_holds_it_all(bundle: Bundle, fitted: FittedBundle) -> None:
     assert fitted.evaluation is not None
     lines = shown(bundle, fitted.evaluation).splitlines()
     assert len(lines) <= 40
@@ -28,7 +28,7 @@ def test_one_screen_of_a_hundred_columns_holds_it_all(bundle: Bundle, fitted: Fi
     assert "…" not in "".join(lines)
 
 
-def test_a_narrow_terminal_cuts_no_figure(bundle: Bundle, fitted: Fitted) -> None:
+def test_a_narrow_terminal_cuts_no_figure(bundle: Bundle, fitted: FittedBundle) -> None:
     assert fitted.evaluation is not None
     estimate = fitted.evaluation.figures["batch"]["auc"]
     text = shown(bundle, fitted.evaluation, width=80)
@@ -36,7 +36,7 @@ def test_a_narrow_terminal_cuts_no_figure(bundle: Bundle, fitted: Fitted) -> Non
     assert "…" not in text
 
 
-def test_names_that_changed_places_are_warned_of(bundle: Bundle, fitted: Fitted) -> None:
+def test_names_that_changed_places_are_warned_of(bundle: Bundle, fitted: FittedBundle) -> None:
     assert fitted.evaluation is not None
     here = [0] * 10 + [1] * 20 + [2] * 30 + [3] * 40
     for there, words in (
@@ -50,7 +50,7 @@ def test_names_that_changed_places_are_warned_of(bundle: Bundle, fitted: Fitted)
         assert ("names do not compare" in text) == (there != here)
 
 
-def test_a_leak_is_told_in_plain_words(bundle: Bundle, fitted: Fitted) -> None:
+def test_a_leak_is_told_in_plain_words(bundle: Bundle, fitted: FittedBundle) -> None:
     assert fitted.evaluation is not None
     leaky = fitted.evaluation.model_copy(update={"shuffled": {"auc": 0.8, "r2": 0.3}})
     assert "AUC 0.800 with deciding clicks shuffled" in " ".join(shown(bundle, leaky).split())

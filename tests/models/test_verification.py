@@ -19,7 +19,7 @@ from clickstream.models.bundle.champion import promote
 from clickstream.models.bundle.manifest import REPORTS, hashed
 from clickstream.models.bundle.signature import SIGNATURE, signing_key, write_signature
 from clickstream.models.bundle.verification import MODELS, REQUIRED, verify
-from clickstream.training.writing import Fitted, write
+from clickstream.training.writing import FittedBundle, write
 
 PICKLES = tuple(name for name in MODELS if not name.endswith(".json"))
 KEY = "correct horse battery staple, and then some"
@@ -227,7 +227,7 @@ def test_without_a_key_a_signature_is_not_asked_for(copied: Path) -> None:
     assert verify(copied, None).signed == "not checked"
 
 
-def test_a_bundle_is_signed_when_it_is_written_with_a_key(fitted: Fitted, tmp_path: Path) -> None:
+def test_a_bundle_is_signed_when_it_is_written_with_a_key(fitted: FittedBundle, tmp_path: Path) -> None:
     settings = signed_only(tmp_path / "bundles")
     assert verify(write(fitted, settings).path, KEY.encode()).signed == "valid"
 

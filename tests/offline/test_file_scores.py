@@ -10,13 +10,13 @@ import pytest
 from scored_log import ScoredLog
 from shop_files import csv_bytes, row, visits
 
-from clickstream.consumer.scoring import Scorer, Window
+from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
 from clickstream.files.mapping import read_mapping
 from clickstream.files.sifting import sift_dataset
 from clickstream.infra.errors import UsageError
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle.bundle import Bundle, load_bundle
-from clickstream.offline import COLUMNS, FileScores, Unknown, score_file, tell_story
+from clickstream.offline import COLUMNS, FileScores, UnseenValues, score_file, trace_session
 from clickstream.offline import scoring as module
 from clickstream.producer.plan import PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
@@ -48,10 +48,10 @@ def streamed(content: bytes, bundle: Bundle) -> dict[str, dict[str, Any]]:
     dataset = sift_dataset(content).dataset
     plan = make_plan(make_schedule(dataset, ScheduleOptions()), PlanOptions(1))
     log, online = Partition(Rules()), bundle.online()
-    scorer = Scorer(bundle, "clicks", "")
+    scorer = WindowScorer(bundle, "clicks", "")
     for offset, sent in enumerate(plan.publications()):
         log.advance(offset, sent.timestamp, parse(sent.value, sent.key))
-    found = scorer.score([Window(0, closed, online) for closed in log.closed])
+    found = scorer.score([UnscoredWindow(0, closed, online) for closed in log.closed])
     return {one["session_id"]: one for one in (orjson.loads(value or b"") for value in found)}
 
 
@@ -78,13 +78,13 @@ def test_a_file_and_the_stream_score_by_the_same_fingerprint(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    made = Scorer.__init__
+    made = WindowScorer.__init__
 
-    def noted(self: Scorer, models: Bundle, topic: str, settings: str) -> None:
+    def noted(self: WindowScorer, models: Bundle, topic: str, settings: str) -> None:
         said.append(settings)
         made(self, models, topic, settings)
 
-    monkeypatch.setattr(Scorer, "__init__", noted)
+    monkeypatch.setattr(WindowScorer, "__init__", noted)
     settings = Settings()
     score_file(csv_bytes(*visits(1)), bundle=bundle, settings=settings, name="shop.csv")
     log = ScoredLog()
@@ -133,7 +133,7 @@ def test_a_session_of_too_many_clicks_is_cut_as_in_the_stream(bundle: Bundle) ->
 def test_what_the_bundle_does_not_know_is_counted(bundle: Bundle) -> None:
     known = bundle.vocabulary.values["last_product"][0]
     rows = [row("a", 1, product=known), row("a", 2, product="new"), row("a", 3, product="new")]
-    assert score(bundle, *rows).unknown == Unknown(2, 1, 0)
+    assert score(bundle, *rows).unknown == UnseenValues(2, 1, 0)
 
 
 def test_progress_ends_at_one_and_never_goes_back(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,11 +155,11 @@ def test_a_story_ends_where_the_table_says(
 ) -> None:
     for name in (
         "clickstream.offline.scoring.AT_ONCE",
-        "clickstream.offline.story.AT_ONCE",
+        "clickstream.offline.trace.AT_ONCE",
     ):
         monkeypatch.setattr(name, 16)
     scores = score(bundle, *visits(SESSIONS), row("one", 1), row("gap", 1), row("gap", 4))
-    story, line = tell_story(scores, place, bundle), scores.sessions.row(place)
+    story, line = trace_session(scores, place, bundle), scores.sessions.row(place)
     last = story.clicks[-1]
     assert (story.session_id, len(story.clicks)) == (line["session_id"], line["clicks"])
     assert {name: line[name] for name in last.features} == last.features
@@ -171,14 +171,14 @@ def test_a_story_ends_where_the_table_says(
 
 
 def test_a_prefix_of_a_story_is_the_story_of_the_prefix(bundle: Bundle, scores: FileScores) -> None:
-    whole = tell_story(scores, 0, bundle)
+    whole = trace_session(scores, 0, bundle)
     short = score(bundle, *visits(SESSIONS)[:2])
-    assert tell_story(short, 0, bundle).clicks == whole.clicks[:2]
+    assert trace_session(short, 0, bundle).clicks == whole.clicks[:2]
 
 
 def test_a_story_that_cannot_be_told_is_refused(scores: FileScores, bundle: Bundle) -> None:
     with pytest.raises(UsageError, match="there is no session 999"):
-        tell_story(scores, 999, bundle)
+        trace_session(scores, 999, bundle)
 
 
 def test_a_mapped_file_has_times_and_is_cut_by_them(bundle: Bundle) -> None:
@@ -195,5 +195,5 @@ def test_a_mapped_file_has_times_and_is_cut_by_them(bundle: Bundle) -> None:
     assert all(a <= b for a, b in zip(columns["opened_at"], columns["last_click_at"], strict=True))
     assert set(columns["closed_by"]) == {"gap", "end"}
     assert scores.unknown.clicks == scores.cleaning.kept
-    story = tell_story(scores, 3, bundle)
+    story = trace_session(scores, 3, bundle)
     assert story.clicks[0].event_time == columns["opened_at"][3]

@@ -8,17 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clickstream.features.fold import compile_fold
-from clickstream.features.session import Step
+from clickstream.features.session import SessionStep
 from clickstream.features.shop_file import built_in, define
-from clickstream.offline.shop_windows import cut, shop_windows
-from clickstream.windows.listing import ListedOpen, clicks_of
-from clickstream.windows.partition import Pending, Rules
+from clickstream.offline.shop_windows import cut_visits, shop_windows
+from clickstream.windows.listing import ListedOpenSession, clicks_of
+from clickstream.windows.partition import PendingClick, Rules
 
 RULES = Rules(gap=10, max_clicks=4)
 UCI = built_in("uci553")
 
 _clicks = st.builds(
-    Step,
+    SessionStep,
     event_time=st.integers(0, 60),
     order=st.none() | st.integers(1, 6),
     product=st.sampled_from("AB"),
@@ -30,9 +30,9 @@ _clicks = st.builds(
 )
 
 
-def by_the_stream(clicks: list[Step]) -> list[list[tuple[Any, ...]]]:
+def by_the_stream(clicks: list[SessionStep]) -> list[list[tuple[Any, ...]]]:
     """What the partition's own logic settles, once the watermark is past all of them."""
-    waiting = ListedOpen(None, [Pending(click, at) for at, click in enumerate(clicks)])
+    waiting = ListedOpenSession(None, [PendingClick(click, at) for at, click in enumerate(clicks)])
     windows = []
     while waiting.pending:
         assert waiting.settle(1 << 60, RULES) is not None
@@ -47,14 +47,14 @@ def key(click: Any) -> tuple[Any, ...]:
 
 
 @given(st.lists(_clicks, min_size=1, max_size=14))
-def test_a_session_is_cut_as_the_stream_cuts_it(clicks: list[Step]) -> None:
+def test_a_session_is_cut_as_the_stream_cuts_it(clicks: list[SessionStep]) -> None:
     # Copies are told apart by their content; of a window, one of each identity counts.
     ordered = sorted(clicks, key=lambda click: (click.sort_key, click.end))
     step = compile_fold(UCI).step
     ours = [
         step(**{name: getattr(click, name, None) for name in step.__struct_fields__}) for click in ordered
     ]
-    found = [[key(click) for click in window] for window in cut(UCI, ours, RULES)]
+    found = [[key(click) for click in window] for window in cut_visits(UCI, ours, RULES)]
     assert found == by_the_stream(ordered)
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from clickstream.features.vector import REFERENCE
-from clickstream.files.cleaning import Cleaning, RefusedRow
+from clickstream.files.cleaning import CleaningReport, RefusedRow
 from clickstream.infra.errors import ConfigurationError
 from clickstream.offline import COLUMNS, Sessions, as_bytes
 from clickstream.offline.writing import cell, require, write_refused
@@ -98,7 +98,7 @@ def test_without_pyarrow_it_says_which_extra_to_install(monkeypatch: pytest.Monk
 def test_refused_rows_are_written_with_line_and_reason() -> None:
     rows = (RefusedRow(3, "price", "'x', not a number", "=1;x"), RefusedRow(9, "text", "a NUL character", ""))
     stream = io.BytesIO()
-    write_refused(Cleaning("f", "utf-8", ";", 9, 7, 0, rows), stream)
+    write_refused(CleaningReport("f", "utf-8", ";", 9, 7, 0, rows), stream)
     found = list(csv.reader(io.StringIO(stream.getvalue().decode())))
     assert found == [
         ["line", "reason", "detail", "text"],

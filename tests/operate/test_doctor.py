@@ -22,7 +22,7 @@ from clickstream.consumer.note import note_of
 from clickstream.consumer.recovery import describe_settings
 from clickstream.consumer.store import STATE_VERSION, Changes, Store, meta_fields
 from clickstream.consumer.topics import prepare_topics
-from clickstream.infra.kafka import Admin, Committed, Producer
+from clickstream.infra.kafka import Admin, CommittedOffset, Producer
 from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings, format_duration
 from clickstream.local.child import free_port
@@ -91,7 +91,7 @@ def keep_state(
 def commit(settings: Settings, offset: int, note: str = "") -> None:
     """The group's offset in partition 0."""
     with closing(Admin(settings)) as admin:
-        admin.set_group_offsets(settings.group, settings.clicks_topic, {0: Committed(offset, note)})
+        admin.set_group_offsets(settings.group, settings.clicks_topic, {0: CommittedOffset(offset, note)})
 
 
 def test_without_servers_it_says_how_to_get_some(tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ from clickstream.infra.kafka import GroupState, Member
 from clickstream.infra.metrics import Distribution, Sample
 from clickstream.infra.serving import served
 from clickstream.local.child import free_port
-from clickstream.operate.group import Lane, Look, Watcher
-from clickstream.operate.progress import View
-from clickstream.operate.scrape import Told, address_of, ask_all, quantile
-from clickstream.terminal.top import picture
+from clickstream.operate.group import GroupSnapshot, PartitionProgress, Watcher
+from clickstream.operate.progress import GroupProgress
+from clickstream.operate.scrape import Scrape, address_of, ask_all, quantile
+from clickstream.terminal.top import render_group
 
 DAY = 1_218_585_600_000
 """13 August 2008."""
@@ -27,7 +27,9 @@ DAY = 1_218_585_600_000
 INF = float("inf")
 
 
-def look(at: float, partitions: int = 2, scores: int = 0, letters: int = 0, **lane: Any) -> Look:
+def snapshot(
+    at: float, partitions: int = 2, scores: int = 0, letters: int = 0, **partition: Any
+) -> GroupSnapshot:
     """A group of one consumer that has even partitions; each partition has had 100 records a second."""
     content = {
         "end": 100 * int(at),
@@ -36,37 +38,39 @@ def look(at: float, partitions: int = 2, scores: int = 0, letters: int = 0, **la
         "newest": DAY,
         "open_sessions": 7,
     }
-    lanes = tuple(
-        Lane(p, "" if p % 2 else "one", **(content | lane), scores=scores // partitions)
+    progress = tuple(
+        PartitionProgress(p, "" if p % 2 else "one", **(content | partition), scores=scores // partitions)
         for p in range(partitions)
     )
     owned = tuple(range(0, partitions, 2))
-    return Look(at, GroupState("Stable", (Member("one", owned),)), lanes, scores, letters)
+    return GroupSnapshot(at, GroupState("Stable", (Member("one", owned),)), progress, scores, letters)
 
 
-def view_of(*looks: Look, told: tuple[Told, ...] = ()) -> View:
-    view = View("shop", 1_860_000)
+def view_of(*looks: GroupSnapshot, scrape: tuple[Scrape, ...] = ()) -> GroupProgress:
+    view = GroupProgress("shop", 1_860_000)
     for one in looks:
-        view.add(one, told)
+        view.add(one, scrape)
     return view
 
 
-def shown(view: View, state: str = "", height: int = 24) -> list[str]:
+def shown(view: GroupProgress, state: str = "", height: int = 24) -> list[str]:
     console = Console(file=io.StringIO(), width=80)
-    console.print(picture(view, state, height))
+    console.print(render_group(view, state, height))
     return cast(io.StringIO, console.file).getvalue().splitlines()
 
 
 def test_lag_is_told_in_records_and_in_event_time() -> None:
-    lane = Lane(0, "one", end=120, last=DAY + 61_000, committed=100, newest=DAY, open_sessions=3)
-    assert (lane.lag, lane.behind_ms) == (20, 61_000)
-    assert lane._replace(committed=120).behind_ms == 0
-    fresh = lane._replace(committed=None, newest=None)
+    partition = PartitionProgress(
+        0, "one", end=120, last=DAY + 61_000, committed=100, newest=DAY, open_sessions=3
+    )
+    assert (partition.lag, partition.behind_ms) == (20, 61_000)
+    assert partition._replace(committed=120).behind_ms == 0
+    fresh = partition._replace(committed=None, newest=None)
     assert (fresh.lag, fresh.behind_ms) == (120, 0)
 
 
 def test_rates_are_over_the_last_seconds_and_event_time_runs_as_it_does() -> None:
-    view = view_of(look(10), look(12, scores=30, letters=4, newest=DAY + 120_000, committed=1_100))
+    view = view_of(snapshot(10), snapshot(12, scores=30, letters=4, newest=DAY + 120_000, committed=1_100))
     assert view.rates() == (200, 100, 15)
     assert view.rates(1) == (100, 50, 7.5)
     assert view.dead_letters_a_second() == 2
@@ -76,16 +80,16 @@ def test_rates_are_over_the_last_seconds_and_event_time_runs_as_it_does() -> Non
 
 def test_one_look_knows_no_rates_and_still_event_time_no_closing() -> None:
     assert view_of().as_dict() == {"group": "shop", "state": None}
-    assert view_of(look(10)).rates() == (0, 0, 0)
-    still = view_of(look(10), look(12))
+    assert view_of(snapshot(10)).rates() == (0, 0, 0)
+    still = view_of(snapshot(10), snapshot(12))
     assert still.closes_within_s() is None
     assert "closes" not in "".join(shown(still))
 
 
 def test_what_is_long_past_is_forgotten() -> None:
-    view = view_of(look(0, committed=0), *(look(float(at), committed=0) for at in range(100, 106)))
+    view = view_of(snapshot(0, committed=0), *(snapshot(float(at), committed=0) for at in range(100, 106)))
     assert view.rates().done == 0
-    view.add(look(106, committed=700))
+    view.add(snapshot(106, committed=700))
     assert view.rates().done == 2 * 700 / 5
 
 
@@ -101,9 +105,9 @@ def test_a_quantile_is_taken_within_its_bucket_and_between_two_moments() -> None
 
 @pytest.mark.parametrize(("partitions", "height"), [(8, 24), (8, 12), (200, 24), (200, 50)])
 def test_it_fits_the_terminal_and_shows_those_that_are_behind(partitions: int, height: int) -> None:
-    told = (Told("http://127.0.0.1:9100"), Told("http://127.0.0.1:9101", away="refused"))
-    late = look(12, partitions, committed=1_000, last=DAY + 3_600_000)
-    view = view_of(look(10, partitions), late, told=told)
+    scrape = (Scrape("http://127.0.0.1:9100"), Scrape("http://127.0.0.1:9101", away="refused"))
+    late = snapshot(12, partitions, committed=1_000, last=DAY + 3_600_000)
+    view = view_of(snapshot(10, partitions), late, scrape=scrape)
     lines = shown(view, "no answer", height)
     assert len(lines) <= height
     assert max(map(len, lines)) <= 80
@@ -114,15 +118,15 @@ def test_it_fits_the_terminal_and_shows_those_that_are_behind(partitions: int, h
 
 
 def test_a_long_name_and_one_with_control_characters_are_shown_safely() -> None:
-    lane = look(10).lanes[0]._replace(owner="kafka-python-3.0.12-0f9e\x1b[2J")
-    view = view_of(look(10)._replace(lanes=(lane,)))
+    partition = snapshot(10).partitions[0]._replace(owner="kafka-python-3.0.12-0f9e\x1b[2J")
+    view = view_of(snapshot(10)._replace(partitions=(partition,)))
     text = "\n".join(shown(view))
     assert "\x1b" not in text
     assert "…" in text
 
 
 def test_json_has_all_of_it() -> None:
-    content = view_of(look(10), look(12, committed=1_150, last=DAY + 5_000)).as_dict("slow")
+    content = view_of(snapshot(10), snapshot(12, committed=1_150, last=DAY + 5_000)).as_dict("slow")
     assert content["group_state"] == "Stable"
     assert content["state"] == "slow"
     assert content["members"] == {"one": [0]}
@@ -135,22 +139,24 @@ def test_json_has_all_of_it() -> None:
 class Flaky:
     """A watcher whose broker is away for a while."""
 
-    def __init__(self, looks: list[Look | None]) -> None:
-        self._looks = looks
+    def __init__(self, looks: list[GroupSnapshot | None]) -> None:
+        self._snapshots = looks
 
-    def look(self) -> Look:
-        found = self._looks.pop(0)
+    def snapshot(self) -> GroupSnapshot:
+        found = self._snapshots.pop(0)
         if found is None:
             raise UnavailableError("Kafka at kafka:9092 did not do it")
         return found
 
 
 def test_a_broker_that_is_away_is_said_and_the_last_picture_stays() -> None:
-    view, stop = View("shop", 1), Event()
-    states = watched(cast(Watcher, Flaky([None, look(10), None, look(12)])), view, (), stop, every_s=0)
+    view, stop = GroupProgress("shop", 1), Event()
+    states = watched(
+        cast(Watcher, Flaky([None, snapshot(10), None, snapshot(12)])), view, (), stop, every_s=0
+    )
     said = [next(states) for _ in range(4)]
     assert ["did not do it" in state for state in said] == [True, False, True, False]
-    assert view.now == look(12)
+    assert view.now == snapshot(12)
     stop.set()
     assert next(states, None) is None
 
@@ -167,10 +173,10 @@ def test_consumers_are_asked_whether_they_are_ready() -> None:
         Sample("clickstream_lag_records", 7),
     ]
     with served("127.0.0.1", free_port(), lambda: samples, health=health) as port:
-        (told,) = ask_all([address_of(f"127.0.0.1:{port}")])
-        assert (told.ready, told.reasons) == (False, ("it is starting",))
+        (scrape,) = ask_all([address_of(f"127.0.0.1:{port}")])
+        assert (scrape.ready, scrape.reasons) == (False, ("it is starting",))
         health.turned(partitions=[0, 3])
-        ready, away = ask_all([told.address, "http://127.0.0.1:9"])
+        ready, away = ask_all([scrape.address, "http://127.0.0.1:9"])
     assert (ready.ready, ready.partitions) == (True, (0, 3))
     assert ready.values["clickstream_dead_letters_total"] == 5
     assert ready.values["clickstream_ready"] == 1

@@ -11,13 +11,13 @@ import pytest
 from rich.console import Console
 from scored_log import ScoredLog
 
-from clickstream.cli.watch import followed
+from clickstream.cli.watch import watching
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.kafka import Reader, Record
 from clickstream.models.figures import conversion_figures, revenue_figures
 from clickstream.models.quality import measure
-from clickstream.operate.judgement import Recording, Watched
-from clickstream.terminal.watch_view import final_table, picture
+from clickstream.operate.quality import RecordedScores, WatchedScores
+from clickstream.terminal.watch_view import final_table, render_watched
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def shown(what: Any) -> str:
 
 
 def test_a_recording_is_judged_with_the_figures_of_training(records: list[Record]) -> None:
-    recording = Recording()
+    recording = RecordedScores()
     recording.add(records[:7])
     recording.add(records[7:])
     summary = recording.summary()
@@ -63,14 +63,14 @@ def test_a_recording_is_judged_with_the_figures_of_training(records: list[Record
 
 
 def test_the_order_in_which_partitions_are_read_does_not_matter(records: list[Record]) -> None:
-    one, other = Recording(), Recording()
+    one, other = RecordedScores(), RecordedScores()
     one.add(records)
     other.add(records[::-1])
     assert other.summary() == one.summary()
 
 
 def test_what_comes_is_judged_over_the_window_and_since_the_start(records: list[Record]) -> None:
-    watched = Watched(10)
+    watched = WatchedScores(10)
     watched.add(records[:25])
     watched.add(records[25:])
     since, rolling = watched.since_start(), watched.rolling()
@@ -87,7 +87,7 @@ def test_scores_of_another_bundle_and_what_is_no_score_are_left_out(records: lis
     strange = ScoredLog()
     strange.put(strange.scores, "scores", 0, None, b"hello")
     strange.put(strange.scores, "scores", 0, None, None)
-    watched, recording = Watched(10, "another"), Recording("another")
+    watched, recording = WatchedScores(10, "another"), RecordedScores("another")
     for one in (watched, recording):
         one.add(records)
         one.add(cast(list[Record], strange.scores))
@@ -95,14 +95,14 @@ def test_scores_of_another_bundle_and_what_is_no_score_are_left_out(records: lis
     assert watched.rolling() == measure(watched._observer.recent()) is None
     assert recording.summary()["figures"] == {}
     assert "0 sessions" in shown(final_table(recording.summary()))
-    assert "0 sessions" in shown(picture(watched, ""))
+    assert "0 sessions" in shown(render_watched(watched, ""))
 
 
 def test_a_terminal_shows_each_scorer_the_bundle_and_the_state(records: list[Record]) -> None:
-    watched, recording = Watched(10), Recording()
+    watched, recording = WatchedScores(10), RecordedScores()
     watched.add(records)
     recording.add(records)
-    live, final = shown(picture(watched, "no answer")), shown(final_table(recording.summary()))
+    live, final = shown(render_watched(watched, "no answer")), shown(final_table(recording.summary()))
     for text in (live, final):
         assert all(name in text for name in ("batch", "online", "reference", "log-loss", "AUC"))
         assert "oracle (40)" in text
@@ -127,9 +127,9 @@ class Flaky:
 
 
 def test_a_broker_that_is_away_is_said_and_followed_again(records: list[Record]) -> None:
-    watched = Watched(10)
+    watched = WatchedScores(10)
     reader = cast(Reader, Flaky([records[:5], [], None, None, [], records[5:]]))
-    states = followed(reader, watched, "scores at kafka:9092", Event(), silence_s=0)
+    states = watching(reader, watched, "scores at kafka:9092", Event(), silence_s=0)
     said = [next(states) for _ in range(6)]
     assert ["no answer" in state for state in said] == [False, True, True, False, False, False]
     assert watched.sessions == 40

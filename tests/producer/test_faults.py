@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from clickstream.features.vector import prefix, reference
 from clickstream.infra.errors import UsageError
 from clickstream.producer.damage import DAMAGES
-from clickstream.producer.faults import Fault, FaultOptions, parse_faults
+from clickstream.producer.faults import FaultOptions, PublicationFault, parse_faults
 from clickstream.producer.plan import Plan, PlanOptions, make_plan
 from clickstream.producer.schedule import Calendar, ScheduleOptions, make_schedule
 from clickstream.producer.synthetic import synthetic_dataset
 from clickstream.records.click import Click, InvalidRecordError, parse
-from clickstream.windows.partition import Closed, Partition, Rules
+from clickstream.windows.partition import ClosedWindow, Partition, Rules
 
 GAP, LATENESS = 1_800_000, 60_000
 NONE = FaultOptions()
-REMOVED = (Fault.LATE, Fault.DROP, Fault.MALFORMED)
+REMOVED = (PublicationFault.LATE, PublicationFault.DROP, PublicationFault.MALFORMED)
 
 
 def plan_of(
@@ -37,7 +37,7 @@ def plan_of(
     return make_plan(schedule, PlanOptions(partitions, gap, LATENESS, max_clicks, faults=faults))
 
 
-def scored(plan: Plan) -> tuple[list[Closed], Counter[tuple[int, int, str]]]:
+def scored(plan: Plan) -> tuple[list[ClosedWindow], Counter[tuple[int, int, str]]]:
     """What the consumer's logic makes of a plan: windows closed, and (partition, offset, reason) refused."""
     options = plan.options
     rules = Rules(gap=options.gap, allowed_lateness=options.allowed_lateness, max_clicks=options.max_clicks)
@@ -101,7 +101,7 @@ def test_faults_open_and_close_no_other_windows(plan: Plan) -> None:
     sound, refused = scored(make_plan(plan.schedule, PlanOptions(**(vars(plan.options) | {"faults": NONE}))))
     assert not refused
 
-    def spans(closed: list[Closed]) -> list[tuple[str, int, int, str]]:
+    def spans(closed: list[ClosedWindow]) -> list[tuple[str, int, int, str]]:
         return sorted(
             (c.session_id, c.session.opened_at, c.session.last.event_time, c.closed_by) for c in closed
         )
@@ -138,12 +138,12 @@ def test_faults_hit_disjoint_clicks_inside_of_windows(plan: Plan) -> None:
                 assert 0 < place < len(clicks) - 1
                 assert time - clicks[place - 1][1] <= gap, "the first of a window"
                 assert clicks[place + 1][1] - time <= gap, "the last of a window"
-        gone = {Fault[fault.upper()] for fault in ("late", "drop", "malformed")}
+        gone = {PublicationFault[fault.upper()] for fault in ("late", "drop", "malformed")}
         assert gone == set(REMOVED)
         kept = [
             time
             for order, time in clicks
-            if Fault[hit.get((session_id, order), "none").upper()] not in REMOVED
+            if PublicationFault[hit.get((session_id, order), "none").upper()] not in REMOVED
         ]
         before = sum(b[1] - a[1] > gap for a, b in pairwise(clicks))
         assert sum(b - a > gap for a, b in pairwise(kept)) == before, "a distance was opened"

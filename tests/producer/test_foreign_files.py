@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from shop_files import HEADER, csv_bytes, row, visits
 
-from clickstream.files.cleaning import Cleaned
+from clickstream.files.cleaning import CleanedFile
 from clickstream.files.mapping import map_dataset, read_mapping
 from clickstream.files.sifting import sift_dataset
 from clickstream.files.source import MAX_BYTES
@@ -29,7 +29,7 @@ price = "price"
 FIELDS = ("visit", "at", "item", "kind", "price")
 
 
-def mapped(content: str | bytes, tmp_path: Path, more: str = "", time_format: str = "iso") -> Cleaned:
+def mapped(content: str | bytes, tmp_path: Path, more: str = "", time_format: str = "iso") -> CleanedFile:
     path = tmp_path / "mapping.toml"
     path.write_text(more + MAPPING.replace("FORMAT", time_format))
     given = content.encode() if isinstance(content, str) else content
@@ -44,7 +44,7 @@ def table(*lines: str) -> str:
     return "\n".join([",".join(FIELDS), *lines])
 
 
-def ids(cleaned: Cleaned) -> set[str]:
+def ids(cleaned: CleanedFile) -> set[str]:
     return set(cleaned.dataset.session_ids)
 
 

@@ -13,7 +13,7 @@ from factory import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.files.cleaning import Cleaned
+from clickstream.files.cleaning import CleanedFile
 from clickstream.files.dataset import ClickRow
 from clickstream.files.mapping import UciMapping, map_dataset, read_mapping
 from clickstream.files.mapping.derive import depths, mean_prices
@@ -359,7 +359,7 @@ def test_the_order_of_rows_leaves_no_trace(events: list[dict[str, Any]], seed: i
 
 
 def test_the_example_of_another_shop_is_read() -> None:
-    cleaned: Cleaned = map_dataset(EXAMPLE / "clicks.csv", read_mapping(EXAMPLE / "mapping.toml"))
+    cleaned: CleanedFile = map_dataset(EXAMPLE / "clicks.csv", read_mapping(EXAMPLE / "mapping.toml"))
     report = cleaned.cleaning
     assert report.rows == report.kept + report.skipped + len(report.refused)
     assert report.reasons == {"price": 1}

@@ -10,7 +10,7 @@ import pytest
 
 from clickstream.infra.errors import UnavailableError
 from clickstream.producer.plan import Publication
-from clickstream.producer.replay import LineSink, Pace, Report, publish
+from clickstream.producer.replay import LineSink, Pace, ReplayReport, publish
 
 
 class Clock:
@@ -118,7 +118,7 @@ def test_a_stop_ends_a_long_wait_and_delivers_what_was_sent() -> None:
     clock = Clock()
     sink = Sent(clock)
     report = publish([record(0), record(3_600_000)], sink, Pace(1, clock), Stop(clock, at=103.5))
-    assert isinstance(report, Report)
+    assert isinstance(report, ReplayReport)
     assert (report.clicks, report.stopped, sink.unflushed) == (1, True, 0)
     assert clock.now < 105
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clickstream.files.dataset import Dataset
-from clickstream.files.rows import View
+from clickstream.files.rows import PageView
 from clickstream.infra.errors import UsageError
 from clickstream.producer.schedule import (
     BUSY_DAY,
@@ -39,7 +39,7 @@ def of_lengths(*lengths: int, day: date = date(2008, 4, 1)) -> Dataset:
         name="test",
         path=None,
         sha256="0" * 64,
-        views=(View(29, "A1", "trousers", 1, 1, 1, 30.0, 2, 1),),
+        views=(PageView(29, "A1", "trousers", 1, 1, 1, 30.0, 2, 1),),
         view_of=np.zeros(sum(lengths), np.int32),
         session_ids=tuple(f"{number}" for number in range(len(lengths))),
         days=(day,) * len(lengths),

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from clickstream.features.definition import Definition
+from clickstream.features.definition import ShopDefinition
 from clickstream.features.goal import course_of
 from clickstream.features.shop_file import built_in, define, read_definition
-from clickstream.files.mapping import Mapping, ShopLog, map_log, mapping_by_name, read_shop_mapping
+from clickstream.files.mapping import ColumnMapping, ShopLog, map_log, mapping_by_name, read_shop_mapping
 from clickstream.infra.errors import InputError
 from clickstream.offline.shop_windows import shop_windows
 from clickstream.windows.partition import Rules
@@ -46,7 +46,7 @@ member = { column = "member", values = { yes = true, no = false } }
 """
 
 
-def mapping(text: str = MAPPING, shop: Definition = SHOP) -> Mapping:
+def mapping(text: str = MAPPING, shop: ShopDefinition = SHOP) -> ColumnMapping:
     return read_shop_mapping(text.encode(), shop, "m.toml")
 
 

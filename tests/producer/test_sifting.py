@@ -19,7 +19,7 @@ from clickstream.infra.errors import InputError, MissingFileError
 GOOD = csv_bytes(*visits(3))
 
 
-def sift_rows(*rows: str) -> tuple[Dataset, cleaning.Cleaning]:
+def sift_rows(*rows: str) -> tuple[Dataset, cleaning.CleaningReport]:
     return sift_dataset(csv_bytes(*rows), "shop.csv")
 
 

@@ -17,7 +17,7 @@ from clickstream.infra.settings import Settings
 from clickstream.producer.mark import HEADER
 from clickstream.producer.plan import Plan, PlanOptions, make_plan
 from clickstream.producer.schedule import DAY_MS, ScheduleOptions, make_schedule
-from clickstream.producer.start import Mode, Start, choose_start, tails_for
+from clickstream.producer.start import ReplayStart, StartMode, choose_start, tails_for
 from clickstream.producer.synthetic import synthetic_dataset
 
 NOW = 2_000_000_000_000
@@ -77,12 +77,12 @@ def click(time: int) -> bytes:
 
 
 def start(
-    mode: Mode,
+    mode: StartMode,
     topic: Topic,
     now: int = NOW,
     options: PlanOptions = OPTIONS,
     settings: Settings = SETTINGS,
-) -> Start:
+) -> ReplayStart:
     tails = tails_for(range(3), SCHEDULE, options, settings)
     for partition, records in topic.items():
         tails[partition].read(records)
@@ -90,14 +90,14 @@ def start(
 
 
 @pytest.mark.parametrize("mode", ["new", "append", "resume"])
-def test_on_an_empty_topic_it_begins_at_the_beginning(mode: Mode) -> None:
+def test_on_an_empty_topic_it_begins_at_the_beginning(mode: StartMode) -> None:
     begun = start(mode, {})
     assert begun.after == {}
     assert list(begun.plan.publications()) == list(PLAN.publications())
 
 
 @pytest.mark.parametrize("mode", ["new", "resume"])
-def test_behind_earlier_event_times_it_begins_at_the_beginning(mode: Mode) -> None:
+def test_behind_earlier_event_times_it_begins_at_the_beginning(mode: StartMode) -> None:
     begun = start(mode, add({0: []}, 0, b"visit", click(FIRST - 1)))
     assert (begun.after, begun.plan.schedule.days) == ({}, 0)
 
@@ -220,6 +220,6 @@ def test_an_appended_run_is_gone_on_with_and_counted(cut: int) -> None:
 
 
 @pytest.mark.parametrize("mode", ["new", "append"])
-def test_a_run_that_would_lie_in_the_future_is_refused(mode: Mode) -> None:
+def test_a_run_that_would_lie_in_the_future_is_refused(mode: StartMode) -> None:
     with pytest.raises(RefusedError, match="in the future"):
         start(mode, {}, now=LAST - 1)

@@ -9,7 +9,7 @@ import pytest
 
 from clickstream.features.outcome import proxy_outcome
 from clickstream.files.dataset import Dataset
-from clickstream.files.rows import View
+from clickstream.files.rows import PageView
 from clickstream.infra.errors import UsageError
 from clickstream.producer.synthetic import synthetic_dataset
 
@@ -100,7 +100,7 @@ def test_a_product_fixes_what_it_fixes_in_the_data(synthetic: Dataset, uci: Data
 
 
 def test_price_2_is_1_above_the_mean_of_the_category(synthetic: Dataset) -> None:
-    catalogue: dict[str, View] = {view.product: view for view in synthetic.views}
+    catalogue: dict[str, PageView] = {view.product: view for view in synthetic.views}
     for category in ("trousers", "skirts", "blouses", "sale"):
         shelf = [view for view in catalogue.values() if view.category == category]
         mean = sum(view.price for view in shelf) / len(shelf)

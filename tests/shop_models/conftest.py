@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from threadpoolctl import threadpool_limits
 
-from clickstream.features.definition import Definition
+from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop_file import built_in
 from clickstream.models.bundle.bundle import Bundle, load_bundle
-from clickstream.models.shop.examples import Window
+from clickstream.models.shop.examples import ShopWindow
 from clickstream.offline.shop_windows import shop_windows
 from clickstream.producer.synthetic_shop import SHOP, KnownSessions, known_sessions
 from clickstream.training.shop.training import train_shop
@@ -29,7 +29,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def shop() -> Definition:
+def shop() -> ShopDefinition:
     return built_in(SHOP)
 
 
@@ -39,12 +39,12 @@ def known() -> KnownSessions:
 
 
 @pytest.fixture(scope="session")
-def windows(shop: Definition, known: KnownSessions) -> list[Window]:
+def windows(shop: ShopDefinition, known: KnownSessions) -> list[ShopWindow]:
     return shop_windows(shop, known.sessions, Rules())
 
 
 @pytest.fixture(scope="session")
-def fitted(shop: Definition, known: KnownSessions, windows: list[Window]) -> FittedShop:
+def fitted(shop: ShopDefinition, known: KnownSessions, windows: list[ShopWindow]) -> FittedShop:
     return train_shop(shop, windows, data_sha256=known.sha256, data_name=SHOP)
 
 
@@ -57,6 +57,6 @@ def bundles(fitted: FittedShop, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="session")
-def bundle(bundles: Path, shop: Definition) -> Bundle:
+def bundle(bundles: Path, shop: ShopDefinition) -> Bundle:
     (path,) = (bundles / "shops" / SHOP).iterdir()
     return load_bundle(bundles, path, shop)

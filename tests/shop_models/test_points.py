@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from clickstream.features import interpreter
-from clickstream.features.definition import Definition
+from clickstream.features.definition import ShopDefinition
 from clickstream.features.fold import compile_fold
 from clickstream.infra.errors import InputError
-from clickstream.models.shop.examples import Table, Window
+from clickstream.models.shop.examples import FeatureTable, ShopWindow
 from clickstream.training.shop import points as module
 from clickstream.training.shop.points import Points, points_of, with_futures
 
@@ -21,34 +21,34 @@ def row(click: Any) -> dict[str, Any]:
     return {name: getattr(click, name) for name in click.__struct_fields__}
 
 
-def equal(one: Table, other: Table) -> bool:
+def equal(one: FeatureTable, other: FeatureTable) -> bool:
     return np.array_equal(one.values, other.values, equal_nan=True) and all(
         one.texts[name].tolist() == other.texts[name].tolist() for name in one.texts
     )
 
 
-def before_the_purchase(windows: list[Window]) -> list[Window]:
+def before_the_purchase(windows: list[ShopWindow]) -> list[ShopWindow]:
     """Sessions that end with the purchase: the thank-you page was never shown."""
     return [
-        Window(one.session_id, [click for click in one.clicks if click.event != "thank_you"])
+        ShopWindow(one.session_id, [click for click in one.clicks if click.event != "thank_you"])
         for one in windows
     ]
 
 
 def test_the_features_at_a_point_are_those_of_the_clicks_seen(
-    shop: Definition, windows: list[Window]
+    shop: ShopDefinition, windows: list[ShopWindow]
 ) -> None:
     some = windows[:60]
     points = points_of(shop, some)
     for place in range(len(points)):
         window = some[points.window[place]]
         seen = [row(click) for click in window.clicks[: points.seen[place]]]
-        expected = interpreter.features(shop, interpreter.Visit(seen))
+        expected = interpreter.features(shop, interpreter.WindowClicks(seen))
         assert points.table.row(place) == pytest.approx(expected)
         assert all(click["event"] != "purchase" for click in seen)
 
 
-def test_each_session_weighs_one(shop: Definition, windows: list[Window]) -> None:
+def test_each_session_weighs_one(shop: ShopDefinition, windows: list[ShopWindow]) -> None:
     points = points_of(shop, windows, also=(1, 2, 5), most=3)
     weights = np.bincount(points.window, weights=points.weight, minlength=points.windows)
     assert np.allclose(weights, 1.0)
@@ -62,7 +62,7 @@ def test_each_session_weighs_one(shop: Definition, windows: list[Window]) -> Non
 
 
 def test_an_event_after_the_purchase_changes_no_training_example(
-    shop: Definition, windows: list[Window]
+    shop: ShopDefinition, windows: list[ShopWindow]
 ) -> None:
     without = before_the_purchase(windows)
     assert sum(len(one.clicks) for one in without) < sum(len(one.clicks) for one in windows)
@@ -73,18 +73,18 @@ def test_an_event_after_the_purchase_changes_no_training_example(
     assert not one.table.column("thanks").any()
 
 
-def test_of_a_long_session_a_sample_is_taken(shop: Definition) -> None:
+def test_of_a_long_session_a_sample_is_taken(shop: ShopDefinition) -> None:
     step = compile_fold(shop).step
     clicks = [
         step(event_time=at, order=at + 1, event="search", visitor="new", price=None) for at in range(5_000)
     ]
-    points = points_of(shop, [Window("robot", clicks)], also=(1, 2))
+    points = points_of(shop, [ShopWindow("robot", clicks)], also=(1, 2))
     assert len(points.weighing()) == module.MOST_A_SESSION
     assert len(points) <= module.MOST_A_SESSION + 4
 
 
 def test_less_is_taken_of_each_session_where_memory_is_short(
-    shop: Definition, windows: list[Window], monkeypatch: pytest.MonkeyPatch
+    shop: ShopDefinition, windows: list[ShopWindow], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MOST_CELLS", 2 * len(windows) * len(shop.features))
     few = points_of(shop, windows).weighing()
@@ -96,7 +96,7 @@ def test_less_is_taken_of_each_session_where_memory_is_short(
 
 
 def test_a_future_of_another_session_leaves_the_evidence_as_it_is(
-    shop: Definition, windows: list[Window]
+    shop: ShopDefinition, windows: list[ShopWindow]
 ) -> None:
     some = windows[:200]
     turned = [*range(100, 200), *range(100)]

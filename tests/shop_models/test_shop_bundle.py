@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clickstream.features.definition import Definition
+from clickstream.features.definition import ShopDefinition
 from clickstream.features.outcome import Outcome
 from clickstream.features.shop_file import built_in, define
 from clickstream.infra.errors import BundleError
@@ -19,7 +19,7 @@ from clickstream.models.bundle.bundle import Bundle, load_bundle
 from clickstream.models.bundle.champion import promote, promote_first
 from clickstream.models.bundle.verification import verify
 from clickstream.models.case import Case
-from clickstream.models.shop.examples import Window
+from clickstream.models.shop.examples import ShopWindow
 from clickstream.producer.synthetic_shop import SHOP
 from clickstream.training.shop.online import lesson
 from clickstream.training.shop.points import points_of
@@ -32,12 +32,12 @@ def copied(bundles: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(bundles, tmp_path / "bundles"))
 
 
-def cases(shop: Definition, windows: list[Window], count: int = 50) -> list[tuple[Case, Outcome]]:
+def cases(shop: ShopDefinition, windows: list[ShopWindow], count: int = 50) -> list[tuple[Case, Outcome]]:
     return [lesson(shop, window) for window in windows[:count]]
 
 
 def test_a_bundle_answers_as_the_models_that_it_was_made_of(
-    bundle: Bundle, fitted: FittedShop, shop: Definition, windows: list[Window]
+    bundle: Bundle, fitted: FittedShop, shop: ShopDefinition, windows: list[ShopWindow]
 ) -> None:
     points = points_of(shop, windows[:50])
     rows = [points.table.row(place) for place in range(len(points))]
@@ -53,7 +53,7 @@ def test_a_bundle_answers_as_the_models_that_it_was_made_of(
 
 
 def test_without_evidence_the_answer_is_the_base_rate(
-    bundle: Bundle, shop: Definition, windows: list[Window]
+    bundle: Bundle, shop: ShopDefinition, windows: list[ShopWindow]
 ) -> None:
     case, _ = lesson(shop, windows[0])
     alone = Case(None, case.reference)
@@ -64,7 +64,7 @@ def test_without_evidence_the_answer_is_the_base_rate(
 
 
 def test_online_models_learn_and_come_back_bit_by_bit(
-    bundle: Bundle, shop: Definition, windows: list[Window]
+    bundle: Bundle, shop: ShopDefinition, windows: list[ShopWindow]
 ) -> None:
     models = bundle.online()
     asked = [case for case, _ in cases(shop, windows)]
@@ -83,7 +83,7 @@ def test_online_models_learn_and_come_back_bit_by_bit(
 
 
 def test_both_scorers_agree_on_clusters_to_begin_with(
-    bundle: Bundle, shop: Definition, windows: list[Window]
+    bundle: Bundle, shop: ShopDefinition, windows: list[ShopWindow]
 ) -> None:
     asked = [case for case, _ in cases(shop, windows, 300)]
     online = bundle.online()
@@ -94,7 +94,7 @@ def test_both_scorers_agree_on_clusters_to_begin_with(
     assert np.mean(same) > 0.9
 
 
-def test_a_text_never_seen_and_a_number_beyond_all_are_scored(bundle: Bundle, shop: Definition) -> None:
+def test_a_text_never_seen_and_a_number_beyond_all_are_scored(bundle: Bundle, shop: ShopDefinition) -> None:
     strange = {
         feature.name: "never seen" if feature.name in ("last_event", "visitor") else 1e12
         for feature in shop.features
@@ -108,7 +108,7 @@ def test_a_text_never_seen_and_a_number_beyond_all_are_scored(bundle: Bundle, sh
 
 
 def test_another_process_says_the_same(
-    bundle: Bundle, bundles: Path, shop: Definition, windows: list[Window]
+    bundle: Bundle, bundles: Path, shop: ShopDefinition, windows: list[ShopWindow]
 ) -> None:
     case, _ = lesson(shop, windows[3])
     script = (
@@ -128,7 +128,7 @@ def test_another_process_says_the_same(
     assert json.loads(done.stdout) == [list(answer) for answer in here]
 
 
-def test_a_bundle_carries_its_shop(bundle: Bundle, shop: Definition) -> None:
+def test_a_bundle_carries_its_shop(bundle: Bundle, shop: ShopDefinition) -> None:
     assert bundle.shop == shop
     assert bundle.manifest.shop is not None
     assert (bundle.manifest.shop.name, bundle.manifest.shop.hash) == (SHOP, shop.hash)
@@ -151,7 +151,7 @@ def test_a_bundle_of_the_shop_as_it_was_defined_before_is_refused(bundles: Path,
         load_bundle(bundles, bundle.path, changed)
 
 
-def test_each_shop_has_its_own_bundle_in_use(copied: Path, shop: Definition, bundle: Bundle) -> None:
+def test_each_shop_has_its_own_bundle_in_use(copied: Path, shop: ShopDefinition, bundle: Bundle) -> None:
     folder = copied / "shops" / SHOP
     assert promote_first(folder, bundle.id)
     assert load_bundle(copied, shop=shop).id == bundle.id
@@ -162,7 +162,7 @@ def test_each_shop_has_its_own_bundle_in_use(copied: Path, shop: Definition, bun
 
 
 @pytest.mark.parametrize("name", ["shop.json", "batch.joblib", "online.pickle", "evaluation.json"])
-def test_a_changed_file_is_noticed(copied: Path, shop: Definition, name: str) -> None:
+def test_a_changed_file_is_noticed(copied: Path, shop: ShopDefinition, name: str) -> None:
     (path,) = (copied / "shops" / SHOP).iterdir()
     content = bytearray((path / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -176,7 +176,7 @@ def test_what_training_found_can_be_read_back(bundle: Bundle, fitted: FittedShop
 
 
 def test_a_goal_without_a_value_says_nothing_of_revenue(
-    shop: Definition, windows: list[Window], fitted: FittedShop, tmp_path: Path
+    shop: ShopDefinition, windows: list[ShopWindow], fitted: FittedShop, tmp_path: Path
 ) -> None:
     source = json.loads(shop.source)
     del source["goal"]["value"]

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.features.definition import Definition, Feature
+from clickstream.features.definition import Feature, ShopDefinition
 from clickstream.features.shop_file import define
 from clickstream.models.shop.clusters import choose_shop_clusters, cluster_names
 from clickstream.models.shop.examples import table_of
@@ -71,7 +71,7 @@ def test_names_are_unique_and_belong_to_the_centre_not_to_its_number(
             assert told[tuple(centre)] == name
 
 
-def sessions(definition: Definition, count: int) -> list[dict[str, float | None]]:
+def sessions(definition: ShopDefinition, count: int) -> list[dict[str, float | None]]:
     random = np.random.default_rng(1)
     rows: list[dict[str, float | None]] = []
     for number in range(count):

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clickstream.features.definition import Definition
+from clickstream.features.definition import ShopDefinition
 from clickstream.infra.errors import InputError
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle.bundle import Bundle
 from clickstream.models.bundle.champion import champion
-from clickstream.models.shop.batch import SIZES, Plan, ShopBatch
-from clickstream.models.shop.examples import Window
-from clickstream.operate.candidate import Promote, decide
+from clickstream.models.shop.batch import SIZES, ModelPlan, ShopBatch
+from clickstream.models.shop.examples import ShopWindow
+from clickstream.operate.candidate import PromotionPolicy, decide
 from clickstream.training.shop.comparison import compare_shop
 from clickstream.training.shop.fit import fit_plan, folds_of
 from clickstream.training.shop.points import points_of
@@ -23,7 +23,7 @@ from clickstream.training.writing import FittedShop, write_shop
 
 
 @pytest.fixture(scope="session")
-def ignorant(fitted: FittedShop, shop: Definition, windows: list[Window]) -> FittedShop:
+def ignorant(fitted: FittedShop, shop: ShopDefinition, windows: list[ShopWindow]) -> FittedShop:
     """Models that learned from outcomes of other sessions: worse than the base rate would be."""
     known = points_of(shop, windows[: round(TRAIN_SHARE * len(windows))]).weighing()
     shuffled = np.random.default_rng(1).permutation(known.windows)
@@ -31,11 +31,11 @@ def ignorant(fitted: FittedShop, shop: Definition, windows: list[Window]) -> Fit
     outcome[known.window] = known.converted
     moved = outcome[shuffled][known.window]
     points = type(known)(**{**vars(known), "converted": moved})
-    batch = fit_plan(shop, Plan("native", SIZES[0]), fitted.inputs, points, folds_of(points, 1), 1)
+    batch = fit_plan(shop, ModelPlan("native", SIZES[0]), fitted.inputs, points, folds_of(points, 1), 1)
     return fitted._replace(batch=ShopBatch(batch.artefact, shop, fitted.inputs))
 
 
-def test_a_bundle_differs_from_itself_in_nothing(bundle: Bundle, windows: list[Window]) -> None:
+def test_a_bundle_differs_from_itself_in_nothing(bundle: Bundle, windows: list[ShopWindow]) -> None:
     found = compare_shop(bundle, bundle, windows)
     assert set(found.figures) == {"batch", "online"}
     for figures in found.figures.values():
@@ -48,24 +48,26 @@ def test_a_bundle_differs_from_itself_in_nothing(bundle: Bundle, windows: list[W
 
 
 def test_the_first_is_put_in_use_and_a_later_one_where_it_is_better(
-    fitted: FittedShop, ignorant: FittedShop, windows: list[Window], tmp_path: Path
+    fitted: FittedShop, ignorant: FittedShop, windows: list[ShopWindow], tmp_path: Path
 ) -> None:
     settings = Settings(home=tmp_path)
     folder = settings.bundles / "shops" / "synthetic"
 
-    def decided(made: FittedShop, promotion: Promote) -> bool:
+    def decided(made: FittedShop, promotion: PromotionPolicy) -> bool:
         bundle = write_shop(made, settings)
         decision = decide(settings, bundle, promotion, lambda one, other: compare_shop(one, other, windows))
         assert (champion(folder) == bundle.id) is decision.promoted
         return decision.promoted
 
-    assert decided(ignorant, Promote.first)
-    assert not decided(fitted, Promote.first)
-    assert decided(fitted, Promote.if_better)
-    assert not decided(ignorant, Promote.if_better)
-    assert decided(ignorant, Promote.always)
+    assert decided(ignorant, PromotionPolicy.first)
+    assert not decided(fitted, PromotionPolicy.first)
+    assert decided(fitted, PromotionPolicy.if_better)
+    assert not decided(ignorant, PromotionPolicy.if_better)
+    assert decided(ignorant, PromotionPolicy.always)
 
 
-def test_too_few_sessions_that_neither_knows_are_no_comparison(bundle: Bundle, windows: list[Window]) -> None:
+def test_too_few_sessions_that_neither_knows_are_no_comparison(
+    bundle: Bundle, windows: list[ShopWindow]
+) -> None:
     with pytest.raises(InputError, match="have both not learned from sessions after"):
         compare_shop(bundle, bundle, windows[:100])

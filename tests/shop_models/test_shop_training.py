@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clickstream.features.definition import Definition
+from clickstream.features.definition import ShopDefinition
 from clickstream.infra.errors import InputError
 from clickstream.models.shop.batch import Rate, learn_rate
-from clickstream.models.shop.examples import Window
+from clickstream.models.shop.examples import ShopWindow
 from clickstream.models.shop.inputs import ABSENT, UNKNOWN
 from clickstream.producer.synthetic_shop import SHOP, KnownSessions, known_sessions, purchase_chances
-from clickstream.training.shop.judge import point_judge
+from clickstream.training.shop.evaluation import weighted_point_conversion
 from clickstream.training.shop.points import points_of
 from clickstream.training.shop.training import train_shop
 from clickstream.training.writing import FittedShop
@@ -32,7 +32,7 @@ def test_the_chance_that_is_known_is_the_share_that_buys() -> None:
 
 
 def test_the_models_rank_as_well_as_the_chances_themselves_do(
-    fitted: FittedShop, shop: Definition, windows: list[Window], known: KnownSessions
+    fitted: FittedShop, shop: ShopDefinition, windows: list[ShopWindow], known: KnownSessions
 ) -> None:
     """bench/known_shop.py does the same with 20,000 sessions and tighter bounds."""
     held = windows[round(0.7 * len(windows)) :]
@@ -44,7 +44,7 @@ def test_the_models_rank_as_well_as_the_chances_themselves_do(
         ]
     )
     whole = np.ones((1, points.windows))
-    best = point_judge(points, truth)(whole)["auc"][0]
+    best = weighted_point_conversion(points, truth)(whole)["auc"][0]
     for scorer in ("batch", "online"):
         figures = fitted.evaluation.figures[scorer]
         assert figures["auc"].value > best - 0.03
@@ -72,7 +72,7 @@ def test_few_examples_are_said_plainly(fitted: FittedShop) -> None:
 
 
 def test_neither_models_nor_figures_know_what_happens_after_the_purchase(
-    shop: Definition, windows: list[Window], fitted: FittedShop
+    shop: ShopDefinition, windows: list[ShopWindow], fitted: FittedShop
 ) -> None:
     """The thank-you page is shown to buyers alone; the shop even has a feature of it."""
     without = before_the_purchase(windows)
@@ -90,7 +90,7 @@ def test_neither_models_nor_figures_know_what_happens_after_the_purchase(
 
 @pytest.mark.parametrize(("kept", "what"), [("never", "0 of them meet"), ("always", "of them meet")])
 def test_a_goal_that_is_never_met_or_always_is_refused(
-    shop: Definition, windows: list[Window], kept: str, what: str
+    shop: ShopDefinition, windows: list[ShopWindow], kept: str, what: str
 ) -> None:
     some = [
         one for one in windows if any(click.event == "purchase" for click in one.clicks) == (kept == "always")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from scored_log import ScoredLog
 
-from clickstream.terminal.scores import Kind, UnknownFieldError, all_fields, find_field
+from clickstream.terminal.scores import UnknownFieldError, ValueKind, all_fields, find_field
 
 
 @pytest.fixture
@@ -45,9 +45,15 @@ def test_a_field_goes_by_its_full_name_a_short_one_or_its_end(name: str, scorer:
 
 
 def test_every_field_of_a_score_is_known_with_its_kind(score: dict[str, Any]) -> None:
-    kinds = {bool: Kind.truth, int: Kind.number, float: Kind.number, str: Kind.text, dict: Kind.mapping}
+    kinds = {
+        bool: ValueKind.truth,
+        int: ValueKind.number,
+        float: ValueKind.number,
+        str: ValueKind.text,
+        dict: ValueKind.mapping,
+    }
 
-    def walk(value: Any, path: str) -> dict[str, Kind]:
+    def walk(value: Any, path: str) -> dict[str, ValueKind]:
         found = {path: kinds[type(value)]} if path and value is not None else {}
         if isinstance(value, dict) and path != "models.feature_sets":
             for name, inner in value.items():
@@ -75,7 +81,7 @@ def test_every_name_that_a_remedy_lists_is_a_field() -> None:
     with pytest.raises(UnknownFieldError) as caught:
         find_field("!")
     for name in caught.value.remedy.removeprefix("A score has: ").split(", "):
-        assert find_field(name).kind is not Kind.mapping, name
+        assert find_field(name).kind is not ValueKind.mapping, name
 
 
 def test_what_is_not_there_is_none() -> None:

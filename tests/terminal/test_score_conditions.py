@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scored_log import ScoredLog
 
-from clickstream.terminal.scores import ConditionError, parse_condition
+from clickstream.terminal.scores import ScoreConditionError, parse_condition
 
 
 def one_score() -> dict[str, Any]:
@@ -123,7 +123,7 @@ def test_what_is_known_decides_where_it_can() -> None:
 def test_what_cannot_be_read_is_refused_with_its_place(
     condition: str, problem: str, marked: str | None
 ) -> None:
-    with pytest.raises(ConditionError) as caught:
+    with pytest.raises(ScoreConditionError) as caught:
         parse_condition(condition)
     told, shown, marks = caught.value.what.splitlines()
     assert problem in told
@@ -138,7 +138,7 @@ def test_what_cannot_be_read_is_refused_with_its_place(
     "condition", ["x" * 1_001, "-" * 990 + "1 > 0", "(" * 450 + "1" + ")" * 450, "clicks\0 > 3"]
 )
 def test_nothing_that_is_too_long_or_too_deep_gets_through(condition: str) -> None:
-    with pytest.raises(ConditionError):
+    with pytest.raises(ScoreConditionError):
         parse_condition(condition)
 
 
@@ -150,7 +150,7 @@ def test_the_deepest_that_is_taken_can_be_asked() -> None:
 def test_any_text_is_a_condition_or_is_refused(text: str) -> None:
     try:
         passes = parse_condition(text)
-    except ConditionError:
+    except ScoreConditionError:
         return
     assert passes(SCORE) in (True, False)
     assert passes({"score_id": 3, "clicks": "three", "predictions": []}) in (True, False)

@@ -16,12 +16,12 @@ from clickstream.records.click import Click, Heartbeat
 from clickstream.windows.partition import (
     EVERY_SESSION,
     NOTHING_SEEN,
-    Closed,
-    Crumb,
-    Open,
+    ClosedWindow,
+    OpenSession,
     Partition,
-    Pending,
-    Refused,
+    PendingClick,
+    RebuildPoint,
+    RefusedRecord,
     Rules,
 )
 
@@ -42,7 +42,7 @@ class Log:
         self.partition = partition or Partition(rules or Rules())
         self.offset = 0
 
-    def read(self, *records: Click | Heartbeat, timestamp: int | None = None) -> list[Closed]:
+    def read(self, *records: Click | Heartbeat, timestamp: int | None = None) -> list[ClosedWindow]:
         """The windows that these records close."""
         before = len(self.partition.closed)
         for record in records:
@@ -51,24 +51,24 @@ class Log:
             self.offset += 1
         return self.partition.closed[before:]
 
-    def time(self, watermark: int) -> list[Closed]:
+    def time(self, watermark: int) -> list[ClosedWindow]:
         """The windows that close when the watermark gets to `watermark`."""
         return self.read(heartbeat(watermark + LATENESS))
 
-    def flush(self) -> list[Closed]:
+    def flush(self) -> list[ClosedWindow]:
         return self.read(heartbeat(self.partition.newest, flush=True))
 
     @property
-    def refused(self) -> list[Refused]:
+    def refused(self) -> list[RefusedRecord]:
         return self.partition.refused
 
 
-def only(closed: list[Closed]) -> Closed:
+def only(closed: list[ClosedWindow]) -> ClosedWindow:
     assert len(closed) == 1, f"{len(closed)} windows closed, not one"
     return closed[0]
 
 
-def orders(closed: Closed) -> list[int]:
+def orders(closed: ClosedWindow) -> list[int]:
     """The orders that a window counted, holes excluded."""
     seen = closed.session.seen
     return [one for low, high in zip(seen[::2], seen[1::2], strict=True) for one in range(low, high + 1)]
@@ -371,7 +371,7 @@ def test_a_late_click_of_a_session_whose_clicks_all_wait_is_refused() -> None:
 def test_a_refused_late_click_says_how_far_behind_it_came() -> None:
     log = Log()
     log.read(heartbeat(T0 + LATENESS), click(T0 - 250, 1))
-    assert log.refused == [Refused(1, "late", f"event_time is 250 ms behind the watermark {T0}")]
+    assert log.refused == [RefusedRecord(1, "late", f"event_time is 250 ms behind the watermark {T0}")]
 
 
 def test_a_late_click_after_the_last_counts_and_leaves_the_last_where_it_was() -> None:
@@ -599,7 +599,7 @@ def test_a_record_too_far_ahead_of_its_timestamp_is_refused_and_moves_no_time() 
     ahead = 5 * MIN
     log.read(click(T0 + ahead + 1, 2), heartbeat(T0 + ahead + 1, flush=True), timestamp=T0)
     said = f"event_time is {ahead + 1} ms beyond the record's timestamp"
-    assert log.refused == [Refused(1, "future", said), Refused(2, "future", said)]
+    assert log.refused == [RefusedRecord(1, "future", said), RefusedRecord(2, "future", said)]
     assert log.partition.newest == T0
     assert log.partition.closed == []
 
@@ -619,7 +619,7 @@ def test_a_record_without_a_kafka_timestamp_is_refused_and_closes_nobodys_sessio
     for offset, record in enumerate((click(T0 + 5_000 * GAP, 2), heartbeat(T0 + 5_000 * GAP, flush=True)), 1):
         partition.advance(offset, none, cast(Click | Heartbeat, record))
     said = "the record has no Kafka timestamp to compare event_time with"
-    assert partition.refused == [Refused(1, "invalid", said), Refused(2, "invalid", said)]
+    assert partition.refused == [RefusedRecord(1, "invalid", said), RefusedRecord(2, "invalid", said)]
     assert (partition.newest, partition.closed) == (T0, [])
 
 
@@ -635,7 +635,7 @@ def test_an_event_time_more_than_max_behind_before_its_timestamp_is_refused_and_
     log.read(click(T0 + 1, 1), timestamp=T0 + 1 + bound)
     log.read(click(T0, 2), heartbeat(T0, flush=True), timestamp=T0 + 1 + bound)
     said = f"event_time is {bound + 1} ms before the record's timestamp"
-    assert log.refused == [Refused(1, "past", said), Refused(2, "past", said)]
+    assert log.refused == [RefusedRecord(1, "past", said), RefusedRecord(2, "past", said)]
     assert (log.partition.newest, log.partition.closed) == (T0 + 1, [])
 
 
@@ -737,7 +737,7 @@ def test_a_stored_session_goes_on_where_it_was() -> None:
     before.read(click(T0, 1), click(T0 + 2 * S, 3))
     before.time(T0 + S)
     kept, _ = before.partition.changes()
-    stored = msgspec.msgpack.decode(msgspec.msgpack.encode(kept["visit"][0]), type=Open)
+    stored = msgspec.msgpack.decode(msgspec.msgpack.encode(kept["visit"][0]), type=OpenSession)
 
     after = Log(partition=Partition(Rules(), newest=before.partition.newest, open_sessions=1))
     after.partition.load({"visit": stored})
@@ -748,24 +748,24 @@ def test_a_stored_session_goes_on_where_it_was() -> None:
 
 
 def test_due_is_the_gap_after_the_last_click_that_will_join() -> None:
-    waiting = [Pending(step(T0 + 20 * MIN, 2), 1), Pending(step(T0 + 51 * MIN, 3), 2)]
-    assert Open(session(step(T0, 1)), waiting).due(Rules()) == T0 + 50 * MIN + 1
+    waiting = [PendingClick(step(T0 + 20 * MIN, 2), 1), PendingClick(step(T0 + 51 * MIN, 3), 2)]
+    assert OpenSession(session(step(T0, 1)), waiting).due(Rules()) == T0 + 50 * MIN + 1
 
 
 def test_due_is_just_after_an_end_that_waits() -> None:
-    waiting = [Pending(step(T0 + S, 2, end=True), 1), Pending(step(T0 + 2 * S, 3), 2)]
-    assert Open(session(step(T0, 1)), waiting).due(Rules()) == T0 + S + 1
+    waiting = [PendingClick(step(T0 + S, 2, end=True), 1), PendingClick(step(T0 + 2 * S, 3), 2)]
+    assert OpenSession(session(step(T0, 1)), waiting).due(Rules()) == T0 + S + 1
 
 
 def test_due_is_not_moved_by_a_copy_that_waits() -> None:
-    waiting = [Pending(step(T0 + 20 * MIN, 1, end=True), 1)]
-    assert Open(session(step(T0, 1)), waiting).due(Rules()) == T0 + GAP + 1
+    waiting = [PendingClick(step(T0 + 20 * MIN, 1, end=True), 1)]
+    assert OpenSession(session(step(T0, 1)), waiting).due(Rules()) == T0 + GAP + 1
 
 
 def test_a_refused_record_that_could_not_be_parsed_is_noted_like_the_others() -> None:
     partition = Partition(Rules())
     partition.refuse(7, "not-json", "Invalid JSON")
-    assert partition.refused == [Refused(7, "not-json", "Invalid JSON")]
+    assert partition.refused == [RefusedRecord(7, "not-json", "Invalid JSON")]
     assert partition.newest == NOTHING_SEEN
 
 
@@ -779,35 +779,35 @@ def test_before_the_first_record_there_is_no_place_to_rebuild_from() -> None:
 def test_a_young_partition_is_rebuilt_from_its_first_record() -> None:
     log = Log()
     log.read(click(T0, 1), heartbeat(T0 + 5 * MIN), heartbeat(T0 + 10 * MIN))
-    assert log.partition.rebuild_from() == Crumb(0, NOTHING_SEEN, 0)
+    assert log.partition.rebuild_from() == RebuildPoint(0, NOTHING_SEEN, 0)
 
 
 def test_the_place_to_rebuild_from_is_the_last_noted_before_the_horizon() -> None:
-    log = Log(partition=Partition(Rules(gap=10 * MIN), crumb_every=5 * MIN, horizon=20 * MIN))
+    log = Log(partition=Partition(Rules(gap=10 * MIN), rebuild_point_every=5 * MIN, horizon=20 * MIN))
     for minute in range(60):
         log.read(heartbeat(T0 + minute * MIN))
-    crumb = log.partition.rebuild_from()
-    assert crumb is not None
-    assert T0 + 59 * MIN - 25 * MIN <= crumb.newest <= T0 + 59 * MIN - 20 * MIN
+    rebuild_point = log.partition.rebuild_from()
+    assert rebuild_point is not None
+    assert T0 + 59 * MIN - 25 * MIN <= rebuild_point.newest <= T0 + 59 * MIN - 20 * MIN
     # The time noted is that before the record at the offset.
-    assert crumb.newest == T0 + (crumb.offset - 1) * MIN
+    assert rebuild_point.newest == T0 + (rebuild_point.offset - 1) * MIN
 
 
 def test_places_are_noted_no_closer_than_asked_and_only_as_far_back_as_needed() -> None:
-    log = Log(partition=Partition(Rules(gap=10 * MIN), crumb_every=5 * MIN, horizon=20 * MIN))
+    log = Log(partition=Partition(Rules(gap=10 * MIN), rebuild_point_every=5 * MIN, horizon=20 * MIN))
     for half_minute in range(400):
         log.read(heartbeat(T0 + half_minute * 30 * S))
-    times = [crumb.newest for crumb in log.partition.crumbs]
+    times = [rebuild_point.newest for rebuild_point in log.partition.rebuild_points]
     assert [later - earlier for earlier, later in pairwise(times)] == [5 * MIN] * 4
 
 
 def test_the_place_to_rebuild_from_is_so_far_back_that_all_that_ended_before_it_has_closed() -> None:
-    log = Log(partition=Partition(Rules(), crumb_every=5 * MIN, horizon=5 * MIN))
+    log = Log(partition=Partition(Rules(), rebuild_point_every=5 * MIN, horizon=5 * MIN))
     for minute in range(90):
         log.read(heartbeat(T0 + minute * MIN))
-    crumb = log.partition.rebuild_from()
-    assert crumb is not None
-    assert crumb.newest + GAP < log.partition.watermark
+    rebuild_point = log.partition.rebuild_from()
+    assert rebuild_point is not None
+    assert rebuild_point.newest + GAP < log.partition.watermark
 
 
 def test_a_record_from_the_future_is_no_place_to_rebuild_from() -> None:
@@ -962,7 +962,7 @@ def test_a_bot_of_thousands_of_waiting_clicks_is_not_looked_through_at_each(
         return count
 
     for name in ("due", "copy_of"):
-        monkeypatch.setattr(Open, name, counted(getattr(Open, name)))
+        monkeypatch.setattr(OpenSession, name, counted(getattr(OpenSession, name)))
     times = [T0 + i * 10 for i in range(10_000)]
     log = Log()
     for i in sorted(range(10_000), key=lambda i: times[i] + delay(i)):

@@ -31,7 +31,14 @@ from oracle import (
 
 from clickstream.records.click import Click, Heartbeat
 from clickstream.windows import partition as partition_module
-from clickstream.windows.partition import Closed, Crumb, Open, Partition, Refused, Rules
+from clickstream.windows.partition import (
+    ClosedWindow,
+    OpenSession,
+    Partition,
+    RebuildPoint,
+    RefusedRecord,
+    Rules,
+)
 
 pytestmark = pytest.mark.timeout(3_600)  # HYPOTHESIS_PROFILE=thorough takes minutes
 
@@ -44,23 +51,25 @@ class Outcome(NamedTuple):
     refused: list[tuple[int, str]]
     newest: int
     open_sessions: int
-    crumbs: list[Crumb]
+    rebuild_points: list[RebuildPoint]
     doubtful: dict[str, int]
     early: dict[str, int]
 
 
 def new_partition(rules: Rules, **carried: Any) -> Partition:
-    return Partition(rules, crumb_every=5, horizon=20, **carried)
+    return Partition(rules, rebuild_point_every=5, horizon=20, **carried)
 
 
-def outcome(partition: Partition, closed: Iterable[Closed], refused: Iterable[Refused]) -> Outcome:
+def outcome(
+    partition: Partition, closed: Iterable[ClosedWindow], refused: Iterable[RefusedRecord]
+) -> Outcome:
     return Outcome(
         [shown(window) for window in closed],
         [window.partial for window in closed],
         [(one.offset, one.reason) for one in refused],
         partition.newest,
         partition.open_sessions,
-        partition.crumbs,
+        partition.rebuild_points,
         partition.doubt.sessions,
         {name: until for name, until in partition.early.items() if until >= partition.watermark},
     )
@@ -77,8 +86,8 @@ def in_steps(rules: Rules, log: Sequence[Read], sizes: Sequence[int], partial_be
     """As the engine does it: each step by a new Partition that is given no more than it must have."""
     stored: dict[str, tuple[bytes, int]] = {}
     partition = new_partition(rules, partial_before=partial_before)
-    closed: list[Closed] = []
-    refused: list[Refused] = []
+    closed: list[ClosedWindow] = []
+    refused: list[RefusedRecord] = []
     left = list(log)
     for size in cycle(sizes):
         records, left = left[:size], left[size:]
@@ -86,7 +95,7 @@ def in_steps(rules: Rules, log: Sequence[Read], sizes: Sequence[int], partial_be
             rules,
             newest=partition.newest,
             open_sessions=partition.open_sessions,
-            crumbs=partition.crumbs,
+            rebuild_points=partition.rebuild_points,
             doubtful=partition.doubt.sessions,
             early=partition.early,
             partial_before=partition.doubt.before,
@@ -116,8 +125,8 @@ def needed(partition: Partition, records: Sequence[Read], dues: dict[str, int]) 
     return named | {name for name, due in dues.items() if due <= until} | set(by_due[:first])
 
 
-def copied(encoded: bytes) -> Open:
-    return msgspec.msgpack.decode(encoded, type=Open)
+def copied(encoded: bytes) -> OpenSession:
+    return msgspec.msgpack.decode(encoded, type=OpenSession)
 
 
 @given(rules=rules_to_keep, log=logs)
@@ -223,7 +232,7 @@ def test_windows_that_a_heartbeat_closes_come_in_order_of_due_time_and_session(
             assert all(watermark < due <= partition.watermark for due, _ in dues)
 
 
-def due_of(closed: Closed, rules: Rules) -> int:
+def due_of(closed: ClosedWindow, rules: Rules) -> int:
     return closed.session.last.event_time + (rules.gap if closed.closed_by == "gap" else 0) + 1
 
 

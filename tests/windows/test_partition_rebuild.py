@@ -18,9 +18,9 @@ from oracle import Read, code, drawn, shown, written
 
 from clickstream.consumer.note import Note, note_of, read_note
 from clickstream.consumer.rebuild import begin_rebuild, place_of
-from clickstream.infra.kafka import Committed
+from clickstream.infra.kafka import CommittedOffset
 from clickstream.records.click import Click, Heartbeat
-from clickstream.windows.partition import Closed, Partition, Published, Refused, Rules
+from clickstream.windows.partition import ClosedWindow, Partition, PublishedClosing, RefusedRecord, Rules
 
 MINUTE = 60_000
 
@@ -31,7 +31,7 @@ def stamped(record: Click | Heartbeat) -> Read:
     return Read(0, record.event_time, record)
 
 
-def ids(windows: Sequence[Closed]) -> Counter[Id]:
+def ids(windows: Sequence[ClosedWindow]) -> Counter[Id]:
     return Counter((one.session_id, one.session.opened_at) for one in windows)
 
 
@@ -43,14 +43,14 @@ class Run:
     log: Sequence[Read]
     horizon: int = 0
     from_the_middle: bool = False
-    windows: list[Closed] = field(default_factory=list)
-    letters: list[Refused] = field(default_factory=list)
+    windows: list[ClosedWindow] = field(default_factory=list)
+    letters: list[RefusedRecord] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.logic = self.adjusted(Partition(self.rules, horizon=self.horizon))
 
     def adjusted(self, logic: Partition) -> Partition:
-        logic._crumb_every = 1  # five minutes are for ever in these logs
+        logic._rebuild_point_every = 1  # five minutes are for ever in these logs
         return logic
 
     def read(self, begin: int, end: int, publish_from: int) -> None:
@@ -63,18 +63,20 @@ class Run:
         self.logic.closed, self.logic.refused = [], []
 
     def note(self) -> Note:
-        note = read_note(Committed(0, note_of(self.logic, "", 1)))
+        note = read_note(CommittedOffset(0, note_of(self.logic, "", 1)))
         assert note is not None
         return note
 
     def lose_all(self, committed: int) -> None:
         """Redis is empty; all that is left is the log, the note and what was published."""
         note = self.note()
-        published: dict[int, list[Published]] = {}
+        published: dict[int, list[PublishedClosing]] = {}
         for one in self.windows:
-            if note.crumb is not None and one.offset >= note.crumb[0]:
+            if note.rebuild_point is not None and one.offset >= note.rebuild_point[0]:
                 published.setdefault(one.offset, []).append(
-                    Published(one.session_id, one.session.last.event_time, one.closed_by, one.session.clicks)
+                    PublishedClosing(
+                        one.session_id, one.session.last.event_time, one.closed_by, one.session.clicks
+                    )
                 )
         start = place_of(note, committed)
         count = sum(map(len, published.values()))
@@ -89,10 +91,10 @@ class Run:
 class Outcome(NamedTuple):
     """What was published, and what would have been."""
 
-    windows: list[Closed]
-    letters: list[Refused]
-    right: list[Closed]
-    right_letters: list[Refused]
+    windows: list[ClosedWindow]
+    letters: list[RefusedRecord]
+    right: list[ClosedWindow]
+    right_letters: list[RefusedRecord]
     from_the_middle: bool
 
 
@@ -111,11 +113,11 @@ def with_losses(rules: Rules, log: Sequence[Read], places: Sequence[int], horizo
     return Outcome(run.windows, run.letters, undisturbed.windows, undisturbed.letters, run.from_the_middle)
 
 
-def described(windows: Sequence[Closed], partial: bool) -> Counter[object]:
+def described(windows: Sequence[ClosedWindow], partial: bool) -> Counter[object]:
     return Counter(shown(one) for one in windows if one.partial == partial)
 
 
-def meet(one: Closed, other: Closed, reach: int) -> bool:
+def meet(one: ClosedWindow, other: ClosedWindow, reach: int) -> bool:
     """Whether two windows of a session are no farther apart than clicks of one window may be."""
     return (
         one.session_id == other.session_id

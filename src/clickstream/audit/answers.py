@@ -9,13 +9,13 @@ import orjson
 from clickstream.audit.expected import Facts, rule_of
 from clickstream.audit.online import OnlineCheck
 from clickstream.audit.partly import problems
-from clickstream.audit.predictions import PredictionCheck, Suspect
-from clickstream.audit.published import Published
+from clickstream.audit.predictions import MismatchSink, PredictionCheck
+from clickstream.audit.published import PublishedRecords
 from clickstream.audit.report import Difference, Finding, Place, Tally
-from clickstream.audit.shelf import Found, Partial
+from clickstream.audit.spill import PartialScore, SpilledScore
 from clickstream.features.outcome import Outcome
-from clickstream.models.bundle.bundle import Case, Prediction
-from clickstream.windows.partition import Closed
+from clickstream.models.bundle.bundle import Case, ScorerOutput
+from clickstream.windows.partition import ClosedWindow
 
 
 @dataclass(slots=True)
@@ -24,14 +24,14 @@ class AnswerCheck:
 
     clicks_topic: str
     scores_topic: str
-    published: Published
+    published: PublishedRecords
     predictions: PredictionCheck
     online: OnlineCheck
-    suspect: Suspect
+    mismatch: MismatchSink
     tally: Tally
 
     def check(
-        self, whole: bool, found: Found, case: Case, outcome: Outcome, cause: Place, place: Place
+        self, whole: bool, found: SpilledScore, case: Case, outcome: Outcome, cause: Place, place: Place
     ) -> None:
         """Compare predictions, lessons and error of a score whose facts are right.
 
@@ -51,11 +51,11 @@ class AnswerCheck:
             batch_failed=failed is not None,
         )
         if answer.verdict == "lessons":
-            self._tell_wrong(score_id, cause, place, "models.lessons", answer.expected, found.lessons)
-        elif answer.verdict == "answers" and isinstance(answer.expected, Prediction):
+            self._report_wrong(score_id, cause, place, "models.lessons", answer.expected, found.lessons)
+        elif answer.verdict == "answers" and isinstance(answer.expected, ScorerOutput):
             tally.add_wrong(score_id)
             expected = {"predictions": {"online": answer.expected._asdict()}}
-            self.suspect("score", score_id, cause, place, expected)
+            self.mismatch("score", score_id, cause, place, expected)
         elif answer.verdict == "unchecked" and answer.reason:
             tally.predictions_unchecked[answer.reason] += 1
         elif answer.verdict == "checked" and said is not None:
@@ -70,16 +70,18 @@ class AnswerCheck:
         elif isinstance(bundle, str):
             tally.predictions_unchecked[bundle] += 1
         elif raised is not None or answer.verdict != "unchecked":
-            self._tell_wrong(score_id, cause, place, "error", raised and repr(raised), found.error)
+            self._report_wrong(score_id, cause, place, "error", raised and repr(raised), found.error)
 
-    def _tell_wrong(
+    def _report_wrong(
         self, score_id: str, cause: Place, place: Place, path: str, expected: object, found: object
     ) -> None:
         self.tally.add_wrong(score_id)
         difference = Difference(path, expected, found, rule_of(path))
-        self.tally.tell(Finding("wrong", "score", score_id, cause, place, differences=(difference,)))
+        self.tally.add_finding(Finding("wrong", "score", score_id, cause, place, differences=(difference,)))
 
-    def check_partials(self, partials: list[Partial], closed: Closed, expected: Facts, blind: bool) -> bool:
+    def check_partials(
+        self, partials: list[PartialScore], closed: ClosedWindow, expected: Facts, blind: bool
+    ) -> bool:
         """Compare what can be known of the scores that stand for a window in part.
 
         Whether a loss is plausible there.
@@ -103,5 +105,7 @@ class AnswerCheck:
                 self.tally.add_wrong(partial.score_id)
                 cause = Place(self.clicks_topic, partial.source, closed.offset)
                 place = Place(self.scores_topic, partial.place, partial.offset)
-                self.tally.tell(Finding("wrong", "score", partial.score_id, cause, place, differences=differ))
+                self.tally.add_finding(
+                    Finding("wrong", "score", partial.score_id, cause, place, differences=differ)
+                )
         return plausible

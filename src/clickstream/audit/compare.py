@@ -1,9 +1,10 @@
 """Comparison: what the log makes of the clicks, held against what was published. Pure, no I/O.
 
-It goes in rounds. First everything published by then is added to `Published`; `begin` says how far the group
-has come; then every record of the clicks topic goes to `take`, in offset order by partition; `settle` judges
-what was published and is not accounted for. A window is matched by its score id, a dead letter by the record
-that it is about. What no later record of the log can account for was published without a reason.
+It goes in rounds. First everything published by then is added to `PublishedRecords`; `begin` is given how far
+the group has come; then every record of the clicks topic goes to `take`, in offset order by partition;
+`settle` decides what was published and is not accounted for. A window is matched by its score id, a dead
+letter by the record that it is about. What no later record of the log can account for was published without
+a reason.
 """
 
 from __future__ import annotations
@@ -13,24 +14,24 @@ from dataclasses import dataclass, field
 
 from clickstream.audit.answers import AnswerCheck
 from clickstream.audit.expected import digest_of, facts, letter
-from clickstream.audit.lane import Lane, Range
-from clickstream.audit.predictions import Suspect
-from clickstream.audit.published import Published
+from clickstream.audit.partition import AuditedPartition, CommittedRange
+from clickstream.audit.predictions import MismatchSink
+from clickstream.audit.published import PublishedRecords
 from clickstream.audit.report import Finding, Place, Tally
-from clickstream.audit.shelf import Found, FoundLetter, Home, Partial, Shelf
+from clickstream.audit.spill import PartialScore, Spill, SpilledLetter, SpilledScore, WindowPlace
 from clickstream.audit.twice import SecondReading
 from clickstream.consumer.scoring import case_of
 from clickstream.features.outcome import proxy_outcome
 from clickstream.infra.kafka import Record
 from clickstream.records.click import Click, Heartbeat
-from clickstream.windows.partition import Closed, Refused, Rules
+from clickstream.windows.partition import ClosedWindow, RefusedRecord, Rules
 
 _FOREVER = 1 << 62
 
 
 @dataclass(slots=True)
-class Comparison:
-    """One pass over the clicks. `suspect` gets what differs, to be looked at field by field.
+class LogComparison:
+    """One pass over the clicks. `mismatch` gets what differs, to be looked at field by field.
 
     `scores_cut`, `letters_cut`: the topic has lost its first records.
     """
@@ -40,16 +41,16 @@ class Comparison:
     scores_topic: str
     dead_letter_topic: str
     settings: str
-    published: Published
-    shelf: Shelf
-    ranges: Mapping[int, Range]
+    published: PublishedRecords
+    spill: Spill
+    ranges: Mapping[int, CommittedRange]
     answers: AnswerCheck
     second: SecondReading
-    suspect: Suspect
+    mismatch: MismatchSink
     tally: Tally
     scores_cut: bool = False
     letters_cut: bool = False
-    _lanes: dict[int, Lane] = field(default_factory=dict)
+    _partitions: dict[int, AuditedPartition] = field(default_factory=dict)
     _committed: Mapping[int, int] = field(default_factory=dict)
     _other_until: Mapping[int, int] = field(default_factory=dict)
     # By partition: the next record about which a dead letter was published.
@@ -58,32 +59,32 @@ class Comparison:
     @property
     def open_sessions(self) -> int:
         """Sessions that are open where the log was read to."""
-        return sum(lane.logic.open_sessions for lane in self._lanes.values())
+        return sum(audited.logic.open_sessions for audited in self._partitions.values())
 
     def begin(self, committed: Mapping[int, int]) -> None:
         """Begin a round. `committed`: the offset up to which everything published was added, by partition."""
         self._committed = committed
         self._other_until = self.published.other_until()
         self._next_letter.clear()
-        for partition, lane in self._lanes.items():
-            lane.learn(committed.get(partition, 0), self._other_until.get(partition, -1))
+        for partition, audited in self._partitions.items():
+            audited.learn(committed.get(partition, 0), self._other_until.get(partition, -1))
 
     def take(self, record: Record) -> None:
         """Take the next record of its partition of the clicks topic."""
-        lane = self._lane(record.partition)
-        parsed = lane.advance(record)
+        audited = self._partition(record.partition)
+        parsed = audited.advance(record)
         if isinstance(parsed, Click):
             self.tally.clicks += 1
         elif parsed is not None:
             self.tally.heartbeats += 1
-        refused = lane.logic.refused[0] if lane.logic.refused else None
+        refused = audited.logic.refused[0] if audited.logic.refused else None
         there = self._letter_about(record)
         if refused is not None or there is not None:
-            self._check_letter(lane, record, parsed, refused, there)
-        for closed in lane.logic.closed:
-            self._check_window(lane, record.partition, closed)
+            self._check_letter(audited, record, parsed, refused, there)
+        for closed in audited.logic.closed:
+            self._check_window(audited, record.partition, closed)
         if parsed is not None:
-            self.second.take(lane.logic, record, parsed, refused)
+            self.second.take(audited.logic, record, parsed, refused)
 
     def settle(self, ends: Mapping[int, int] | None = None) -> None:
         """End a round: judge what was published and is not accounted for.
@@ -94,43 +95,43 @@ class Comparison:
         """
         self.answers.predictions.flush()
         self.tally.online_restarts = self.answers.online.restarts
-        for found in self.shelf.waiting_scores():
+        for found in self.spill.waiting_scores():
             if self._is_decided(ends, found.source, found.closing, found.session, found.opened_at):
-                self.shelf.know_score(found)
-                self._judge_score(found)
-        for partial in self.shelf.waiting_partials():
+                self.spill.know_score(found)
+                self._check_unmatched_score(found)
+        for partial in self.spill.waiting_partials():
             if self._is_decided(
                 ends, partial.source, partial.closing, partial.session, partial.last_click_at
             ):
-                self.shelf.know_partial(partial)
-                self._judge_partial(partial)
-        for there in self.shelf.waiting_letters():
+                self.spill.know_partial(partial)
+                self._check_unmatched_partial(partial)
+        for there in self.spill.waiting_letters():
             if self._is_passed(ends, there.source, there.about):
-                self.shelf.know_letter(there)
-                if there.about < self._lane(there.source).begin:
+                self.spill.know_letter(there)
+                if there.about < self._partition(there.source).begin:
                     self.tally.letters(there.reason).unchecked += 1
                 else:
                     self._unexpected_letter(there)
 
-    def _lane(self, partition: int) -> Lane:
-        lane = self._lanes.get(partition)
-        if lane is None:
-            lane = Lane(
+    def _partition(self, partition: int) -> AuditedPartition:
+        audited = self._partitions.get(partition)
+        if audited is None:
+            audited = AuditedPartition(
                 self.rules,
-                self.ranges.get(partition, Range()),
+                self.ranges.get(partition, CommittedRange()),
                 self._committed.get(partition, 0),
                 self._other_until.get(partition, -1),
             )
             # What a score says of a partition that is not there leaves no trace.
             if partition in self.ranges:
-                self._lanes[partition] = lane
-        return lane
+                self._partitions[partition] = audited
+        return audited
 
     def _is_passed(self, ends: Mapping[int, int] | None, partition: int, offset: int) -> bool:
         """Whether a record was read, or is not there."""
         if ends is None or partition not in ends or offset >= ends[partition]:
             return True
-        return offset < self._lane(partition).position
+        return offset < self._partition(partition).position
 
     def _is_decided(
         self, ends: Mapping[int, int] | None, partition: int, closing: int, session_id: str, at: int
@@ -138,20 +139,20 @@ class Comparison:
         """Whether the rest of the log cannot account for a score that `closing` is said to have caused."""
         if ends is None or partition not in ends or closing >= ends[partition]:
             return True
-        lane = self._lane(partition)
-        return closing < lane.position and lane.is_through(session_id, at)
+        audited = self._partition(partition)
+        return closing < audited.position and audited.is_through(session_id, at)
 
-    def _letter_about(self, record: Record) -> FoundLetter | None:
+    def _letter_about(self, record: Record) -> SpilledLetter | None:
         partition, offset = record.partition, record.offset
         ahead = self._next_letter.get(partition)
         if ahead is not None and offset < ahead:
             return None
-        found = self.shelf.take_letter(partition, offset)
-        following = self.shelf.next_letter(partition, offset + 1)
+        found = self.spill.take_letter(partition, offset)
+        following = self.spill.next_letter(partition, offset + 1)
         self._next_letter[partition] = _FOREVER if following is None else following
         return found
 
-    def _check_window(self, lane: Lane, partition: int, closed: Closed) -> None:
+    def _check_window(self, audited: AuditedPartition, partition: int, closed: ClosedWindow) -> None:
         tally, session = self.tally, closed.session
         tally.windows += 1
         score_id = f"{closed.session_id}/{session.opened_at}"
@@ -160,16 +161,16 @@ class Comparison:
         outcome = proxy_outcome(session.last)
         expected = facts(closed, case.reference, self.clicks_topic, partition, self.settings)
         digest = digest_of(expected)
-        self._check_home(closed, Home(partition, session.opened_at, session.last.event_time), cause)
-        found = self.shelf.take_score(closed.session_id, session.opened_at, digest, closed.offset)
-        blind = lane.is_blind_to(closed)
+        self._check_home(closed, WindowPlace(partition, session.opened_at, session.last.event_time), cause)
+        found = self.spill.take_score(closed.session_id, session.opened_at, digest, closed.offset)
+        blind = audited.is_blind_to(closed)
         # Scores made from a part of their clicks that lie in this window's time.
-        partials = self.shelf.touching(
+        partials = self.spill.touching(
             closed.session_id, partition, session.opened_at, session.last.event_time
         )
-        self.shelf.mark_partials(partials, "covers" if found is None else "repeats")
+        self.spill.mark_partials(partials, "covers" if found is None else "repeats")
         if found is None:
-            self._unscored(lane, partition, closed, cause, blind, bool(partials))
+            self._unscored(audited, partition, closed, cause, blind, bool(partials))
             if partials:
                 if not self.answers.check_partials(partials, closed, expected, blind):
                     self.answers.online.unscored(partition, case, outcome)
@@ -181,19 +182,19 @@ class Comparison:
         place = Place(self.scores_topic, found.place, found.offset)
         if digest == found.facts:
             tally.scored += 1
-            self.answers.check(lane.sees_all, found, case, outcome, cause, place)
+            self.answers.check(audited.sees_all, found, case, outcome, cause, place)
         elif blind:
             tally.unchecked += 1
             self.answers.online.in_doubt(partition, found.lessons)
         else:
             tally.scored += 1
             tally.add_wrong(score_id)
-            self.suspect("score", score_id, cause, place, expected)
+            self.mismatch("score", score_id, cause, place, expected)
             self.answers.online.unscored(partition, case, outcome)
 
-    def _check_home(self, closed: Closed, here: Home, cause: Place) -> None:
+    def _check_home(self, closed: ClosedWindow, here: WindowPlace, cause: Place) -> None:
         """Whether a part of the visit lies on another partition."""
-        other = self.shelf.home(closed.session_id, here)
+        other = self.spill.home(closed.session_id, here)
         if other is None:
             return
         first, second = sorted((here, other), key=lambda home: home.opened_at)
@@ -205,21 +206,27 @@ class Comparison:
             f" {max(here.partition, other.partition)}: two producers put one key on two partitions"
         )
         score_id = f"{closed.session_id}/{here.opened_at}"
-        self.tally.tell(Finding("torn", "score", score_id, cause, None, detail))
+        self.tally.add_finding(Finding("torn", "score", score_id, cause, None, detail))
 
     def _unscored(
-        self, lane: Lane, partition: int, closed: Closed, cause: Place, blind: bool, partly: bool
+        self,
+        audited: AuditedPartition,
+        partition: int,
+        closed: ClosedWindow,
+        cause: Place,
+        blind: bool,
+        partly: bool,
     ) -> None:
         tally = self.tally
         if partly:
             tally.rebuilt_partly += 1
-        elif closed.offset >= lane.committed:
+        elif closed.offset >= audited.committed:
             tally.pending += 1
         elif blind or self._is_cut(partition, closed.offset):
             tally.unchecked += 1
         else:
             tally.missing += 1
-            tally.tell(
+            tally.add_finding(
                 Finding(
                     "missing",
                     "score",
@@ -234,44 +241,44 @@ class Comparison:
     def _is_cut(self, partition: int, offset: int) -> bool:
         return self.scores_cut and offset <= self.published.kept_from.get(partition, _FOREVER)
 
-    def _judge_score(self, found: Found) -> None:
-        lane = self._lane(found.source)
-        if lane.is_blind_to_score(found.session, found.opened_at, found.closing):
+    def _check_unmatched_score(self, found: SpilledScore) -> None:
+        audited = self._partition(found.source)
+        if audited.is_blind_to_score(found.session, found.opened_at, found.closing):
             self.tally.unchecked += 1
             return
         cause = Place(self.clicks_topic, found.source, found.closing)
-        self._tell_unexpected(found.score_id, cause, Place(self.scores_topic, found.place, found.offset))
+        self._report_unexpected(found.score_id, cause, Place(self.scores_topic, found.place, found.offset))
 
-    def _judge_partial(self, partial: Partial) -> None:
+    def _check_unmatched_partial(self, partial: PartialScore) -> None:
         if partial.covers:
             return
-        lane = self._lane(partial.source)
+        audited = self._partition(partial.source)
         cause = Place(self.clicks_topic, partial.source, partial.closing)
         place = Place(self.scores_topic, partial.place, partial.offset)
         if partial.repeats:
             self.tally.duplicate += 1
             detail = "rebuilt partly, and the window has a whole score too"
-            self.tally.tell(Finding("duplicate", "score", partial.score_id, cause, place, detail))
-        elif lane.is_blind_to_score(partial.session, partial.opened_at, partial.closing):
+            self.tally.add_finding(Finding("duplicate", "score", partial.score_id, cause, place, detail))
+        elif audited.is_blind_to_score(partial.session, partial.opened_at, partial.closing):
             self.tally.unchecked += 1
         else:
-            self._tell_unexpected(partial.score_id, cause, place)
+            self._report_unexpected(partial.score_id, cause, place)
 
-    def _tell_unexpected(self, score_id: str, cause: Place, place: Place) -> None:
+    def _report_unexpected(self, score_id: str, cause: Place, place: Place) -> None:
         self.tally.unexpected += 1
         detail = "T3, T7: the log opens no such window, or has not closed it"
-        self.tally.tell(Finding("unexpected", "score", score_id, cause, place, detail))
+        self.tally.add_finding(Finding("unexpected", "score", score_id, cause, place, detail))
 
     def _check_letter(
         self,
-        lane: Lane,
+        audited: AuditedPartition,
         record: Record,
         parsed: Click | Heartbeat | None,
-        refused: Refused | None,
-        there: FoundLetter | None,
+        refused: RefusedRecord | None,
+        there: SpilledLetter | None,
     ) -> None:
         reasons = {known.reason for known in (refused, there) if known is not None}
-        blind = lane.is_blind_to_letter(record.offset, reasons, parsed)
+        blind = audited.is_blind_to_letter(record.offset, reasons, parsed)
         cause = Place(self.clicks_topic, record.partition, record.offset)
         if refused is None:
             if there is not None and blind:
@@ -283,13 +290,13 @@ class Comparison:
         counts.expected += 1
         if there is None:
             kept_from = self.published.letters_kept_from.get(record.partition, _FOREVER)
-            if record.offset >= lane.committed:
+            if record.offset >= audited.committed:
                 counts.pending += 1
             elif blind or (self.letters_cut and record.offset <= kept_from):
                 counts.unchecked += 1
             else:
                 counts.missing += 1
-                self.tally.tell(
+                self.tally.add_finding(
                     Finding("missing", "dead letter", refused.reason, cause, None, refused.detail)
                 )
             return
@@ -301,11 +308,11 @@ class Comparison:
             return
         counts.wrong += 1
         place = Place(self.dead_letter_topic, there.place, there.offset)
-        self.suspect("dead letter", refused.reason, cause, place, expected)
+        self.mismatch("dead letter", refused.reason, cause, place, expected)
 
-    def _unexpected_letter(self, there: FoundLetter) -> None:
+    def _unexpected_letter(self, there: SpilledLetter) -> None:
         self.tally.letters(there.reason).unexpected += 1
-        self.tally.tell(
+        self.tally.add_finding(
             Finding(
                 "unexpected",
                 "dead letter",

@@ -18,7 +18,7 @@ from clickstream.features.outcome import proxy_outcome
 from clickstream.features.vector import Features
 from clickstream.infra.kafka import Record
 from clickstream.records.score import KEY_CAP, SCHEMA_VERSION, VALUE_CAP
-from clickstream.windows.partition import Closed, Refused
+from clickstream.windows.partition import ClosedWindow, RefusedRecord
 
 NOT_FACTS = frozenset({"scored_at", "models", "predictions", "error"})
 """Fields of a score that the log and the settings do not decide."""
@@ -46,7 +46,7 @@ RULES = {
 Facts = dict[str, Any]
 
 
-def facts(closed: Closed, features: Features, topic: str, partition: int, settings: str) -> Facts:
+def facts(closed: ClosedWindow, features: Features, topic: str, partition: int, settings: str) -> Facts:
     """The fields of the score of `closed` that the log and the settings decide."""
     session, last = closed.session, closed.session.last
     outcome = proxy_outcome(last)
@@ -76,7 +76,7 @@ def facts(closed: Closed, features: Features, topic: str, partition: int, settin
     }
 
 
-def letter(record: Record, refused: Refused) -> Facts:
+def letter(record: Record, refused: RefusedRecord) -> Facts:
     """The dead letter of a record that `refused` describes."""
     value = record.value or b""
     return {

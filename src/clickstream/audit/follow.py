@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from clickstream.audit.bundles import bundle_finder
-from clickstream.audit.lane import Range
-from clickstream.audit.reading import Extent, Log
+from clickstream.audit.partition import CommittedRange
+from clickstream.audit.reading import Extent, TopicLog
 from clickstream.audit.report import Finding, Place
-from clickstream.audit.rounds import Rounds, Topics
-from clickstream.audit.shelf import Shelf
-from clickstream.audit.verdict import Counts
+from clickstream.audit.rounds import AuditRounds, TopicsAtStart
+from clickstream.audit.spill import Spill
+from clickstream.audit.verdict import AuditCounts
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.kafka import Admin, Record
 from clickstream.infra.memory import resident_bytes
 from clickstream.infra.settings import Settings
 
 
-class Reading(NamedTuple):
+class TopicProgress(NamedTuple):
     """How far a round has read a topic, in offsets."""
 
     topic: str
@@ -34,7 +34,7 @@ class Reading(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoundReport(Counts):
+class RoundReport(AuditCounts):
     """What was found since the start; `findings` since the last report, the first few of each kind.
 
     Attributes, besides those of Counts:
@@ -72,12 +72,12 @@ class _Followed:
     def __init__(self, settings: Settings, topic: str) -> None:
         self.topic = topic
         self._settings = settings
-        self._log: Log | None = None
+        self._log: TopicLog | None = None
         self.position: dict[int, int] = {}
-        self.begin = self.look().begin
+        self.begin = self.lookup().begin
         self.position = dict(self.begin)
 
-    def look(self) -> Extent:
+    def lookup(self) -> Extent:
         """Where it begins and ends now."""
         there = self._open().extent()
         self._open().check_kept(self.position, there)
@@ -94,9 +94,9 @@ class _Followed:
             yield batch
         self.position |= ahead
 
-    def look_at(self, places: Iterable[Place]) -> Iterator[Record]:
+    def lookup_at(self, places: Iterable[Place]) -> Iterator[Record]:
         """The records at these places."""
-        return self._open().look(places)
+        return self._open().lookup(places)
 
     def close(self) -> None:
         """Drop the connections; they are opened again when they are needed."""
@@ -104,9 +104,9 @@ class _Followed:
             self._log.close()
             self._log = None
 
-    def _open(self) -> Log:
+    def _open(self) -> TopicLog:
         if self._log is None:
-            self._log = Log(self._settings, self.topic)
+            self._log = TopicLog(self._settings, self.topic)
         return self._log
 
 
@@ -119,29 +119,29 @@ class Follower:
     """
 
     def __init__(
-        self, settings: Settings, bundle: str | None, shelf: Shelf, independent: bool = False
+        self, settings: Settings, bundle: str | None, spill: Spill, independent: bool = False
     ) -> None:
         self._settings = settings
         self._admin: Admin | None = None
-        self._shelf = shelf
+        self._spill = spill
         self._scores = _Followed(settings, settings.scores_topic)
         self._letters = _Followed(settings, settings.dead_letter_topic)
         self._clicks = _Followed(settings, settings.clicks_topic)
-        topics = Topics(
-            {partition: Range(begin) for partition, begin in self._clicks.begin.items()},
+        topics = TopicsAtStart(
+            {partition: CommittedRange(begin) for partition, begin in self._clicks.begin.items()},
             len(self._scores.begin) == len(self._clicks.begin),
             any(self._scores.begin.values()),
             any(self._letters.begin.values()),
         )
-        self._rounds = Rounds(
-            settings, topics, shelf, bundle_finder(settings, bundle), independent=independent
+        self._rounds = AuditRounds(
+            settings, topics, spill, bundle_finder(settings, bundle), independent=independent
         )
         self._ended = self._lag = self._others = 0
         self._others_told = False
         self._behind: Mapping[int, int] = {}
         self._held = False
 
-    def round(self) -> Iterator[Reading]:
+    def round(self) -> Iterator[TopicProgress]:
         """One round; says after each batch how far it is. It may be left there, the next one goes on.
 
         Raises:
@@ -164,12 +164,12 @@ class Follower:
             round=self._ended,
             at=time.time_ns() // 1_000_000,
             open=rounds.open_sessions,
-            waiting=self._shelf.waiting,
+            waiting=self._spill.waiting,
             lag=self._lag,
             behind=sum(max(0, end - self._clicks.position[p]) for p, end in self._behind.items()),
             held=self._held,
             memory=resident_bytes(),
-            disk=self._shelf.size,
+            disk=self._spill.size,
             findings=rounds.tally.take_findings(),
             notes=tuple(rounds.tally.notes),
         )
@@ -182,19 +182,19 @@ class Follower:
             self._admin.close()
             self._admin = None
 
-    def _round(self) -> Iterator[Reading]:
+    def _round(self) -> Iterator[TopicProgress]:
         committed = self._committed()
-        witnessed = self._scores.look().end
-        letters = self._letters.look()
-        scores, clicks = self._scores.look(), self._clicks.look()
+        witnessed = self._scores.lookup().end
+        letters = self._letters.lookup()
+        scores, clicks = self._scores.lookup(), self._clicks.lookup()
         self._held = scores.held or letters.held
         self._lag = sum(max(0, end - committed.get(p, clicks.begin[p])) for p, end in clicks.end.items())
         rounds = self._rounds
-        for batch in _told(self._scores, scores.end):
+        for batch in _reported(self._scores, scores.end):
             for record in batch.records:
                 rounds.add_score(record, record.offset < witnessed[record.partition])
             yield batch.reading
-        for batch in _told(self._letters, letters.end):
+        for batch in _reported(self._letters, letters.end):
             for record in batch.records:
                 rounds.add_letter(record)
             yield batch.reading
@@ -213,11 +213,11 @@ class Follower:
         self._behind = until
         if not self._held:
             rounds.begin(until)
-            for batch in _told(self._clicks, until):
+            for batch in _reported(self._clicks, until):
                 for record in batch.records:
                     rounds.take(record)
                 yield batch.reading
-            rounds.settle(self._look, clicks.end)
+            rounds.settle(self._lookup, clicks.end)
         self._ended += 1
 
     def _committed(self) -> dict[int, int]:
@@ -226,19 +226,19 @@ class Follower:
         found = self._admin.group_offsets(self._settings.group, self._settings.clicks_topic)
         return {partition: committed.offset for partition, committed in found.items()}
 
-    def _look(self, topic: str, places: Iterable[Place]) -> Iterator[Record]:
-        return (self._scores if topic == self._scores.topic else self._letters).look_at(places)
+    def _lookup(self, topic: str, places: Iterable[Place]) -> Iterator[Record]:
+        return (self._scores if topic == self._scores.topic else self._letters).lookup_at(places)
 
 
 class _Batch(NamedTuple):
     records: list[Record]
-    reading: Reading
+    reading: TopicProgress
 
 
-def _told(topic: _Followed, end: Mapping[int, int]) -> Iterator[_Batch]:
+def _reported(topic: _Followed, end: Mapping[int, int]) -> Iterator[_Batch]:
     """What comes up to `end`, with how much of it that is."""
     total = sum(max(0, offset - topic.position[p]) for p, offset in end.items())
     passed = 0
     for records in topic.read(end):
         passed += len(records)
-        yield _Batch(records, Reading(topic.topic, passed, total))
+        yield _Batch(records, TopicProgress(topic.topic, passed, total))

@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from clickstream.audit.expected import Facts, differences
-from clickstream.audit.interpreter import Interpreter, Kept, Limits, Window
+from clickstream.audit.interpreter import InterpretedWindow, Interpreter, KeptClick, Limits
 from clickstream.audit.report import Difference
 from clickstream.records.click import Click, Heartbeat
 
@@ -30,7 +30,7 @@ _ALL = 1 << 64
 _SAME = 1e-9
 
 
-class Read(NamedTuple):
+class ReadWindow(NamedTuple):
     """A window by the reading under audit: its facts, and what the models may see of it."""
 
     facts: Facts
@@ -69,7 +69,7 @@ class IndependentReading:
         offset: int,
         timestamp: int | None,
         record: Click | Heartbeat,
-        reads: Sequence[Read],
+        reads: Sequence[ReadWindow],
         refused: str | None,
         open_sessions: int,
         all_early: int,
@@ -111,7 +111,7 @@ class IndependentReading:
                 own.drop(session_id)
         return found
 
-    def _compare(self, mine: Sequence[Window], reads: Sequence[Read]) -> list[Disagreement]:
+    def _compare(self, mine: Sequence[InterpretedWindow], reads: Sequence[ReadWindow]) -> list[Disagreement]:
         self.windows += len(mine)
         found = []
         ours = {_name(window): window for window in mine}
@@ -136,7 +136,7 @@ class IndependentReading:
         return found
 
 
-def features(counted: Sequence[Kept], in_order: Sequence[Kept]) -> dict[str, Any]:
+def window_features(counted: Sequence[KeptClick], in_order: Sequence[KeptClick]) -> dict[str, Any]:
     """The features of some clicks: those that depend on the order from the ones `in_order`."""
     clicks = [kept.click for kept in counted]
     ordered = [kept.click for kept in in_order]
@@ -171,15 +171,15 @@ def features(counted: Sequence[Kept], in_order: Sequence[Kept]) -> dict[str, Any
     }
 
 
-def seen_before_the_last(window: Window) -> dict[str, Any] | None:
+def seen_before_the_last(window: InterpretedWindow) -> dict[str, Any] | None:
     """The features of all clicks but the last, with the last product seen; None: there are none."""
     before = window.settled[:-1]
     if not before:
         return None
-    return features((*before, *window.late), before) | {"last_product": before[-1].click.product}
+    return window_features((*before, *window.late), before) | {"last_product": before[-1].click.product}
 
 
-def facts_of(window: Window) -> Facts:
+def facts_of(window: InterpretedWindow) -> Facts:
     """What a score of the window must say, by its clicks alone."""
     counted = (*window.settled, *window.late)
     last = window.settled[-1].click
@@ -196,7 +196,7 @@ def facts_of(window: Window) -> Facts:
         "duplicates": window.duplicates,
         "late": len(window.late),
         "missing": max(orders) - min(orders) + 1 - len(orders) if orders else 0,
-        "features": features(counted, window.settled),
+        "features": window_features(counted, window.settled),
         "evidence": len(window.settled) - 1,
         "outcome": {
             "converted": last.price_2 == 1 or last.page >= 4,
@@ -210,7 +210,7 @@ def facts_of(window: Window) -> Facts:
     }
 
 
-def _differences(window: Window, read: Read) -> tuple[Difference, ...]:
+def _differences(window: InterpretedWindow, read: ReadWindow) -> tuple[Difference, ...]:
     mine = facts_of(window) | {"prefix": seen_before_the_last(window) or "no evidence"}
     places = read.facts["source"]
     theirs = {name: places.get(name, read.facts.get(name)) for name in mine}
@@ -225,7 +225,7 @@ def _is_rounding(one: object, other: object, mine: Facts) -> bool:
     return math.isclose(one, other, rel_tol=_SAME, abs_tol=_SAME * max(1.0, mine["features"]["max_price"]))
 
 
-def _name(window: Window) -> str:
+def _name(window: InterpretedWindow) -> str:
     return f"{window.session_id}/{window.settled[0].time}"
 
 

@@ -41,7 +41,7 @@ class Limits(Protocol):
 
 
 @dataclass(slots=True)
-class Kept:
+class KeptClick:
     """A click, the offset it was read at, and how many copies of it came while it waited."""
 
     offset: int
@@ -80,15 +80,15 @@ class Kept:
         )
 
 
-class Window(NamedTuple):
+class InterpretedWindow(NamedTuple):
     """A window that closed: its clicks in order, and its late ones; what closed it, at which record.
 
     `due` is the smallest watermark at which it had to close.
     """
 
     session_id: str
-    settled: tuple[Kept, ...]
-    late: tuple[Kept, ...]
+    settled: tuple[KeptClick, ...]
+    late: tuple[KeptClick, ...]
     duplicates: int
     closed_by: str
     offset: int
@@ -96,13 +96,13 @@ class Window(NamedTuple):
 
 
 @dataclass(slots=True)
-class Visit:
+class OpenVisit:
     """What is open of one session id: the window of settled clicks in order, its late ones, what waits."""
 
-    settled: list[Kept] = field(default_factory=list)
-    late: list[Kept] = field(default_factory=list)
+    settled: list[KeptClick] = field(default_factory=list)
+    late: list[KeptClick] = field(default_factory=list)
     duplicates: int = 0
-    waiting: list[Kept] = field(default_factory=list)
+    waiting: list[KeptClick] = field(default_factory=list)
 
     @property
     def last(self) -> int:
@@ -146,7 +146,7 @@ class Visit:
         closed_by = trial.settle(_FOREVER, rules)
         return trial.last + 1 + (rules.gap if closed_by == "gap" else 0)
 
-    def copy_of(self, arrived: Kept, rules: Limits) -> Kept | None:
+    def copy_of(self, arrived: KeptClick, rules: Limits) -> KeptClick | None:
         """The waiting click of this identity, where it is in the window that closes next if nothing comes."""
         found = [kept for kept in self.waiting if kept.identity == arrived.identity]
         if not found:
@@ -158,8 +158,8 @@ class Visit:
         trial.settle(_FOREVER, rules)
         return min(found, key=lambda kept: kept.place) if trial.holds(arrived.identity) else None
 
-    def _copy(self) -> Visit:
-        return Visit(self.settled[:], self.late[:], 0, [replace(kept) for kept in self.waiting])
+    def _copy(self) -> OpenVisit:
+        return OpenVisit(self.settled[:], self.late[:], 0, [replace(kept) for kept in self.waiting])
 
 
 class Interpreter:
@@ -179,9 +179,9 @@ class Interpreter:
 
     def __init__(self, rules: Limits, is_read: Callable[[str], bool], counts_all: bool) -> None:
         self.rules = rules
-        self.closed: list[Window] = []
+        self.closed: list[InterpretedWindow] = []
         self.refused = ""
-        self.visits: dict[str, Visit] = {}
+        self.visits: dict[str, OpenVisit] = {}
         self._is_read = is_read
         self._counts_all = counts_all
         self.all_early = -1
@@ -204,7 +204,7 @@ class Interpreter:
         if self.refused:
             return
         if isinstance(record, Click) and self._is_read(record.session_id):
-            self._arrive(record.session_id, Kept(offset, record))
+            self._arrive(record.session_id, KeptClick(offset, record))
         self._newest = max(self._newest, record.event_time)
         if self.watermark >= self._soonest:
             self._close_due(offset)
@@ -241,8 +241,8 @@ class Interpreter:
             return "past"
         return ""
 
-    def _arrive(self, session_id: str, arrived: Kept) -> None:
-        visit = self.visits.setdefault(session_id, Visit())
+    def _arrive(self, session_id: str, arrived: KeptClick) -> None:
+        visit = self.visits.setdefault(session_id, OpenVisit())
         visit.settle(self.watermark, self.rules)
         overtaken = bool(visit.settled) and arrived.place < visit.settled[-1].place
         early = max((until for name, until in self._early if name in (session_id, _EVERY)), default=-1)
@@ -254,10 +254,10 @@ class Interpreter:
             closed_by = visit.settle(min(kept.time for kept in visit.waiting) + 1, self.rules)
             if closed_by:
                 self._close(session_id, visit, closed_by, arrived.offset)
-                visit = self.visits.get(session_id, Visit())
+                visit = self.visits.get(session_id, OpenVisit())
         self._tidy(session_id)
 
-    def _wait(self, arrived: Kept, visit: Visit) -> None:
+    def _wait(self, arrived: KeptClick, visit: OpenVisit) -> None:
         for kept in visit.waiting:
             if kept.time == arrived.time and kept.identity == arrived.identity:
                 kept.copies += 1
@@ -266,7 +266,7 @@ class Interpreter:
                 return
         visit.waiting.append(arrived)
 
-    def _arrive_late(self, session_id: str, arrived: Kept, visit: Visit) -> None:
+    def _arrive_late(self, session_id: str, arrived: KeptClick, visit: OpenVisit) -> None:
         if visit.holds(arrived.identity):
             visit.duplicates += 1
             return
@@ -295,10 +295,10 @@ class Interpreter:
     def _in_due_order(self) -> list[str]:
         return [session_id for _, session_id in sorted((due, one) for one, due in self._due.items())]
 
-    def _close(self, session_id: str, visit: Visit, closed_by: str, offset: int) -> None:
+    def _close(self, session_id: str, visit: OpenVisit, closed_by: str, offset: int) -> None:
         due = visit.last + 1 + (self.rules.gap if closed_by in ("gap", "flush") else 0)
         self.closed.append(
-            Window(
+            InterpretedWindow(
                 session_id,
                 tuple(visit.settled),
                 tuple(visit.late),
@@ -309,7 +309,7 @@ class Interpreter:
             )
         )
         self._just_closed.append((session_id, visit.last))
-        self.visits[session_id] = Visit(waiting=visit.waiting)
+        self.visits[session_id] = OpenVisit(waiting=visit.waiting)
         self._tidy(session_id)
 
     def _note_early(self) -> None:

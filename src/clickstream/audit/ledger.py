@@ -17,13 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from clickstream.audit.report import EXAMPLES, BaselineReport, LedgerReport
 from clickstream.audit.sessions import SessionSums
-from clickstream.audit.shelf import Sum
+from clickstream.audit.spill import SessionSum
 from clickstream.infra.errors import InputError, MissingFileError
 
 _HARMLESS = ("reorder", "duplicate")
 """Faults after which a session scores as it would have without them, but for `duplicates`."""
 
-Where = Literal["score.late", "score.duplicates", "score.missing", "dead-letter", "nothing"]
+LedgerEffect = Literal["score.late", "score.duplicates", "score.missing", "dead-letter", "nothing"]
 
 
 class LedgerLine(BaseModel):
@@ -35,12 +35,12 @@ class LedgerLine(BaseModel):
     session_id: str
     order: int | None = None
     event_time: int
-    shows_in: Where
+    shows_in: LedgerEffect
     reason: str | None = None
-    also_in: Annotated[Where | None, Field(description="a second place")] = None
+    also_in: Annotated[LedgerEffect | None, Field(description="a second place")] = None
 
     @property
-    def places(self) -> tuple[Where, ...]:
+    def places(self) -> tuple[LedgerEffect, ...]:
         """Everywhere that it must show."""
         return (self.shows_in,) if self.also_in is None else (self.shows_in, self.also_in)
 
@@ -76,7 +76,7 @@ def read_ledger(file: Path) -> list[LedgerLine]:
 
 def check_ledger(lines: Iterable[LedgerLine], sums: SessionSums) -> LedgerReport:
     """Whether as many faults show as the ledger names, by session and place."""
-    left: Counter[tuple[str, Where, str | None]] = Counter()
+    left: Counter[tuple[str, LedgerEffect, str | None]] = Counter()
     for (session_id, counter), count in sums.counts.items():
         left[session_id, _where(counter), None] = count
     for (session_id, reason), count in sums.letters.items():
@@ -119,7 +119,7 @@ class _Compared(NamedTuple):
     duplicates: int
 
 
-def compare_runs(lines: Iterable[LedgerLine], sums: Iterable[Sum], topic: str) -> BaselineReport:
+def compare_runs(lines: Iterable[LedgerLine], sums: Iterable[SessionSum], topic: str) -> BaselineReport:
     """Whether nothing differs from the run without faults but what the ledger's faults change.
 
     Args:
@@ -147,7 +147,7 @@ def compare_runs(lines: Iterable[LedgerLine], sums: Iterable[Sum], topic: str) -
     return BaselineReport(topic, equal, differ, excused, tuple(examples))
 
 
-def _by_session(sums: Iterable[Sum]) -> Iterator[tuple[str, _Compared | None, _Compared | None]]:
+def _by_session(sums: Iterable[SessionSum]) -> Iterator[tuple[str, _Compared | None, _Compared | None]]:
     for session_id, group in groupby(sums, attrgetter("session")):
         found: dict[str, _Compared] = {}
         for one in group:
@@ -171,8 +171,8 @@ def _difference(ours: _Compared | None, theirs: _Compared | None, copies: int) -
     return ""
 
 
-def _where(counter: str) -> Where:
-    places: dict[str, Where] = {
+def _where(counter: str) -> LedgerEffect:
+    places: dict[str, LedgerEffect] = {
         "late": "score.late",
         "duplicates": "score.duplicates",
         "missing": "score.missing",

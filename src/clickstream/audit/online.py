@@ -15,9 +15,9 @@ from typing import Literal, NamedTuple
 
 from clickstream.audit.predictions import UNSCORABLE, Learner, Predictor, agree
 from clickstream.features.outcome import Outcome
-from clickstream.models.bundle.bundle import Case, Prediction
+from clickstream.models.bundle.bundle import Case, ScorerOutput
 
-Verdict = Literal["checked", "unchecked", "lessons", "answers"]
+OnlineVerdict = Literal["checked", "unchecked", "lessons", "answers"]
 
 UNKNOWN = "online: what the models had learned before is not known"
 _NOT_OURS = "online: models.lessons is not what the windows before it make"
@@ -43,15 +43,15 @@ class _Chain:
     other: int | None = None
 
 
-class Answer(NamedTuple):
+class OnlineAnswer(NamedTuple):
     """What became of the online half of a score.
 
     `expected` is the prediction, or the number of lessons, where the score has another; `raised` what the
     models raise for the window; `reason` why they could not be asked, empty where the bundle is not here.
     """
 
-    verdict: Verdict
-    expected: Prediction | int | None = None
+    verdict: OnlineVerdict
+    expected: ScorerOutput | int | None = None
     raised: Exception | None = None
     reason: str = ""
 
@@ -73,12 +73,12 @@ class OnlineCheck:
         partition: int,
         bundle: int,
         lessons: int,
-        said: Prediction | None,
+        said: ScorerOutput | None,
         case: Case,
         outcome: Outcome,
         whole: bool,
         batch_failed: bool,
-    ) -> Answer:
+    ) -> OnlineAnswer:
         """The window that closed next has a score that names `bundle` and `lessons`; compare, then learn.
 
         Args:
@@ -90,7 +90,7 @@ class OnlineCheck:
         fits = self._follow(chain, bundle, lessons, whole)
         models, known = chain.models, chain.lessons
         raised: Exception | None = None
-        answer: Prediction | None = None
+        answer: ScorerOutput | None = None
         if models is not None:
             try:
                 answer = None if batch_failed else models.predict(case)
@@ -103,14 +103,14 @@ class OnlineCheck:
         chain.passed += 1
         if not fits:
             if whole and lessons >= chain.passed:
-                return Answer("lessons", known, raised)
-            return Answer("unchecked", None, raised, _NOT_OURS)
+                return OnlineAnswer("lessons", known, raised)
+            return OnlineAnswer("unchecked", None, raised, _NOT_OURS)
         if models is None:
             found = self.load(bundle)
-            return Answer("unchecked", reason="" if isinstance(found, str) else UNKNOWN)
+            return OnlineAnswer("unchecked", reason="" if isinstance(found, str) else UNKNOWN)
         if answer is not None and said is not None and not agree(said, answer):
-            return Answer("answers", answer, raised)
-        return Answer("checked", None, raised)
+            return OnlineAnswer("answers", answer, raised)
+        return OnlineAnswer("checked", None, raised)
 
     def unscored(self, partition: int, case: Case, outcome: Outcome) -> None:
         """The window that closed next has no score; it was learned all the same."""

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from clickstream.audit.expected import Facts
-from clickstream.audit.published import RECOMPUTED, Published
-from clickstream.audit.report import Place, Tally, What
-from clickstream.audit.shelf import Found
+from clickstream.audit.published import RECOMPUTED, PublishedRecords
+from clickstream.audit.report import Place, RecordKind, Tally
+from clickstream.audit.spill import SpilledScore
 from clickstream.features.outcome import Outcome
-from clickstream.models.bundle.bundle import Case, Prediction
+from clickstream.models.bundle.bundle import Case, ScorerOutput
 
 TOLERANCE = 1e-9
 """Answers are rounded to ten places; on another processor the last of them may differ."""
@@ -29,7 +29,7 @@ class Learner(Protocol):
 
     lessons: int
 
-    def predict(self, case: Case) -> Prediction:
+    def predict(self, case: Case) -> ScorerOutput:
         """What they answer now."""
         ...
 
@@ -45,15 +45,15 @@ class Predictor(Protocol):
         """Its online models, as training left them."""
         ...
 
-    def predict(self, cases: Sequence[Case]) -> Sequence[Mapping[str, Prediction]]:
+    def predict(self, cases: Sequence[Case]) -> Sequence[Mapping[str, ScorerOutput]]:
         """What `batch` and `reference` answer to each case."""
         ...
 
 
-class Suspect(Protocol):
+class MismatchSink(Protocol):
     """Called with a published record that differs, and what it should say."""
 
-    def __call__(self, what: What, id: str, cause: Place, found: Place, expected: Facts) -> None: ...
+    def __call__(self, what: RecordKind, id: str, cause: Place, found: Place, expected: Facts) -> None: ...
 
 
 class _Asked(NamedTuple):
@@ -69,19 +69,19 @@ class PredictionCheck:
 
     def __init__(
         self,
-        published: Published,
+        published: PublishedRecords,
         bundle: Callable[[str], Predictor | str],
-        suspect: Suspect,
+        mismatch: MismatchSink,
         tally: Tally,
     ) -> None:
         self._published = published
         self._bundle = bundle
-        self._suspect = suspect
+        self._suspect = mismatch
         self._tally = tally
         self._bundles: dict[int, Predictor | str] = {}
         self._asked: dict[int, list[_Asked]] = {}
 
-    def check(self, found: Found, case: Case, cause: Place, place: Place) -> None:
+    def check(self, found: SpilledScore, case: Case, cause: Place, place: Place) -> None:
         """Compare the answers in `found` with those to `case`, at the latest at the next `flush`."""
         if not found.answers:
             return
@@ -112,7 +112,7 @@ class PredictionCheck:
         return None
 
     def load(self, number: int) -> Predictor | str:
-        """A bundle by its place in `Published.bundles`, or the reason why it cannot be used."""
+        """A bundle by its place in `PublishedRecords.bundles`, or the reason why it cannot be used."""
         bundle = self._bundles.pop(number, None)
         if bundle is None:
             while len(self._bundles) >= _LOADED:
@@ -138,7 +138,7 @@ class PredictionCheck:
                 self._suspect("score", one.score_id, one.cause, one.place, {"predictions": expected})
 
 
-def agree(said: Prediction, expected: Prediction) -> bool:
+def agree(said: ScorerOutput, expected: ScorerOutput) -> bool:
     """Whether an answer is the one expected, but for the last digits."""
     if said.revenue is None or expected.revenue is None:
         earning = said.revenue is expected.revenue
@@ -147,7 +147,7 @@ def agree(said: Prediction, expected: Prediction) -> bool:
     return abs(said.conversion - expected.conversion) <= TOLERANCE and earning and said[2:] == expected[2:]
 
 
-def _predict(bundle: Predictor, cases: Sequence[Case]) -> Sequence[Mapping[str, Prediction] | None]:
+def _predict(bundle: Predictor, cases: Sequence[Case]) -> Sequence[Mapping[str, ScorerOutput] | None]:
     if not cases:
         return []
     try:

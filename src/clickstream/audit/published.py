@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from clickstream.audit.expected import NOT_FACTS, digest_of, rule_of
 from clickstream.audit.report import Difference, Finding, Place, Tally
 from clickstream.audit.sessions import SessionSums
-from clickstream.audit.shelf import Added, Found, FoundLetter, Partial, Shelf
+from clickstream.audit.spill import Addition, PartialScore, Spill, SpilledLetter, SpilledScore
 from clickstream.features.vector import PREFIX, REFERENCE
 from clickstream.infra.kafka import Record
-from clickstream.models.case import DECIMALS, Prediction
+from clickstream.models.case import DECIMALS, ScorerOutput
 from clickstream.models.clusters import NAMES
 from clickstream.models.scorers import FITTED
 from clickstream.records.score import COMPARISONS, REBUILT_PARTLY, DeadLetter, Score, digest_line
@@ -42,7 +42,7 @@ _LARGEST = 1 << 63
 """Beyond any offset and any time that Kafka knows."""
 
 
-class Published:
+class PublishedRecords:
     """Everything published about one clicks topic under one fingerprint of settings.
 
     Attributes:
@@ -58,7 +58,7 @@ class Published:
         clicks_topic: str,
         settings: str,
         aligned: bool,
-        shelf: Shelf,
+        spill: Spill,
         tally: Tally,
         sessions: SessionSums,
         digests: bool = False,
@@ -70,7 +70,7 @@ class Published:
         self._topic = clicks_topic
         self._settings = settings
         self._aligned = aligned
-        self._shelf = shelf
+        self._spill = spill
         self._tally = tally
         self._sessions = sessions
         self._digests = digests
@@ -88,10 +88,12 @@ class Published:
         `shows_progress` False: not everything that was published with it may be known yet.
         """
         place = Place(record.topic, record.partition, record.offset)
-        score = read_score(record)
+        score = checked_score(record)
         if isinstance(score, str):
             self._tally.wrong += 1
-            self._tally.tell(Finding("wrong", "score", str(place), None, place, f"not a score: {score}"))
+            self._tally.add_finding(
+                Finding("wrong", "score", str(place), None, place, f"not a score: {score}")
+            )
             return
         source = score["source"]
         partition, closing = source["partition"], source["closing_offset"]
@@ -114,7 +116,7 @@ class Published:
         self._tally.bundles[score["models"]["bundle"]] += 1
         if self._digests:
             for comparison in COMPARISONS:
-                self._shelf.add_line(comparison, digest_line(score, comparison))
+                self._spill.add_line(comparison, digest_line(score, comparison))
         self._keep(record, score, place)
 
     def _keep(self, record: Record, score: dict[str, Any], place: Place) -> None:
@@ -123,14 +125,14 @@ class Published:
         problems = self._problems(record, score)
         if problems:
             self._tally.add_wrong(score_id)
-            self._tally.tell(Finding("wrong", "score", score_id, cause, place, differences=problems))
+            self._tally.add_finding(Finding("wrong", "score", score_id, cause, place, differences=problems))
         if error is not None:
             self._tally.errors[":".join(error.split(":")[:2])] += 1
         window = (source["partition"], source["first_offset"], source["closing_offset"])
         detail = ""
         if error == REBUILT_PARTLY:
-            is_new = self._shelf.add_partial(
-                Partial(
+            is_new = self._spill.add_partial(
+                PartialScore(
                     score["session_id"],
                     score["opened_at"],
                     *window,
@@ -144,8 +146,8 @@ class Published:
         elif score_id != f"{score['session_id']}/{score['opened_at']}":
             return
         else:
-            added: Added = self._shelf.add_score(
-                Found(
+            added: Addition = self._spill.add_score(
+                SpilledScore(
                     score["opened_at"],
                     score["session_id"],
                     *window,
@@ -162,7 +164,7 @@ class Published:
             detail = _TWIN if added == "twin" else detail
         if not is_new:
             self._tally.duplicate += 1
-            self._tally.tell(Finding("duplicate", "score", score_id, cause, place, detail))
+            self._tally.add_finding(Finding("duplicate", "score", score_id, cause, place, detail))
 
     def other_until(self) -> Mapping[int, int]:
         """By clicks partition, the last closing offset of a time before ours, when other settings ruled.
@@ -170,7 +172,7 @@ class Published:
         Where such scores lie among ours, another run went on beside this one and says nothing about it.
         """
         for partition in self._grown - self._beside:
-            if self._shelf.has_closing_between(partition, *self._other[partition]):
+            if self._spill.has_closing_between(partition, *self._other[partition]):
                 self._take_as_beside(partition)
         self._grown.clear()
         return {
@@ -187,10 +189,10 @@ class Published:
     def add_dead_letter(self, record: Record) -> None:
         """Take a record of the dead-letter topic."""
         place = Place(record.topic, record.partition, record.offset)
-        letter = read_letter(record)
+        letter = checked_letter(record)
         if isinstance(letter, str):
             self._tally.letters("unreadable").wrong += 1
-            self._tally.tell(Finding("wrong", "dead letter", "unreadable", None, place, letter))
+            self._tally.add_finding(Finding("wrong", "dead letter", "unreadable", None, place, letter))
             return
         if letter.topic != self._topic:
             self._tally.other_topics += 1
@@ -201,14 +203,14 @@ class Published:
         self.published_to[partition] = max(self.published_to.get(partition, 0), about + 1)
         self.letters_kept_from[partition] = min(self.letters_kept_from.get(partition, about), about)
         content = digest_of(letter.model_dump())
-        if self._shelf.add_letter(
-            FoundLetter(partition, about, letter.reason, content, record.partition, record.offset)
+        if self._spill.add_letter(
+            SpilledLetter(partition, about, letter.reason, content, record.partition, record.offset)
         ):
             self._sessions.add_dead_letter(letter)
             return
         counts.duplicate += 1
         cause = Place(self._topic, partition, about)
-        self._tally.tell(Finding("duplicate", "dead letter", letter.reason, cause, place))
+        self._tally.add_finding(Finding("duplicate", "dead letter", letter.reason, cause, place))
 
     def pack(self, predictions: dict[str, Any]) -> bytes:
         """What the scorers of ALL say, in 60 bytes."""
@@ -223,11 +225,11 @@ class Published:
             )
         return _answers.pack(*values)
 
-    def said(self, answers: bytes) -> list[Prediction]:
+    def said(self, answers: bytes) -> list[ScorerOutput]:
         """What the scorers of ALL say, in their order, from `pack`."""
         values = _answers.unpack(answers)
         cuts = (values[at : at + 4] for at in range(0, len(values), 4))
-        return [Prediction(p, revenue, number, NAMES[name]) for p, revenue, number, name in cuts]
+        return [ScorerOutput(p, revenue, number, NAMES[name]) for p, revenue, number, name in cuts]
 
     def _problems(self, record: Record, score: dict[str, Any]) -> tuple[Difference, ...]:
         """What can be told to be wrong without the log."""
@@ -291,7 +293,7 @@ class Published:
         return self._bundle_numbers[bundle]
 
 
-def read_score(record: Record) -> dict[str, Any] | str:
+def checked_score(record: Record) -> dict[str, Any] | str:
     """The score in a record, or why it is none."""
     try:
         read = Score.model_validate_json(record.value or b"", strict=True)
@@ -305,7 +307,7 @@ def read_score(record: Record) -> dict[str, Any] | str:
     return score
 
 
-def read_letter(record: Record) -> DeadLetter | str:
+def checked_letter(record: Record) -> DeadLetter | str:
     """The dead letter in a record, or why it is none."""
     try:
         letter = DeadLetter.model_validate_json(record.value or b"", strict=True)

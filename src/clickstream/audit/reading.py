@@ -11,7 +11,7 @@ from clickstream.infra.errors import RefusedError, UnavailableError
 from clickstream.infra.kafka import Reader, Record
 from clickstream.infra.settings import Settings
 
-Progress = Callable[[str, int, int], None]
+ReadingProgress = Callable[[str, int, int], None]
 """Called with a topic's name, the offsets of it passed so far, and those to pass in all."""
 
 # A transaction that is open for longer is not waited for.
@@ -33,7 +33,7 @@ class Extent(NamedTuple):
     held: bool
 
 
-class Log:
+class TopicLog:
     """A topic that is read piece by piece, over connections that are kept. To be closed."""
 
     def __init__(self, settings: Settings, topic: str) -> None:
@@ -57,7 +57,7 @@ class Log:
         for batch in self._reader.read_to(end):
             yield [record for record in batch if record.offset < end.get(record.partition, 0)]
 
-    def look(self, places: Iterable[Place]) -> Iterator[Record]:
+    def lookup(self, places: Iterable[Place]) -> Iterator[Record]:
         """The records at these places, those that are still there."""
         for place in places:
             start = {place.partition: place.offset}
@@ -95,12 +95,12 @@ class Log:
 
 
 def extent(settings: Settings, topic: str) -> Extent:
-    """As `Log.extent`, once."""
-    with closing(Log(settings, topic)) as log:
+    """As `TopicLog.extent`, once."""
+    with closing(TopicLog(settings, topic)) as log:
         return log.extent()
 
 
-def read(settings: Settings, topic: str, part: Extent, progress: Progress) -> Iterator[Record]:
+def read(settings: Settings, topic: str, part: Extent, progress: ReadingProgress) -> Iterator[Record]:
     """Every committed record of `part` of a topic, in offset order within each partition.
 
     Raises:
@@ -108,7 +108,7 @@ def read(settings: Settings, topic: str, part: Extent, progress: Progress) -> It
     """
     total = sum(part.end.values()) - sum(part.begin.values())
     passed = 0
-    with closing(Log(settings, topic)) as log:
+    with closing(TopicLog(settings, topic)) as log:
         for batch in log.read(part.begin, part.end):
             passed += len(batch)
             yield from batch

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 
-from clickstream.audit.verdict import Counts, Kind, Letters, is_flawed
+from clickstream.audit.verdict import AuditCounts, FindingKind, LetterCounts, is_flawed
 
 EXAMPLES = 10
 """Findings of one kind that are told one by one; all are counted."""
 
-What = Literal["score", "dead letter"]
+RecordKind = Literal["score", "dead letter"]
 
 
 class Place(NamedTuple):
@@ -45,8 +45,8 @@ class Finding:
     where there is none, or where it is not known.
     """
 
-    kind: Kind
-    what: What
+    kind: FindingKind
+    what: RecordKind
     id: str
     cause: Place | None = None
     found: Place | None = None
@@ -84,7 +84,7 @@ class BaselineReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuditReport(Counts):
+class AuditReport(AuditCounts):
     """What an audit found.
 
     Attributes, besides those of Counts:
@@ -146,14 +146,14 @@ class Tally:
     read_twice: int = 0
     predictions_unchecked: Counter[str] = field(default_factory=Counter)
     bundles: Counter[str] = field(default_factory=Counter)
-    dead_letters: dict[str, Letters] = field(default_factory=dict)
+    dead_letters: dict[str, LetterCounts] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    _told: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _reported: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def counts(self) -> dict[str, Any]:
         """The fields of Counts, and `pending`."""
-        return {one.name: _settled(getattr(self, one.name)) for one in fields(Counts)} | {
+        return {one.name: _settled(getattr(self, one.name)) for one in fields(AuditCounts)} | {
             "pending": self.pending
         }
 
@@ -161,7 +161,7 @@ class Tally:
         """The examples found since the last call."""
         found = tuple(self.findings)
         self.findings.clear()
-        self._told.clear()
+        self._reported.clear()
         return found
 
     def add_wrong(self, score_id: str) -> None:
@@ -169,18 +169,18 @@ class Tally:
         digest = hashlib.blake2b(score_id.encode(), digest_size=16).digest()
         self.wrong += self.is_first_wrong(digest)
 
-    def letters(self, reason: str) -> Letters:
+    def letters(self, reason: str) -> LetterCounts:
         """The counts of one reason."""
-        return self.dead_letters.setdefault(reason, Letters())
+        return self.dead_letters.setdefault(reason, LetterCounts())
 
-    def wants(self, kind: Kind, what: str) -> bool:
+    def wants(self, kind: FindingKind, what: str) -> bool:
         """Whether another example of this kind would be kept."""
-        return self._told[kind, what] < EXAMPLES
+        return self._reported[kind, what] < EXAMPLES
 
-    def tell(self, finding: Finding) -> None:
+    def add_finding(self, finding: Finding) -> None:
         """Keep `finding` as an example, unless there are enough of its kind."""
         if self.wants(finding.kind, finding.what):
-            self._told[finding.kind, finding.what] += 1
+            self._reported[finding.kind, finding.what] += 1
             self.findings.append(finding)
 
 

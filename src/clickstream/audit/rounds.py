@@ -11,15 +11,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from clickstream.audit.answers import AnswerCheck
-from clickstream.audit.compare import Comparison
-from clickstream.audit.lane import Range
+from clickstream.audit.compare import LogComparison
+from clickstream.audit.mismatches import Mismatches, RecordLookup
 from clickstream.audit.online import OnlineCheck
+from clickstream.audit.partition import CommittedRange
 from clickstream.audit.predictions import PredictionCheck, Predictor
-from clickstream.audit.published import Published
+from clickstream.audit.published import PublishedRecords
 from clickstream.audit.report import Tally
 from clickstream.audit.sessions import SessionSums
-from clickstream.audit.shelf import Shelf
-from clickstream.audit.suspects import Look, Suspects
+from clickstream.audit.spill import Spill
 from clickstream.audit.twice import SecondReading
 from clickstream.infra.kafka import Record
 from clickstream.infra.settings import Settings
@@ -31,7 +31,7 @@ REMEMBERED = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Topics:
+class TopicsAtStart:
     """What is known of the topics at the start.
 
     Attributes:
@@ -40,13 +40,13 @@ class Topics:
         scores_cut, letters_cut: the topic has lost its first records.
     """
 
-    ranges: Mapping[int, Range]
+    ranges: Mapping[int, CommittedRange]
     aligned: bool = True
     scores_cut: bool = False
     letters_cut: bool = False
 
 
-class Rounds:
+class AuditRounds:
     """The state of an audit between two rounds. Bounded in memory: see docs/audit.md.
 
     Attributes:
@@ -57,8 +57,8 @@ class Rounds:
     def __init__(
         self,
         settings: Settings,
-        topics: Topics,
-        shelf: Shelf,
+        topics: TopicsAtStart,
+        spill: Spill,
         bundle: Callable[[str], Predictor | str],
         sessions: SessionSums | None = None,
         digests: bool = False,
@@ -73,30 +73,30 @@ class Rounds:
             independent: read every session a second time, not only those drawn.
         """
         self.settings = fingerprint(settings)
-        self.tally = Tally(shelf.is_first_wrong)
-        self._shelf = shelf
-        self._suspects = Suspects()
+        self.tally = Tally(spill.is_first_wrong)
+        self._spill = spill
+        self._mismatches = Mismatches()
         self._remembered = remembered
         self._notes_two_groups = False
-        self._published = Published(
+        self._published = PublishedRecords(
             settings.clicks_topic,
             self.settings,
             topics.aligned,
-            shelf,
+            spill,
             self.tally,
             sessions or SessionSums(),
             digests,
         )
         rules = Rules(**settings.rules)
-        predictions = PredictionCheck(self._published, bundle, self._suspects.add, self.tally)
-        self._comparison = Comparison(
+        predictions = PredictionCheck(self._published, bundle, self._mismatches.add, self.tally)
+        self._comparison = LogComparison(
             rules=rules,
             clicks_topic=settings.clicks_topic,
             scores_topic=settings.scores_topic,
             dead_letter_topic=settings.dead_letter_topic,
             settings=self.settings,
             published=self._published,
-            shelf=shelf,
+            spill=spill,
             ranges=topics.ranges,
             answers=AnswerCheck(
                 settings.clicks_topic,
@@ -104,30 +104,30 @@ class Rounds:
                 self._published,
                 predictions,
                 OnlineCheck(predictions.load),
-                self._suspects.add,
+                self._mismatches.add,
                 self.tally,
             ),
             second=SecondReading(rules, independent, settings.clicks_topic, self.settings, self.tally),
-            suspect=self._suspects.add,
+            mismatch=self._mismatches.add,
             tally=self.tally,
             scores_cut=topics.scores_cut,
             letters_cut=topics.letters_cut,
         )
 
     def add_score(self, record: Record, shows_progress: bool = True) -> None:
-        """As `Published.add_score`."""
+        """As `PublishedRecords.add_score`."""
         self._published.add_score(record, shows_progress)
 
     def add_letter(self, record: Record) -> None:
-        """As `Published.add_dead_letter`."""
+        """As `PublishedRecords.add_dead_letter`."""
         self._published.add_dead_letter(record)
 
     def begin(self, committed: Mapping[int, int]) -> None:
-        """As `Comparison.begin`."""
+        """As `LogComparison.begin`."""
         self._comparison.begin(committed)
 
     def take(self, record: Record) -> None:
-        """As `Comparison.take`."""
+        """As `LogComparison.take`."""
         self._comparison.take(record)
 
     @property
@@ -140,10 +140,10 @@ class Rounds:
         """Clicks partition -> the offset up to which something published shows that the log was processed."""
         return self._published.published_to
 
-    def settle(self, look: Look, ends: Mapping[int, int] | None = None) -> None:
-        """Judge what can be judged now. `ends` as in `Comparison.settle`."""
+    def settle(self, lookup: RecordLookup, ends: Mapping[int, int] | None = None) -> None:
+        """Judge what can be judged now. `ends` as in `LogComparison.settle`."""
         self._comparison.settle(ends)
-        self._suspects.explain(look, self.tally)
+        self._mismatches.explain(lookup, self.tally)
         tally = self.tally
         if not self._notes_two_groups and tally.duplicate and tally.duplicate * 2 >= tally.scored:
             self._notes_two_groups = True
@@ -151,4 +151,4 @@ class Rounds:
                 f"{tally.duplicate:,} scores are there twice: do two groups write to one topic of scores?"
                 " `clickstream doctor` names them"
             )
-        self._shelf.forget(self._remembered)
+        self._spill.forget(self._remembered)

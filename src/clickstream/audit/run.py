@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clickstream.audit.bundles import bundle_finder
-from clickstream.audit.judge import Logs, judge
-from clickstream.audit.lane import Range
+from clickstream.audit.evaluation import AuditedLogs, evaluate_run
 from clickstream.audit.ledger import read_ledger
-from clickstream.audit.reading import Extent, Progress, extent, read, silent
+from clickstream.audit.partition import CommittedRange
+from clickstream.audit.reading import Extent, ReadingProgress, extent, read, silent
 from clickstream.audit.report import AuditReport
 from clickstream.infra.kafka import Admin, Record
 from clickstream.infra.settings import Settings
@@ -25,7 +25,7 @@ def run_audit(
     ledger: Path | None = None,
     baseline: str | None = None,
     independent: bool = False,
-    progress: Progress = silent,
+    progress: ReadingProgress = silent,
 ) -> AuditReport:
     """Audit what the group of `settings` published about its clicks topic, up to now.
 
@@ -45,16 +45,18 @@ def run_audit(
     """
     lines = None if ledger is None else read_ledger(ledger)
     find = bundle_finder(settings, bundle)
-    topics = _Topics.look(settings)
+    topics = _Topics.lookup(settings)
 
     def records(topic: str, part: Extent) -> Callable[[], Iterable[Record]]:
         return partial(read, settings, topic, part, progress)
 
-    logs = Logs(
+    logs = AuditedLogs(
         clicks=records(settings.clicks_topic, topics.clicks),
         scores=records(settings.scores_topic, topics.scores),
         letters=records(settings.dead_letter_topic, topics.letters),
-        ranges={p: Range(begin, topics.committed.get(p)) for p, begin in topics.clicks.begin.items()},
+        ranges={
+            p: CommittedRange(begin, topics.committed.get(p)) for p, begin in topics.clicks.begin.items()
+        },
         aligned=len(topics.scores.end) == len(topics.clicks.end),
         scores_cut=any(topics.scores.begin.values()),
         letters_cut=any(topics.letters.begin.values()),
@@ -62,7 +64,7 @@ def run_audit(
         baseline=None if baseline is None else (baseline, records(baseline, extent(settings, baseline))),
         notes=topics.notes(settings),
     )
-    return judge(settings, logs, find, lines, independent=independent)
+    return evaluate_run(settings, logs, find, lines, independent=independent)
 
 
 class _Topics(NamedTuple):
@@ -75,7 +77,7 @@ class _Topics(NamedTuple):
     clicks: Extent
 
     @classmethod
-    def look(cls, settings: Settings) -> _Topics:
+    def lookup(cls, settings: Settings) -> _Topics:
         """In this order: what is committed first has its scores before their ends, and those their clicks.
 
         A dead letter read here has the scores that were published with it, and a score that lies before

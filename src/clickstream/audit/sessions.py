@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import orjson
 
-from clickstream.audit.shelf import Shelf, Sum
+from clickstream.audit.spill import SessionSum, Spill
 from clickstream.records.score import DeadLetter, digest_line
 
 COUNTERS = ("duplicates", "late", "missing")
@@ -30,13 +30,13 @@ class SessionSums:
     def __init__(
         self,
         named: Set[str] = frozenset(),
-        compared_on: Shelf | None = None,
+        compared_on: Spill | None = None,
         run: Literal["ours", "baseline"] = "ours",
     ) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.letters: Counter[tuple[str, str | None]] = Counter()
         self._named = named
-        self._shelf = compared_on
+        self._spill = compared_on
         self._run = run
 
     def add(self, score: Mapping[str, Any]) -> None:
@@ -45,9 +45,9 @@ class SessionSums:
         if session_id in self._named:
             for counter in COUNTERS:
                 self.counts[session_id, counter] += score[counter]
-        if self._shelf is not None:
+        if self._spill is not None:
             content = digest_line(score, "across-logs")[:16]
-            self._shelf.add_sum(Sum(session_id, self._run, content, score["duplicates"]))
+            self._spill.add_sum(SessionSum(session_id, self._run, content, score["duplicates"]))
 
     def add_dead_letter(self, letter: DeadLetter) -> None:
         """Count a dead letter for the session that its key names, and the one that its value names."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from clickstream.audit.expected import facts
-from clickstream.audit.independent import IndependentReading, Read
+from clickstream.audit.independent import IndependentReading, ReadWindow
 from clickstream.audit.report import Finding, Place, Tally
 from clickstream.features.vector import prefix, reference
 from clickstream.infra.kafka import Record
 from clickstream.records.click import Click, Heartbeat
-from clickstream.windows.partition import EVERY_SESSION, Partition, Refused, Rules
+from clickstream.windows.partition import EVERY_SESSION, Partition, RefusedRecord, Rules
 
 
 @dataclass(slots=True)
@@ -25,14 +25,14 @@ class SecondReading:
     _again: dict[int, IndependentReading] = field(default_factory=dict)
 
     def take(
-        self, logic: Partition, record: Record, parsed: Click | Heartbeat, refused: Refused | None
+        self, logic: Partition, record: Record, parsed: Click | Heartbeat, refused: RefusedRecord | None
     ) -> None:
         """Read the record that `logic` has just taken, and compare what both make of it."""
         again = self._again.get(record.partition)
         if again is None:
             again = self._again[record.partition] = IndependentReading(self.rules, self.independent)
         reads = [
-            Read(
+            ReadWindow(
                 facts(closed, reference(closed.session), self.clicks_topic, record.partition, self.settings),
                 prefix(closed.session),
             )
@@ -51,5 +51,7 @@ class SecondReading:
         ):
             self.tally.add_wrong(found.id)
             cause = Place(self.clicks_topic, record.partition, record.offset)
-            self.tally.tell(Finding("wrong", "score", found.id, cause, None, found.detail, found.differences))
+            self.tally.add_finding(
+                Finding("wrong", "score", found.id, cause, None, found.detail, found.differences)
+            )
         self.tally.read_twice += again.windows - before

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Kind = Literal["missing", "duplicate", "unexpected", "wrong", "torn"]
-KINDS: tuple[Kind, ...] = ("missing", "duplicate", "unexpected", "wrong")
+FindingKind = Literal["missing", "duplicate", "unexpected", "wrong", "torn"]
+KINDS: tuple[FindingKind, ...] = ("missing", "duplicate", "unexpected", "wrong")
 Verdict = Literal["exactly once", "unchecked", "not clean"]
 """`unchecked`: nothing is known to be false, and not everything could be checked."""
 
@@ -15,7 +15,7 @@ EXIT_CODES: Mapping[Verdict, int] = {"exactly once": 0, "not clean": 1, "uncheck
 
 
 @dataclass(slots=True)
-class Letters:
+class LetterCounts:
     """Dead letters of one reason. `pending`: the group has not committed the record yet."""
 
     expected: int = 0
@@ -29,7 +29,7 @@ class Letters:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
+class AuditCounts:
     """What an audit counted, of the whole or so far.
 
     Attributes:
@@ -75,7 +75,7 @@ class Counts:
     read_twice: int
     predictions_unchecked: Mapping[str, int]
     bundles: Mapping[str, int]
-    dead_letters: Mapping[str, Letters]
+    dead_letters: Mapping[str, LetterCounts]
 
     @property
     def flawed(self) -> bool:
@@ -97,7 +97,7 @@ class Counts:
         return {"verdict": self.verdict, "clean": self.clean} | asdict(self)
 
 
-def is_flawed(counted: Counts) -> bool:
+def is_flawed(counted: AuditCounts) -> bool:
     """Whether a score or a dead letter is missing, duplicate, unexpected or wrong, or a session is torn."""
     return counted.torn > 0 or any(
         getattr(one, kind) for one in (counted, *counted.dead_letters.values()) for kind in KINDS
@@ -108,7 +108,7 @@ AFTER_A_LOSS = ("rebuilt partly", "online models that began again")
 """What a loss of all of Redis leaves unchecked."""
 
 
-def unchecked_parts(counted: Counts) -> dict[str, int]:
+def unchecked_parts(counted: AuditCounts) -> dict[str, int]:
     """What nobody can vouch for, by its name; empty where everything was checked."""
     letters = sum(letters.unchecked for letters in counted.dead_letters.values())
     parts = {

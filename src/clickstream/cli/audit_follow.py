@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 
 from clickstream.audit import Follower
-from clickstream.audit.shelf import Shelf
+from clickstream.audit.spill import Spill
 from clickstream.audit.verdict import Verdict
 from clickstream.cli.boundary import discard_output
 from clickstream.infra.errors import UnavailableError
@@ -48,7 +48,7 @@ def follow_audit(
         while not ended() and (left := until - time.monotonic()) > 0:
             stop.wait(min(_LOOK_EVERY_S, left))
 
-    with Shelf() as shelf, closing(Follower(settings, bundle, shelf, independent)) as follower:
+    with Spill() as spill, closing(Follower(settings, bundle, spill, independent)) as follower:
         if as_json or not sys.stdout.isatty():
             view: RoundsView = JsonLines()
             try:

@@ -14,14 +14,14 @@ import typer
 from pydantic import BaseModel
 from rich.console import Console
 
-from clickstream.cli.options import ServerHome
+from clickstream.cli.options import ServerHomeOption
 from clickstream.drills.drill import order, parse_plan, play
-from clickstream.drills.stage import Stage
+from clickstream.drills.stage import DrillStage
 from clickstream.files.location import find_dataset
 from clickstream.infra.errors import UsageError
 from clickstream.infra.settings import Duration, load_settings
 from clickstream.models.bundle.bundle import load_bundle
-from clickstream.terminal.chaos_view import as_dict, show_outcome, show_plans, telling
+from clickstream.terminal.chaos_view import fault_lines, outcome_as_dict, show_outcome, show_plans
 from clickstream.terminal.stopping import interruptible
 
 _SYNTHETIC_SESSIONS = 24_026
@@ -48,7 +48,7 @@ def chaos(
     ] = None,
     session_timeout: Annotated[str, typer.Option(help="After which the group gives up on a member.")] = "3s",
     max_poll_records: Annotated[int, typer.Option(help="Clicks taken in one step.", min=1)] = 200,
-    home: ServerHome = None,
+    home: ServerHomeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")] = False,
 ) -> None:
     """Break a running system on purpose, fault after fault, and audit every score.
@@ -83,7 +83,7 @@ def chaos(
     try:
         with (
             interruptible(),
-            Stage(
+            DrillStage(
                 settings,
                 folder,
                 consumers=consumers,
@@ -92,12 +92,12 @@ def chaos(
                 small_disk="disk-full" in faults,
             ) as stage,
         ):
-            outcome = play(stage, faults, seed, deadline=until, told=telling(console))
+            outcome = play(stage, faults, seed, deadline=until, told=fault_lines(console))
     except BaseException:
         console.print(f"what the processes said is in {folder}")
         raise
     if as_json:
-        typer.echo(orjson.dumps(as_dict(outcome), default=str))
+        typer.echo(orjson.dumps(outcome_as_dict(outcome), default=str))
     else:
         show_outcome(outcome, console)
     if not outcome.clean:

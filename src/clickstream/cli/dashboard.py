@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from clickstream.cli.options import Home
+from clickstream.cli.options import HomeOption
 from clickstream.infra.extras import need
 from clickstream.infra.settings import load_settings
 
@@ -27,7 +27,7 @@ def dashboard(
     ] = None,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the browser, too.")] = False,
     bundle: Annotated[str | None, typer.Option(help="Bundle id, path, or champion.")] = None,
-    home: Home = None,
+    home: HomeOption = None,
 ) -> None:
     """Score files, watch the stream, look at models and data, in a browser.
 
@@ -43,6 +43,6 @@ def dashboard(
             os.environ[f"CLICKSTREAM_{name}"] = str(given)
     load_settings()
     # Takes a second, and is an extra.
-    from clickstream.dashboard.server import serve
+    from clickstream.dashboard.server import serve_pages
 
-    serve(host, port, open_browser, allow_host or [])
+    serve_pages(host, port, open_browser, allow_host or [])

@@ -18,18 +18,18 @@ from rich.text import Text
 
 from clickstream.audit import AuditReport, run_audit
 from clickstream.audit.verdict import EXIT_CODES
-from clickstream.cli.options import ServerHome
+from clickstream.cli.options import ServerHomeOption
 from clickstream.cli.train import train
 from clickstream.files.location import find_dataset
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.infra.words import counted
-from clickstream.local.demo import Run
+from clickstream.local.demo import DemoRun
 from clickstream.local.embedded import embedded_servers
 from clickstream.local.servers import announced
 from clickstream.models.bundle.bundle import load_bundle
 from clickstream.models.bundle.manifest import Manifest
-from clickstream.operate.candidate import Promote
+from clickstream.operate.candidate import PromotionPolicy
 from clickstream.terminal.stopping import interruptible
 from clickstream.terminal.summary_view import clusters_table, predictions_table
 
@@ -43,7 +43,7 @@ def demo(
     consumers: Annotated[int, typer.Option(help="Consumer processes.", min=1, max=16)] = 2,
     calendar: Annotated[str, typer.Option(help="busy-day (all days laid over one) or dated.")] = "busy-day",
     keep: Annotated[bool, typer.Option("--keep", help="Keep everything running at the end.")] = False,
-    home: ServerHome = None,
+    home: ServerHomeOption = None,
 ) -> None:
     """Run the main job on this machine: a real Kafka, a real Valkey, two consumers, the whole dataset.
 
@@ -64,7 +64,7 @@ def demo(
             source += ["--sessions", str(sessions)]
         words = [*source, "--speed", speed, "--calendar", calendar]
         logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="clickstream-demo-")))
-        run = Run(settings, logs, consumers, words)
+        run = DemoRun(settings, logs, consumers, words)
         stack.callback(run.close)
         _watch(run, console)
         if keep:
@@ -123,14 +123,14 @@ def _bundle(settings: Settings, file: Path | None, console: Console) -> Manifest
             data=file,
             synthetic=None if file else _SYNTHETIC_SESSIONS,
             home=settings.home,
-            promotion=Promote.always,
+            promotion=PromotionPolicy.always,
         )
         bundle = load_bundle(settings)
     console.print(f"[green]✓[/] models: bundle {bundle.id}")
     return bundle.manifest
 
 
-def _watch(run: Run, console: Console) -> None:
+def _watch(run: DemoRun, console: Console) -> None:
     """Show the run until all is scored: live on a terminal, a line every other second elsewhere."""
     if console.is_terminal:
         with Live(_view(run), console=console, refresh_per_second=4, transient=True) as live:
@@ -147,7 +147,7 @@ def _watch(run: Run, console: Console) -> None:
             )
 
 
-def _view(run: Run) -> Panel:
+def _view(run: DemoRun) -> Panel:
     seconds = time.monotonic() - run.started_at
     grid = Table.grid(padding=(0, 3))
     for _ in range(6):
@@ -178,7 +178,7 @@ def _view(run: Run) -> Panel:
     return Panel(Group(*parts), title="clickstream: live", border_style="cyan", expand=False)
 
 
-def _conclude(console: Console, run: Run, report: AuditReport, manifest: Manifest) -> None:
+def _conclude(console: Console, run: DemoRun, report: AuditReport, manifest: Manifest) -> None:
     summary = run.summary
     seconds = time.monotonic() - run.started_at
     console.print()
@@ -204,7 +204,7 @@ def _conclude(console: Console, run: Run, report: AuditReport, manifest: Manifes
         console.print(f"[bold red]{report.verdict}[/]: `clickstream scores audit` tells more (with --keep)")
 
 
-def _stay(console: Console, settings: Settings, run: Run) -> None:
+def _stay(console: Console, settings: Settings, run: DemoRun) -> None:
     console.print(
         f"\nStill running. Subscribe from another terminal:\n"
         f"  clickstream scores tail --from-beginning\n"

@@ -12,8 +12,8 @@ import orjson
 import typer
 from rich.console import Console
 
-from clickstream.consumer.door import open_rules
-from clickstream.consumer.recovery import SettingsChangedError, differences
+from clickstream.consumer.admission import open_rules
+from clickstream.consumer.recovery import SettingsChangedError, rule_differences
 from clickstream.consumer.store import DamagedError, Store
 from clickstream.infra import logs
 from clickstream.infra.errors import ConfigurationError, UnavailableError
@@ -21,7 +21,7 @@ from clickstream.infra.kafka import Admin, Member, Producer, Reader, Topic
 from clickstream.infra.settings import Settings, load_settings, parse_duration
 from clickstream.local.servers import with_running_servers
 from clickstream.models.bundle.bundle import load_bundle
-from clickstream.operate.draining import rule_sets, serve
+from clickstream.operate.draining import rule_sets, serve_partitions
 
 
 def drain(
@@ -58,7 +58,7 @@ def drain(
             for those, partitions in sets:
                 done = partial(_done, admin, those, {p: ends[p] for p in partitions}, deadline, wait)
                 if bundle is not None:
-                    serve(those, bundle, partitions, done)
+                    serve_partitions(those, bundle, partitions, done)
                 else:
                     while not done():
                         pass
@@ -73,7 +73,7 @@ def _check_served(settings: Settings, members: Sequence[Member], found: Mapping[
         partition, described = min(unserved.items())
         raise SettingsChangedError(
             f"partitions {sorted(unserved)} have open sessions under rules that no running consumer of group"
-            f" {settings.group} has ({partition}: {differences(described, min(theirs))} there)",
+            f" {settings.group} has ({partition}: {rule_differences(described, min(theirs))} there)",
             "Stop the consumers and drain again: without consumers, drain scores by the rules of each"
             " partition itself.",
         )

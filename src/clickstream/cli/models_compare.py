@@ -8,7 +8,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from clickstream.cli.options import Columns, Dataset, Home, Shop
+from clickstream.cli.options import ColumnsOption, DatasetOption, HomeOption, Shop
 from clickstream.cli.shop import load_shop
 from clickstream.cli.train import read_sessions
 from clickstream.cli.train_shop import own_windows
@@ -16,17 +16,17 @@ from clickstream.features.shop_file import UCI553
 from clickstream.infra.errors import UsageError
 from clickstream.infra.settings import load_settings
 from clickstream.models.bundle.bundle import load_bundle
-from clickstream.terminal.comparison_view import as_dict, show_comparison
+from clickstream.terminal.comparison_view import comparison_as_dict, show_comparison
 from clickstream.training import comparison
-from clickstream.training.comparison import Comparison
+from clickstream.training.comparison import BundleComparison
 from clickstream.training.shop.comparison import compare_shop
 
 
 def compare(
     one: Annotated[str, typer.Argument(metavar="A", help="Bundle id, path, or champion.")],
     other: Annotated[str, typer.Argument(metavar="B", help="The other, which the differences are of.")],
-    data: Dataset = None,
-    mapping: Columns = None,
+    data: DatasetOption = None,
+    mapping: ColumnsOption = None,
     synthetic: Annotated[
         int | None, typer.Option(help="N made-up sessions, drawn with the seed of B.", min=500)
     ] = None,
@@ -35,7 +35,7 @@ def compare(
     ] = False,
     shop: Shop = None,
     clicks_topic: Annotated[str | None, typer.Option(help="Topic of the clicks, for --from-topic.")] = None,
-    home: Home = None,
+    home: HomeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show two bundles on the same sessions: figures of both, and the difference with its 95 % interval.
@@ -72,8 +72,8 @@ def compare(
     _show(found, source.name, console, as_json)
 
 
-def _show(found: Comparison, data_name: str, console: Console, as_json: bool) -> None:
+def _show(found: BundleComparison, data_name: str, console: Console, as_json: bool) -> None:
     if as_json:
-        typer.echo(orjson.dumps(as_dict(found, data_name)))
+        typer.echo(orjson.dumps(comparison_as_dict(found, data_name)))
     else:
         show_comparison(found, data_name, console)

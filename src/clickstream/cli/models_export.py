@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from clickstream.cli.options import Home
+from clickstream.cli.options import HomeOption
 from clickstream.features import vector
 from clickstream.files.dataset import Dataset, read_dataset
 from clickstream.files.location import find_dataset
@@ -37,7 +37,7 @@ def export(
             " is found."
         ),
     ] = None,
-    home: Home = None,
+    home: HomeOption = None,
 ) -> None:
     """Export the scikit-learn models of a bundle, each with a JSON file that explains its inputs.
 

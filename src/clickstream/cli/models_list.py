@@ -9,11 +9,11 @@ import orjson
 import typer
 from rich.console import Console
 
-from clickstream.cli.options import Home, Shop
+from clickstream.cli.options import HomeOption, Shop
 from clickstream.cli.shop import chosen_shop
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.infra.words import counted
-from clickstream.models.bundle.folder import Listed, day_and_time, examine, figure, history
+from clickstream.models.bundle.folder import ListedBundle, day_and_time, examine_bundles, figure, history
 from clickstream.terminal.printable import plain
 
 _SIGNED = {
@@ -26,7 +26,7 @@ _SIGNED = {
 
 def list_bundles(
     shop: Shop = None,
-    home: Home = None,
+    home: HomeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the bundles as one JSON array.")] = False,
 ) -> None:
     """List the bundles: when and on what they were trained, how good they are, which is in use.
@@ -35,7 +35,7 @@ def list_bundles(
     """
     settings = load_settings(home=home, shop=shop)
     definition, folder = chosen_shop(settings)
-    found = list(examine(settings, definition.name))
+    found = list(examine_bundles(settings, definition.name))
     if as_json:
         typer.echo(orjson.dumps([one.as_dict() for one in found]))
         return
@@ -49,7 +49,7 @@ def list_bundles(
     _tell_champion(found, settings, definition.name, console)
 
 
-def _lines(one: Listed) -> Iterator[str]:
+def _lines(one: ListedBundle) -> Iterator[str]:
     mark = "[green]▶[/]" if one.in_use else " "
     usable = "[green]usable[/]" if one.problem is None else "[bold red]not usable here[/]"
     manifest = one.manifest
@@ -74,7 +74,7 @@ def _lines(one: Listed) -> Iterator[str]:
         yield f"    [dim]→[/] {plain(one.problem.remedy)}"
 
 
-def _tell_champion(found: list[Listed], settings: Settings, shop: str, console: Console) -> None:
+def _tell_champion(found: list[ListedBundle], settings: Settings, shop: str, console: Console) -> None:
     before = history(settings, shop)
     if not before:
         console.print("\nNone is in use: `clickstream models promote ID`.")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from clickstream.cli.options import Home, Shop
+from clickstream.cli.options import HomeOption, Shop
 from clickstream.cli.shop import chosen_shop
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings, load_settings
@@ -22,7 +22,7 @@ _TAKEN = "Running consumers with CLICKSTREAM_BUNDLE=champion take it within seco
 def promote(
     bundle: Annotated[str, typer.Argument(metavar="ID", help="Id of the bundle, see `models list`.")],
     shop: Shop = None,
-    home: Home = None,
+    home: HomeOption = None,
 ) -> None:
     """Put a bundle in use. It is loaded first, as a consumer would; one that cannot be is refused.
 
@@ -47,7 +47,7 @@ def promote(
     _hint(settings, console)
 
 
-def rollback(shop: Shop = None, home: Home = None) -> None:
+def rollback(shop: Shop = None, home: HomeOption = None) -> None:
     """Go back to the bundle that was in use before. Again, and it goes back further.
 
     Exit codes: 0 done; 65 there is nothing to go back to, or it cannot be used here; nothing changed.

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from clickstream.cli.options import Home, Shop
+from clickstream.cli.options import HomeOption, Shop
 from clickstream.cli.shop import chosen_shop
 from clickstream.infra.settings import load_settings
 from clickstream.infra.words import counted
@@ -19,7 +19,7 @@ from clickstream.models.bundle.champion import locate
 from clickstream.models.bundle.folder import day_and_time, history
 from clickstream.models.bundle.manifest import MANIFEST, Manifest
 from clickstream.models.bundle.signature import SIGNATURE, signing_key
-from clickstream.models.bundle.verification import Verified, verify
+from clickstream.models.bundle.verification import VerifiedBundle, verify
 from clickstream.models.evaluation import Estimate
 from clickstream.terminal.printable import plain
 
@@ -35,7 +35,7 @@ def show(
         str, typer.Argument(metavar="ID|PATH", help="Bundle id, path, or champion.")
     ] = "champion",
     shop: Shop = None,
-    home: Home = None,
+    home: HomeOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print manifest and evaluation as one JSON object.")
     ] = False,
@@ -67,7 +67,7 @@ def show(
     console.print(_files(manifest, verified.path))
 
 
-def _words(verified: Verified, used: list[str]) -> Iterator[str]:
+def _words(verified: VerifiedBundle, used: list[str]) -> Iterator[str]:
     manifest = verified.manifest
     data, split = manifest.data, manifest.split
     yield f"bundle {manifest.id}" + (", in use" if used[:1] == [manifest.id] else "")

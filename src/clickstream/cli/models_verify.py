@@ -8,7 +8,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from clickstream.cli.options import Home, Shop
+from clickstream.cli.options import HomeOption, Shop
 from clickstream.cli.shop import chosen_shop
 from clickstream.infra.errors import BundleError, ConfigurationError, UsageError
 from clickstream.infra.settings import load_settings
@@ -31,7 +31,7 @@ def verify(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All bundles of the folder.")] = False,
     shop: Shop = None,
-    home: Home = None,
+    home: HomeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
     """Check every byte of a bundle, its versions, its features and, with a key set, its signature.
@@ -75,7 +75,7 @@ def verify(
 def sign(
     bundle: Annotated[str, typer.Argument(metavar="ID|PATH", help="Bundle id, path, or champion.")],
     shop: Shop = None,
-    home: Home = None,
+    home: HomeOption = None,
 ) -> None:
     """Sign a bundle with the key that is set: from then on it counts as ours.
 

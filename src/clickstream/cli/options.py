@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
-Home = Annotated[Path | None, typer.Option(help="Folder that bundles/ lies in; by default CLICKSTREAM_HOME.")]
-ServerHome = Annotated[Path | None, typer.Option(help="Folder for servers, jars and bundles.")]
-Dataset = Annotated[
+HomeOption = Annotated[
+    Path | None, typer.Option(help="Folder that bundles/ lies in; by default CLICKSTREAM_HOME.")
+]
+ServerHomeOption = Annotated[Path | None, typer.Option(help="Folder for servers, jars and bundles.")]
+DatasetOption = Annotated[
     Path | None,
     typer.Option(help="The file of UCI 553, zip or CSV. Else $CLICKSTREAM_DATA, or one in data/."),
 ]
@@ -17,4 +19,6 @@ Shop = Annotated[
     str | None,
     typer.Option(metavar="FILE|NAME", help="A shop file, or a shop that is built in; by default uci553."),
 ]
-Columns = Annotated[Path | None, typer.Option(help="TOML file that says which column of --data is which.")]
+ColumnsOption = Annotated[
+    Path | None, typer.Option(help="TOML file that says which column of --data is which.")
+]

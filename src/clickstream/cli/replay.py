@@ -28,11 +28,19 @@ from clickstream.infra.settings import Settings, load_settings
 from clickstream.local.servers import with_running_servers
 from clickstream.producer.faults import parse_faults
 from clickstream.producer.plan import Plan, PlanOptions, make_plan
-from clickstream.producer.replay import KafkaSink, LineSink, Pace, Progress, find_start, prepare, publish
+from clickstream.producer.replay import (
+    KafkaSink,
+    LineSink,
+    Pace,
+    ReplayProgress,
+    find_start,
+    prepare,
+    publish,
+)
 from clickstream.producer.schedule import Calendar, ScheduleOptions, make_schedule
-from clickstream.producer.start import Mode, Start, show_time
+from clickstream.producer.start import ReplayStart, StartMode, show_time
 from clickstream.producer.synthetic import synthetic_dataset
-from clickstream.terminal.cleaning_view import tell_cleaning
+from clickstream.terminal.cleaning_view import show_cleaning
 from clickstream.terminal.stopping import asked_to_stop
 
 _LINE_EVERY_S = 5.0
@@ -136,8 +144,12 @@ def replay(
     if dry_run:
         _describe(make_plan(schedule, options), speed)
         return
-    mode: Mode = "append" if append else "resume" if resume else "new"
-    start = find_start(mode, settings, schedule, options) if on_kafka else Start(make_plan(schedule, options))
+    mode: StartMode = "append" if append else "resume" if resume else "new"
+    start = (
+        find_start(mode, settings, schedule, options)
+        if on_kafka
+        else ReplayStart(make_plan(schedule, options))
+    )
     if ledger is not None:
         _write_ledger(ledger, start.plan)
     run = start.plan.schedule.run
@@ -148,7 +160,7 @@ def replay(
     raise typer.Exit(_publish(start, settings if on_kafka else None, pace, say))
 
 
-def _publish(start: Start, settings: Settings | None, pace: Pace, say: Console) -> int:
+def _publish(start: ReplayStart, settings: Settings | None, pace: Pace, say: Console) -> int:
     """Publish what is left of a plan, on Kafka or standard output; the exit code."""
     plan, left = start.plan, len(start.plan.left(start.after))
     if not left:
@@ -219,7 +231,7 @@ def _mapped(data: Path | None, mapping: Path, say: Console) -> Dataset:
     if data is None:
         raise UsageError(f"--mapping {mapping} without --data", "Name the file that it describes.")
     cleaned = map_dataset(data, read_mapping(mapping))
-    tell_cleaning(cleaned.cleaning, say)
+    show_cleaning(cleaned.cleaning, say)
     return cleaned.dataset
 
 
@@ -274,7 +286,7 @@ def _write_ledger(file: Path, plan: Plan) -> None:
 
 
 @contextmanager
-def _progress(total: int, say: Console) -> Iterator[Progress]:
+def _progress(total: int, say: Console) -> Iterator[ReplayProgress]:
     """A bar on a terminal, else a line every few seconds; both on standard error."""
     if not say.is_terminal:
         yield _Lines(total, say)

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from clickstream.cli.options import Home
-from clickstream.files.cleaning import Cleaning
+from clickstream.cli.options import HomeOption
+from clickstream.files.cleaning import CleaningReport
 from clickstream.files.mapping import map_dataset, read_mapping
 from clickstream.infra.errors import UsageError
 from clickstream.infra.files import replacing
@@ -24,9 +24,9 @@ from clickstream.infra.settings import load_settings
 from clickstream.infra.words import counted
 from clickstream.models.bundle.bundle import load_bundle
 from clickstream.offline import (
+    FileFormat,
     FileScores,
-    Format,
-    Progress,
+    ScoringProgress,
     require,
     score_file,
     write_refused,
@@ -34,12 +34,17 @@ from clickstream.offline import (
 )
 from clickstream.producer.plan import PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
-from clickstream.terminal.cleaning_view import tell_cleaning
+from clickstream.terminal.cleaning_view import show_cleaning
 from clickstream.terminal.printable import plain
 from clickstream.terminal.summary_view import clusters_table, predictions_table
 
 _STANDARD = Path("-")
-_ENDINGS: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+_ENDINGS: dict[str, FileFormat] = {
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+}
 _SAMPLES = 5
 
 
@@ -57,7 +62,8 @@ def score(
         ),
     ] = None,
     format: Annotated[
-        Format | None, typer.Option("--format", help="What is written, if not what the ending of --out says.")
+        FileFormat | None,
+        typer.Option("--format", help="What is written, if not what the ending of --out says."),
     ] = None,
     mapping: Annotated[
         Path | None, typer.Option(help="TOML file that says which column of yours is which.")
@@ -71,7 +77,7 @@ def score(
         typer.Option(help="Write the rows that could not be used there, with line and reason: CSV."),
     ] = None,
     bundle: Annotated[str | None, typer.Option(help="Bundle id, path, or champion.")] = None,
-    home: Home = None,
+    home: HomeOption = None,
 ) -> None:
     """Score the sessions of a file: the same fold, rules and models as those of the stream.
 
@@ -96,7 +102,7 @@ def score(
             if layout is None:
                 raise UsageError("--check needs --mapping", "Without one, the file is scored at once.")
             cleaned = map_dataset(source, layout, called)
-            tell_cleaning(cleaned.cleaning, say)
+            show_cleaning(cleaned.cleaning, say)
             schedule = make_schedule(cleaned.dataset, ScheduleOptions("dated"))
             plan = make_plan(schedule, PlanOptions(1, heartbeats=False))
             for publication in islice(plan.publications(), _SAMPLES):
@@ -117,7 +123,7 @@ def score(
     _conclude(scores, out, layout is not None, say)
 
 
-def _format(out: Path | None, given: Format | None) -> Format:
+def _format(out: Path | None, given: FileFormat | None) -> FileFormat:
     if out is None:
         if given is not None:
             raise UsageError(f"--format {given} without --out", "Say where to write: --out FILE, or --out -.")
@@ -126,7 +132,7 @@ def _format(out: Path | None, given: Format | None) -> Format:
     if kind is None:
         raise UsageError(
             f"--out {out}: the ending {out.suffix or 'of nothing'} says no format",
-            f"End it with {', '.join(_ENDINGS)}, or add --format {'|'.join(get_args(Format))}.",
+            f"End it with {', '.join(_ENDINGS)}, or add --format {'|'.join(get_args(FileFormat))}.",
         )
     if kind == "parquet" and out == _STANDARD and sys.stdout.isatty():
         raise UsageError("Parquet is not for a terminal", "Name a file: --out sessions.parquet.")
@@ -162,14 +168,14 @@ def _target(name: str, path: Path) -> Iterator[BinaryIO]:
         raise UsageError(f"{name} {path}: {error.strerror}", "Name a file that can be written.") from error
 
 
-def _write_refused(path: Path | None, cleaning: Cleaning) -> None:
+def _write_refused(path: Path | None, cleaning: CleaningReport) -> None:
     if path is not None:
         with _target("--refused", path) as stream:
             write_refused(cleaning, stream)
 
 
 @contextmanager
-def _progress(say: Console) -> Iterator[Progress]:
+def _progress(say: Console) -> Iterator[ScoringProgress]:
     """A bar on a terminal, nothing elsewhere."""
     if not say.is_terminal:
         yield lambda _share, _words: None
@@ -181,7 +187,7 @@ def _progress(say: Console) -> Iterator[Progress]:
 
 
 def _conclude(scores: FileScores, out: Path | None, is_mapped: bool, say: Console) -> None:
-    tell_cleaning(scores.cleaning, say)
+    show_cleaning(scores.cleaning, say)
     unknown, summary, bundle = scores.unknown, scores.summary, plain(scores.bundle)
     if unknown.clicks:
         say.print(

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from clickstream.documents.records import as_json as json_document
 from clickstream.documents.records import click_schema
-from clickstream.features.definition import Definition
+from clickstream.features.definition import ShopDefinition
 from clickstream.features.fold import compile_fold
 from clickstream.features.shop_file import DefinitionError, built_in, built_in_names, read_definition
 from clickstream.features.words import feature_in_words, field_in_words, goal_in_words
@@ -21,7 +21,7 @@ from clickstream.infra.errors import ConfigurationError, MissingFileError
 from clickstream.infra.settings import Settings
 from clickstream.infra.words import counted
 from clickstream.models.bundle.champion import bundles_of
-from clickstream.offline.trial import Trial, try_definition
+from clickstream.offline.trial import ShopTrial, try_definition
 from clickstream.terminal.printable import plain
 
 _Shop = Annotated[str, typer.Argument(metavar="FILE|NAME", help="A shop file, or a shop that is built in.")]
@@ -85,7 +85,7 @@ def show(
         _show(Console(highlight=False), definition)
 
 
-def load_shop(shop: str) -> Definition:
+def load_shop(shop: str) -> ShopDefinition:
     """The definition of a shop that is built in, or of a file.
 
     Raises:
@@ -102,7 +102,7 @@ def load_shop(shop: str) -> Definition:
         raise ConfigurationError(error.what, error.remedy) from None
 
 
-def chosen_shop(settings: Settings) -> tuple[Definition, Path]:
+def chosen_shop(settings: Settings) -> tuple[ShopDefinition, Path]:
     """The shop that the settings name, and the folder of its bundles.
 
     Raises:
@@ -112,7 +112,7 @@ def chosen_shop(settings: Settings) -> tuple[Definition, Path]:
     return definition, bundles_of(settings.bundles, definition.name)
 
 
-def _show(console: Console, definition: Definition) -> None:
+def _show(console: Console, definition: ShopDefinition) -> None:
     console.print(
         f"shop [bold]{plain(definition.name)}[/]  {definition.hash}  {plain(definition.currency or '')}"
     )
@@ -133,7 +133,7 @@ def _show(console: Console, definition: Definition) -> None:
     console.print(features)
 
 
-def _show_trial(console: Console, definition: Definition, trial: Trial) -> None:
+def _show_trial(console: Console, definition: ShopDefinition, trial: ShopTrial) -> None:
     if trial.refused:
         console.print(f"[yellow]![/] {trial.refused:,} lines are no clicks of this shop:")
         for line, why in trial.first_refused.items():
@@ -168,7 +168,7 @@ def _short(value: Any) -> str:
     return plain(text if len(text) <= 24 else text[:23] + "…")
 
 
-def _as_dict(definition: Definition, trial: Trial | None) -> dict[str, Any]:
+def _as_dict(definition: ShopDefinition, trial: ShopTrial | None) -> dict[str, Any]:
     told: dict[str, Any] = {
         "name": definition.name,
         "hash": definition.hash,

@@ -19,7 +19,14 @@ from clickstream.local.servers import with_running_servers
 from clickstream.records.reading import read_score
 from clickstream.terminal.scores.fields import find_field
 from clickstream.terminal.scores.filters import chosen
-from clickstream.terminal.scores.writers import FieldsAsJson, FieldsAsRows, FieldsAsTsv, Lines, Rows, Writer
+from clickstream.terminal.scores.writers import (
+    FieldTableWriter,
+    JsonFieldWriter,
+    LineWriter,
+    TableWriter,
+    TsvFieldWriter,
+    Writer,
+)
 from clickstream.terminal.stopping import interruptible
 
 _PATIENCE_S = 5.0
@@ -30,7 +37,7 @@ _COLUMNS = (
 )
 
 
-class Scorer(StrEnum):
+class ScorerChoice(StrEnum):
     """Whose prediction is looked at."""
 
     batch = "batch"
@@ -38,7 +45,7 @@ class Scorer(StrEnum):
     reference = "reference"
 
 
-class Closing(StrEnum):
+class ClosedByChoice(StrEnum):
     """What closed a session."""
 
     end = "end"
@@ -47,7 +54,7 @@ class Closing(StrEnum):
     flush = "flush"
 
 
-class Format(StrEnum):
+class FormatChoice(StrEnum):
     """How a score is written."""
 
     json = "json"
@@ -71,9 +78,9 @@ def tail(
         float | None, typer.Option(help="Only sessions that convert with this probability or less.")
     ] = None,
     scorer: Annotated[
-        Scorer, typer.Option(help="Whose conversion and cluster the filters look at.")
-    ] = Scorer.batch,
-    closed_by: Annotated[Closing | None, typer.Option(help="Only sessions that this closed.")] = None,
+        ScorerChoice, typer.Option(help="Whose conversion and cluster the filters look at.")
+    ] = ScorerChoice.batch,
+    closed_by: Annotated[ClosedByChoice | None, typer.Option(help="Only sessions that this closed.")] = None,
     session: Annotated[str | None, typer.Option(help="Only this session id.")] = None,
     condition: Annotated[
         str | None,
@@ -88,7 +95,7 @@ def tail(
         typer.Option(metavar="FIELD,…", help="Show these fields, as: session_id,batch.conversion,last_page."),
     ] = None,
     format_: Annotated[
-        Format | None, typer.Option("--format", help="JSON lines or TSV, also on a terminal.")
+        FormatChoice | None, typer.Option("--format", help="JSON lines or TSV, also on a terminal.")
     ] = None,
 ) -> None:
     """Follow the scores topic: a table on a terminal, JSON lines in a pipe.
@@ -130,14 +137,14 @@ def tail(
         return
 
 
-def _writer(format_: Format | None, columns: str | None, scorer: str) -> Writer:
+def _writer(format_: FormatChoice | None, columns: str | None, scorer: str) -> Writer:
     on_terminal = sys.stdout.isatty()
-    if columns is None and format_ is not Format.tsv:
-        return Rows(Console(), scorer) if on_terminal and format_ is None else Lines()
+    if columns is None and format_ is not FormatChoice.tsv:
+        return TableWriter(Console(), scorer) if on_terminal and format_ is None else LineWriter()
     fields = [find_field(name.strip(), scorer) for name in (columns or _COLUMNS).split(",")]
-    if format_ is Format.tsv:
-        return FieldsAsTsv(fields)
-    return FieldsAsRows(Console(), fields) if on_terminal and format_ is None else FieldsAsJson(fields)
+    if format_ is FormatChoice.tsv:
+        return TsvFieldWriter(fields)
+    return FieldTableWriter(Console(), fields) if on_terminal and format_ is None else JsonFieldWriter(fields)
 
 
 def _until(reader: Reader, ends: dict[int, int]) -> Iterator[list[Record]]:

@@ -17,11 +17,11 @@ from clickstream.infra.errors import UnavailableError
 from clickstream.infra.settings import load_settings
 from clickstream.local.servers import with_running_servers
 from clickstream.operate.group import Watcher
-from clickstream.operate.progress import View
+from clickstream.operate.progress import GroupProgress
 from clickstream.operate.scrape import address_of, ask_all
-from clickstream.terminal.scores.writers import Lines
+from clickstream.terminal.scores.writers import LineWriter
 from clickstream.terminal.stopping import asked_to_stop
-from clickstream.terminal.top import picture
+from clickstream.terminal.top import render_group
 
 _EVERY_S = 1.0
 _ONCE_MS = 2_000
@@ -47,16 +47,16 @@ def top(
     """
     settings = with_running_servers(load_settings(group=group))
     addresses = [address_of(url) for url in metrics or ()]
-    view = View(settings.group, settings.gap + settings.allowed_lateness)
+    view = GroupProgress(settings.group, settings.gap + settings.allowed_lateness)
     stop = asked_to_stop()
     with closing(Watcher(settings)) as watcher:
         if once:
             for wait_ms in (0, _ONCE_MS):
-                view.add(watcher.look(wait_ms), ask_all(addresses))
+                view.add(watcher.snapshot(wait_ms), ask_all(addresses))
             if as_json:
                 _print_line(view.as_dict())
             else:
-                Console(highlight=False).print(picture(view, "", 10_000))
+                Console(highlight=False).print(render_group(view, "", 10_000))
             return
         states = watched(watcher, view, addresses, stop)
         if as_json or not sys.stdout.isatty():
@@ -66,29 +66,29 @@ def top(
 
 
 def watched(
-    watcher: Watcher, view: View, addresses: Sequence[str], stop: Event, every_s: float = _EVERY_S
+    watcher: Watcher, view: GroupProgress, addresses: Sequence[str], stop: Event, every_s: float = _EVERY_S
 ) -> Iterator[str]:
     """Look until `stop` is set; after each look what a person should know, or nothing."""
     while not stop.is_set():
         try:
-            look, state = watcher.look(), ""
+            snapshot, state = watcher.snapshot(), ""
         except UnavailableError as error:
             # A consumer that answers is worth seeing all the same.
-            look, state = None, f"no answer, trying on: {error.what.splitlines()[0]}"
-        view.add(look, ask_all(addresses))
+            snapshot, state = None, f"no answer, trying on: {error.what.splitlines()[0]}"
+        view.add(snapshot, ask_all(addresses))
         yield state
         stop.wait(every_s)
 
 
-def _show(view: View, states: Iterator[str]) -> None:
+def _show(view: GroupProgress, states: Iterator[str]) -> None:
     console = Console(highlight=False)
     with Live(console=console, auto_refresh=False) as live:
         for state in states:
-            live.update(picture(view, state, console.height), refresh=True)
+            live.update(render_group(view, state, console.height), refresh=True)
 
 
-def _print_lines(view: View, states: Iterator[str]) -> None:
-    pipe = Lines()
+def _print_lines(view: GroupProgress, states: Iterator[str]) -> None:
+    pipe = LineWriter()
     for state in states:
         _print_line(view.as_dict(state))
         if not pipe.is_read():

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from clickstream.cli.options import Columns, Dataset, Home, Shop
+from clickstream.cli.options import ColumnsOption, DatasetOption, HomeOption, Shop
 from clickstream.cli.shop import load_shop
 from clickstream.cli.train_shop import train_own
 from clickstream.features.shop_file import UCI553
@@ -29,16 +29,16 @@ from clickstream.infra.settings import Settings, load_settings
 from clickstream.infra.words import counted
 from clickstream.local.servers import with_running_servers
 from clickstream.models.bundle.signature import signing_key
-from clickstream.offline.recorded import Recorded, read_recorded
+from clickstream.offline.recorded import RecordedSessions, read_recorded
 from clickstream.offline.windows import cut_windows
-from clickstream.operate.candidate import Promote, decide, tell
+from clickstream.operate.candidate import PromotionPolicy, decide, show_decision
 from clickstream.producer.synthetic import synthetic_dataset
-from clickstream.terminal.cleaning_view import tell_cleaning
+from clickstream.terminal.cleaning_view import show_cleaning
 from clickstream.terminal.training_view import show
 from clickstream.training.comparison import compare, unseen
-from clickstream.training.previous import Previous, read_previous
+from clickstream.training.previous import PreviousBundle, read_previous
 from clickstream.training.split import SplitKind
-from clickstream.training.training import Progress, SetChoice, TrainingSession
+from clickstream.training.training import SetChoice, TrainingProgress, TrainingSession
 from clickstream.training.training import train as fit
 from clickstream.training.writing import write
 from clickstream.windows.partition import Rules
@@ -47,10 +47,10 @@ from clickstream.windows.partition import Rules
 _LINES = 10
 
 
-Step = Callable[[str], None]
+StepReport = Callable[[str], None]
 
 
-class Source(NamedTuple):
+class SessionSource(NamedTuple):
     """Sessions, what they are called, and a hash of what they were read from."""
 
     name: str
@@ -59,8 +59,8 @@ class Source(NamedTuple):
 
 
 def train(
-    data: Dataset = None,
-    mapping: Columns = None,
+    data: DatasetOption = None,
+    mapping: ColumnsOption = None,
     shop: Shop = None,
     synthetic: Annotated[
         int | None, typer.Option(help="Train on N made-up sessions instead, to try things out.", min=500)
@@ -85,13 +85,13 @@ def train(
     ] = "both",
     seed: Annotated[int, typer.Option(help="Equal seeds on equal data give equal models.", min=0)] = 42,
     promotion: Annotated[
-        Promote,
+        PromotionPolicy,
         typer.Option(
             "--promote",
             help="Put it in use: where none is yet, where it is better than the one in use, or in any case.",
         ),
-    ] = Promote.first,
-    home: Home = None,
+    ] = PromotionPolicy.first,
+    home: HomeOption = None,
 ) -> None:
     """Fit all models on a dataset or a stream, and show how good they are.
 
@@ -161,13 +161,13 @@ def train(
     )
     step("written, verified, in use" if put_in_use.promoted else "written, verified")
     show(bundle.manifest, fitted.evaluation, bundle.path, console)
-    tell(put_in_use, bundle.id, source.name, console)
+    show_decision(put_in_use, bundle.id, source.name, console)
 
 
 def read_sessions(
     settings: Settings,
     console: Console,
-    step: Step,
+    step: StepReport,
     *,
     data: Path | None,
     mapping: Path | None,
@@ -176,7 +176,7 @@ def read_sessions(
     clicks_topic: str | None,
     seed: int,
     or_synthetic: int | None = None,
-) -> Source:
+) -> SessionSource:
     """The sessions that the options of a command name.
 
     Raises:
@@ -199,34 +199,41 @@ def read_sessions(
     return _from_file(data, synthetic, seed, step)
 
 
-def _from_file(data: Path | None, synthetic: int | None, seed: int, step: Step) -> Source:
+def _from_file(data: Path | None, synthetic: int | None, seed: int, step: StepReport) -> SessionSource:
     file = None if synthetic else find_dataset(data)
     if file is None and synthetic is None:
         raise MissingFileError("there is no dataset to train on", "Name it with --data F. " + WHERE)
     step(f"reading {file}" if file else f"drawing {synthetic:,} synthetic sessions")
     dataset = read_dataset(file) if file else synthetic_dataset(synthetic or 0, seed)
-    return Source(dataset.name, dataset.sha256, [TrainingSession(*visit) for visit in dataset.visits()])
+    return SessionSource(
+        dataset.name, dataset.sha256, [TrainingSession(*visit) for visit in dataset.visits()]
+    )
 
 
 def _from_mapped(
-    data: Path | None, synthetic: int | None, mapping: Path, settings: Settings, console: Console, step: Step
-) -> Source:
+    data: Path | None,
+    synthetic: int | None,
+    mapping: Path,
+    settings: Settings,
+    console: Console,
+    step: StepReport,
+) -> SessionSource:
     if data is None or synthetic is not None:
         raise UsageError(
             f"--mapping {mapping} needs --data, and it alone", "Name the file that it describes."
         )
     step(f"reading {data}")
     dataset, cleaning = map_dataset(data, read_mapping(mapping))
-    tell_cleaning(cleaning, console)
+    show_cleaning(cleaning, console)
     sessions = [
         TrainingSession(cut.closed.session_id, cut.day, cut.closed.session, cut.steps)
         for cut in cut_windows(dataset, Rules(**settings.rules))
     ]
     sessions.sort(key=lambda one: (one.session.opened_at, one.session_id))
-    return Source(dataset.name, dataset.sha256, sessions)
+    return SessionSource(dataset.name, dataset.sha256, sessions)
 
 
-def _from_topic(settings: Settings, console: Console, step: Step) -> Source:
+def _from_topic(settings: Settings, console: Console, step: StepReport) -> SessionSource:
     topic = settings.clicks_topic
     step(f"reading topic {topic} to its end")
     with Bars(
@@ -237,10 +244,10 @@ def _from_topic(settings: Settings, console: Console, step: Step) -> Source:
             settings, lambda _, passed, total: bars.update(task, completed=passed, total=total)
         )
     step(_told(recorded))
-    return Source(topic, recorded.sha256, recorded.sessions)
+    return SessionSource(topic, recorded.sha256, recorded.sessions)
 
 
-def _told(recorded: Recorded) -> str:
+def _told(recorded: RecordedSessions) -> str:
     refused = ", ".join(f"{count:,} {reason}" for reason, count in sorted(recorded.refused.items()))
     words = [
         f"{counted(recorded.clicks, 'click')}, {counted(len(recorded.sessions), 'session')}",
@@ -253,7 +260,7 @@ def _told(recorded: Recorded) -> str:
     return "; ".join(words)
 
 
-def _previous(settings: Settings, sets: SetChoice) -> Previous | None:
+def _previous(settings: Settings, sets: SetChoice) -> PreviousBundle | None:
     """The bundle in use; one that cannot be read is in nobody's way, but where its models are needed."""
     try:
         return read_previous(settings)
@@ -264,7 +271,7 @@ def _previous(settings: Settings, sets: SetChoice) -> Previous | None:
 
 
 @contextmanager
-def _fits(console: Console, step: Step) -> Iterator[Progress]:
+def _fits(console: Console, step: StepReport) -> Iterator[TrainingProgress]:
     """A bar for the fits of a grid on a terminal; else some lines."""
     if not console.is_terminal:
 
@@ -272,7 +279,7 @@ def _fits(console: Console, step: Step) -> Iterator[Progress]:
             if done and done * _LINES // total > (done - 1) * _LINES // total:
                 step(f"{done} of {total} fits")
 
-        yield Progress(step, lines)
+        yield TrainingProgress(step, lines)
         return
     with Bars(
         TextColumn("        {task.description}"),
@@ -289,4 +296,4 @@ def _fits(console: Console, step: Step) -> Iterator[Progress]:
                 tasks.append(bars.add_task("fits", total=total))
             bars.update(tasks[-1], completed=done, visible=done < total)
 
-        yield Progress(step, bar)
+        yield TrainingProgress(step, bar)

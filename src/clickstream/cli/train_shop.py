@@ -9,18 +9,18 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.markup import escape
 
-from clickstream.features.definition import Definition
+from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop_file import built_in
 from clickstream.files.mapping import map_log, mapping_by_name, read_shop_mapping
 from clickstream.infra.errors import MissingFileError, UsageError
 from clickstream.infra.room import check_room
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle.signature import signing_key
-from clickstream.models.shop.examples import Window
+from clickstream.models.shop.examples import ShopWindow
 from clickstream.offline.shop_windows import shop_windows
-from clickstream.operate.candidate import Promote, decide, tell
+from clickstream.operate.candidate import PromotionPolicy, decide, show_decision
 from clickstream.producer.synthetic_shop import SHOP, known_sessions
-from clickstream.terminal.cleaning_view import tell_cleaning
+from clickstream.terminal.cleaning_view import show_cleaning
 from clickstream.terminal.shop_training_view import show_shop_training
 from clickstream.training.shop.comparison import compare_shop
 from clickstream.training.shop.training import train_shop
@@ -33,17 +33,17 @@ class OwnLog(NamedTuple):
 
     name: str
     sha256: str
-    windows: list[Window]
+    windows: list[ShopWindow]
 
 
 def train_own(
     settings: Settings,
-    definition: Definition,
+    definition: ShopDefinition,
     data: Path | None,
     mapping: Path | None,
     synthetic: int | None,
     seed: int,
-    promotion: Promote,
+    promotion: PromotionPolicy,
 ) -> None:
     """Train on a log, or on so many made-up sessions; write the bundle, and show how good it is.
 
@@ -69,12 +69,12 @@ def train_own(
     )
     step("written, verified, in use" if put_in_use.promoted else "written, verified")
     show_shop_training(fitted.evaluation, bundle.path, console)
-    tell(put_in_use, bundle.id, source.name, console, f" --shop {settings.shop}")
+    show_decision(put_in_use, bundle.id, source.name, console, f" --shop {settings.shop}")
 
 
 def own_windows(
     settings: Settings,
-    definition: Definition,
+    definition: ShopDefinition,
     data: Path | None,
     mapping: Path | None,
     synthetic: int | None,
@@ -102,5 +102,5 @@ def own_windows(
             )
         columns = mapping_by_name(definition) if mapping is None else read_shop_mapping(mapping, definition)
         name, sha256, sessions, cleaning = map_log(data, definition, columns)
-        tell_cleaning(cleaning, console)
+        show_cleaning(cleaning, console)
     return OwnLog(name, sha256, shop_windows(definition, sessions, Rules(**settings.rules)))

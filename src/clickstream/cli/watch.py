@@ -18,10 +18,10 @@ from clickstream.infra.errors import UnavailableError
 from clickstream.infra.kafka import Reader
 from clickstream.infra.settings import load_settings
 from clickstream.local.servers import with_running_servers
-from clickstream.operate.judgement import Recording, Watched
-from clickstream.terminal.scores.writers import Lines
+from clickstream.operate.quality import RecordedScores, WatchedScores
+from clickstream.terminal.scores.writers import LineWriter
 from clickstream.terminal.stopping import asked_to_stop
-from clickstream.terminal.watch_view import final_table, picture
+from clickstream.terminal.watch_view import final_table, render_watched
 
 _LINE_EVERY_S = 5.0
 _PICTURE_EVERY_S = 0.5
@@ -51,13 +51,13 @@ def watch(
     try:
         with closing(Reader(settings, settings.scores_topic)) as reader:
             if until_end:
-                _judge(reader, reader.decided_ends().offsets, Recording(bundle))
+                _judge(reader, reader.decided_ends().offsets, RecordedScores(bundle))
                 return
             if not from_beginning:
                 for partition, offset in reader.end_offsets().items():
                     reader.seek(partition, offset)
-            watched = Watched(window, bundle)
-            states = followed(reader, watched, where, asked_to_stop())
+            watched = WatchedScores(window, bundle)
+            states = watching(reader, watched, where, asked_to_stop())
             if sys.stdout.isatty():
                 _show(watched, states)
             else:
@@ -66,7 +66,7 @@ def watch(
         return
 
 
-def _judge(reader: Reader, ends: dict[int, int], recording: Recording) -> None:
+def _judge(reader: Reader, ends: dict[int, int], recording: RecordedScores) -> None:
     for batch in reader.read_to(ends):
         recording.add([record for record in batch if record.offset < ends[record.partition]])
     summary = recording.summary()
@@ -76,8 +76,8 @@ def _judge(reader: Reader, ends: dict[int, int], recording: Recording) -> None:
         _print_line(summary)
 
 
-def _print_lines(watched: Watched, states: Iterator[str]) -> None:
-    pipe = Lines()
+def _print_lines(watched: WatchedScores, states: Iterator[str]) -> None:
+    pipe = LineWriter()
     written, written_at, state = 0, time.monotonic(), ""
     for said in states:
         now = time.monotonic()
@@ -94,21 +94,21 @@ def _print_lines(watched: Watched, states: Iterator[str]) -> None:
         _print_line(watched.summary())
 
 
-def _show(watched: Watched, states: Iterator[str]) -> None:
+def _show(watched: WatchedScores, states: Iterator[str]) -> None:
     shown, shown_at, state = 0, 0.0, None
     with Live(
-        picture(watched, "waiting for scores"), console=Console(highlight=False), auto_refresh=False
+        render_watched(watched, "waiting for scores"), console=Console(highlight=False), auto_refresh=False
     ) as live:
         for said in states:
             now = time.monotonic()
             new = watched.sessions != shown and now - shown_at >= _PICTURE_EVERY_S
             if new or said != state:
                 shown, shown_at, state = watched.sessions, now, said
-                live.update(picture(watched, said), refresh=True)
+                live.update(render_watched(watched, said), refresh=True)
 
 
-def followed(
-    reader: Reader, watched: Watched, where: str, stop: Event, silence_s: float = _SILENCE_S
+def watching(
+    reader: Reader, watched: WatchedScores, where: str, stop: Event, silence_s: float = _SILENCE_S
 ) -> Iterator[str]:
     """Take in what comes until `stop` is set; after each poll what a person should know, or nothing."""
     silent_since, state = time.monotonic(), ""

@@ -6,10 +6,10 @@ import time
 from collections.abc import Collection
 from functools import partial
 
+from clickstream.consumer.admission import check_members, check_state, open_rules
 from clickstream.consumer.claims import Claims
 from clickstream.consumer.counters import Counters
 from clickstream.consumer.coverage import Coverage
-from clickstream.consumer.door import check_members, check_state, open_rules
 from clickstream.consumer.engine import Engine
 from clickstream.consumer.idle import IdleHeartbeats
 from clickstream.consumer.monitor import Monitor
@@ -17,9 +17,9 @@ from clickstream.consumer.ports import Ports
 from clickstream.consumer.processor import Processor
 from clickstream.consumer.promotion import Promotions
 from clickstream.consumer.publisher import Publisher
-from clickstream.consumer.recall import Scores
+from clickstream.consumer.recall import ScoresReader
 from clickstream.consumer.recovery import Recovery, describe_settings
-from clickstream.consumer.scoring import Scorer
+from clickstream.consumer.scoring import WindowScorer
 from clickstream.consumer.store import Store
 from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.health import Health, KafkaProbe, RedisProbe
@@ -56,7 +56,7 @@ def open_engine(settings: Settings, bundle: Bundle, only: Collection[int] | None
     counters = Counters(
         store, ports.consumer, settings.scores_topic, topic.partitions, idle.results, ports.clock
     )
-    scores = Scores(settings, topic.partitions)
+    scores = ScoresReader(settings, topic.partitions)
     recovery = Recovery(
         settings,
         topic,
@@ -78,7 +78,7 @@ def open_engine(settings: Settings, bundle: Bundle, only: Collection[int] | None
         ports.clock,
         only,
     )
-    scorer = Scorer(bundle, settings.clicks_topic, fingerprint(settings))
+    scorer = WindowScorer(bundle, settings.clicks_topic, fingerprint(settings))
     monitor = Monitor(settings.scores_topic, bundle.id)
     processor = Processor(settings, topic, ports, recovery, claims, scorer, counters, monitor)
     health = Health((RedisProbe(settings), KafkaProbe(settings)))

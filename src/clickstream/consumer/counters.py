@@ -14,11 +14,11 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 
-from clickstream.consumer.idle import Result
+from clickstream.consumer.idle import WriteResult
 from clickstream.consumer.ports import Clock, GroupClient, StateStore
-from clickstream.consumer.recovery import Case, Claim
-from clickstream.consumer.scoring import Window
-from clickstream.consumer.step import Taken
+from clickstream.consumer.recovery import Claim, ClaimCase
+from clickstream.consumer.scoring import UnscoredWindow
+from clickstream.consumer.step import TakenRecords
 from clickstream.consumer.store import LostError, OutboxRecord
 from clickstream.infra.errors import ClickstreamError, FencedError
 from clickstream.infra.metrics import Distribution, Sample
@@ -26,20 +26,20 @@ from clickstream.infra.placement import PARTITIONERS, Partitioner, partitioner_o
 from clickstream.records.reasons import ClosedBy, Reason
 from clickstream.windows.partition import NOTHING_SEEN
 
-Stage = Literal[
+LoopStage = Literal[
     "poll", "recover", "parse", "load", "advance", "score", "commit", "publish", "trim", "monitor"
 ]
 
 _LOOK_EVERY_S = 1.0
 
 _KEYS_A_STEP = 20
-"""Sessions of a step whose place is looked at: a hash of a key in Python costs 10 µs."""
+"""Sessions of a step whose place is found: a hash of a key in Python costs 10 µs."""
 
 
-class Held(NamedTuple):
+class HeldPartitions(NamedTuple):
     """The partitions of this consumer, as they were a moment ago; `watermark` of the one furthest behind.
 
-    None is not known: nobody has looked, or the loop recovers.
+    None is not known: nothing was observed yet, or the loop recovers.
     """
 
     served: int = 0
@@ -62,7 +62,7 @@ class Counters:
 
     Attributes:
         seconds, cpu_seconds: by stage, of the wall clock and of this thread's CPU.
-        held: the partitions, as of the last `look`.
+        held: the partitions, as of the last `observe`.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Counters:
         consumer: GroupClient,
         scores_topic: str,
         partitions: int,
-        idle: Mapping[Result, int],
+        idle: Mapping[WriteResult, int],
         clock: Clock = time.monotonic,
     ) -> None:
         self._clock = clock
@@ -80,23 +80,23 @@ class Counters:
         self._partitions = partitions
         self._store = store
         self._consumer = consumer
-        self._looked_at = float("-inf")
-        self.held = Held()
+        self._observed_at = float("-inf")
+        self.held = HeldPartitions()
         self.records = self.clicks = self.heartbeats = self.scores = self.suppressed = self.republished = 0
         self.steps = self.transactions = self.failures = self.recoveries = 0
         self.late = self.duplicates = self.missing = 0
         self.closed: dict[ClosedBy, int] = dict.fromkeys(get_args(ClosedBy), 0)
         self.refused: dict[str, int] = dict.fromkeys(get_args(Reason), 0)
         self.keys: dict[Partitioner, int] = dict.fromkeys(PARTITIONERS, 0)
-        self.claims: dict[Case, int] = dict.fromkeys(get_args(Case), 0)
+        self.claims: dict[ClaimCase, int] = dict.fromkeys(get_args(ClaimCase), 0)
         self.fenced = {"redis": 0, "kafka": 0}
-        self.seconds: dict[Stage, float] = dict.fromkeys(get_args(Stage), 0.0)
+        self.seconds: dict[LoopStage, float] = dict.fromkeys(get_args(LoopStage), 0.0)
         self.cpu_seconds = dict(self.seconds)
-        self.runs: dict[Stage, int] = dict.fromkeys(get_args(Stage), 0)
+        self.runs: dict[LoopStage, int] = dict.fromkeys(get_args(LoopStage), 0)
         self.close_to_score = Distribution("clickstream_close_to_score_seconds")
 
     @contextmanager
-    def stage(self, name: Stage) -> Iterator[None]:
+    def stage(self, name: LoopStage) -> Iterator[None]:
         """Count the time spent inside to `name`."""
         start, cpu_start = time.perf_counter(), time.thread_time()
         try:
@@ -117,7 +117,10 @@ class Counters:
         self.transactions += 1
 
     def stepped(
-        self, taken: Mapping[int, Taken], claims: Mapping[int, Claim], windows: Iterable[Window]
+        self,
+        taken: Mapping[int, TakenRecords],
+        claims: Mapping[int, Claim],
+        windows: Iterable[UnscoredWindow],
     ) -> None:
         """A step is in Redis."""
         self.steps += 1
@@ -127,7 +130,7 @@ class Counters:
             self.heartbeats += part.heartbeats
             claim = claims[partition]
             self.suppressed += sum(one.offset < claim.publish_from for one in claim.logic.refused)
-        looked_at = 0
+        observed_at = 0
         for window in windows:
             if not window.publish:
                 self.suppressed += 1
@@ -137,8 +140,8 @@ class Counters:
             self.late += session.late
             self.duplicates += session.duplicates
             self.missing += session.missing
-            if looked_at < _KEYS_A_STEP:
-                looked_at += 1
+            if observed_at < _KEYS_A_STEP:
+                observed_at += 1
                 key = window.closed.session_id.encode()
                 self.keys[partitioner_of(key, window.partition, self._partitions)] += 1
 
@@ -167,23 +170,23 @@ class Counters:
 
     def failed(self, error: ClickstreamError) -> None:
         """The loop met an error; all partitions are dropped, and what is open or waits is not known."""
-        self.held = Held()
+        self.held = HeldPartitions()
         self.recoveries += error.retriable
         if isinstance(error, LostError):
             self.fenced["redis"] += 1
         elif isinstance(error, FencedError):
             self.fenced["kafka"] += 1
 
-    def look(self, claims: Mapping[int, Claim], refused: int) -> None:
-        """Look at the partitions, once a second and where their number changed.
+    def observe(self, claims: Mapping[int, Claim], refused: int) -> None:
+        """Observe the partitions, once a second and where their number changed.
 
         On the loop's thread: the Kafka consumer belongs to it.
         """
         now = self._clock()
         held = self.held
-        if now - self._looked_at < _LOOK_EVERY_S and len(claims) == held.served + held.replayed:
+        if now - self._observed_at < _LOOK_EVERY_S and len(claims) == held.served + held.replayed:
             return
-        self._looked_at = now
+        self._observed_at = now
         replayed = open_sessions = lag = 0
         watermark: int | None = None
         for claim in claims.values():
@@ -194,7 +197,7 @@ class Counters:
             lag += 0 if end is None else max(end - claim.applied, 0)
             if logic.open_sessions and logic.newest != NOTHING_SEEN:
                 watermark = logic.watermark if watermark is None else min(watermark, logic.watermark)
-        self.held = Held(len(claims) - replayed, replayed, refused, open_sessions, lag, watermark)
+        self.held = HeldPartitions(len(claims) - replayed, replayed, refused, open_sessions, lag, watermark)
 
     def samples(self) -> Iterator[Sample]:
         """All that is known now."""

@@ -16,7 +16,7 @@ from clickstream.consumer.idle import IdleHeartbeats
 from clickstream.consumer.ports import Ports
 from clickstream.consumer.processor import Processor
 from clickstream.consumer.promotion import Promotions
-from clickstream.consumer.scoring import Scorer
+from clickstream.consumer.scoring import WindowScorer
 from clickstream.infra.errors import ClickstreamError, FencedError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.health import Health
@@ -42,7 +42,7 @@ class Engine:
         ports: Ports,
         claims: Claims,
         processor: Processor,
-        scorer: Scorer,
+        scorer: WindowScorer,
         promotions: Promotions,
         idle: IdleHeartbeats,
         health: Health,
@@ -84,7 +84,7 @@ class Engine:
                 try:
                     if self._turn():
                         backoff = _FIRST_BACKOFF_S
-                    self.counters.look(self._claims.held, len(self._claims.refused))
+                    self.counters.observe(self._claims.held, len(self._claims.refused))
                     self.health.turned(self._in_the_way(), **self._details())
                 except ClickstreamError as error:
                     self._claims.drop()

@@ -21,7 +21,7 @@ from clickstream.infra.settings import Settings
 
 log = logger("idle")
 
-Result = Literal["written", "failed"]
+WriteResult = Literal["written", "failed"]
 
 
 def record_time(event_time: int, now: int, max_ahead: int) -> int:
@@ -47,7 +47,7 @@ class IdleHeartbeats:
         self._clock = clock
         self._producer: Producer | None = None
         self._tried_at: dict[int, float] = {}
-        self.results: dict[Result, int] = {"written": 0, "failed": 0}
+        self.results: dict[WriteResult, int] = {"written": 0, "failed": 0}
         self.problems: dict[int, str] = {}
 
     def write(self, claims: Iterable[Claim], caught_up: Callable[[int], bool]) -> None:

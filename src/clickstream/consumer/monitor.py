@@ -1,4 +1,4 @@
-"""What a running consumer tells of its models: their quality in the stream, and drift.
+"""What a running consumer reports of its models: their quality in the stream, and drift.
 
 It is this process's view since its start: each score counts once, when the transaction of the step that made
 it is known to be committed. A restart begins anew, and quality with another bundle; what other processes
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 
-from clickstream.consumer.observer import Observed, Observer, observed
+from clickstream.consumer.observer import ObservedScore, Observer, observed
 from clickstream.consumer.store import OutboxRecord
 from clickstream.infra.logs import logger
 from clickstream.infra.metrics import Sample
@@ -32,7 +32,7 @@ _last_click_at = attrgetter("last_click_at")
 class Monitor:
     """Fed by the engine after each transaction, asked by a scrape on another thread.
 
-    Changes are looked for over the sessions of all its partitions together: one of eight has an eighth of the
+    Changes are detected over the sessions of all its partitions together: one of eight has an eighth of the
     sessions to find a change with, and eight have as many chances of a false alarm. The price: of a backlog,
     partitions come in pieces one after the other, and a change within it can be missed or found twice.
     """
@@ -75,7 +75,7 @@ class Monitor:
             if quality is not None:
                 yield from _of(quality, window)
 
-    def _observe(self, bundle: str, scores: Sequence[Observed]) -> None:
+    def _observe(self, bundle: str, scores: Sequence[ObservedScore]) -> None:
         self.took(bundle)
         with self._lock:
             alarms = self._observer.add(scores)

@@ -4,41 +4,41 @@ from __future__ import annotations
 
 import msgspec
 
-from clickstream.infra.kafka import Committed
+from clickstream.infra.kafka import CommittedOffset
 from clickstream.windows.partition import UNKNOWN, Partition
 
 
 class Note(msgspec.Struct, omit_defaults=True):
     """What is committed beside an offset.
 
-    `crumb` is the offset to rebuild from and the largest event time before it. `closings` counts the windows
-    closed before the offset, `closings_at_crumb` those before the crumb, from any beginning. `early`: a click
-    that comes next may be late for a window that closed before the watermark had passed it, though nothing is
-    open.
+    `rebuild_point` is the offset to rebuild from and the largest event time before it. `closings` counts the
+    windows closed before the offset, `closings_at_rebuild_point` those before the rebuild point, from any
+    beginning. `early`: a click that comes next may be late for a window that closed before the watermark had
+    passed it, though nothing is open. In the text the rebuild point is a "crumb": every version reads it so.
     """
 
     settings: str
     partitions: int
     open: int
     newest: int
-    crumb: tuple[int, int] | None = None
+    rebuild_point: tuple[int, int] | None = msgspec.field(default=None, name="crumb")
     closings: int = UNKNOWN
-    closings_at_crumb: int = UNKNOWN
+    closings_at_rebuild_point: int = msgspec.field(default=UNKNOWN, name="closings_at_crumb")
     early: bool = False
 
 
 def note_of(logic: Partition, settings: str, partitions: int) -> str:
     """The text to commit beside the offset that `logic` has reached."""
-    crumb = logic.rebuild_from()
+    rebuild_point = logic.rebuild_from()
     return _text(
         Note(
             settings,
             partitions,
             logic.open_sessions,
             logic.newest,
-            None if crumb is None else (crumb.offset, crumb.newest),
+            None if rebuild_point is None else (rebuild_point.offset, rebuild_point.newest),
             logic.closings,
-            UNKNOWN if crumb is None else crumb.closings,
+            UNKNOWN if rebuild_point is None else rebuild_point.closings,
             bool(logic.early),
         )
     )
@@ -49,7 +49,7 @@ def empty_note(settings: str, partitions: int, newest: int) -> str:
     return _text(Note(settings, partitions, 0, newest))
 
 
-def read_note(committed: Committed | None) -> Note | None:
+def read_note(committed: CommittedOffset | None) -> Note | None:
     """The note beside an offset; None where somebody else committed it, or nobody did."""
     if committed is None or not committed.metadata:
         return None

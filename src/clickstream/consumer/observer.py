@@ -15,7 +15,7 @@ import numpy as np
 
 from clickstream.models.case import Floats
 from clickstream.models.drift import ERRORS, FEATURES, Alarm, Drift
-from clickstream.models.quality import Judged, Quality, Rolling, SinceStart, losses, rows
+from clickstream.models.quality import EvaluatedSession, Quality, Rolling, SinceStart, losses, rows
 from clickstream.records.reading import reader_of
 from clickstream.records.scorers import LEARNING, SCORERS
 
@@ -45,8 +45,8 @@ class _Models(msgspec.Struct, gc=False):
     bundle: str
 
 
-class Observed(msgspec.Struct, gc=False):
-    """The part of a Score that is looked at."""
+class ObservedScore(msgspec.Struct, gc=False):
+    """The part of a score that is evaluated."""
 
     last_click_at: int
     features: _Features  # type: ignore[valid-type]
@@ -56,18 +56,18 @@ class Observed(msgspec.Struct, gc=False):
     models: _Models
 
 
-observed = reader_of(Observed)
-"""A record's value -> what is looked at; None for a record that is no score."""
+observed = reader_of(ObservedScore)
+"""A record's value -> what is evaluated; None for a record that is no score."""
 
 
-def judged(score: Observed) -> Judged | None:
+def evaluated(score: ObservedScore) -> EvaluatedSession | None:
     """None without evidence, or where a scorer said nothing: what cannot be compared is not counted."""
     answers: tuple[_Prediction | None, ...] = _answers(score.predictions)
     said = [answer for answer in answers if answer is not None]
     if not score.evidence or len(said) < len(answers):
         return None
     outcome = score.outcome
-    return Judged(
+    return EvaluatedSession(
         outcome.converted,
         outcome.revenue,
         said[0].cluster == said[_LEARNING].cluster,
@@ -76,7 +76,7 @@ def judged(score: Observed) -> Judged | None:
     )
 
 
-def features(scores: Sequence[Observed]) -> Floats:
+def drift_features(scores: Sequence[ObservedScore]) -> Floats:
     """What is watched of each session, shape (n, len(FEATURES))."""
     watched = chain.from_iterable(_watched(score.features) for score in scores)
     values = np.fromiter(watched, np.float64, len(scores) * len(FEATURES))
@@ -102,14 +102,14 @@ class Observer:
         """Watched quantity -> changes found."""
         return self._alarms
 
-    def add(self, scores: Sequence[Observed]) -> list[Alarm]:
+    def add(self, scores: Sequence[ObservedScore]) -> list[Alarm]:
         """Take in scores, in the order of time; the changes found."""
         return self.add_tables(
-            features(scores), rows([row for row in map(judged, scores) if row is not None])
+            drift_features(scores), rows([row for row in map(evaluated, scores) if row is not None])
         )
 
     def add_tables(self, watched: Floats, table: Floats) -> list[Alarm]:
-        """The same, given the `features` of the scores and the `rows` of those that are `judged`."""
+        """The same, given the `drift_features` of the scores and the `rows` of those that are `evaluated`."""
         self.sessions += len(watched)
         alarms = self._features.add(watched)
         if len(table):

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from clickstream.consumer.recall import Span
-from clickstream.consumer.store import Basis, Changes, Found, OutboxRecord
-from clickstream.infra.kafka import Committed, Membership, Outgoing, Record
-from clickstream.windows.partition import Open, Published
+from clickstream.consumer.recall import RecordSpan
+from clickstream.consumer.store import Basis, Changes, ClaimedState, OutboxRecord
+from clickstream.infra.kafka import CommittedOffset, Membership, OutgoingRecord, Record
+from clickstream.windows.partition import OpenSession, PublishedClosing
 
 Clock = Callable[[], float]
 """Seconds since any moment, which never go back."""
@@ -21,7 +21,7 @@ Clock = Callable[[], float]
 class ClicksLog(Protocol):
     """The clicks topic, as a claim of a partition looks at it."""
 
-    def committed(self, partition: int, timeout_ms: int, /) -> Committed | None:
+    def committed(self, partition: int, timeout_ms: int, /) -> CommittedOffset | None:
         """The group's committed offset; UnavailableError while a transaction with offsets is open."""
 
     def log_range(self, partition: int, /) -> tuple[int, int]:
@@ -81,9 +81,9 @@ class TransactionClient(Protocol):
 
     def publish(
         self,
-        records: Sequence[Outgoing],
+        records: Sequence[OutgoingRecord],
         topic: str,
-        offsets: Mapping[int, Committed],
+        offsets: Mapping[int, CommittedOffset],
         membership: Membership,
         before_commit: Callable[[], None],
         /,
@@ -109,7 +109,7 @@ class OutboxPublisher(Protocol):
     def publish(
         self,
         outboxes: Mapping[int, Sequence[OutboxRecord]],
-        offsets: Mapping[int, Committed],
+        offsets: Mapping[int, CommittedOffset],
         membership: Membership,
     ) -> None:
         """Publish the records of each partition's outbox, and commit `offsets` with them, all or nothing."""
@@ -133,7 +133,7 @@ class StateStore(Protocol):
 
     def claim(
         self, partition: int, token: str, generation: int, transactional_id: str, proven: bool = False
-    ) -> Found:
+    ) -> ClaimedState:
         """Take the partition over, and read what its last owner left.
 
         Raises:
@@ -142,7 +142,7 @@ class StateStore(Protocol):
 
     def load(
         self, partition: int, basis: Basis, session_ids: Iterable[str], due: int, first: int = 0
-    ) -> dict[str, Open]:
+    ) -> dict[str, OpenSession]:
         """Sessions named, due at the watermark `due`, and the `first` that are due next."""
 
     def commit(self, partition: int, token: str, changes: Changes) -> None:
@@ -161,7 +161,7 @@ class StateStore(Protocol):
 class PublishedScores(Protocol):
     """The scores topic, as a claim of a partition looks at it."""
 
-    def closed(self, span: Span, /) -> Mapping[int, Sequence[Published]]:
+    def closed(self, span: RecordSpan, /) -> Mapping[int, Sequence[PublishedClosing]]:
         """What the records of `span` closed, by offset, in the order of closing.
 
         Raises:

@@ -19,12 +19,12 @@ from clickstream.consumer.counters import Counters
 from clickstream.consumer.monitor import Monitor
 from clickstream.consumer.ports import Ports
 from clickstream.consumer.recovery import Claim, Recovery, pack_online
-from clickstream.consumer.scoring import Scorer, Window
-from clickstream.consumer.step import Taken, advance, outbox_of, parse_records
+from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
+from clickstream.consumer.step import TakenRecords, advance, outbox_of, parse_records
 from clickstream.consumer.store import Basis, Changes, DamagedError, OutboxRecord, meta_fields
 from clickstream.infra.errors import RefusedError
 from clickstream.infra.failpoints import failpoint
-from clickstream.infra.kafka import Committed, Membership, Record, Topic
+from clickstream.infra.kafka import CommittedOffset, Membership, Record, Topic
 from clickstream.infra.settings import Settings
 
 
@@ -42,7 +42,7 @@ class Processor:
         ports: Ports,
         recovery: Recovery,
         claims: Claims,
-        scorer: Scorer,
+        scorer: WindowScorer,
         counters: Counters,
         monitor: Monitor,
     ) -> None:
@@ -68,7 +68,7 @@ class Processor:
 
         with stage("score"):
             windows = [
-                Window(
+                UnscoredWindow(
                     claim.partition,
                     closed,
                     claim.online,
@@ -105,14 +105,14 @@ class Processor:
         """Commit the offsets that no publication has taken along."""
         self._publish({}, membership, self._clock())
 
-    def _advance_all(self, read: Mapping[int, Sequence[Record]]) -> dict[int, Taken]:
+    def _advance_all(self, read: Mapping[int, Sequence[Record]]) -> dict[int, TakenRecords]:
         """Advance each partition; the records taken.
 
         A step that has closed `max_poll_records` windows ends early, and the records left are read again with
         the next poll: a heartbeat can close thousands of windows, and a group waits for a poll only so long.
         """
         most = self._settings.max_poll_records
-        taken: dict[int, Taken] = {}
+        taken: dict[int, TakenRecords] = {}
         closed = 0
         for partition, records in read.items():
             claim = self._claims.held[partition]
@@ -131,7 +131,7 @@ class Processor:
                 closed += len(claim.logic.closed)
         return taken
 
-    def _advance(self, claim: Claim, records: Sequence[Record], most_closed: int) -> Taken:
+    def _advance(self, claim: Claim, records: Sequence[Record], most_closed: int) -> TakenRecords:
         """The records that were taken: all, or up to the one that closed the last of `most_closed`."""
         logic, stage = claim.logic, self.counters.stage
         logic.clear()
@@ -172,7 +172,7 @@ class Processor:
         behind = [c for c in self._claims.held.values() if c.applied > c.committed and not c.replaying]
         if not behind:
             return
-        offsets = {c.partition: Committed(c.applied, self._recovery.note(c.logic)) for c in behind}
+        offsets = {c.partition: CommittedOffset(c.applied, self._recovery.note(c.logic)) for c in behind}
         with self.counters.stage("publish"), self.counters.transaction():
             self._publisher.publish(outboxes, offsets, membership)
         self.counters.published(outboxes, read_at)

@@ -1,7 +1,7 @@
 """A bundle that is promoted while a consumer runs: noticed, verified and loaded between two steps.
 
-Looking costs one `stat` a second; loading takes about a tenth of a second of the loop, far below any timeout
-of the group. What cannot be used is told once, with the reason, and the bundle that there is stays in use.
+A check costs one `stat` a second; loading takes about a tenth of a second of the loop, far below any timeout
+of the group. What cannot be used is logged once, with the reason, and the bundle that there is stays in use.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _Stamp = tuple[int, int, int]
 
 
 class Promotions:
-    """Watches the file `champion`, where the settings say to follow it. `clock` tells seconds."""
+    """Watches the file `champion`, where the settings say to follow it. `clock` gives seconds."""
 
     def __init__(self, settings: Settings, clock: Clock = time.monotonic) -> None:
         self._settings = settings
@@ -33,7 +33,7 @@ class Promotions:
         self._clock = clock
         self._look_at = clock()
         self._try_again_at: float | None = None
-        self._told = ""
+        self._reported = ""
 
     def newer_than(self, current: Bundle) -> Bundle | None:
         """The bundle in use, ready to score, where it is another than `current`; None otherwise."""
@@ -55,13 +55,13 @@ class Promotions:
             bundle.online()
         except (BundleError, ConfigurationError) as error:
             self._try_again_at = now + _TRY_AGAIN_S
-            if self._told != error.what:
-                self._told = error.what
+            if self._reported != error.what:
+                self._reported = error.what
                 log.error(
                     "promoted bundle not taken", stays=current.id, error=error.what, remedy=error.remedy
                 )
             return None
-        self._told = ""
+        self._reported = ""
         return bundle
 
     def _stamp(self) -> _Stamp | None:

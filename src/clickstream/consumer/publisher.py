@@ -13,7 +13,7 @@ from clickstream.consumer.ports import TransactionClient
 from clickstream.consumer.store import OutboxRecord
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.failpoints import failpoint
-from clickstream.infra.kafka import Committed, Membership, Outgoing
+from clickstream.infra.kafka import CommittedOffset, Membership, OutgoingRecord
 from clickstream.infra.settings import Settings
 
 _SLOT = uuid.uuid4().hex[:12]
@@ -48,7 +48,7 @@ class Publisher:
     def publish(
         self,
         outboxes: Mapping[int, Sequence[OutboxRecord]],
-        offsets: Mapping[int, Committed],
+        offsets: Mapping[int, CommittedOffset],
         membership: Membership,
     ) -> None:
         """Publish the records of each partition's outbox and commit `offsets` with them.
@@ -91,6 +91,6 @@ class Publisher:
             self._producer.discard()
             self._producer = None
 
-    def _route(self, partition: int, record: OutboxRecord) -> Outgoing:
+    def _route(self, partition: int, record: OutboxRecord) -> OutgoingRecord:
         aligned = self._aligned and record.topic == self._settings.scores_topic
-        return Outgoing(record.topic, partition if aligned else None, record.key or None, record.value)
+        return OutgoingRecord(record.topic, partition if aligned else None, record.key or None, record.value)

@@ -1,6 +1,6 @@
 """A lost state, rebuilt from the log and from the scores.
 
-The log from the middle does not tell what closed: that may depend on what was open there. All that closed
+The log from the middle does not show what closed: that may depend on what was open there. All that closed
 since was published, and the score says with which record.
 """
 
@@ -12,24 +12,24 @@ from clickstream.consumer.note import Note
 from clickstream.windows.partition import (
     NOTHING_SEEN,
     UNKNOWN,
-    Crumb,
     Partition,
-    Published,
+    PublishedClosing,
     Rebuild,
+    RebuildPoint,
     Rules,
 )
 
-BEGINNING = Crumb(0, NOTHING_SEEN, 0)
+BEGINNING = RebuildPoint(0, NOTHING_SEEN, 0)
 """The place that needs nothing from before it."""
 
 
-def place_of(note: Note, committed: int) -> Crumb:
+def place_of(note: Note, committed: int) -> RebuildPoint:
     """Where to rebuild from what was lost of the state at `committed`."""
     if note.open == 0 and not note.early:
-        return Crumb(committed, note.newest, max(note.closings, 0))
-    if note.crumb is None or UNKNOWN in (note.closings, note.closings_at_crumb):
+        return RebuildPoint(committed, note.newest, max(note.closings, 0))
+    if note.rebuild_point is None or UNKNOWN in (note.closings, note.closings_at_rebuild_point):
         return BEGINNING
-    return Crumb(*note.crumb, note.closings_at_crumb)
+    return RebuildPoint(*note.rebuild_point, note.closings_at_rebuild_point)
 
 
 def begin_rebuild(
@@ -37,7 +37,7 @@ def begin_rebuild(
     note: Note,
     committed: int,
     horizon: int,
-    published: Mapping[int, Sequence[Published]],
+    published: Mapping[int, Sequence[PublishedClosing]],
 ) -> Partition:
     """The partition to feed with the log from `place_of` on; before `committed` nothing is to be published.
 
@@ -50,7 +50,7 @@ def begin_rebuild(
     return Partition(
         rules,
         place.newest,
-        crumbs=(place,),
+        rebuild_points=(place,),
         partial_before=place.newest + rules.gap + rules.allowed_lateness,
         horizon=horizon,
         closings=place.closings,

@@ -14,7 +14,7 @@ from clickstream.infra.kafka import Reader, Record
 from clickstream.infra.settings import Settings
 from clickstream.records.reading import reader_of
 from clickstream.records.reasons import ClosedBy
-from clickstream.windows.partition import Published
+from clickstream.windows.partition import PublishedClosing
 
 _AT_ONCE_S = 20.0
 """A group waits a minute for a poll, and a claim needs its time as well."""
@@ -38,7 +38,7 @@ class _Score(msgspec.Struct):
 _read_score = reader_of(_Score)
 
 
-class Span(NamedTuple):
+class RecordSpan(NamedTuple):
     """Records of a clicks partition from `begin` up to `end`, that closed `closings` windows."""
 
     partition: int
@@ -47,15 +47,15 @@ class Span(NamedTuple):
     closings: int
 
 
-class Scores:
+class ScoresReader:
     """The published scores of one consumer group. A reading that takes long goes on with the next call."""
 
     def __init__(self, settings: Settings, clicks_partitions: int) -> None:
         self._settings = settings
         self._partitions = clicks_partitions
-        self._readings: dict[Span, Iterator[dict[int, list[Published]] | None]] = {}
+        self._readings: dict[RecordSpan, Iterator[dict[int, list[PublishedClosing]] | None]] = {}
 
-    def closed(self, span: Span) -> Mapping[int, Sequence[Published]]:
+    def closed(self, span: RecordSpan) -> Mapping[int, Sequence[PublishedClosing]]:
         """What the records of `span` closed, by offset, in the order of closing.
 
         Raises:
@@ -77,7 +77,7 @@ class Scores:
             "It goes on where it was.",
         )
 
-    def _read(self, span: Span) -> Iterator[dict[int, list[Published]] | None]:
+    def _read(self, span: RecordSpan) -> Iterator[dict[int, list[PublishedClosing]] | None]:
         """None after each batch, then what was found."""
         topic = self._settings.scores_topic
         with closing(Reader(self._settings, topic, committed_only=False)) as every:
@@ -108,14 +108,14 @@ class Scores:
                 f" open, `clickstream consume --restart-from committed --partition {span.partition}`; to"
                 " score everything again, the same with `earliest`.",
             )
-        by_offset: dict[int, list[Published]] = {}
+        by_offset: dict[int, list[PublishedClosing]] = {}
         for score in found:
             by_offset.setdefault(score.source.closing_offset, []).append(
-                Published(score.session_id, score.last_click_at, score.closed_by, score.clicks)
+                PublishedClosing(score.session_id, score.last_click_at, score.closed_by, score.clicks)
             )
         yield by_offset
 
-    def _of(self, span: Span, batch: Sequence[Record]) -> Iterator[tuple[int, _Score]]:
+    def _of(self, span: RecordSpan, batch: Sequence[Record]) -> Iterator[tuple[int, _Score]]:
         for record in batch:
             if (score := _read_score(record.value)) is None:
                 continue

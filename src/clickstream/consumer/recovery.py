@@ -26,21 +26,21 @@ from typing import Literal
 from clickstream.consumer.note import Note, empty_note, note_of, read_note
 from clickstream.consumer.ports import ClicksLog, Clock, OutboxPublisher, PublishedScores, StateStore
 from clickstream.consumer.rebuild import begin_rebuild, place_of
-from clickstream.consumer.recall import Span
-from clickstream.consumer.store import Found, OutboxRecord, StaleError
+from clickstream.consumer.recall import RecordSpan
+from clickstream.consumer.store import ClaimedState, OutboxRecord, StaleError
 from clickstream.infra.errors import BundleError, RefusedError, UnavailableError
 from clickstream.infra.failpoints import failpoint
-from clickstream.infra.kafka import Committed, Membership, Topic
+from clickstream.infra.kafka import CommittedOffset, Membership, Topic
 from clickstream.infra.logs import logger
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle.bundle import Bundle
 from clickstream.models.online import OnlineModels
 from clickstream.windows.fingerprint import rules_text
-from clickstream.windows.partition import NOTHING_SEEN, Partition, Published, Rebuild, Rules
+from clickstream.windows.partition import NOTHING_SEEN, Partition, PublishedClosing, Rebuild, Rules
 
 log = logger("recovery")
 
-Case = Literal["clean", "ahead", "behind", "new", "rebuild"]
+ClaimCase = Literal["clean", "ahead", "behind", "new", "rebuild"]
 
 
 def start_over(partition: int, where: str = "earliest") -> str:
@@ -71,7 +71,7 @@ class Claim:
     committed: int
     publish_from: int
     learn_from: int
-    case: Case
+    case: ClaimCase
     read_at: float
     republished: Sequence[OutboxRecord] = ()
 
@@ -91,7 +91,7 @@ def read_description(text: str) -> dict[str, str]:
     return {name: value for name, _, value in (pair.partition("=") for pair in text.split(";"))}
 
 
-def differences(before: str, now: str) -> str:
+def rule_differences(before: str, now: str) -> str:
     """What differs between two texts of `describe_settings`, for a person to read."""
     old, new = read_description(before), read_description(now)
     return ", ".join(
@@ -169,7 +169,7 @@ class Recovery:
         )
         return claim
 
-    def _take(self, partition: int, token: str, membership: Membership) -> Found:
+    def _take(self, partition: int, token: str, membership: Membership) -> ClaimedState:
         own_id = self._publisher.transactional_id
         try:
             return self._store.claim(partition, token, membership.generation, own_id)
@@ -178,12 +178,12 @@ class Recovery:
             committed = self._consumer.committed(partition, self._settings.patience)
             if committed is None:
                 nothing = empty_note(self.description, self._topic.partitions, NOTHING_SEEN)
-                committed = Committed(self._consumer.log_range(partition)[0], nothing)
+                committed = CommittedOffset(self._consumer.log_range(partition)[0], nothing)
             with self._counted():
                 self._publisher.publish({}, {partition: committed}, membership)
             return self._store.claim(partition, token, membership.generation, own_id, proven=True)
 
-    def _committed(self, partition: int, found: Found) -> Committed | None:
+    def _committed(self, partition: int, found: ClaimedState) -> CommittedOffset | None:
         """C, once no transaction of a former owner can change it any more."""
         former = found.meta.transactional_id
         if former and former != self._publisher.transactional_id:
@@ -202,8 +202,8 @@ class Recovery:
         self,
         partition: int,
         token: str,
-        found: Found,
-        committed: Committed | None,
+        found: ClaimedState,
+        committed: CommittedOffset | None,
         offsets: range,
         membership: Membership,
     ) -> Claim:
@@ -234,7 +234,7 @@ class Recovery:
             self._rules,
             meta.newest,
             meta.open_sessions,
-            meta.crumbs,
+            meta.rebuild_points,
             meta.partial_before,
             meta.doubtful,
             meta.early,
@@ -268,7 +268,7 @@ class Recovery:
         p = claim.partition
         with self._counted():
             self._publisher.publish(
-                {p: left}, {p: Committed(claim.applied, self.note(claim.logic))}, membership
+                {p: left}, {p: CommittedOffset(claim.applied, self.note(claim.logic))}, membership
             )
         failpoint("after_republish")
         self._store.trim(p, claim.token, claim.applied)
@@ -281,8 +281,8 @@ class Recovery:
         self,
         partition: int,
         token: str,
-        found: Found,
-        committed: Committed | None,
+        found: ClaimedState,
+        committed: CommittedOffset | None,
         note: Note | None,
         offsets: range,
     ) -> Claim:
@@ -327,11 +327,11 @@ class Recovery:
 
     def _recall(
         self, partition: int, rebuild: Rebuild | None, begin: int, closings: int
-    ) -> Mapping[int, Sequence[Published]]:
+    ) -> Mapping[int, Sequence[PublishedClosing]]:
         """What the scores say that records from `begin` on closed; `closings` is their number before it."""
         if rebuild is None or begin >= rebuild.to:
             return {}
-        return self._scores.closed(Span(partition, begin, rebuild.to, rebuild.closings - closings))
+        return self._scores.closed(RecordSpan(partition, begin, rebuild.to, rebuild.closings - closings))
 
     def _online(self, packed: bytes | None) -> OnlineModels:
         owner, _, state = (packed or b"").partition(b"\n")
@@ -360,7 +360,7 @@ class Recovery:
                 remedy,
             )
         if settings != self.description:
-            changed = differences(settings, self.description)
+            changed = rule_differences(settings, self.description)
             raise SettingsChangedError(
                 f"partition {partition} has {open_} open sessions under other settings: {changed}", remedy
             )

@@ -8,7 +8,7 @@ from clickstream.consumer.note import empty_note
 from clickstream.consumer.recovery import describe_settings
 from clickstream.consumer.store import Store
 from clickstream.infra.errors import RefusedError, UsageError
-from clickstream.infra.kafka import Admin, Committed, Reader, Topic
+from clickstream.infra.kafka import Admin, CommittedOffset, Reader, Topic
 from clickstream.infra.logs import logger
 from clickstream.infra.settings import Settings
 from clickstream.windows.partition import NOTHING_SEEN
@@ -52,7 +52,7 @@ def restart_from(settings: Settings, topic: Topic, where: str, only: Collection[
         for partition in partitions:
             store.delete(partition)
         admin.set_group_offsets(
-            settings.group, topic.name, {p: Committed(offsets[p], note) for p in partitions}
+            settings.group, topic.name, {p: CommittedOffset(offsets[p], note) for p in partitions}
         )
         log.warning("starting over", group=settings.group, where=where, partitions=sorted(partitions))
     finally:

@@ -15,12 +15,12 @@ import orjson
 
 from clickstream.features.outcome import proxy_outcome
 from clickstream.features.vector import PREFIX, REFERENCE, prefix, reference
-from clickstream.models.bundle.bundle import Bundle, Case, Prediction
+from clickstream.models.bundle.bundle import Bundle, Case, ScorerOutput
 from clickstream.models.online import OnlineModels
 from clickstream.models.scorers import LEARNER
 from clickstream.records.score import REBUILT_PARTLY, SCHEMA_VERSION
 from clickstream.records.scorers import SCORERS
-from clickstream.windows.partition import Closed
+from clickstream.windows.partition import ClosedWindow
 
 # What a model raises for values that it cannot take. Anything else is a bug of ours and stops the step.
 _UNSCORABLE = (ValueError, ArithmeticError, LookupError, TypeError)
@@ -31,7 +31,7 @@ _AT_ONCE = 4_000
 _NO_PREDICTIONS: dict[str, Any] = dict.fromkeys(SCORERS)
 
 
-class Window(NamedTuple):
+class UnscoredWindow(NamedTuple):
     """A closed window, the partition it comes from, and that partition's online models.
 
     `publish` False: its score was published before (state is being rebuilt). `learn` False: the online
@@ -39,18 +39,18 @@ class Window(NamedTuple):
     """
 
     partition: int
-    closed: Closed
+    closed: ClosedWindow
     online: OnlineModels
     publish: bool = True
     learn: bool = True
 
 
-def case_of(closed: Closed) -> Case:
-    """What the models may look at."""
+def case_of(closed: ClosedWindow) -> Case:
+    """What the models may see."""
     return Case(prefix(closed.session), reference(closed.session))
 
 
-class Scorer:
+class WindowScorer:
     """Scores windows. `bundle` is the one to ask, `settings` the fingerprint that goes into each score."""
 
     def __init__(self, bundle: Bundle, topic: str, settings: str) -> None:
@@ -59,14 +59,14 @@ class Scorer:
         self._settings = settings
         self._feature_sets = {s.name: s.hash for s in (PREFIX, REFERENCE)}
 
-    def score(self, windows: Sequence[Window]) -> list[bytes | None]:
+    def score(self, windows: Sequence[UnscoredWindow]) -> list[bytes | None]:
         """One Score as JSON per window, None where it is not to be published; `online` models learn."""
         scores: list[bytes | None] = []
         for first in range(0, len(windows), _AT_ONCE):
             scores += self._score_some(windows[first : first + _AT_ONCE])
         return scores
 
-    def _score_some(self, windows: Sequence[Window]) -> list[bytes | None]:
+    def _score_some(self, windows: Sequence[UnscoredWindow]) -> list[bytes | None]:
         cases = [case_of(window.closed) for window in windows]
         asked = [i for i, window in enumerate(windows) if window.publish and not window.closed.partial]
         answers = dict(zip(asked, self._predict([cases[i] for i in asked]), strict=True))
@@ -106,7 +106,7 @@ class Scorer:
 
     def _score(
         self,
-        window: Window,
+        window: UnscoredWindow,
         case: Case,
         predictions: dict[str, Any],
         error: str | None,
@@ -149,7 +149,7 @@ class Scorer:
         }
 
 
-def _as_dict(prediction: Prediction) -> dict[str, Any]:
+def _as_dict(prediction: ScorerOutput) -> dict[str, Any]:
     asdict: dict[str, Any] = prediction._asdict()
     return asdict
 

@@ -14,13 +14,13 @@ from clickstream.consumer.store import OutboxRecord
 from clickstream.infra.kafka import Record
 from clickstream.records.click import Click, Heartbeat, InvalidRecordError, parse
 from clickstream.records.score import KEY_CAP, VALUE_CAP, DeadLetter
-from clickstream.windows.partition import Partition, Refused
+from clickstream.windows.partition import Partition, RefusedRecord
 
-Parsed = Click | Heartbeat | InvalidRecordError
+ParsedRecord = Click | Heartbeat | InvalidRecordError
 """What a record says, or why it cannot be used."""
 
 
-class Taken(NamedTuple):
+class TakenRecords(NamedTuple):
     """The records that a step took of one partition, and how many of them were clicks and heartbeats."""
 
     records: Sequence[Record]
@@ -28,12 +28,14 @@ class Taken(NamedTuple):
     heartbeats: int
 
 
-def parse_records(records: Sequence[Record], max_bytes: int) -> list[Parsed]:
+def parse_records(records: Sequence[Record], max_bytes: int) -> list[ParsedRecord]:
     """What each record says."""
     return [_parsed(record, max_bytes) for record in records]
 
 
-def advance(logic: Partition, records: Sequence[Record], parsed: Sequence[Parsed], most_closed: int) -> Taken:
+def advance(
+    logic: Partition, records: Sequence[Record], parsed: Sequence[ParsedRecord], most_closed: int
+) -> TakenRecords:
     """Take the records in order: all, or up to the one that closed the last of `most_closed` windows."""
     count = 0
     for raw, record in zip(records, parsed, strict=True):
@@ -45,11 +47,14 @@ def advance(logic: Partition, records: Sequence[Record], parsed: Sequence[Parsed
         if len(logic.closed) >= most_closed:
             break
     kinds = Counter(map(type, parsed[:count]))
-    return Taken(records[:count], kinds[Click], kinds[Heartbeat])
+    return TakenRecords(records[:count], kinds[Click], kinds[Heartbeat])
 
 
 def outbox_of(
-    scores: Sequence[OutboxRecord], refused: Sequence[Refused], records: Sequence[Record], letters_topic: str
+    scores: Sequence[OutboxRecord],
+    refused: Sequence[RefusedRecord],
+    records: Sequence[Record],
+    letters_topic: str,
 ) -> list[OutboxRecord]:
     """What a step of one partition publishes, in the order of the records that brought it about."""
     by_offset: Mapping[int, Record] = {record.offset: record for record in records} if refused else {}
@@ -57,14 +62,14 @@ def outbox_of(
     return sorted([*scores, *letters], key=lambda record: record.offset)
 
 
-def _parsed(record: Record, max_bytes: int) -> Parsed:
+def _parsed(record: Record, max_bytes: int) -> ParsedRecord:
     try:
         return parse(record.value, record.key, max_bytes)
     except InvalidRecordError as error:
         return error
 
 
-def _letter(record: Record, refused: Refused, topic: str) -> OutboxRecord:
+def _letter(record: Record, refused: RefusedRecord, topic: str) -> OutboxRecord:
     letter = DeadLetter(
         reason=refused.reason,
         detail=refused.detail,

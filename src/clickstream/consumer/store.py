@@ -20,12 +20,12 @@ from clickstream.infra.errors import ClickstreamError, RefusedError
 from clickstream.infra.logs import logger
 from clickstream.infra.redis import Script, WrongTypeError, connect, evicting, translated
 from clickstream.infra.settings import Settings
-from clickstream.windows.partition import NOTHING_SEEN, Crumb, Open, Partition, Rebuild
+from clickstream.windows.partition import NOTHING_SEEN, OpenSession, Partition, Rebuild, RebuildPoint
 
 STATE_VERSION = 2
 """Of the encoding below; `_READ` are those that are read. What is in another is refused, never guessed at.
 
-Version 1 had crumbs without their number of closings, and counted none; a session was as it is in 2.
+Version 1 had rebuild points without their number of closings, and counted none; a session was as it is in 2.
 
 What is the same in every version, so that each takes over what another one drained: of the metadata
 `version`, `applied`, `published`, `newest`, `open`, `outbox` (how many records), `partial_before`, `early`,
@@ -43,9 +43,9 @@ _UNSUMMED = frozenset(("token", "generation", "transactional_id", "published", "
 log = logger("store")
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Open).decode
+_decode = msgspec.msgpack.Decoder(OpenSession).decode
 _times = msgspec.json.Decoder(dict[str, int])
-_crumbs = msgspec.json.Decoder(tuple[Crumb, ...])
+_rebuild_points = msgspec.json.Decoder(tuple[RebuildPoint, ...])
 _rebuild = msgspec.json.Decoder(Rebuild | None)
 
 
@@ -99,7 +99,7 @@ class Meta:
     partial_before: int = -1
     doubtful: dict[str, int] = field(default_factory=dict)
     early: dict[str, int] = field(default_factory=dict)
-    crumbs: tuple[Crumb, ...] = ()
+    rebuild_points: tuple[RebuildPoint, ...] = ()
     closings: int = 0
     rebuild: Rebuild | None = None
     learn_from: int = 0
@@ -110,7 +110,7 @@ class Meta:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ClaimedState:
     """What a claim found. `whole` False: something is missing or damaged, so nothing of it is trusted."""
 
     meta: Meta
@@ -134,7 +134,7 @@ class Changes:
     expected: int | None
     applied: int
     meta: Mapping[str, str | int]
-    sessions: Mapping[str, tuple[Open, int]] = field(default_factory=dict)
+    sessions: Mapping[str, tuple[OpenSession, int]] = field(default_factory=dict)
     deleted: Sequence[str] = ()
     online: bytes | None = None
     outbox: Sequence[OutboxRecord] = ()
@@ -165,7 +165,7 @@ class Store:
 
     def claim(
         self, partition: int, token: str, generation: int, transactional_id: str, proven: bool = False
-    ) -> Found:
+    ) -> ClaimedState:
         """Take the partition over, and read what its last owner left.
 
         Raises:
@@ -194,12 +194,12 @@ class Store:
         except (DamagedError, ValueError) as error:
             log.warning("state is damaged", partition=partition, error=str(error))
             former = values.get("transactional_id", "")
-            return Found(Meta(transactional_id=former), (), None, whole=False)
-        return Found(meta, outbox, online or None, whole)
+            return ClaimedState(Meta(transactional_id=former), (), None, whole=False)
+        return ClaimedState(meta, outbox, online or None, whole)
 
     def load(
         self, partition: int, basis: Basis, session_ids: Iterable[str], due: int, first: int = 0
-    ) -> dict[str, Open]:
+    ) -> dict[str, OpenSession]:
         """Sessions named, due at the watermark `due`, and the `first` that are due next.
 
         Raises:
@@ -330,13 +330,13 @@ class Store:
             raise DamagedError(partition, error.what) from error
 
 
-def encode(session: Open) -> bytes:
+def encode(session: OpenSession) -> bytes:
     """The bytes that are kept of an open session."""
     state = _encode(session)
     return bytes((_CHECKED | STATE_VERSION,)) + zlib.crc32(state).to_bytes(4) + state
 
 
-def decode(state: bytes) -> Open:
+def decode(state: bytes) -> OpenSession:
     """The open session in `state`.
 
     Raises:
@@ -372,7 +372,7 @@ def meta_fields(
         "early": msgspec.json.encode(logic.early).decode(),
         "closings": logic.closings,
         "rebuild": msgspec.json.encode(logic.rebuild).decode(),
-        "crumbs": msgspec.json.encode(logic.crumbs).decode(),
+        "crumbs": msgspec.json.encode(logic.rebuild_points).decode(),
         "learn_from": learn_from,
         "settings": settings,
         "partitions": partitions,
@@ -406,7 +406,7 @@ def _meta(values: Mapping[str, str], outbox: int = 0) -> Meta:
         return replace(
             meta,
             doubtful=_times.decode(values.get("cut", "{}")),
-            crumbs=_crumbs.decode(values.get("crumbs", "[]")),
+            rebuild_points=_rebuild_points.decode(values.get("crumbs", "[]")),
             closings=int(values.get("closings", 0)),
             rebuild=_rebuild.decode(values.get("rebuild", "null")),
             learn_from=int(values.get("learn_from", 0)),
@@ -422,7 +422,7 @@ def _meta(values: Mapping[str, str], outbox: int = 0) -> Meta:
             f"the state in Redis has {held} in format {version}; this program reads {STATE_VERSION}",
             "Run the version that wrote it, `clickstream drain`, stop it, then start this one.",
         )
-    # Crumbs are for rebuilding what is open: with nothing open, the next record is the place to begin at.
+    # Rebuild points serve what is open: with nothing open, the next record is the place to begin at.
     if values.get("cut", "{}") != "{}":
         # A cut says of one session what `partial_before` says of all: nobody's ends later than this.
         rules = dict(pair.partition("=")[::2] for pair in meta.settings.split(";"))

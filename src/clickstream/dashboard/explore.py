@@ -8,14 +8,14 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from clickstream.dashboard import look
-from clickstream.dashboard.tables import Tables, conversion_by, paths, tables_of
+from clickstream.dashboard import theme
+from clickstream.dashboard.tables import DatasetTables, conversion_by, paths, tables_of
 from clickstream.files.dataset import read_dataset
 from clickstream.files.location import find_dataset
 from clickstream.files.source import WHERE
 
 _MOST_COUNTRIES, _MOST_PRODUCTS, _LONGEST = 12, 20, 30
-_BAR, _MEAN = look.COLOURS["batch"], look.COLOURS["online"]
+_BAR, _MEAN = theme.COLOURS["batch"], theme.COLOURS["online"]
 
 _FEATURES = {
     "clicks": "clicks in the session",
@@ -33,7 +33,9 @@ def page() -> None:
     st.header("Data")
     file = find_dataset(None)
     if file is None:
-        look.nothing("The dataset is not here", f"{WHERE} Put it into data/, or name it in CLICKSTREAM_DATA.")
+        theme.nothing(
+            "The dataset is not here", f"{WHERE} Put it into data/, or name it in CLICKSTREAM_DATA."
+        )
         return
     with st.spinner("Reading the dataset …"):
         tables = _tables((file, file.stat().st_mtime if file.exists() else 0.0))
@@ -59,21 +61,21 @@ def page() -> None:
 
 
 @st.cache_resource(show_spinner=False, max_entries=1)
-def _tables(version: tuple[Path, float]) -> Tables:
+def _tables(version: tuple[Path, float]) -> DatasetTables:
     file, _ = version  # the time of the last change is for the cache: then it is read again
     return tables_of(read_dataset(file))
 
 
-def _tiles(tables: Tables) -> None:
+def _tiles(tables: DatasetTables) -> None:
     sessions = tables.sessions
     for column, (label, value) in zip(
         st.columns(5),
         (
-            ("Clicks", look.count(len(tables.clicks))),
-            ("Sessions", look.count(len(sessions))),
-            ("Days", look.count(sessions["day"].nunique())),
+            ("Clicks", theme.count(len(tables.clicks))),
+            ("Sessions", theme.count(len(sessions))),
+            ("Days", theme.count(sessions["day"].nunique())),
             ("Clicks a session, median", f"{sessions['clicks'].median():.0f}"),
-            ("Conversion (proxy)", look.percent(sessions["converted"].mean())),
+            ("Conversion (proxy)", theme.percent(sessions["converted"].mean())),
         ),
         strict=True,
     ):
@@ -82,7 +84,7 @@ def _tiles(tables: Tables) -> None:
 
 def _bars(table: pd.DataFrame, x: alt.X, y: alt.Y, words: str) -> None:
     tooltip = [alt.Tooltip(column) for column in table.columns]
-    look.chart(alt.Chart(table).mark_bar(color=_BAR).encode(x=x, y=y, tooltip=tooltip), words)
+    theme.chart(alt.Chart(table).mark_bar(color=_BAR).encode(x=x, y=y, tooltip=tooltip), words)
 
 
 def _lengths(sessions: pd.DataFrame) -> None:
@@ -122,7 +124,7 @@ def _weekdays(sessions: pd.DataFrame) -> None:
     )
 
 
-def _countries(tables: Tables) -> None:
+def _countries(tables: DatasetTables) -> None:
     st.subheader("Countries")
     counts = tables.clicks.groupby("country")["session"].nunique().sort_values(ascending=False)
     top = counts.head(_MOST_COUNTRIES)
@@ -138,13 +140,13 @@ def _countries(tables: Tables) -> None:
     )
 
 
-def _categories(tables: Tables) -> None:
+def _categories(tables: DatasetTables) -> None:
     st.subheader("Clicks by category")
     table = tables.clicks["category"].value_counts().rename_axis("category").reset_index(name="clicks")
     _bars(table, alt.X("clicks:Q"), alt.Y("category:N", sort="-x", title=None), "Clicks on each category.")
 
 
-def _prices(tables: Tables) -> None:
+def _prices(tables: DatasetTables) -> None:
     st.subheader("Prices of the products clicked")
     table = tables.clicks["price"].round(-1).value_counts().sort_index()
     _bars(
@@ -155,7 +157,7 @@ def _prices(tables: Tables) -> None:
     )
 
 
-def _paths(tables: Tables) -> None:
+def _paths(tables: DatasetTables) -> None:
     st.subheader("Paths between categories")
     table = paths(tables.clicks)
     base = alt.Chart(table).encode(
@@ -172,13 +174,13 @@ def _paths(tables: Tables) -> None:
         text=alt.Text("share:Q", format=".0%"),
         color=alt.condition("datum.share > 0.5", alt.value("white"), alt.value("black")),
     )
-    look.chart(heat + words, "Which category follows which, as a table of shares.")
+    theme.chart(heat + words, "Which category follows which, as a table of shares.")
     st.caption(
         "Of the clicks in a row, the share that a click in the column follows. (leaves): it was the last one."
     )
 
 
-def _products(tables: Tables) -> None:
+def _products(tables: DatasetTables) -> None:
     st.subheader("Products")
     clicks = tables.clicks
     table = (
@@ -199,7 +201,7 @@ def _products(tables: Tables) -> None:
             "price": st.column_config.NumberColumn("mean price", format="dollar"),
         },
     )
-    st.caption(f"The {_MOST_PRODUCTS} most clicked of {look.count(clicks['product'].nunique())}.")
+    st.caption(f"The {_MOST_PRODUCTS} most clicked of {theme.count(clicks['product'].nunique())}.")
 
 
 def _conversion(sessions: pd.DataFrame) -> None:
@@ -215,7 +217,7 @@ def _conversion(sessions: pd.DataFrame) -> None:
         strokeDash=[4, 4], color=_MEAN
     )
     bars = rate.mark_bar(color=_BAR)
-    look.chart(
+    theme.chart(
         bars + mean.encode(y=alt.Y("mean:Q", title="share that converts")),
         "Share of sessions that convert, by the value of the feature.",
     )

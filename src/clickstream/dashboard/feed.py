@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from clickstream.consumer.note import read_note
 from clickstream.dashboard.arrived import arrived
@@ -22,8 +22,9 @@ from clickstream.infra.kafka import Admin, Reader, Record
 from clickstream.infra.settings import Settings
 from clickstream.models.drift import Alarm
 from clickstream.models.quality import Quality
-from clickstream.operate.judgement import Watched
+from clickstream.operate.quality import WatchedScores
 from clickstream.operate.summary import Summary
+from clickstream.terminal.scores.fields import ScoreObject
 
 WINDOW = 2_000
 """Scores that averages and rolling figures are over."""
@@ -44,13 +45,11 @@ _FORGOTTEN_AFTER_S = 60.0
 _PATIENCE_MS = 3_000
 _FRESH_S = 0.5
 
-State = Literal["starting", "following", "away"]
-
-Score = Mapping[str, Any]
+FeedState = Literal["starting", "following", "away"]
 
 
 @dataclass(frozen=True)
-class Group:
+class GroupTotals:
     """How far the consumers are.
 
     `open_sessions` is None where nobody has committed a note that says it; `dead_letters` counts from the
@@ -63,7 +62,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class FeedSnapshot:
     """All that is known at one moment.
 
     Attributes:
@@ -78,7 +77,7 @@ class Snapshot:
             evidence.
     """
 
-    state: State
+    state: FeedState
     problem: ClickstreamError | None
     where: str
     silent_s: float | None
@@ -86,8 +85,8 @@ class Snapshot:
     rate: float
     history: Sequence[int]
     delay_ms: tuple[int, int] | None
-    group: Group | None
-    last: Sequence[Score]
+    group: GroupTotals | None
+    last: Sequence[ScoreObject]
     window: Summary
     rolling: Quality | None
     since_start: Quality | None
@@ -97,7 +96,7 @@ class Snapshot:
 class Feed:
     """Ask it for a `snapshot` as often as you like, from any thread."""
 
-    _made: tuple[float, Snapshot] | None
+    _made: tuple[float, FeedSnapshot] | None
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.model_copy(update={"patience": min(settings.patience, _PATIENCE_MS)})
@@ -107,7 +106,7 @@ class Feed:
         self._asked_at = 0.0
         self._forget()
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> FeedSnapshot:
         """What is known now. The first one starts the subscription."""
         with self._lock:
             self._asked_at = now = time.monotonic()
@@ -126,18 +125,18 @@ class Feed:
         self._ended.set()
 
     def _forget(self) -> None:
-        self._state: State = "starting"
+        self._state: FeedState = "starting"
         self._problem: ClickstreamError | None = None
-        self._group: Group | None = None
-        self._watched = Watched(WINDOW)
-        self._scores: deque[tuple[Score, int]] = deque(maxlen=WINDOW)
+        self._group: GroupTotals | None = None
+        self._watched = WatchedScores(WINDOW)
+        self._scores: deque[tuple[ScoreObject, int]] = deque(maxlen=WINDOW)
         self._delays: deque[int] = deque(maxlen=WINDOW)
         self._by_second: deque[tuple[int, int]] = deque(maxlen=HISTORY_S)
         self._live = 0
         self._arrived_at: float | None = None
         self._made = None
 
-    def _now(self, now: float) -> Snapshot:
+    def _now(self, now: float) -> FeedSnapshot:
         second = int(now)
         counts = dict(self._by_second)
         # The present second is not over: it would look like a dip.
@@ -146,7 +145,7 @@ class Feed:
         for score, received_ms in self._scores:
             window.add(score, received_ms)
         delays = sorted(self._delays)
-        return Snapshot(
+        return FeedSnapshot(
             state=self._state,
             problem=self._problem,
             where=f"{self._settings.scores_topic} at {self._settings.kafka_bootstrap}",
@@ -232,7 +231,7 @@ class _GroupWatcher:
         self._open: tuple[Admin, Reader, Reader | None] | None = None
         self._letters = 0
 
-    def look(self) -> Group:
+    def look(self) -> GroupTotals:
         """Raises UnavailableError where the broker does not answer."""
         settings = self._settings
         try:
@@ -240,7 +239,7 @@ class _GroupWatcher:
             committed = admin.group_offsets(settings.group, settings.clicks_topic)
             ends = clicks.end_offsets()
             notes = [note for one in committed.values() if (note := read_note(one)) is not None]
-            return Group(
+            return GroupTotals(
                 open_sessions=sum(note.open for note in notes) if notes else None,
                 lag=sum(
                     max(end - (committed[p].offset if p in committed else 0), 0) for p, end in ends.items()

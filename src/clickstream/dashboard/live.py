@@ -9,8 +9,8 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from clickstream.dashboard import look
-from clickstream.dashboard.feed import HISTORY_S, RATE_S, WINDOW, Feed, Snapshot
+from clickstream.dashboard import theme
+from clickstream.dashboard.feed import HISTORY_S, RATE_S, WINDOW, Feed, FeedSnapshot
 from clickstream.infra.settings import Settings
 from clickstream.infra.words import counted
 from clickstream.models.quality import Quality
@@ -40,10 +40,10 @@ def _feed(settings: Settings) -> Feed:
 @st.fragment(run_every=_EVERY_S)
 def _show() -> None:
     # Asked each time: servers may come, go, and come back under another address.
-    with look.guarded():
-        settings = look.settings()
+    with theme.guarded():
+        settings = theme.settings()
         if settings.kafka_bootstrap is None:
-            look.nothing(
+            theme.nothing(
                 "No Kafka is named, and none of ours runs",
                 "Start one with `clickstream up`, or see everything at work with `clickstream demo --keep`:"
                 " this page goes on by itself. For your own one set `CLICKSTREAM_KAFKA_BOOTSTRAP` to"
@@ -53,7 +53,7 @@ def _show() -> None:
         _tell(_feed(settings).snapshot())
 
 
-def _tell(now: Snapshot) -> None:
+def _tell(now: FeedSnapshot) -> None:
     _tell_state(now)
     _tiles(now)
     if not now.window.sessions:
@@ -68,10 +68,10 @@ def _tell(now: Snapshot) -> None:
     _last(now)
 
 
-def _tell_state(now: Snapshot) -> None:
-    look.words(f"topic {now.where}")
+def _tell_state(now: FeedSnapshot) -> None:
+    theme.words(f"topic {now.where}")
     if now.state == "away" and now.problem is not None:
-        look.problem(now.problem)
+        theme.problem(now.problem)
         st.caption("It is tried again each second; this page goes on by itself.")
     elif now.state == "starting":
         st.info("Looking for scores …", icon=":material/hourglass_empty:")
@@ -83,7 +83,7 @@ def _tell_state(now: Snapshot) -> None:
         )
     elif now.silent_s > _SILENCE_S:
         st.warning(
-            f"No score for {look.count(now.silent_s)} s. A session is scored when it closes: has the stream"
+            f"No score for {theme.count(now.silent_s)} s. A session is scored when it closes: has the stream"
             " of clicks ended?",
             icon=":material/pause_circle:",
         )
@@ -91,7 +91,7 @@ def _tell_state(now: Snapshot) -> None:
         st.success("Scores arrive.", icon=":material/sensors:")
 
 
-def _tiles(now: Snapshot) -> None:
+def _tiles(now: FeedSnapshot) -> None:
     group = now.group
     rate, live, open_, lag, delay, letters = st.columns(6)
     rate.metric(
@@ -103,17 +103,17 @@ def _tiles(now: Snapshot) -> None:
         border=True,
         height="stretch",
     )
-    live.metric("Scored since you look", look.count(now.live), border=True, height="stretch")
+    live.metric("Scored since you look", theme.count(now.live), border=True, height="stretch")
     open_.metric(
         "Open sessions",
-        "–" if group is None or group.open_sessions is None else look.count(group.open_sessions),
+        "–" if group is None or group.open_sessions is None else theme.count(group.open_sessions),
         help="As of the offsets that the consumers committed last.",
         border=True,
         height="stretch",
     )
     lag.metric(
         "Lag, records",
-        "–" if group is None else look.count(group.lag),
+        "–" if group is None else theme.count(group.lag),
         help="Records on the clicks topic whose scores are not committed yet.",
         border=True,
         height="stretch",
@@ -130,21 +130,21 @@ def _tiles(now: Snapshot) -> None:
     )
     letters.metric(
         "Dead letters",
-        "–" if group is None else look.count(group.dead_letters),
+        "–" if group is None else theme.count(group.dead_letters),
         help="Records that could not be counted, since you look.",
         border=True,
         height="stretch",
     )
 
 
-def _averages(now: Snapshot) -> None:
+def _averages(now: FeedSnapshot) -> None:
     window = now.window
     st.subheader(f"The last {counted(window.sessions, 'session')}")
     rows = [
         {
             "scorer": scorer,
-            "conversion": look.percent(window.mean_conversion(scorer)),
-            "revenue": look.dollars(window.mean_revenue(scorer)),
+            "conversion": theme.percent(window.mean_conversion(scorer)),
+            "revenue": theme.dollars(window.mean_revenue(scorer)),
             "most common cluster": shares[0][0] if (shares := window.shares(scorer)) else "–",
         }
         for scorer in SCORERS
@@ -152,8 +152,8 @@ def _averages(now: Snapshot) -> None:
     rows.append(
         {
             "scorer": "what came of them",
-            "conversion": look.percent(window.converted / window.sessions),
-            "revenue": look.dollars(window.revenue / window.sessions),
+            "conversion": theme.percent(window.converted / window.sessions),
+            "revenue": theme.dollars(window.revenue / window.sessions),
             "most common cluster": "",
         }
     )
@@ -161,7 +161,7 @@ def _averages(now: Snapshot) -> None:
     st.caption("Averages. What came of them is a proxy: a rule over the last click, which reference sees.")
 
 
-def _quality(now: Snapshot) -> None:
+def _quality(now: FeedSnapshot) -> None:
     rolling, since = now.rolling, now.since_start
     st.subheader("How good the scorers are")
     if rolling is None or since is None:
@@ -176,7 +176,7 @@ def _quality(now: Snapshot) -> None:
     st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
     st.caption(
         f"Of the last {counted(rolling.sessions, 'session')} with evidence, and of all"
-        f" {look.count(since.sessions)} seen here. AUC: 0.5 is chance. Log-loss (nats) and error of the"
+        f" {theme.count(since.sessions)} seen here. AUC: 0.5 is chance. Log-loss (nats) and error of the"
         " revenue: lower is better."
     )
 
@@ -186,18 +186,18 @@ def _merits(quality: Quality, scorer: Any, title: str) -> dict[str, str]:
     return {
         f"AUC{title}": "–" if merit.auc is None else f"{merit.auc:.3f}",
         f"log-loss{title}": f"{merit.log_loss:.3f}",
-        f"error{title}": look.dollars(merit.mae),
+        f"error{title}": theme.dollars(merit.mae),
     }
 
 
-def _clusters(now: Snapshot) -> None:
+def _clusters(now: FeedSnapshot) -> None:
     rows = [
         {"scorer": scorer, "cluster": cluster, "share": share}
         for scorer in SCORERS
         for cluster, share in now.window.shares(scorer)
     ]
     st.subheader("Clusters")
-    look.chart(
+    theme.chart(
         alt.Chart(pd.DataFrame(rows, columns=["scorer", "cluster", "share"]))
         .mark_bar()
         .encode(
@@ -205,7 +205,7 @@ def _clusters(now: Snapshot) -> None:
                 "share:Q", stack="zero", axis=alt.Axis(format="%", tickCount=10), title="share of sessions"
             ),
             y=alt.Y("scorer:N", sort=list(SCORERS), title=None, axis=alt.Axis(labelOverlap=False)),
-            color=alt.Color("cluster:N", scale=look.scale(look.CLUSTERS), title=None),
+            color=alt.Color("cluster:N", scale=theme.scale(theme.CLUSTERS), title=None),
             tooltip=["scorer", "cluster", alt.Tooltip("share:Q", format=".1%")],
         ),
         "The share of sessions in each cluster, by scorer.",
@@ -213,7 +213,7 @@ def _clusters(now: Snapshot) -> None:
     )
 
 
-def _alarms(now: Snapshot) -> None:
+def _alarms(now: FeedSnapshot) -> None:
     st.subheader("Drift")
     if not now.alarms:
         st.caption("No watched feature and no error of the models has changed its mean for certain.")
@@ -231,7 +231,7 @@ def _alarms(now: Snapshot) -> None:
     st.caption("Means that changed (ADWIN), the latest first, and over how many sessions that was seen.")
 
 
-def _last(now: Snapshot) -> None:
+def _last(now: FeedSnapshot) -> None:
     st.subheader("The last scores")
     st.dataframe(
         pd.DataFrame([_row(score) for score in now.last]),
@@ -256,6 +256,6 @@ def _row(score: Any) -> dict[str, Any]:
         "clicks": score["clicks"],
         "closed by": score["closed_by"],
         **{name: predictions[name].get("conversion") for name in SCORERS},
-        "revenue": look.dollars(batch["revenue"]) if batch else "–",
+        "revenue": theme.dollars(batch["revenue"]) if batch else "–",
         "cluster": batch.get("cluster_name", "–"),
     }

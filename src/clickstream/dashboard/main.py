@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from clickstream.dashboard import explore, live, look, models, score
+from clickstream.dashboard import explore, live, models, score, theme
 
 # Drawn here: an icon by name, or an emoji, would be fetched from the internet.
 _ICON = (
@@ -25,7 +25,7 @@ def main() -> None:
         st.Page(explore.page, title="Data", icon=":material/query_stats:", url_path="data"),
     ]
     chosen = st.navigation(pages, position="top")
-    with look.guarded():
+    with theme.guarded():
         chosen.run()
 
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from clickstream.dashboard import look
+from clickstream.dashboard import theme
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle import champion
 from clickstream.models.bundle.bundle import load_bundle
-from clickstream.models.bundle.folder import Listed, day_and_time, examine, figure, history
+from clickstream.models.bundle.folder import ListedBundle, day_and_time, examine_bundles, figure, history
 
 _REPORT_HEIGHT = 900
 _TOLD, _ASKED = "models-told", "models-asked"
@@ -22,16 +22,16 @@ _TOLD, _ASKED = "models-told", "models-asked"
 def page() -> None:
     """Show the bundles, and let a person choose the one in use."""
     st.header("Models")
-    settings = look.settings()
+    settings = theme.settings()
     if _TOLD in st.session_state:
         st.success(st.session_state.pop(_TOLD), icon=":material/check:")
     try:
-        found = list(reversed(list(examine(settings))))
+        found = list(reversed(list(examine_bundles(settings))))
     except ClickstreamError as error:
-        look.problem(error)
+        theme.problem(error)
         return
     if not found:
-        look.no_bundle()
+        theme.no_bundle()
         return
     _table(found)
     _choose(found, settings)
@@ -40,7 +40,7 @@ def page() -> None:
         _report(in_use)
 
 
-def _table(found: Sequence[Listed]) -> None:
+def _table(found: Sequence[ListedBundle]) -> None:
     st.dataframe(
         pd.DataFrame(
             [
@@ -71,11 +71,11 @@ def _table(found: Sequence[Listed]) -> None:
     st.caption("Figures on sessions that training did not see. Each bundle is verified here, none is opened.")
 
 
-def _value(one: Listed, scorer: str, name: str) -> float | None:
+def _value(one: ListedBundle, scorer: str, name: str) -> float | None:
     return figure(one.manifest, scorer, name) if one.manifest else None
 
 
-def _choose(found: Sequence[Listed], settings: Settings) -> None:
+def _choose(found: Sequence[ListedBundle], settings: Settings) -> None:
     """Promotion and rollback, each with a second step that says what it does."""
     others = [one.id for one in found if one.problem is None and not one.in_use]
     earlier = history(settings)[1:]
@@ -118,7 +118,7 @@ def _confirm(settings: Settings, step: str, bundle_id: str) -> None:
                 else:
                     champion.roll_back(settings.bundles, bundle_id)
             except ClickstreamError as error:
-                look.problem(error)
+                theme.problem(error)
                 return
             st.session_state[_TOLD] = f"{bundle_id} is in use."
             st.rerun()
@@ -130,7 +130,7 @@ def _effect(settings: Settings) -> str:
     return "Running consumers take it within seconds, between two steps. No session is lost."
 
 
-def _report(one: Listed) -> None:
+def _report(one: ListedBundle) -> None:
     st.subheader("Report of the bundle in use")
     file = one.path / "report.html"
     if one.problem is not None or not file.is_file():

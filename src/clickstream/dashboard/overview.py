@@ -9,9 +9,9 @@ import altair
 import pandas as pd
 import streamlit as st
 
-from clickstream.dashboard import look
-from clickstream.dashboard.results import Result
-from clickstream.files.cleaning import Cleaning
+from clickstream.dashboard import theme
+from clickstream.dashboard.results import ScoredFile
+from clickstream.files.cleaning import CleaningReport
 from clickstream.infra.words import counted
 from clickstream.offline import FileScores, write_refused
 from clickstream.records.scorers import SCORERS
@@ -21,7 +21,7 @@ _ROWS_SHOWN = 200
 _WORTH_A_WARNING = 0.01
 
 
-def show(result: Result, bundle_id: str) -> None:
+def show(result: ScoredFile, bundle_id: str) -> None:
     """Cleaning, figures and clusters."""
     scores = result.scores
     _cleaning(scores.cleaning)
@@ -30,27 +30,27 @@ def show(result: Result, bundle_id: str) -> None:
     _clusters(scores)
     st.caption(
         "Conversion and revenue are proxies, by a rule over the last click of a session:"
-        f" {look.count(scores.summary.converted)} sessions meet it. batch and online never see that click,"
+        f" {theme.count(scores.summary.converted)} sessions meet it. batch and online never see that click,"
         f" reference does. Bundle `{bundle_id}`."
     )
 
 
-def _cleaning(cleaning: Cleaning) -> None:
+def _cleaning(cleaning: CleaningReport) -> None:
     refused = len(cleaning.refused)
     st.subheader("Rows of the file")
-    look.words(cleaning.name)
+    theme.words(cleaning.name)
     tiles = st.columns(4 if cleaning.skipped else 3)
-    tiles[0].metric("Rows read", look.count(cleaning.rows), border=True)
-    tiles[1].metric("Kept", look.count(cleaning.kept), border=True)
-    tiles[2].metric("Refused", look.count(refused), border=True)
+    tiles[0].metric("Rows read", theme.count(cleaning.rows), border=True)
+    tiles[1].metric("Kept", theme.count(cleaning.kept), border=True)
+    tiles[2].metric("Refused", theme.count(refused), border=True)
     if cleaning.skipped:
-        tiles[3].metric("Skipped by the mapping", look.count(cleaning.skipped), border=True)
+        tiles[3].metric("Skipped by the mapping", theme.count(cleaning.skipped), border=True)
     for note in cleaning.notes:
-        look.words(note)
+        theme.words(note)
     if not refused:
         return
     with st.expander(
-        f"Why {look.count(refused)} rows were refused", icon=":material/rule:", expanded=refused < 20
+        f"Why {theme.count(refused)} rows were refused", icon=":material/rule:", expanded=refused < 20
     ):
         left, right = st.columns([1, 2])
         left.dataframe(
@@ -77,7 +77,7 @@ def _cleaning(cleaning: Cleaning) -> None:
         )
 
 
-def _refused(cleaning: Cleaning) -> bytes:
+def _refused(cleaning: CleaningReport) -> bytes:
     stream = io.BytesIO()
     write_refused(cleaning, stream)
     return stream.getvalue()
@@ -87,9 +87,9 @@ def _warnings(scores: FileScores) -> None:
     unknown, summary = scores.unknown, scores.summary
     if unknown.clicks:
         told = (
-            f"{look.count(unknown.clicks)} of {look.count(scores.cleaning.kept)} clicks show what the models"
-            f" do not know ({counted(unknown.products, 'product')}, {look.count(unknown.categories)}"
-            " categories): they answer as if nothing were shown there."
+            f"{theme.count(unknown.clicks)} of {theme.count(scores.cleaning.kept)} clicks show what the"
+            f" models do not know ({counted(unknown.products, 'product')},"
+            f" {theme.count(unknown.categories)} categories): they answer as if nothing were shown there."
         )
         if unknown.clicks < _WORTH_A_WARNING * scores.cleaning.kept:
             st.caption(told)
@@ -97,19 +97,22 @@ def _warnings(scores: FileScores) -> None:
             st.warning(f"{told} Train your own models with `clickstream train`.", icon=":material/help:")
     if summary.without_predictions:
         st.warning(
-            f"{look.count(summary.without_predictions)} sessions have no predictions: the download says"
+            f"{theme.count(summary.without_predictions)} sessions have no predictions: the download says"
             " why in its column *error*.",
             icon=":material/warning:",
         )
 
 
-def _figures(result: Result) -> None:
+def _figures(result: ScoredFile) -> None:
     summary = result.scores.summary
     st.subheader(f"{counted(summary.sessions, 'session')}")
     # A row a figure, a column a scorer: side by side is what they are for.
     figures: tuple[tuple[str, Callable[[str], str]], ...] = (
-        ("Average conversion probability", lambda name: look.percent(summary.mean_conversion(name))),
-        ("Average predicted revenue", lambda name: look.dollars(summary.mean_revenue(name), result.currency)),
+        ("Average conversion probability", lambda name: theme.percent(summary.mean_conversion(name))),
+        (
+            "Average predicted revenue",
+            lambda name: theme.dollars(summary.mean_revenue(name), result.currency),
+        ),
         ("Most common cluster", lambda name: (summary.shares(name) or [("none", 0.0)])[0][0]),
     )
     for label, of in figures:
@@ -136,10 +139,10 @@ def _clusters(scores: FileScores) -> None:
         altair.Chart(pd.DataFrame(rows))
         .mark_bar(cornerRadiusEnd=2)
         .encode(
-            x=altair.X("cluster:N", sort=list(look.CLUSTERS), title=None, axis=altair.Axis(labelAngle=0)),
+            x=altair.X("cluster:N", sort=list(theme.CLUSTERS), title=None, axis=altair.Axis(labelAngle=0)),
             xOffset=altair.XOffset("scorer:N", sort=list(SCORERS)),
             y=altair.Y("share:Q", title="share of sessions", axis=altair.Axis(format="%")),
-            color=altair.Color("scorer:N", scale=look.scale(SCORERS), title=None),
+            color=altair.Color("scorer:N", scale=theme.scale(SCORERS), title=None),
             tooltip=[
                 "cluster:N",
                 "scorer:N",
@@ -148,4 +151,4 @@ def _clusters(scores: FileScores) -> None:
             ],
         )
     )
-    look.chart(drawn, "Share of sessions in each cluster, by batch, online and reference.")
+    theme.chart(drawn, "Share of sessions in each cluster, by batch, online and reference.")

@@ -16,7 +16,7 @@ MOST_KEPT = 3
 """Of the whole process. A file whose result is gone is scored again: its upload is still there."""
 
 
-class Result(NamedTuple):
+class ScoredFile(NamedTuple):
     """A scored file. `frame` is its sessions for table and charts; `currency` goes before an amount, and is
     empty where nobody said in which the prices are.
     """
@@ -30,22 +30,22 @@ class Results:
     """The last few results, by a key of upload, mapping and bundle; safe for many tabs."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[str, Result] = OrderedDict()
+        self._kept: OrderedDict[str, ScoredFile] = OrderedDict()
         self._lock = threading.Lock()
         self._turn = threading.Lock()
 
-    def get(self, key: str) -> Result | None:
+    def get(self, key: str) -> ScoredFile | None:
         """The result, if it is kept."""
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
             return self._kept.get(key)
 
-    def make(self, key: str, score: Callable[[], FileScores], currency: str) -> Result:
+    def make(self, key: str, score: Callable[[], FileScores], currency: str) -> ScoredFile:
         """Score, and keep it. One at a time: so much memory is needed, and no more."""
         with self._turn:
             scores = score()
-            result = Result(scores, pd.DataFrame(scores.sessions.columns), currency)
+            result = ScoredFile(scores, pd.DataFrame(scores.sessions.columns), currency)
             with self._lock:
                 self._kept[key] = result
                 while len(self._kept) > MOST_KEPT:

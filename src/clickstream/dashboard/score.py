@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from clickstream.dashboard import look, overview, story, table
-from clickstream.dashboard.results import Result, results
+from clickstream.dashboard import overview, table, theme, trace
+from clickstream.dashboard.results import ScoredFile, results
 from clickstream.files.mapping import read_mapping
 from clickstream.files.source import MAX_BYTES
 from clickstream.infra.errors import ClickstreamError
@@ -37,10 +37,10 @@ class Upload(NamedTuple):
 def page() -> None:
     """Show it."""
     st.header("Score a file")
-    with look.guarded():
-        models = look.bundle()
+    with theme.guarded():
+        models = theme.bundle()
         if models is None:
-            look.no_bundle()
+            theme.no_bundle()
             return
         upload = _upload()
         if upload is None:
@@ -49,7 +49,7 @@ def page() -> None:
         result = _result(upload, models)
         overview.show(result, models.id)
         chosen = table.show(result)
-        story.show(f"{upload.id} {models.id}", chosen, result, models)
+        trace.show(f"{upload.id} {models.id}", chosen, result, models)
 
 
 def _upload() -> Upload | None:
@@ -92,7 +92,7 @@ def _upload() -> Upload | None:
     return Upload("example", content.name, content.read_bytes(), layout.read_bytes(), layout.name)
 
 
-def _result(upload: Upload, models: Bundle) -> Result:
+def _result(upload: Upload, models: Bundle) -> ScoredFile:
     """Of this upload and bundle, kept or made now.
 
     Raises:
@@ -119,7 +119,7 @@ def _result(upload: Upload, models: Bundle) -> Result:
             upload.content,
             name=upload.name,
             bundle=models,
-            settings=look.settings(),
+            settings=theme.settings(),
             mapping=mapping,
             progress=tell,
         )

@@ -54,7 +54,7 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-def serve(host: str, port: int, open_browser: bool, allowed: Sequence[str]) -> None:
+def serve_pages(host: str, port: int, open_browser: bool, allowed: Sequence[str]) -> None:
     """Serve the pages until Ctrl-C or SIGTERM. `allowed`: further names by which this machine may be called.
 
     Raises:

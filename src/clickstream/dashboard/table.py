@@ -8,24 +8,24 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from clickstream.dashboard import look
-from clickstream.dashboard.results import Result
+from clickstream.dashboard import theme
+from clickstream.dashboard.results import ScoredFile
 from clickstream.infra.words import counted
-from clickstream.offline import Format, Sessions, as_bytes
+from clickstream.offline import FileFormat, Sessions, as_bytes
 from clickstream.records.scorers import SCORERS
 
 MOST_SHOWN = 50_000
 """Rows sent to the browser; the download has all."""
 
 _CLUSTERING = ("batch", "online")
-_FORMATS: tuple[tuple[Format, str, str], ...] = (
+_FORMATS: tuple[tuple[FileFormat, str, str], ...] = (
     ("csv", "CSV", "text/csv"),
     ("jsonl", "JSON lines", "application/jsonl"),
     ("parquet", "Parquet", "application/vnd.apache.parquet"),
 )
 
 
-def show(result: Result) -> int | None:
+def show(result: ScoredFile) -> int | None:
     """Filters, table and downloads; the place of the session to look at, None where none passes."""
     st.subheader("Sessions")
     frame = result.frame
@@ -35,13 +35,13 @@ def show(result: Result) -> int | None:
         (
             f"All {counted(len(frame), 'session')}."
             if whole
-            else f"{look.count(len(found))} of {counted(len(frame), 'session')}."
+            else f"{theme.count(len(found))} of {counted(len(frame), 'session')}."
         )
-        + (f" The first {look.count(MOST_SHOWN)} are shown." if len(found) > MOST_SHOWN else "")
+        + (f" The first {theme.count(MOST_SHOWN)} are shown." if len(found) > MOST_SHOWN else "")
         + " Select a row to see its clicks below; a click on a heading sorts."
     )
     if found.empty:
-        look.nothing("No session passes", "Widen the filters above.")
+        theme.nothing("No session passes", "Widen the filters above.")
         return None
     shown = found.head(MOST_SHOWN)
     event = st.dataframe(
@@ -63,7 +63,7 @@ def show(result: Result) -> int | None:
 def _filters(frame: pd.DataFrame) -> pd.Series[bool]:
     first, second, third, fourth, fifth = st.columns([2, 3, 3, 3, 3])
     scorer = first.selectbox("Scorer", SCORERS, key="scorer", help="Whose cluster and conversion are meant")
-    clusters = second.multiselect("Cluster", look.CLUSTERS, key="clusters", placeholder="any")
+    clusters = second.multiselect("Cluster", theme.CLUSTERS, key="clusters", placeholder="any")
     low, high = third.slider("Conversion, %", 0, 100, (0, 100), key="conversion")
     most = max(int(frame["clicks"].max()), 2)
     fewest, longest = fourth.slider("Clicks", 1, most, (1, most), key="clicks")
@@ -107,7 +107,7 @@ def _columns(currency: str) -> dict[str, Any]:
     return config
 
 
-def _downloads(result: Result, found: pd.DataFrame, whole: bool) -> None:
+def _downloads(result: ScoredFile, found: pd.DataFrame, whole: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         for format, label, mime in _FORMATS:
             st.download_button(
@@ -121,7 +121,7 @@ def _downloads(result: Result, found: pd.DataFrame, whole: bool) -> None:
             )
 
 
-def written(result: Result, places: list[int] | None, format: Format) -> bytes:
+def written(result: ScoredFile, places: list[int] | None, format: FileFormat) -> bytes:
     """The sessions at `places`, None for all, as a file."""
     sessions = result.scores.sessions
     if places is not None:

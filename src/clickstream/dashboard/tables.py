@@ -16,7 +16,7 @@ LEAVES = "(leaves)"
 _BINS = 8
 
 
-class Tables(NamedTuple):
+class DatasetTables(NamedTuple):
     """`clicks`: session, category, product, price, country, in order. `sessions`: session, day, converted,
     and features of the set `reference` under the names that the page shows."""
 
@@ -24,7 +24,7 @@ class Tables(NamedTuple):
     sessions: pd.DataFrame
 
 
-def tables_of(dataset: Dataset) -> Tables:
+def tables_of(dataset: Dataset) -> DatasetTables:
     """Both tables of a dataset."""
     clicks = pd.DataFrame(
         [(row.session_id, row.category, row.product, row.price, row.country) for row in dataset.clicks],
@@ -47,7 +47,7 @@ def tables_of(dataset: Dataset) -> Tables:
                 "last category": features["last_category"],
             }
         )
-    return Tables(clicks, pd.DataFrame(rows))
+    return DatasetTables(clicks, pd.DataFrame(rows))
 
 
 def paths(clicks: pd.DataFrame) -> pd.DataFrame:

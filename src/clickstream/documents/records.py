@@ -9,7 +9,7 @@ import orjson
 from pydantic import BaseModel
 from pydantic.json_schema import DEFAULT_REF_TEMPLATE, JsonSchemaMode
 
-from clickstream.features.definition import Definition
+from clickstream.features.definition import ShopDefinition
 from clickstream.records.click import Click, Heartbeat
 from clickstream.records.score import DeadLetter, Score
 from clickstream.records.shop_click import click_model
@@ -35,7 +35,7 @@ def schema(record: str, ref_template: str = DEFAULT_REF_TEMPLATE) -> dict[str, A
     return _schema_of(*_RECORDS[record], ref_template)
 
 
-def click_schema(definition: Definition) -> dict[str, Any]:
+def click_schema(definition: ShopDefinition) -> dict[str, Any]:
     """The schema of the clicks of any shop."""
     return {"$schema": _DIALECT} | _schema_of(click_model(definition), "validation")
 

@@ -35,7 +35,7 @@ _SECTIONS: Mapping[str, tuple[str, ...]] = {
 """Sections of the template, and what stands in each; a setting that is in none comes last."""
 
 
-class Row(NamedTuple):
+class SettingRow(NamedTuple):
     """A line of a table."""
 
     name: str
@@ -73,11 +73,11 @@ def _options() -> Mapping[str, list[str]]:
     return found
 
 
-def _row(name: str, field: FieldInfo, options: list[str]) -> Row:
+def _row(name: str, field: FieldInfo, options: list[str]) -> SettingRow:
     if not field.description:
         raise ValueError(f"the setting {name} has no description")
     written = "; ".join(f"`{names}`" for names in options)
-    return Row(name, _default(name, field), _values(field), written, field.description)
+    return SettingRow(name, _default(name, field), _values(field), written, field.description)
 
 
 def _default(name: str, field: FieldInfo) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from clickstream.audit import AuditReport, run_audit
 from clickstream.audit.verdict import AFTER_A_LOSS, unchecked_parts
 from clickstream.drills.faults import FAULTS, NotPossibleError, NotReachedError
-from clickstream.drills.stage import Stage
+from clickstream.drills.stage import DrillStage
 from clickstream.infra.errors import UsageError
 from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.infra.kafka import Reader
@@ -47,7 +47,7 @@ PLANS: dict[str, Mapping[str, int]] = {
 
 
 @dataclass
-class Row:
+class FaultResult:
     """One fault of a drill: how often it was played, and the seconds until every partition made progress.
 
     `not_reached`: how often the occasion for it did not come. `not_recovered`: how often nothing went on.
@@ -71,7 +71,7 @@ class Row:
 
 
 @dataclass
-class Outcome:
+class DrillOutcome:
     """What a drill found.
 
     Attributes:
@@ -81,7 +81,7 @@ class Outcome:
     """
 
     seed: int
-    rows: dict[str, Row]
+    rows: dict[str, FaultResult]
     finished: bool
     report: AuditReport
     read_committed: int
@@ -144,13 +144,13 @@ def order(plan: Mapping[str, int], seed: int) -> list[str]:
 
 
 def play(
-    stage: Stage,
+    stage: DrillStage,
     faults: Sequence[str],
     seed: int,
     *,
     deadline: float | None = None,
-    told: Callable[[str, Row], None] = lambda *_: None,
-) -> Outcome:
+    told: Callable[[str, FaultResult], None] = lambda *_: None,
+) -> DrillOutcome:
     """Play the faults on a stage that is set up, then let it finish, and audit it.
 
     Args:
@@ -163,7 +163,7 @@ def play(
     """
     began = time.monotonic()
     rng = random.Random(f"{seed}/faults")
-    rows: dict[str, Row] = {name: Row() for name in sorted(set(faults))}
+    rows: dict[str, FaultResult] = {name: FaultResult() for name in sorted(set(faults))}
     stage.wait(lambda: bool(stage.committed()), _RECOVERY_DEADLINE_S)
     for name in faults:
         if deadline is not None and time.monotonic() > deadline:
@@ -188,7 +188,7 @@ def play(
         told(name, row)
     finished = stage.finish(_FINISH_DEADLINE_S)
     report = run_audit(stage.settings, bundle=stage.settings.bundle)
-    return Outcome(
+    return DrillOutcome(
         seed,
         rows,
         finished,
@@ -199,13 +199,13 @@ def play(
     )
 
 
-def _seen(stage: Stage, committed_only: bool) -> int:
+def _seen(stage: DrillStage, committed_only: bool) -> int:
     """How many records a subscriber of the scores topic sees."""
     with closing(Reader(stage.settings, stage.settings.scores_topic, committed_only)) as reader:
         return sum(len(batch) for batch in reader.read_to(reader.decided_ends().offsets))
 
 
-def _recovery(stage: Stage) -> float | None:
+def _recovery(stage: DrillStage) -> float | None:
     """Seconds until every partition has results of records that came after this moment; None: not in time.
 
     There are such records: the load goes on, and its heartbeats reach partitions without clicks.

@@ -17,13 +17,13 @@ from typing import Literal
 
 import redis
 
-from clickstream.drills.stage import Consumer, Stage
+from clickstream.drills.stage import Consumer, DrillStage
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.local.child import HOST
 from clickstream.local.embedded import Persistence
 
-Fault = Callable[[Stage, random.Random], Iterator[None]]
+DrillFault = Callable[[DrillStage, random.Random], Iterator[None]]
 
 _DEADLINE_S = 120.0
 # In a claim, there are as many passes as the consumer has partitions.
@@ -49,13 +49,13 @@ class NotReachedError(ClickstreamError):
     """The occasion for the fault did not come; it was not played."""
 
 
-def kill(stage: Stage, rng: random.Random) -> Iterator[None]:
+def kill(stage: DrillStage, rng: random.Random) -> Iterator[None]:
     """kill -9 a consumer; it is started again at once"""
     _die(_someone(stage, rng))
     yield
 
 
-def lose(stage: Stage, rng: random.Random) -> Iterator[None]:
+def lose(stage: DrillStage, rng: random.Random) -> Iterator[None]:
     """kill -9 a consumer; it stays away until the others have its partitions"""
     consumer = _someone(stage, rng)
     consumer.wanted = False
@@ -64,7 +64,7 @@ def lose(stage: Stage, rng: random.Random) -> Iterator[None]:
     consumer.wanted = True
 
 
-def pause(stage: Stage, rng: random.Random) -> Iterator[None]:
+def pause(stage: DrillStage, rng: random.Random) -> Iterator[None]:
     """SIGSTOP a consumer beyond the session timeout, then SIGCONT: a zombie"""
     consumer = _someone(stage, rng)
     process = consumer.process
@@ -77,7 +77,7 @@ def pause(stage: Stage, rng: random.Random) -> Iterator[None]:
     yield
 
 
-def leave(stage: Stage, rng: random.Random) -> Iterator[None]:
+def leave(stage: DrillStage, rng: random.Random) -> Iterator[None]:
     """SIGTERM a consumer, which leaves the group; later it joins again"""
     consumer = _someone(stage, rng)
     consumer.wanted = False
@@ -91,13 +91,13 @@ def leave(stage: Stage, rng: random.Random) -> Iterator[None]:
     yield
 
 
-def producer(stage: Stage, _rng: random.Random) -> Iterator[None]:
+def producer(stage: DrillStage, _rng: random.Random) -> Iterator[None]:
     """kill -9 the replay; it goes on with --resume"""
     stage.load.kill()
     yield
 
 
-def broker(stage: Stage, rng: random.Random) -> Iterator[None]:
+def broker(stage: DrillStage, rng: random.Random) -> Iterator[None]:
     """kill -9 the Kafka broker, start it again"""
     stage.kafka.kill()
     _pass(stage, rng.uniform(0.0, 2.0))
@@ -105,7 +105,7 @@ def broker(stage: Stage, rng: random.Random) -> Iterator[None]:
     yield
 
 
-def valkey(persistence: Persistence, stage: Stage, rng: random.Random) -> Iterator[None]:
+def valkey(persistence: Persistence, stage: DrillStage, rng: random.Random) -> Iterator[None]:
     """kill -9 Valkey, start it again"""
     with _redis(stage) as client:
         # Without persistence a server that comes back is empty; the files of before must not be found again.
@@ -121,13 +121,13 @@ def valkey(persistence: Persistence, stage: Stage, rng: random.Random) -> Iterat
     yield
 
 
-def flushall(stage: Stage, _rng: random.Random) -> Iterator[None]:
+def flushall(stage: DrillStage, _rng: random.Random) -> Iterator[None]:
     """FLUSHALL: Redis forgets everything while the consumers run"""
     _flush(stage)
     yield
 
 
-def redis_full(stage: Stage, rng: random.Random) -> Iterator[None]:
+def redis_full(stage: DrillStage, rng: random.Random) -> Iterator[None]:
     """Redis is out of memory for some seconds"""
     with _redis(stage) as client:
         client.config_set("maxmemory", 1)
@@ -138,7 +138,7 @@ def redis_full(stage: Stage, rng: random.Random) -> Iterator[None]:
     yield
 
 
-def disk_full(stage: Stage, rng: random.Random) -> Iterator[None]:
+def disk_full(stage: DrillStage, rng: random.Random) -> Iterator[None]:
     """the broker's disk is full until it gives up; then there is room again"""
     if not stage.small_disk:
         raise NotPossibleError("a small file system for the broker cannot be mounted here (needs root)")
@@ -157,7 +157,7 @@ def disk_full(stage: Stage, rng: random.Random) -> Iterator[None]:
     yield
 
 
-def cut(server: Literal["broker", "redis"], stage: Stage, rng: random.Random) -> Iterator[None]:
+def cut(server: Literal["broker", "redis"], stage: DrillStage, rng: random.Random) -> Iterator[None]:
     """the network between a consumer and a server drops everything, about as long as the session timeout"""
     consumer = _someone(stage, rng)
     door = consumer.kafka if server == "broker" else consumer.redis
@@ -169,7 +169,7 @@ def cut(server: Literal["broker", "redis"], stage: Stage, rng: random.Random) ->
     yield
 
 
-def slow_redis(stage: Stage, rng: random.Random) -> Iterator[None]:
+def slow_redis(stage: DrillStage, rng: random.Random) -> Iterator[None]:
     """every answer of Redis takes 50 ms longer, for some seconds"""
     doors = [consumer.redis for consumer in stage.consumers]
     for door in doors:
@@ -182,7 +182,7 @@ def slow_redis(stage: Stage, rng: random.Random) -> Iterator[None]:
     yield
 
 
-def at_failpoint(name: str, stage: Stage, rng: random.Random) -> Iterator[None]:
+def at_failpoint(name: str, stage: DrillStage, rng: random.Random) -> Iterator[None]:
     """kill -9 at a named place in the code"""
     consumer = _someone(stage, rng)
     passes = rng.randint(1, _MOST_PASSES.get(name, _USUAL_PASSES))
@@ -190,7 +190,7 @@ def at_failpoint(name: str, stage: Stage, rng: random.Random) -> Iterator[None]:
     yield
 
 
-FAULTS: dict[str, Fault] = {
+FAULTS: dict[str, DrillFault] = {
     "kill": kill,
     "lose": lose,
     "pause": pause,
@@ -229,7 +229,7 @@ _WHICH = {
 }
 
 
-def _someone(stage: Stage, rng: random.Random) -> Consumer:
+def _someone(stage: DrillStage, rng: random.Random) -> Consumer:
     """A consumer that runs, once there is one."""
 
     def running() -> list[Consumer]:
@@ -246,7 +246,7 @@ def _die(consumer: Consumer) -> None:
 
 
 def _die_at(
-    stage: Stage, consumer: Consumer, failpoint: str, occasion: Callable[[Stage, Consumer], None]
+    stage: DrillStage, consumer: Consumer, failpoint: str, occasion: Callable[[DrillStage, Consumer], None]
 ) -> None:
     """Start a consumer anew with a failpoint, and wait until it died there; `occasion` brings that about."""
     consumer.wanted = False
@@ -261,11 +261,11 @@ def _die_at(
         occasion(stage, consumer)
 
 
-def _wait(_stage: Stage, _consumer: Consumer) -> None:
+def _wait(_stage: DrillStage, _consumer: Consumer) -> None:
     """It comes there by itself."""
 
 
-def _inherit(failpoint: str, stage: Stage, consumer: Consumer) -> None:
+def _inherit(failpoint: str, stage: DrillStage, consumer: Consumer) -> None:
     """Another one dies there and stays away, so that its partitions are taken over as it left them."""
     other = _another(stage, consumer)
     _die_at(stage, other, failpoint, _wait)
@@ -275,18 +275,18 @@ def _inherit(failpoint: str, stage: Stage, consumer: Consumer) -> None:
     other.wanted = True
 
 
-def _another(stage: Stage, consumer: Consumer) -> Consumer:
+def _another(stage: DrillStage, consumer: Consumer) -> Consumer:
     others = [one for one in stage.consumers if one is not consumer]
     if not others:
         raise NotPossibleError("partitions move only between two consumers or more")
     return others[0]
 
 
-def _wipe(stage: Stage, _consumer: Consumer) -> None:
+def _wipe(stage: DrillStage, _consumer: Consumer) -> None:
     _flush(stage)
 
 
-def _rebalance(stage: Stage, consumer: Consumer) -> None:
+def _rebalance(stage: DrillStage, consumer: Consumer) -> None:
     """Another one leaves and joins, so that partitions move."""
     other = _another(stage, consumer)
     other.wanted = False
@@ -299,7 +299,7 @@ def _rebalance(stage: Stage, consumer: Consumer) -> None:
     stage.wait(lambda: stage.members() == len(stage.consumers) or not consumer.failpoint, _DEADLINE_S)
 
 
-_OCCASIONS: dict[str, Callable[[Stage, Consumer], None]] = {
+_OCCASIONS: dict[str, Callable[[DrillStage, Consumer], None]] = {
     "after_wipe": _wipe,
     "after_revoke": _rebalance,
     "after_give_up": _rebalance,
@@ -308,19 +308,19 @@ _OCCASIONS: dict[str, Callable[[Stage, Consumer], None]] = {
 }
 
 
-def _up(stage: Stage, consumer: Consumer) -> None:
+def _up(stage: DrillStage, consumer: Consumer) -> None:
     if not stage.wait(lambda: consumer.running, _DEADLINE_S):
         raise ClickstreamError(f"{consumer.name} does not run, {_DEADLINE_S:.0f} s after it should")
 
 
-def _pass(stage: Stage, seconds: float) -> None:
+def _pass(stage: DrillStage, seconds: float) -> None:
     stage.wait(lambda: False, seconds)
 
 
-def _flush(stage: Stage) -> None:
+def _flush(stage: DrillStage) -> None:
     with _redis(stage) as client:
         client.flushall()
 
 
-def _redis(stage: Stage) -> redis.Redis:
+def _redis(stage: DrillStage) -> redis.Redis:
     return redis.Redis(host=HOST, port=stage.valkey.port, socket_timeout=5.0)

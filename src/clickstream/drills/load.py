@@ -14,7 +14,7 @@ from clickstream.local.processes import Process
 _TO_BE_RESUMED = (69, -signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM)
 
 
-class Load:
+class ReplayLoad:
     """The same sessions again and again, each time as a further run behind the last.
 
     A producer that died is started with --resume, so it loses and repeats nothing.

@@ -14,7 +14,7 @@ from typing import Self
 from pydantic import SecretStr
 
 from clickstream.consumer.topics import prepare_topics
-from clickstream.drills.load import Load
+from clickstream.drills.load import ReplayLoad
 from clickstream.drills.proxy import Proxy
 from clickstream.infra.errors import ClickstreamError, FencedError, UnavailableError
 from clickstream.infra.kafka import Admin, Reader
@@ -75,7 +75,7 @@ class Consumer:
             self.start()
 
 
-class Stage:
+class DrillStage:
     """Everything a drill needs, in one folder; it runs for the length of a `with` block.
 
     Attributes:
@@ -151,11 +151,11 @@ class Stage:
             )
             self.consumers.append(consumer)
         self._undo.callback(self._end_processes)
-        self.load = Load(self.settings, self._load_words, self._speed, self.folder)
+        self.load = ReplayLoad(self.settings, self._load_words, self._speed, self.folder)
         self.keep_alive()
 
     def keep_alive(self) -> None:
-        """Start again what died and is wanted. Raises as `Consumer.keep_alive` and `Load.keep_up`."""
+        """Start again what died and is wanted. Raises as `Consumer.keep_alive` and `ReplayLoad.keep_up`."""
         for consumer in self.consumers:
             consumer.keep_alive()
         if self.kafka.running:

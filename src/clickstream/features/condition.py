@@ -9,8 +9,8 @@ used.
 What is null is unknown: a comparison with it is neither true nor false, and a condition holds only where it
 is true (as in SQL). `error == null` and `error != null` ask for null itself.
 
-`parse` gives an expression, a tree of frozen values; `bind` makes of it a function of a row, `code` a line of
-Python.
+`parse_expression` gives an expression, a tree of frozen values; `bind` makes of it a function of a row,
+`code` a line of Python.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LONGEST = 1_000
 """Characters of a condition."""
 
 
-class Kind(StrEnum):
+class ValueKind(StrEnum):
     """What a name holds where it is not null."""
 
     number = "a number"
@@ -50,7 +50,7 @@ class Name:
     """Something that a row has: `path` is what the lookup says of it. `nullable` False: it is never null."""
 
     path: tuple[str, ...]
-    kind: Kind
+    kind: ValueKind
     nullable: bool = True
 
 
@@ -165,7 +165,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 _OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 
 
-def parse(text: str, lookup: Lookup) -> Expression:
+def parse_expression(text: str, lookup: Lookup) -> Expression:
     """The condition in `text`; what its names mean says `lookup`.
 
     Raises:
@@ -174,19 +174,19 @@ def parse(text: str, lookup: Lookup) -> Expression:
     return _Reader(text, lookup).condition()
 
 
-def kind_of(expression: Expression) -> Kind | None:
+def kind_of(expression: Expression) -> ValueKind | None:
     """What an expression gives where it is known; None for the word null."""
     match expression:
         case Name(kind=kind):
             return kind
         case Constant(value=value):
             if isinstance(value, bool):
-                return Kind.truth
-            return Kind.text if isinstance(value, str) else None if value is None else Kind.number
+                return ValueKind.truth
+            return ValueKind.text if isinstance(value, str) else None if value is None else ValueKind.number
         case Arithmetic() | Negative():
-            return Kind.number
+            return ValueKind.number
         case _:
-            return Kind.truth
+            return ValueKind.truth
 
 
 def parts_of(expression: Expression) -> Iterator[Expression]:
@@ -288,11 +288,13 @@ class _Reader:
             raise self._error_at("null is neither more nor less than anything", whole)
         if type(op) not in _COMPARED:
             raise self._error_at("`is` stands before null only", whole, "Write ==.")
-        if Kind.mapping in kinds:
-            raise self._error_at("this holds several values", left if kinds[0] is Kind.mapping else right)
+        if ValueKind.mapping in kinds:
+            raise self._error_at(
+                "this holds several values", left if kinds[0] is ValueKind.mapping else right
+            )
         if kinds[0] is not kinds[1]:
             raise self._error_at(f"{kinds[0]} is compared with {kinds[1]}", whole)
-        if kinds[0] is Kind.truth and not isinstance(op, ast.Eq | ast.NotEq):
+        if kinds[0] is ValueKind.truth and not isinstance(op, ast.Eq | ast.NotEq):
             raise self._error_at("true is neither more nor less than false", whole)
         return Compare(_COMPARED[type(op)], a, b)
 
@@ -302,21 +304,21 @@ class _Reader:
         if isinstance(right, ast.List | ast.Tuple):
             choices = tuple(self._part(one) for one in right.elts)
             for node, choice in zip(right.elts, map(kind_of, choices), strict=True):
-                if choice is not kind or choice not in (Kind.number, Kind.text):
+                if choice is not kind or choice not in (ValueKind.number, ValueKind.text):
                     raise self._error_at(f"{choice or 'null'} is compared with {kind or 'null'}", node)
             return OneOf(item, choices, negated)
         text = self._part(right)
-        if (kind, kind_of(text)) != (Kind.text, Kind.text):
+        if (kind, kind_of(text)) != (ValueKind.text, ValueKind.text):
             raise self._error_at("what follows `in` is a text or a list", right, 'As in cluster in ["long"].')
         return Within(item, text, negated)
 
     def _truth(self, node: ast.expr) -> Expression:
-        return self._of_kind(node, Kind.truth, "Compare it with something.")
+        return self._of_kind(node, ValueKind.truth, "Compare it with something.")
 
     def _number(self, node: ast.expr) -> Expression:
-        return self._of_kind(node, Kind.number, "Arithmetic is for numbers.")
+        return self._of_kind(node, ValueKind.number, "Arithmetic is for numbers.")
 
-    def _of_kind(self, node: ast.expr, kind: Kind, remedy: str) -> Expression:
+    def _of_kind(self, node: ast.expr, kind: ValueKind, remedy: str) -> Expression:
         part = self._part(node)
         if kind_of(part) is not kind:
             raise self._error_at(f"this is {kind_of(part) or 'null'}, not {kind}", node, remedy)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from clickstream.features.condition import Expression, Kind, Name, parts_of
+from clickstream.features.condition import Expression, Name, ValueKind, parts_of
 
 
 class FieldType(StrEnum):
@@ -58,10 +58,10 @@ SECONDS = ("since first", "since previous", "mean since previous", "max since pr
 OF_NUMBERS = (Aggregation.SUM, Aggregation.MEAN, Aggregation.MIN, Aggregation.MAX, Aggregation.STD)
 NUMERIC = (FieldType.NUMBER, FieldType.INTEGER)
 KINDS = {
-    FieldType.TEXT: Kind.text,
-    FieldType.NUMBER: Kind.number,
-    FieldType.INTEGER: Kind.number,
-    FieldType.BOOLEAN: Kind.truth,
+    FieldType.TEXT: ValueKind.text,
+    FieldType.NUMBER: ValueKind.number,
+    FieldType.INTEGER: ValueKind.number,
+    FieldType.BOOLEAN: ValueKind.truth,
 }
 
 
@@ -118,7 +118,7 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True)
-class Definition:
+class ShopDefinition:
     """A shop. `identity`: the fields that tell two clicks of one time apart where they carry no order."""
 
     name: str

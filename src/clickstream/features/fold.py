@@ -23,13 +23,13 @@ from clickstream.features.condition import Joined, Name, code, holds, parts_of
 from clickstream.features.definition import (
     Aggregation,
     Condition,
-    Definition,
     Feature,
     FieldType,
+    ShopDefinition,
 )
 
 
-class Aggregate(Protocol):
+class CompiledAggregate(Protocol):
     """The running state over a run of clicks. The classes that are written have these methods."""
 
     def add(self, click: Any) -> None:
@@ -38,7 +38,7 @@ class Aggregate(Protocol):
     def count(self, click: Any) -> None:
         """Count what does not depend on the order of clicks: a late one."""
 
-    def copied(self) -> Aggregate:
+    def copied(self) -> CompiledAggregate:
         """A state of its own, equal to this one."""
         ...
 
@@ -48,7 +48,7 @@ class Aggregate(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Fold:
+class CompiledFold:
     """What a definition compiles to: the source, and the two classes in it."""
 
     source: str
@@ -57,7 +57,7 @@ class Fold:
 
 
 @cache
-def compile_fold(definition: Definition) -> Fold:
+def compile_fold(definition: ShopDefinition) -> CompiledFold:
     """The fold of a definition."""
     writer = _Writer(definition)
     source = writer.source()
@@ -72,7 +72,7 @@ def compile_fold(definition: Definition) -> Fold:
     # A traceback through this code shows its lines.
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     exec(compile(source, filename, "exec"), namespace)
-    return Fold(source, namespace["Step"], namespace["Aggregate"])
+    return CompiledFold(source, namespace["Step"], namespace["Aggregate"])
 
 
 def entropy(counts: Mapping[Any, int]) -> float | None:
@@ -217,7 +217,7 @@ _MADE_OF: dict[str, tuple[tuple[str, ...], str]] = {
 class _Writer:
     """Writes the source of one fold. `functions`: conditions that it calls, because they take arithmetic."""
 
-    def __init__(self, definition: Definition) -> None:
+    def __init__(self, definition: ShopDefinition) -> None:
         self._definition = definition
         self.functions: dict[str, Callable[[Any], bool]] = {}
         self._tests: dict[str, str] = {}

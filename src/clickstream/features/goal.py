@@ -17,7 +17,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from clickstream.features.condition import holds
-from clickstream.features.definition import Definition
+from clickstream.features.definition import ShopDefinition
 
 
 class Course(NamedTuple):
@@ -35,7 +35,7 @@ class Course(NamedTuple):
 
 
 @cache
-def course_of(definition: Definition) -> Callable[[Sequence[Any]], Course]:
+def course_of(definition: ShopDefinition) -> Callable[[Sequence[Any]], Course]:
     """A function of a session's clicks in order, one or more, as the fold of the definition takes them."""
     goal = definition.goal
     meets = holds(goal.when.expression, lambda click, path: getattr(click, path[0]))

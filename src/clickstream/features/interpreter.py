@@ -14,20 +14,20 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from clickstream.features.condition import holds
-from clickstream.features.definition import Aggregation, Condition, Definition, Feature
+from clickstream.features.definition import Aggregation, Condition, Feature, ShopDefinition
 
-Row = Mapping[str, Any]
+ClickValues = Mapping[str, Any]
 """A click: field -> value, with `event_time` and `order`; a field that is absent is null."""
 
 
-class Visit(NamedTuple):
+class WindowClicks(NamedTuple):
     """The clicks of a window: those in order, and late ones, which have no place in the order."""
 
-    in_order: Sequence[Row]
-    late: Sequence[Row] = ()
+    in_order: Sequence[ClickValues]
+    late: Sequence[ClickValues] = ()
 
 
-class Achieved(NamedTuple):
+class AchievedGoal(NamedTuple):
     """What became of a session: whether its goal was met, what it was worth, and at which click (from 0)."""
 
     converted: bool
@@ -35,7 +35,7 @@ class Achieved(NamedTuple):
     at: int | None
 
 
-def features(definition: Definition, visit: Visit) -> dict[str, Any]:
+def features(definition: ShopDefinition, visit: WindowClicks) -> dict[str, Any]:
     """Feature -> value, in the order of the definition; null where a feature has nothing to say."""
     values: dict[str, Any] = {}
 
@@ -51,22 +51,22 @@ def features(definition: Definition, visit: Visit) -> dict[str, Any]:
     return {feature.name: value(feature.name) for feature in definition.features}
 
 
-def achieved(definition: Definition, in_order: Sequence[Row]) -> Achieved:
+def achieved(definition: ShopDefinition, in_order: Sequence[ClickValues]) -> AchievedGoal:
     """What became of a session, by its clicks in order."""
     goal = definition.goal
     meets = _test(goal.when)
     if goal.last_click:
         last = in_order[-1]
         revenue = None if goal.value is None else last.get(goal.value)
-        return Achieved(meets(last), revenue, len(in_order) - 1 if meets(last) else None)
+        return AchievedGoal(meets(last), revenue, len(in_order) - 1 if meets(last) else None)
     deciding = [at for at, row in enumerate(in_order) if meets(row)]
     revenue = None
     if goal.value is not None:
         revenue = math.fsum(in_order[at].get(goal.value) or 0.0 for at in deciding)
-    return Achieved(bool(deciding), revenue, deciding[0] if deciding else None)
+    return AchievedGoal(bool(deciding), revenue, deciding[0] if deciding else None)
 
 
-def evidence(definition: Definition, in_order: Sequence[Row]) -> Sequence[Row]:
+def evidence(definition: ShopDefinition, in_order: Sequence[ClickValues]) -> Sequence[ClickValues]:
     """The clicks that a prediction of the closed session may look at."""
     if definition.goal.last_click:
         return in_order[:-1]
@@ -74,7 +74,7 @@ def evidence(definition: Definition, in_order: Sequence[Row]) -> Sequence[Row]:
     return in_order if first is None else in_order[:first]
 
 
-def _aggregated(definition: Definition, feature: Feature, visit: Visit) -> Any:
+def _aggregated(definition: ShopDefinition, feature: Feature, visit: WindowClicks) -> Any:
     everything = [*visit.in_order, *visit.late]
     chosen = _where(everything, feature.where)
     chosen_in_order = _where(visit.in_order, feature.where)
@@ -143,7 +143,7 @@ def _entropy(values: Sequence[Any], most: int) -> float:
     return -math.fsum(n / total * math.log2(n / total) for n in counts.values()) + 0.0
 
 
-def _where(rows: Sequence[Row], condition: Condition | None) -> Sequence[Row]:
+def _where(rows: Sequence[ClickValues], condition: Condition | None) -> Sequence[ClickValues]:
     if condition is None:
         return rows
     meets = _test(condition)

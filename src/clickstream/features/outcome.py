@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from clickstream.features.session import Step
+from clickstream.features.session import SessionStep
 
 DEEP_PAGE = 4
 
@@ -21,6 +21,6 @@ class Outcome(NamedTuple):
     revenue: float
 
 
-def proxy_outcome(last: Step) -> Outcome:
+def proxy_outcome(last: SessionStep) -> Outcome:
     """The outcome that the last click of a session decides."""
     return Outcome(last.price_2 == 1 or last.page >= DEEP_PAGE, last.price)

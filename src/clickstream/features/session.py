@@ -18,7 +18,7 @@ FOLD_VERSION = 1
 """Raised when the same clicks would give another Session: open state is then refused, not misread."""
 
 
-class Step(Struct, array_like=True, frozen=True, gc=False):
+class SessionStep(Struct, array_like=True, frozen=True, gc=False):
     """What the fold needs of one click."""
 
     event_time: int
@@ -56,10 +56,10 @@ class Aggregate(Struct, array_like=True):
     premium: int = 0
     depth: int = 0
     transitions: int = 0
-    first: Step | None = None
-    last: Step | None = None
+    first: SessionStep | None = None
+    last: SessionStep | None = None
 
-    def add(self, click: Step) -> None:
+    def add(self, click: SessionStep) -> None:
         """Count a click that comes after all counted so far."""
         self.count(click)
         if self.last is None:
@@ -68,7 +68,7 @@ class Aggregate(Struct, array_like=True):
             self.transitions += 1
         self.last = click
 
-    def count(self, click: Step) -> None:
+    def count(self, click: SessionStep) -> None:
         """Count what does not depend on the order of clicks."""
         price = click.price
         self.clicks = clicks = self.clicks + 1
@@ -89,7 +89,7 @@ class Aggregate(Struct, array_like=True):
         if click.page > self.depth:
             self.depth = click.page
 
-    def with_click(self, click: Step) -> Aggregate:
+    def with_click(self, click: SessionStep) -> Aggregate:
         """A new aggregate with `click` added; this one stays as it is."""
         whole = copy(self)
         whole.products = set(self.products)
@@ -106,7 +106,7 @@ class Session(Struct, array_like=True):
     """
 
     opened_at: int
-    last: Step
+    last: SessionStep
     first_offset: int
     last_offset: int
     body: Aggregate
@@ -116,7 +116,7 @@ class Session(Struct, array_like=True):
     duplicates: int = 0
 
     @classmethod
-    def open(cls, click: Step, offset: int) -> Session:
+    def open(cls, click: SessionStep, offset: int) -> Session:
         """A window that starts with `click`, read at `offset`."""
         session = cls(click.event_time, click, offset, offset, Aggregate(), [], set())
         session._remember(click)
@@ -141,7 +141,7 @@ class Session(Struct, array_like=True):
         counted = sum(high - low + 1 for low, high in zip(seen[::2], seen[1::2], strict=True))
         return seen[-1] - seen[0] + 1 - counted
 
-    def has(self, click: Step) -> bool:
+    def has(self, click: SessionStep) -> bool:
         """Whether a click of this identity was counted already."""
         if click.order is None:
             return (click.event_time, click.product, click.page) in self.unordered
@@ -149,14 +149,14 @@ class Session(Struct, array_like=True):
         place = bisect_right(self.seen, click.order)
         return place % 2 == 1 or (place > 0 and self.seen[place - 1] == click.order)
 
-    def add(self, click: Step, offset: int) -> None:
+    def add(self, click: SessionStep, offset: int) -> None:
         """Count the next click in order. The caller has asked `has` before."""
         self.body.add(self.last)
         self.last = click
         self._remember(click)
         self._span(offset)
 
-    def add_late(self, click: Step, offset: int) -> None:
+    def add_late(self, click: SessionStep, offset: int) -> None:
         """Count a click that came too late to take its place in the order."""
         self.body.count(click)
         self.late += 1
@@ -173,7 +173,7 @@ class Session(Struct, array_like=True):
         elif offset < self.first_offset:
             self.first_offset = offset
 
-    def _remember(self, click: Step) -> None:
+    def _remember(self, click: SessionStep) -> None:
         order = click.order
         if order is None:
             self.unordered.add((click.event_time, click.product, click.page))

@@ -14,7 +14,14 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, NoReturn
 
-from clickstream.features.condition import ConditionError, Constant, Kind, Name, parse, parts_of
+from clickstream.features.condition import (
+    ConditionError,
+    Constant,
+    Name,
+    ValueKind,
+    parse_expression,
+    parts_of,
+)
 from clickstream.features.definition import (
     DERIVED,
     KINDS,
@@ -23,11 +30,11 @@ from clickstream.features.definition import (
     SECONDS,
     Aggregation,
     Condition,
-    Definition,
     Feature,
     Field,
     FieldType,
     Goal,
+    ShopDefinition,
 )
 
 MOST_FIELDS, MOST_FEATURES = 100, 500
@@ -59,7 +66,7 @@ class DefinitionError(ValueError):
         self.remedy = remedy
 
 
-def read_definition(text: str | bytes, where: str) -> Definition:
+def read_definition(text: str | bytes, where: str) -> ShopDefinition:
     """The definition in the TOML `text`; `where` names it in messages.
 
     Raises:
@@ -83,7 +90,7 @@ def read_definition(text: str | bytes, where: str) -> Definition:
 
 
 @cache
-def built_in(name: str) -> Definition:
+def built_in(name: str) -> ShopDefinition:
     """A shop that comes with the program.
 
     Raises:
@@ -103,7 +110,7 @@ def built_in_names() -> list[str]:
     return sorted(file.name.removesuffix(".toml") for file in _SHOPS.iterdir() if file.name.endswith(".toml"))
 
 
-def define(source: Mapping[str, Any], where: str) -> Definition:
+def define(source: Mapping[str, Any], where: str) -> ShopDefinition:
     """The definition in a mapping, as TOML gives it.
 
     Raises:
@@ -112,7 +119,7 @@ def define(source: Mapping[str, Any], where: str) -> Definition:
     return _Reader(where).definition(source)
 
 
-def from_source(source: str | bytes, where: str) -> Definition:
+def from_source(source: str | bytes, where: str) -> ShopDefinition:
     """The definition whose `source` this is.
 
     Raises:
@@ -134,7 +141,7 @@ class _Reader:
         self._where = where
         self._fields: dict[str, Field] = {}
 
-    def definition(self, source: Mapping[str, Any]) -> Definition:
+    def definition(self, source: Mapping[str, Any]) -> ShopDefinition:
         allowed = (
             "name",
             "currency",
@@ -157,7 +164,7 @@ class _Reader:
         clusters = self._table(source, "clusters", 1, ("features",)) if "clusters" in source else {}
         clustered = self._clustered(clusters, features)
         goal = self._goal(source)
-        return Definition(
+        return ShopDefinition(
             name=name or "",
             currency=self._text(source, "currency", "currency"),
             fields=tuple(self._fields.values()),
@@ -297,7 +304,7 @@ class _Reader:
     def _check_derived(self, feature: Feature, features: Mapping[str, Feature]) -> None:
         kinds = [_kind_of_feature(features[one], self._fields) for one in feature.of]
         key = f"features.{feature.name}.{feature.aggregation}"
-        if feature.aggregation is Aggregation.RATIO and kinds != [Kind.number, Kind.number]:
+        if feature.aggregation is Aggregation.RATIO and kinds != [ValueKind.number, ValueKind.number]:
             self._refuse(f"{key} of {' and '.join(kinds)}", "two features that are numbers")
         if feature.aggregation is Aggregation.SAME and kinds[0] is not kinds[1]:
             self._refuse(f"{key} of {' and '.join(kinds)}", "two features of one kind")
@@ -305,10 +312,10 @@ class _Reader:
     def _clustered(self, clusters: Mapping[str, Any], features: Mapping[str, Feature]) -> tuple[str, ...]:
         names = self._names(clusters, "features", features, "features", "clusters.features")
         for name in names:
-            if _kind_of_feature(features[name], self._fields) is Kind.text:
+            if _kind_of_feature(features[name], self._fields) is ValueKind.text:
                 self._refuse(f"clusters.features names {name}, a text", "features that are numbers")
         return names or tuple(
-            n for n, f in features.items() if _kind_of_feature(f, self._fields) is not Kind.text
+            n for n, f in features.items() if _kind_of_feature(f, self._fields) is not ValueKind.text
         )
 
     def _goal(self, source: Mapping[str, Any]) -> Goal:
@@ -338,7 +345,7 @@ class _Reader:
         if not isinstance(text, str):
             self._refuse(f"{key} = {_shown(text)}", "a condition in quotation marks")
         try:
-            expression = parse(text, self._lookup)
+            expression = parse_expression(text, self._lookup)
         except ConditionError as error:
             raise DefinitionError(f"{self._where}: {key}: {error.what}", error.remedy) from None
         if isinstance(expression, Constant) and expression.value is None:
@@ -419,10 +426,10 @@ class _Reader:
         raise DefinitionError(f"{self._where}: {found}", f"{near}Allowed: {allowed}.")
 
 
-def _kind_of_feature(feature: Feature, fields: Mapping[str, Field]) -> Kind:
+def _kind_of_feature(feature: Feature, fields: Mapping[str, Field]) -> ValueKind:
     if feature.aggregation in (Aggregation.FIRST, Aggregation.LAST):
         return KINDS[fields[feature.field or ""].type]
-    return Kind.number
+    return ValueKind.number
 
 
 def _near(given: Any, known: Collection[str]) -> str:

@@ -1,7 +1,7 @@
 """The named feature sets taken from a Session.
 
-`reference` looks at every click, as in the published work: it contains the click that decides the outcome.
-`prefix` looks at all clicks but the last, and adds the last product seen. Both are the same function of
+`reference` sees every click, as in the published work: it contains the click that decides the outcome.
+`prefix` sees all clicks but the last, and adds the last product seen. Both are the same function of
 another Aggregate. A set's hash covers names, order and definitions: a model is used with its own set only.
 """
 

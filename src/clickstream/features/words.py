@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clickstream.features.definition import Aggregation, Definition, Feature, Field, FieldType
+from clickstream.features.definition import Aggregation, Feature, Field, FieldType, ShopDefinition
 
 _OF_A_FIELD = {
     Aggregation.SUM: "sum of {}",
@@ -59,7 +59,7 @@ def feature_in_words(feature: Feature) -> str:
     return _OF_A_FIELD[feature.aggregation].format(feature.field) + where
 
 
-def goal_in_words(definition: Definition) -> str:
+def goal_in_words(definition: ShopDefinition) -> str:
     """What a conversion is, and what it is worth."""
     goal = definition.goal
     if goal.last_click:

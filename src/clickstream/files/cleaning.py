@@ -29,7 +29,7 @@ class RefusedRow(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Cleaning:
+class CleaningReport:
     """What became of the rows of a file: each of `rows` was kept, skipped on purpose, or refused.
 
     `notes` are sentences about what was unusual and taken all the same.
@@ -50,14 +50,14 @@ class Cleaning:
         return dict(Counter(row.reason for row in self.refused).most_common())
 
 
-class Cleaned(NamedTuple):
+class CleanedFile(NamedTuple):
     """The clicks that can be used, and what became of the others."""
 
     dataset: Dataset
-    cleaning: Cleaning
+    cleaning: CleaningReport
 
 
-def refuse_empty(cleaning: Cleaning) -> None:
+def refuse_empty(cleaning: CleaningReport) -> None:
     """Nothing to go on with is an error.
 
     Raises:

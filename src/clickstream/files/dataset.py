@@ -20,8 +20,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from clickstream.features.session import Session, Step
-from clickstream.files.rows import View, read_rows
+from clickstream.features.session import Session, SessionStep
+from clickstream.files.rows import PageView, read_rows
 from clickstream.files.source import read_source
 from clickstream.infra.errors import InputError
 
@@ -62,7 +62,7 @@ class Dataset:
     name: str
     path: Path | None
     sha256: str
-    views: tuple[View, ...] = field(repr=False)
+    views: tuple[PageView, ...] = field(repr=False)
     view_of: NDArray[np.int32] = field(repr=False)
     session_ids: tuple[str, ...] = field(repr=False)
     days: tuple[date, ...] = field(repr=False)
@@ -96,7 +96,7 @@ class Dataset:
         for session_id, day, session, _ in self.visits():
             yield session_id, day, session
 
-    def visits(self) -> Iterator[tuple[str, date, Session, list[Step]]]:
+    def visits(self) -> Iterator[tuple[str, date, Session, list[SessionStep]]]:
         """Each session folded, and its clicks in order."""
         for session_id, day, steps in self.steps():
             session = Session.open(steps[0], 0)
@@ -104,7 +104,7 @@ class Dataset:
                 session.add(step, 0)
             yield session_id, day, session, steps
 
-    def steps(self) -> Iterator[tuple[str, date, list[Step]]]:
+    def steps(self) -> Iterator[tuple[str, date, list[SessionStep]]]:
         """The clicks of each session; without times in the file, an event time is the order, in ms."""
         views = self.views
         source = None if self.times is None else self.time_source
@@ -115,7 +115,7 @@ class Dataset:
                 session_id,
                 day,
                 [
-                    Step(
+                    SessionStep(
                         time,
                         order or None,
                         shown.product,

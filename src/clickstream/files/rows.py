@@ -41,7 +41,7 @@ _VIEW = (_PRODUCT, *_BOUNDS)
 COLUMNS = (*DAY.split(", "), ORDER, SESSION, *_VIEW)
 
 
-class View(NamedTuple):
+class PageView(NamedTuple):
     """What a click shows, and to whom; `price` in US dollars in UCI 553.
 
     A file of another layout may not say all of it, and may say that the visit is over.
@@ -59,7 +59,7 @@ class View(NamedTuple):
     end: bool = False
 
 
-class Problem(NamedTuple):
+class ValueProblem(NamedTuple):
     """A value that is wrong, in the row of this number; the header is row 1."""
 
     row: int
@@ -72,7 +72,7 @@ class Problem(NamedTuple):
 
 
 @dataclass
-class Rows:
+class CodedRows:
     """Codes of the rows in file order, and the distinct values that they stand for.
 
     `numbers` are those by which messages name the rows.
@@ -86,20 +86,20 @@ class Rows:
     session_of: list[int] = field(default_factory=list)
     orders: list[str] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[ValueProblem] = field(default_factory=list)
 
 
-class Clicks(NamedTuple):
+class CheckedClicks(NamedTuple):
     """Checked rows, session by session: session s is rows `starts[s]` to `starts[s + 1]` of `view_of`."""
 
-    views: tuple[View, ...]
+    views: tuple[PageView, ...]
     view_of: NDArray[np.int32]
     session_ids: tuple[str, ...]
     days: tuple[date, ...]
     starts: NDArray[np.int64]
 
 
-def read_rows(name: str, content: bytes) -> Clicks:
+def read_rows(name: str, content: bytes) -> CheckedClicks:
     """The clicks in `content`; `name` is for messages.
 
     Raises:
@@ -114,7 +114,7 @@ def read_rows(name: str, content: bytes) -> Clicks:
     day_of = np.array(rows.day_of)[by_session]
     _check_sessions(rows, by_session, starts[codes[by_session]], [str(day) for day in days], day_of)
     _refuse(name, rows.problems)
-    return Clicks(
+    return CheckedClicks(
         tuple(view for view in views if view),
         np.array(rows.view_of, np.int32)[by_session],
         tuple(rows.sessions),
@@ -128,7 +128,7 @@ def missing_columns(columns: Sequence[str]) -> list[str]:
     return [column for column in COLUMNS if column not in columns]
 
 
-def take(rows: Rows, numbered: Iterable[tuple[int, list[str]]], columns: Sequence[str]) -> None:
+def take(rows: CodedRows, numbered: Iterable[tuple[int, list[str]]], columns: Sequence[str]) -> None:
     """Add the fields of rows, each with its number; one of another width is a problem, and not added."""
     width = len(columns)
     day = itemgetter(*map(columns.index, DAY.split(", ")))
@@ -138,7 +138,7 @@ def take(rows: Rows, numbered: Iterable[tuple[int, list[str]]], columns: Sequenc
     for number, values in numbered:
         if len(values) != width:
             expected = f"{len(values)} fields where the header has {width}"
-            rows.problems.append(Problem(number, "all", ";".join(values)[:60], expected))
+            rows.problems.append(ValueProblem(number, "all", ";".join(values)[:60], expected))
             continue
         rows.day_of.append(days.setdefault(day(values), len(days)))
         rows.view_of.append(views.setdefault(view(values), len(views)))
@@ -147,7 +147,7 @@ def take(rows: Rows, numbered: Iterable[tuple[int, list[str]]], columns: Sequenc
         rows.numbers.append(number)
 
 
-def check_values(rows: Rows) -> tuple[list[View | None], list[date | None]]:
+def check_values(rows: CodedRows) -> tuple[list[PageView | None], list[date | None]]:
     """The distinct views and days that the rows stand for; None, and a problem of each row, where wrong."""
     of_views: dict[int, list[_Wrong]] = defaultdict(list)
     views = [_view(values, of_views[code]) for values, code in rows.views.items()]
@@ -162,7 +162,7 @@ def check_values(rows: Rows) -> tuple[list[View | None], list[date | None]]:
         # One look at each row, however many distinct values are wrong.
         if any(wrong.values()):
             rows.problems += [
-                Problem(number, *found)
+                ValueProblem(number, *found)
                 for number, code in zip(rows.numbers, codes, strict=True)
                 for found in wrong.get(code, ())
             ]
@@ -175,12 +175,12 @@ class _Wrong(NamedTuple):
     expected: str
 
 
-def _split(name: str, content: bytes) -> Rows:
+def _split(name: str, content: bytes) -> CodedRows:
     if b"\0" in content:
         raise InputError(f"{name} is binary, not a CSV file", WHERE)
     text = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline="")
     reader = csv.reader(text, delimiter=";", strict=True)
-    rows = Rows()
+    rows = CodedRows()
     try:
         columns = [column.strip() for column in next(reader)]
         if missing := missing_columns(columns):
@@ -208,7 +208,7 @@ def _day(values: tuple[str, ...], wrong: list[_Wrong]) -> date | None:
         return None
 
 
-def _view(values: tuple[str, ...], wrong: list[_Wrong]) -> View | None:
+def _view(values: tuple[str, ...], wrong: list[_Wrong]) -> PageView | None:
     numbers: dict[str, float] = {}
     for column, text in zip(_VIEW[1:], values[1:], strict=True):
         low, high = _BOUNDS[column]
@@ -227,7 +227,7 @@ def _view(values: tuple[str, ...], wrong: list[_Wrong]) -> View | None:
     if len(numbers) < len(_BOUNDS):
         return None
     country, category, colour, location, photography, price, price_2, page = numbers.values()
-    return View(
+    return PageView(
         int(country),
         product,
         CATEGORIES[int(category)],
@@ -241,7 +241,7 @@ def _view(values: tuple[str, ...], wrong: list[_Wrong]) -> View | None:
 
 
 def _check_sessions(
-    rows: Rows,
+    rows: CodedRows,
     by_session: NDArray[np.intp],
     first: NDArray[np.int64],
     days: Sequence[str],
@@ -253,15 +253,15 @@ def _check_sessions(
         found = rows.orders[row]
         if found != str(wanted):
             whose = f"not {wanted}: the orders of a session run 1..n"
-            rows.problems.append(Problem(rows.numbers[row], ORDER, found, whose))
+            rows.problems.append(ValueProblem(rows.numbers[row], ORDER, found, whose))
     for place in np.flatnonzero(day_of != day_of[first]).tolist():
         began = days[day_of[first[place]]]
         whose = f"a session stays on one day, this one began on {began}"
         number = rows.numbers[int(by_session[place])]
-        rows.problems.append(Problem(number, DAY, days[day_of[place]], whose))
+        rows.problems.append(ValueProblem(number, DAY, days[day_of[place]], whose))
 
 
-def _refuse(name: str, problems: list[Problem]) -> None:
+def _refuse(name: str, problems: list[ValueProblem]) -> None:
     if not problems:
         return
     count = len({problem.row for problem in problems})

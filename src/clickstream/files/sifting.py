@@ -12,10 +12,19 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 
-from clickstream.files.cleaning import MAX_ROWS, Cleaned, Cleaning, RefusedRow, refuse_empty
+from clickstream.files.cleaning import MAX_ROWS, CleanedFile, CleaningReport, RefusedRow, refuse_empty
 from clickstream.files.dataset import Dataset
-from clickstream.files.rows import COLUMNS, DAY, ORDER, Problem, Rows, check_values, missing_columns, take
-from clickstream.files.source import WHERE, Source, read_source
+from clickstream.files.rows import (
+    COLUMNS,
+    DAY,
+    ORDER,
+    CodedRows,
+    ValueProblem,
+    check_values,
+    missing_columns,
+    take,
+)
+from clickstream.files.source import WHERE, FileSource, read_source
 from clickstream.files.text import (
     advice,
     below_head,
@@ -29,7 +38,7 @@ from clickstream.files.text import (
 from clickstream.infra.errors import InputError
 from clickstream.infra.words import counted
 
-Progress = Callable[[float], None]
+SiftingProgress = Callable[[float], None]
 """Told the share done, from 0 to 1."""
 
 DELIMITERS = (";", ",", "\t")
@@ -44,7 +53,9 @@ def silent(_share: float) -> None:
     """Tell nobody."""
 
 
-def sift_dataset(source: Source, name: str | None = None, progress: Progress = silent) -> Cleaned:
+def sift_dataset(
+    source: FileSource, name: str | None = None, progress: SiftingProgress = silent
+) -> CleanedFile:
     """The usable clicks of `source`, a CSV or a zip that holds one.
 
     Raises:
@@ -54,7 +65,7 @@ def sift_dataset(source: Source, name: str | None = None, progress: Progress = s
     name, content = read_source(source, name)
     encoding = encoding_of(name, content)
     delimiter, columns = _layout(name, content, encoding)
-    rows, broken, count = Rows(), {}, 0
+    rows, broken, count = CodedRows(), {}, 0
 
     def numbered() -> Iterator[tuple[int, list[str]]]:
         nonlocal count
@@ -79,14 +90,14 @@ def sift_dataset(source: Source, name: str | None = None, progress: Progress = s
     take(rows, numbered(), columns)
     dataset, problems = _dataset(name, content, rows)
     del rows  # The texts of the file are most of what is held.
-    wrong: dict[int, list[Problem]] = defaultdict(list)
+    wrong: dict[int, list[ValueProblem]] = defaultdict(list)
     for problem in problems:
         wrong[problem.row].append(problem)
     refused = broken | {
         line: _refused(line, wrong[line], text)
         for line, text in _texts(content, encoding, delimiter, wrong.keys())
     }
-    cleaning = Cleaning(
+    cleaning = CleaningReport(
         name,
         "utf-8" if encoding == "utf-8-sig" else encoding,
         delimiter,
@@ -98,7 +109,7 @@ def sift_dataset(source: Source, name: str | None = None, progress: Progress = s
     )
     refuse_empty(cleaning)
     progress(1.0)
-    return Cleaned(dataset, cleaning)
+    return CleanedFile(dataset, cleaning)
 
 
 # Of UCI 553; only how smoothly a bar moves depends on it.
@@ -136,7 +147,7 @@ def _layout(name: str, content: bytes, encoding: str) -> tuple[str, list[str]]:
     return delimiter, columns
 
 
-def _dataset(name: str, content: bytes, rows: Rows) -> tuple[Dataset, list[Problem]]:
+def _dataset(name: str, content: bytes, rows: CodedRows) -> tuple[Dataset, list[ValueProblem]]:
     """The rows without a problem as a dataset, and all problems."""
     views, days = check_values(rows)
     orders = _orders(rows)
@@ -172,7 +183,7 @@ def _dataset(name: str, content: bytes, rows: Rows) -> tuple[Dataset, list[Probl
     )
 
 
-def _orders(rows: Rows) -> list[int]:
+def _orders(rows: CodedRows) -> list[int]:
     """The order of each row, 0 and a problem where it is none."""
     known: dict[str, int] = {}
     orders = []
@@ -183,12 +194,14 @@ def _orders(rows: Rows) -> list[int]:
             known[text] = order = order if order <= LARGEST_ORDER else 0
         if not order:
             expected = f"not a whole number from 1 to {LARGEST_ORDER:,}"
-            rows.problems.append(Problem(number, ORDER, text, expected))
+            rows.problems.append(ValueProblem(number, ORDER, text, expected))
         orders.append(order)
     return orders
 
 
-def _of_one_day_and_order(rows: Rows, kept: list[int], orders: list[int], days: Sequence[str]) -> list[int]:
+def _of_one_day_and_order(
+    rows: CodedRows, kept: list[int], orders: list[int], days: Sequence[str]
+) -> list[int]:
     """Places in `kept` of the rows that fit the first ones of their session; a problem of each other."""
     day_of_session: dict[int, int] = {}
     seen: set[tuple[int, int]] = set()
@@ -198,10 +211,10 @@ def _of_one_day_and_order(rows: Rows, kept: list[int], orders: list[int], days: 
         began = day_of_session.setdefault(session, day)
         if day != began:
             expected = f"a session stays on one day, this one began on {days[began]}"
-            rows.problems.append(Problem(rows.numbers[row], DAY, days[day], expected))
+            rows.problems.append(ValueProblem(rows.numbers[row], DAY, days[day], expected))
         elif (session, orders[row]) in seen:
             expected = "this session has a click of that order already"
-            rows.problems.append(Problem(rows.numbers[row], ORDER, rows.orders[row], expected))
+            rows.problems.append(ValueProblem(rows.numbers[row], ORDER, rows.orders[row], expected))
         else:
             seen.add((session, orders[row]))
             fit.append(place)
@@ -219,7 +232,7 @@ def _texts(
             yield row.line, delimiter.join(row.fields)[:_LONGEST_TEXT]
 
 
-def _refused(line: int, problems: list[Problem], text: str) -> RefusedRow:
+def _refused(line: int, problems: list[ValueProblem], text: str) -> RefusedRow:
     told = "; ".join(f"{p.column}: {p.value[:60]!r}, {p.expected}" for p in problems)
     first = problems[0]
     if first.column == "all":

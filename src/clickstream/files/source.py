@@ -43,12 +43,12 @@ _END, _LOCATOR_64 = b"PK\x05\x06", b"PK\x06\x07"
 _END_SIZE, _LOCATOR_SIZE, _LONGEST_COMMENT = 22, 20, 65_535
 _ENCRYPTED = 1
 
-Source = Path | bytes | BinaryIO
+FileSource = Path | bytes | BinaryIO
 """A file by its path, its bytes, or an open one: an upload, standard input."""
 
 
 def read_source(
-    source: Source, name: str | None = None, endings: Sequence[str] = (".csv",), where: str = WHERE
+    source: FileSource, name: str | None = None, endings: Sequence[str] = (".csv",), where: str = WHERE
 ) -> tuple[str, bytes]:
     """Name and content of the file, or of the one file in a zip that ends with one of `endings`.
 
@@ -80,13 +80,13 @@ def read_source(
     return name, content
 
 
-def _name(source: Source) -> str:
+def _name(source: FileSource) -> str:
     if isinstance(source, bytes):
         return "file"
     return Path(str(getattr(source, "name", "file"))).name
 
 
-def _content(source: Source) -> bytes:
+def _content(source: FileSource) -> bytes:
     # One byte more than allowed is enough to know.
     if isinstance(source, bytes):
         return source

@@ -31,7 +31,7 @@ _SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _NEVER_CLOSED = "a field longer than 131,072 characters: is a quotation mark never closed?"
 
 
-class Line(NamedTuple):
+class TextLine(NamedTuple):
     """A line, its number from 1, and what is wrong with it as a line, if anything."""
 
     number: int
@@ -39,7 +39,7 @@ class Line(NamedTuple):
     problem: str | None
 
 
-class Row(NamedTuple):
+class TextRow(NamedTuple):
     """A row of a table. `line` is the last that it stands on, from 1, and `lines` how many these are; with a
     `problem`, `fields` holds no more than the beginning of its text.
     """
@@ -84,7 +84,7 @@ def encoding_of(name: str, content: bytes, given: str | None = None) -> str:
     )
 
 
-def lines_of(content: bytes, encoding: str) -> Iterator[Line]:
+def lines_of(content: bytes, encoding: str) -> Iterator[TextLine]:
     """The lines, without their ends; an overlong one is cut and says so."""
     text = io.TextIOWrapper(io.BytesIO(content), encoding, newline="")
     number = 0
@@ -96,7 +96,7 @@ def lines_of(content: bytes, encoding: str) -> Iterator[Line]:
             rest = line
             while rest and not rest.endswith(("\n", "\r")):
                 rest = text.readline(_CHUNK)
-        yield Line(number, line, problem)
+        yield TextLine(number, line, problem)
 
 
 def plain_integer(text: str) -> int:
@@ -121,7 +121,7 @@ def plain_number(text: str) -> float:
     return float(text)
 
 
-def head_of(content: bytes, encoding: str) -> tuple[Line, str | None]:
+def head_of(content: bytes, encoding: str) -> tuple[TextLine, str | None]:
     """The line that should name the columns, and the delimiter that a line `sep=;` before it announces."""
     lines = lines_of(content, encoding)
     first = next(lines)
@@ -131,13 +131,13 @@ def head_of(content: bytes, encoding: str) -> tuple[Line, str | None]:
     return next(lines, first), announced[1]
 
 
-def below_head(content: bytes, encoding: str, delimiter: str) -> Iterator[Row]:
+def below_head(content: bytes, encoding: str, delimiter: str) -> Iterator[TextRow]:
     """The rows under the names of the columns."""
     head, _ = head_of(content, encoding)
     return (row for row in rows_of(lines_of(content, encoding), delimiter) if row.line > head.number)
 
 
-def width_problem(row: Row, width: int) -> str | None:
+def width_problem(row: TextRow, width: int) -> str | None:
     """What is wrong with the number of fields in a row, if anything."""
     if len(row.fields) == width:
         return None
@@ -176,7 +176,7 @@ def advice(missing: Sequence[str], columns: list[str]) -> str:
     return f"Is it {', '.join(meant)}? " if meant else ""
 
 
-def rows_of(lines: Iterator[Line], delimiter: str) -> Iterator[Row]:
+def rows_of(lines: Iterator[TextLine], delimiter: str) -> Iterator[TextRow]:
     """The rows of a CSV file, without blank ones. A row may stand on several lines, in quotation marks.
 
     Where tabulators separate, a row is a line: there a quotation mark is mostly one of the text.
@@ -211,19 +211,19 @@ def rows_of(lines: Iterator[Line], delimiter: str) -> Iterator[Row]:
             problem, text = problems[0]
             if taken > 1:
                 problem += f", over {taken} lines: is a quotation mark left open?"
-            yield Row(reader.line_num, [text], problem, taken)
+            yield TextRow(reader.line_num, [text], problem, taken)
             problems.clear()
         elif fields:
-            yield Row(reader.line_num, fields, None, taken)
+            yield TextRow(reader.line_num, fields, None, taken)
 
 
-def _rows_of_tabs(lines: Iterator[Line]) -> Iterator[Row]:
+def _rows_of_tabs(lines: Iterator[TextLine]) -> Iterator[TextRow]:
     for line in lines:
         text = line.text.rstrip("\r\n")
         if line.problem is not None:
-            yield Row(line.number, [text[:_SHOWN]], line.problem)
+            yield TextRow(line.number, [text[:_SHOWN]], line.problem)
         elif text.strip():
-            yield Row(line.number, [_unquoted(field) for field in text.split("\t")], None)
+            yield TextRow(line.number, [_unquoted(field) for field in text.split("\t")], None)
 
 
 def _unquoted(field: str) -> str:

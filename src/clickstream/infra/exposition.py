@@ -12,10 +12,17 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from clickstream.infra.metrics import DEFINITIONS, Definition, Distribution, Name, Sample, Source
+from clickstream.infra.metrics import (
+    DEFINITIONS,
+    Distribution,
+    MetricDefinition,
+    MetricName,
+    Sample,
+    SampleSource,
+)
 
 
-def registry(sources: tuple[Source, ...]) -> CollectorRegistry:
+def registry(sources: tuple[SampleSource, ...]) -> CollectorRegistry:
     """What the sources say, and the process, as the client library's own exposition asks for it."""
     collected = CollectorRegistry()
     collected.register(_Collector(sources))
@@ -24,11 +31,11 @@ def registry(sources: tuple[Source, ...]) -> CollectorRegistry:
 
 
 class _Collector(Collector):
-    def __init__(self, sources: tuple[Source, ...]) -> None:
+    def __init__(self, sources: tuple[SampleSource, ...]) -> None:
         self._sources = sources
 
     def collect(self) -> Iterable[Metric]:
-        samples: dict[Name, list[Sample]] = {}
+        samples: dict[MetricName, list[Sample]] = {}
         for source in self._sources:
             for sample in source():
                 samples.setdefault(sample.name, []).append(sample)
@@ -37,7 +44,7 @@ class _Collector(Collector):
                 yield _family(definition, found)
 
 
-def _family(definition: Definition, samples: Iterable[Sample]) -> Metric:
+def _family(definition: MetricDefinition, samples: Iterable[Sample]) -> Metric:
     name, labels = definition.name, definition.labels
     meaning = f"{definition.meaning} [{definition.unit}]"
     if definition.buckets:

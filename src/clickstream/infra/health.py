@@ -40,7 +40,7 @@ class Probe(Protocol):
         """Drop the connection."""
 
 
-class Report(NamedTuple):
+class HealthReport(NamedTuple):
     """An answer to somebody who watches: good or not, and what there is to say."""
 
     good: bool
@@ -72,17 +72,17 @@ class Health:
         self._turned_at = self._clock()
         self._reasons, self._details = tuple(reasons), details
 
-    def alive(self) -> Report:
+    def alive(self) -> HealthReport:
         """Whether the loop turns."""
         silent = self._clock() - self._turned_at
-        return Report(silent < STUCK_AFTER_S, {"last_turn_s": round(silent, 3)})
+        return HealthReport(silent < STUCK_AFTER_S, {"last_turn_s": round(silent, 3)})
 
-    def ready(self) -> Report:
+    def ready(self) -> HealthReport:
         """Whether results can be expected. Asks the servers, at most once a second."""
         reasons = [*self._reasons, *self._servers_away()]
         if self._waits():
             reasons.append(f"its loop has not turned for {self._clock() - self._turned_at:.0f} s")
-        return Report(not reasons, {"reasons": reasons, **self._details})
+        return HealthReport(not reasons, {"reasons": reasons, **self._details})
 
     def samples(self) -> Iterator[Sample]:
         """Ready by the last answers of the servers: a scrape must not wait for one that is away."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from itertools import accumulate
 from typing import Literal, NamedTuple
 
-Name = Literal[
+MetricName = Literal[
     "clickstream_records_total",
     "clickstream_clicks_total",
     "clickstream_heartbeats_total",
@@ -50,14 +50,14 @@ Name = Literal[
 ]
 
 
-class Definition(NamedTuple):
+class MetricDefinition(NamedTuple):
     """What a name stands for.
 
     A name in `_total` is a counter since the start of the process, one with `buckets` (upper bounds) a
     histogram, any other a gauge.
     """
 
-    name: Name
+    name: MetricName
     unit: str
     labels: tuple[str, ...]
     meaning: str
@@ -66,63 +66,63 @@ class Definition(NamedTuple):
 
 
 DEFINITIONS = (
-    Definition(
+    MetricDefinition(
         "clickstream_records_total",
         "records",
         (),
         "Records of the clicks topic whose effect is in Redis.",
         "Stands still while clicks come: look at the log of the consumer.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_clicks_total",
         "clicks",
         (),
         "Clicks among these records; those that came late or twice are in it.",
         "Stands still in the shop's open hours: the shop, or its way to Kafka, is down.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_heartbeats_total",
         "heartbeats",
         (),
         "Heartbeats among these records.",
         "Nothing; many of them and few clicks: the partitions are idle.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_idle_heartbeats_total",
         "heartbeats",
         ("result",),
         "Heartbeats that this consumer wrote on silent partitions, and those that the broker did not take.",
         "`failed` rises: sessions there close only when clicks come; the log line says why.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_sessions_closed_total",
         "sessions",
         ("closed_by",),
         "Windows closed, by what closed them; those of a replay that publishes nothing are not in it.",
         "`limit` rises: sessions are cut, by robots or a crowd; see max_clicks and max_open_sessions.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_late_total",
         "clicks",
         (),
         "Late clicks counted into windows, when these closed; dead letters of reason `late` are not in it.",
         "A rising share of the clicks: senders are slow; a larger allowed_lateness takes more in order.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_duplicates_total",
         "clicks",
         (),
         "Second copies of a click that were dropped, when their window closed.",
         "Rises: a sender repeats; harmless to the scores.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_missing_total",
         "clicks",
         (),
         "Orders that were never seen between the first and the last of a window, when it closed.",
         "Rises: clicks are lost before they reach Kafka.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_keys_total",
         "sessions",
         ("partitioner",),
@@ -130,21 +130,21 @@ DEFINITIONS = (
         " it lies: murmur2 (Java, kafka-python), crc32 (librdkafka), both, or neither.",
         "`murmur2` and `crc32` both rise: producers disagree and tear sessions apart, see own clicks.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_scores_total",
         "scores",
         (),
         "Scores committed to the scores topic, those of a former owner's outbox included.",
         "Stands still while the records rise: does event time move? `clickstream doctor` looks.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_dead_letters_total",
         "records",
         ("reason",),
         "Records that could not be counted, committed to the dead letters.",
         "Rises: read the dead letters, each says why; the sender needs mending.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_close_to_score_seconds",
         "seconds",
         (),
@@ -153,14 +153,14 @@ DEFINITIONS = (
         "p99 above a second: the stage that takes the time is slow, often Kafka's transaction.",
         (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_open_sessions",
         "sessions",
         (),
         "Sessions open on the partitions of this consumer. Absent while it recovers.",
         "Rises without end: event time stands still, or the shop is crowded; about 400 bytes of Redis each.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_lag_records",
         "records",
         (),
@@ -168,7 +168,7 @@ DEFINITIONS = (
         " Absent while it recovers.",
         "Rises for long: more consumers, up to the number of partitions.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_watermark_lag_seconds",
         "seconds",
         (),
@@ -176,119 +176,119 @@ DEFINITIONS = (
         " the age of its calendar. Absent without open sessions.",
         "Grows as the clock does: event time stands still there, so nothing closes.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_partitions",
         "partitions",
         ("state",),
         "Partitions of this consumer: served, replayed (nothing is published meanwhile), or refused.",
         "Any refused: a person must decide, the log line `not served` says what.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_ready",
         "1",
         (),
         "1 while nothing keeps the loop from results and Kafka and Redis answer it; /readyz says what does.",
         "0 for minutes: ask /readyz for the reasons.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_steps_total",
         "steps",
         (),
         "Polls that brought records, worked through.",
         "Nothing; records a step say how large a step is.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_stage_seconds_total",
         "seconds",
         ("stage",),
         "Time of the loop by stage of a step; `publish` is the transaction, `poll` mostly waiting.",
         "Says where a slow step spends its time.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_stage_runs_total",
         "runs",
         ("stage",),
         "Runs of the stage; once a step, or once a step and partition.",
         "Nothing; seconds a run say how long one takes.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_redis_round_trips_total",
         "calls",
         (),
         "Scripts run in Redis.",
         "Nothing; about three a step and partition are usual.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_transactions_total",
         "transactions",
         (),
         "Kafka transactions committed.",
         "Nothing; scores a transaction say what one is shared by.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_transaction_failures_total",
         "transactions",
         (),
         "Transactions that are not known to be committed, those of recoveries included; a recovery follows.",
         "Rises again and again: the broker is away, or slower than `patience`.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_recoveries_total",
         "recoveries",
         (),
         "Times that all partitions were dropped and recovered after a fault.",
         "Rises again and again: the log names the fault, mostly a server that is away.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_fenced_total",
         "times",
         ("by",),
         "Times that work was refused because another owner has the partition or the name, by who refused it.",
         "Rises again and again: two processes with one --instance, or pauses beyond session_timeout.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_claims_total",
         "claims",
         ("case",),
         "Partitions claimed, by what recovery found.",
         "`behind` or `rebuild` without a known loss of Redis: look at its persistence and eviction.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_republished_total",
         "records",
         (),
         "Scores and dead letters that an owner had left in the outbox, published by its successor.",
         "Nothing; they follow a death between Redis and Kafka.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_suppressed_total",
         "records",
         (),
         "Scores and dead letters made again in a replay and not published, as they were before.",
         "Nothing; they follow a loss of state in Redis.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_bundle_info",
         "1",
         ("bundle",),
         "The bundle that scores.",
         "Differs between consumers for long: one did not take the promoted bundle, its log says why.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_model_sessions",
         "sessions",
         ("window",),
         "Sessions with evidence that the figures of the window are over.",
         "Below a few hundred: do not read the figures yet.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_model_log_loss",
         "nats",
         ("scorer", "window"),
         "Mean log-loss of the probability of conversion, by progressive validation; lower is better.",
         "Rolling above since_start for long: the shop has changed, train again.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_model_auc",
         "1",
         ("scorer", "window"),
@@ -296,21 +296,21 @@ DEFINITIONS = (
         " none.",
         "Rolling far below since_start: train again. `batch` below `online` for long: too.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_model_revenue_mae",
         "currency of the prices",
         ("scorer", "window"),
         "Mean absolute error of the expected revenue, by progressive validation.",
         "Rises with the prices alone: compare it with their mean before training again.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_model_same_cluster",
         "share",
         ("window",),
         "Share of sessions that `online` puts into the cluster of `batch`.",
         "Falls: behaviour moves away from the clusters of training; train again.",
     ),
-    Definition(
+    MetricDefinition(
         "clickstream_drift_total",
         "changes",
         ("feature",),
@@ -324,7 +324,7 @@ DEFINITIONS = (
 class Distribution:
     """Values counted into the buckets of a definition; told by one thread, read by another."""
 
-    def __init__(self, name: Name) -> None:
+    def __init__(self, name: MetricName) -> None:
         (self._bounds,) = (one.buckets for one in DEFINITIONS if one.name == name)
         self._counts = [0] * (len(self._bounds) + 1)
         self._sum = 0.0
@@ -343,10 +343,10 @@ class Distribution:
 class Sample(NamedTuple):
     """A value; `labels` in the order of the definition."""
 
-    name: Name
+    name: MetricName
     value: float | Distribution
     labels: tuple[str, ...] = ()
 
 
-Source = Callable[[], Iterable[Sample]]
+SampleSource = Callable[[], Iterable[Sample]]
 """Gives samples when a scrape asks, on a thread of the server's."""

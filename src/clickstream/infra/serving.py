@@ -20,15 +20,15 @@ from prometheus_client import make_wsgi_app
 
 from clickstream.infra.errors import ConfigurationError
 from clickstream.infra.exposition import registry
-from clickstream.infra.health import Health, Report
-from clickstream.infra.metrics import Source
+from clickstream.infra.health import Health, HealthReport
+from clickstream.infra.metrics import SampleSource
 
 _Answer = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 @contextmanager
 def served(
-    host: str, port: int | None, *sources: Source, health: Health | None = None
+    host: str, port: int | None, *sources: SampleSource, health: Health | None = None
 ) -> Iterator[int | None]:
     """Serve meanwhile what the sources say and how `health` is; the port. None or 0 serves nothing.
 
@@ -62,7 +62,7 @@ def served(
             health.close()
 
 
-def _routes(health: Health | None, sources: tuple[Source, ...]) -> _Answer:
+def _routes(health: Health | None, sources: tuple[SampleSource, ...]) -> _Answer:
     metrics: _Answer = make_wsgi_app(registry(sources if health is None else (*sources, health.samples)))
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -79,7 +79,7 @@ def _routes(health: Health | None, sources: tuple[Source, ...]) -> _Answer:
     return answer
 
 
-def _json(start_response: Callable[..., Any], report: Report, name: str) -> Iterable[bytes]:
+def _json(start_response: Callable[..., Any], report: HealthReport, name: str) -> Iterable[bytes]:
     status = "200 OK" if report.good else "503 Service Unavailable"
     start_response(status, [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
     return [orjson.dumps({name: report.good, **report.content}) + b"\n"]

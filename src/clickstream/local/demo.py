@@ -1,6 +1,6 @@
 """The whole system on one machine: servers, a bundle, consumers, a replay, and what came of it.
 
-`Run` holds the running parts and what can be seen of them; cli/demo.py shows it to a person.
+`DemoRun` holds the running parts and what can be seen of them; cli/demo.py shows it to a person.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from clickstream.operate.summary import Summary
 from clickstream.records.reading import read_score
 
 
-class Run:
+class DemoRun:
     """Consumers and one replay on given servers, watched from outside.
 
     Attributes:

@@ -27,8 +27,8 @@ CATEGORIES = ("first_category", "last_category")
 
 Parameters = Mapping[str, Any]
 
-Division = tuple[NDArray[np.intp], NDArray[np.intp]]
-"""Places of sessions to fit on, and of sessions to judge on."""
+FoldIndices = tuple[NDArray[np.intp], NDArray[np.intp]]
+"""Places of sessions to fit on, and of sessions to evaluate on."""
 
 # There is little to learn, and larger trees learn the noise.
 CLASSIFIER: Parameters = {"max_iter": 100, "max_leaf_nodes": 3, "learning_rate": 0.05}
@@ -42,7 +42,7 @@ class BatchParameters(NamedTuple):
     revenue: Parameters = REGRESSOR
 
 
-class Fold(NamedTuple):
+class ValidationFold(NamedTuple):
     """One division of the training sessions, with the inputs as a model sees them."""
 
     fit: Floats
@@ -75,7 +75,7 @@ class BatchModels:
         return ["last_product", *RICH, *indicators, "last_product"]
 
     def matrix(self, rows: Sequence[Features]) -> Floats:
-        """What both models look at, shape (n, len(inputs)). `rows` are of set `prefix`.
+        """What both models see, shape (n, len(inputs)). `rows` are of set `prefix`.
 
         The last product stands in the first column for the one, in the last for the other.
         """
@@ -136,11 +136,11 @@ def regressor(parameters: Parameters, seed: int) -> HistGradientBoostingRegresso
 
 
 def folds(
-    evidence: Evidence, divisions: Iterable[Division], vocabulary: Vocabulary, seed: int
-) -> Iterator[tuple[Fold, Fold]]:
+    evidence: Evidence, divisions: Iterable[FoldIndices], vocabulary: Vocabulary, seed: int
+) -> Iterator[tuple[ValidationFold, ValidationFold]]:
     """Of each division of the sessions, the folds of conversion and of revenue.
 
-    The tables of products are those of the sessions fitted on: a fold knows nothing of those it is judged on.
+    The tables of products are those of the sessions fitted on: a fold knows nothing of those it is tested on.
     """
     known = _evidence(evidence.rows, vocabulary)
     products = [row["last_product"] for row in evidence.rows]
@@ -151,13 +151,13 @@ def folds(
         converting = np.array(encoded.tables.converting.of(shown))
         earning = np.array(encoded.tables.earning.of(shown))
         yield (
-            Fold(
+            ValidationFold(
                 np.column_stack([encoded.converting, known[fit]]),
                 converted[fit],
                 np.column_stack([converting, known[test]]),
                 converted[test],
             ),
-            Fold(
+            ValidationFold(
                 np.column_stack([known[fit], encoded.earning]),
                 revenue[fit],
                 np.column_stack([known[test], earning]),

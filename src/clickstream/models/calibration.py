@@ -17,9 +17,9 @@ from sklearn.model_selection import StratifiedKFold
 
 from clickstream.models.case import Floats
 
-Method = Literal["none", "platt", "beta", "isotonic"]
+CalibrationMethod = Literal["none", "platt", "beta", "isotonic"]
 
-METHODS: tuple[Method, ...] = ("none", "platt", "beta", "isotonic")
+METHODS: tuple[CalibrationMethod, ...] = ("none", "platt", "beta", "isotonic")
 
 _EDGE = 1e-6
 
@@ -33,7 +33,7 @@ class Calibration(NamedTuple):
         knots, values: of `isotonic`.
     """
 
-    method: Method = "none"
+    method: CalibrationMethod = "none"
     a: float = 1.0
     b: float = 1.0
     c: float = 0.0
@@ -59,7 +59,7 @@ FOLDS = 5
 
 
 def fit_calibration(
-    method: Method, converted: Floats, probability: Floats, weights: Floats | None = None
+    method: CalibrationMethod, converted: Floats, probability: Floats, weights: Floats | None = None
 ) -> Calibration:
     """The map of one method.
 

@@ -1,4 +1,4 @@
-"""What a scorer may look at, and what it answers."""
+"""What a scorer may see, and what it answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Case(NamedTuple):
     reference: Features
 
 
-class Prediction(NamedTuple):
+class ScorerOutput(NamedTuple):
     """One scorer's answer: probability of conversion, expected revenue in the currency of the shop, cluster.
 
     `revenue` is None where the goal of the shop has no value.
@@ -46,7 +46,7 @@ Artefact = dict[str, Any]
 """What one file of a bundle holds: name -> fitted estimator."""
 
 
-def prediction(conversion: float, revenue: float | None, cluster: int, cluster_name: str) -> Prediction:
+def prediction(conversion: float, revenue: float | None, cluster: int, cluster_name: str) -> ScorerOutput:
     """A Prediction, rounded; a linear model's negative price becomes 0."""
     earning = None if revenue is None else round(max(revenue, 0.0), DECIMALS)
-    return Prediction(round(conversion, DECIMALS), earning, cluster, cluster_name)
+    return ScorerOutput(round(conversion, DECIMALS), earning, cluster, cluster_name)

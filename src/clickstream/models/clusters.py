@@ -88,7 +88,7 @@ class Clusters:
         return [int(number) for number in self.assign(self.standardise(rows))]
 
 
-class Choice(NamedTuple):
+class ClusterChoice(NamedTuple):
     """The clusters with k = 4, and how every other k would have done."""
 
     clusters: Clusters
@@ -107,8 +107,8 @@ def fit_clusters(rows: Sequence[Features], seed: int) -> Clusters:
     return Clusters({"scaler": scaler, "kmeans": _kmeans(scaler.transform(matrix), len(NAMES), seed)})
 
 
-def choose_clusters(rows: Sequence[Features], seed: int) -> Choice:
-    """`fit_clusters`, and the same for every k of CANDIDATES, judged on the same sessions.
+def choose_clusters(rows: Sequence[Features], seed: int) -> ClusterChoice:
+    """`fit_clusters`, and the same for every k of CANDIDATES, evaluated on the same sessions.
 
     The names are for four clusters, so four are used, whatever is best.
     """
@@ -129,7 +129,7 @@ def choose_clusters(rows: Sequence[Features], seed: int) -> Choice:
         )
     ]
     chosen = Clusters({"scaler": scaler, "kmeans": fitted[CANDIDATES.index(len(NAMES))]})
-    return Choice(chosen, by_k)
+    return ClusterChoice(chosen, by_k)
 
 
 def match(here: Sequence[int], there: Sequence[int], bundle: str) -> Matching:

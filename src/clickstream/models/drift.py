@@ -1,6 +1,6 @@
 """Whether a stream has changed: ADWIN on the main features and on the errors of the models.
 
-ADWIN (Bifet and Gavaldà 2007, as in River) watches a mean and tells when a later part of its window differs
+ADWIN (Bifet and Gavaldà 2007, as in River) watches a mean and detects when a later part of its window differs
 from an earlier one. It is fed with means of BLOCK sessions, in units of their standard deviation: so its
 bound is the same for a price and for a share, and a session costs an eighth.
 """
@@ -28,7 +28,7 @@ DELTA = 1e-4
 HISTORY = 2_048
 """Observations kept to find where the change began."""
 
-# In observations: look for a change with each 32 sessions.
+# In observations: a change is searched with each 32 sessions.
 _CLOCK = 32 // BLOCK
 
 FEATURES = (
@@ -62,7 +62,7 @@ class Drift:
         self._rest = np.empty((0, len(names)))
 
     def add(self, table: Floats) -> list[Alarm]:
-        """Look at sessions in the order in which they closed, shape (n, quantities); the changes found."""
+        """Take sessions in the order in which they closed, shape (n, quantities); the changes found."""
         table = np.concatenate((self._rest, table))
         whole = len(table) - len(table) % BLOCK
         self._rest = table[whole:]

@@ -16,13 +16,13 @@ from clickstream.records.scorers import ScorerName
 EVALUATION = "evaluation.json"
 
 
-class Finding(BaseModel):
+class EvaluationPart(BaseModel):
     """A part of what was found out."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Estimate(Finding):
+class Estimate(EvaluationPart):
     """A figure with its 95 % interval by bootstrap over sessions."""
 
     value: float
@@ -30,14 +30,14 @@ class Estimate(Finding):
     high: float
 
 
-class Roc(Finding):
+class Roc(EvaluationPart):
     """Receiver operating characteristic: both of equal length, from (0, 0) to (1, 1)."""
 
     false_positive_rate: list[float]
     true_positive_rate: list[float]
 
 
-class Reliability(Finding):
+class Reliability(EvaluationPart):
     """Sessions in bins of their forecast: mean forecast, share that converted, and how many."""
 
     forecast: list[float]
@@ -45,7 +45,7 @@ class Reliability(Finding):
     sessions: list[int]
 
 
-class RevenueFit(Finding):
+class RevenueFit(EvaluationPart):
     """Sessions in tenths of their expected revenue: means of the forecast and of what came, US dollars."""
 
     expected: list[float]
@@ -55,7 +55,7 @@ class RevenueFit(Finding):
     sessions: list[int]
 
 
-class Importance(Finding):
+class Importance(EvaluationPart):
     """How much worse the figure becomes when one input is shuffled between sessions (Breiman 2001)."""
 
     feature: str
@@ -63,14 +63,14 @@ class Importance(Finding):
     sd: float
 
 
-class Importances(Finding):
-    """Of one model: which figure was looked at, and the inputs, the most important first."""
+class Importances(EvaluationPart):
+    """Of one model: the figure, and the inputs, the most important first."""
 
     figure: Literal["auc", "r2"]
     inputs: list[Importance]
 
 
-class BySeen(Finding):
+class BySeen(EvaluationPart):
     """Quality on the sessions in which a scorer had seen so many clicks; `figures` by name."""
 
     scorer: ScorerName
@@ -81,7 +81,7 @@ class BySeen(Finding):
     r2: Estimate | None
 
 
-class ChoiceOfK(Finding):
+class ChoiceOfK(EvaluationPart):
     """k-means with this many clusters, on the training sessions."""
 
     k: int
@@ -90,7 +90,7 @@ class ChoiceOfK(Finding):
     inertia: float
 
 
-class ClusterProfile(Finding):
+class ClusterProfile(EvaluationPart):
     """One cluster over all sessions of the dataset: its centre in original units, and what became of it."""
 
     number: int
@@ -102,7 +102,7 @@ class ClusterProfile(Finding):
     revenue: Annotated[float, Field(description="mean revenue, in the currency of the shop")]
 
 
-class Matching(Finding):
+class Matching(EvaluationPart):
     """The clusters against those of the bundle that was in use, on the same sessions."""
 
     bundle: str
@@ -113,7 +113,7 @@ class Matching(Finding):
     ]
 
 
-class Published(Finding):
+class PublishedFigure(EvaluationPart):
     """One published figure beside what its protocol gives here."""
 
     model: str
@@ -123,7 +123,7 @@ class Published(Finding):
     measured: float
 
 
-class Trial(Finding):
+class TuningTrial(EvaluationPart):
     """One setting of a grid or one idea that was tried, by cross-validation on the training sessions."""
 
     model: str
@@ -134,7 +134,7 @@ class Trial(Finding):
     chosen: bool
 
 
-class Evaluation(Finding):
+class Evaluation(EvaluationPart):
     """The findings of one training.
 
     Attributes:
@@ -148,7 +148,7 @@ class Evaluation(Finding):
     """
 
     figures: dict[str, dict[str, Estimate]]
-    published: list[Published]
+    published: list[PublishedFigure]
     roc: dict[str, Roc]
     reliability: dict[str, Reliability]
     revenue: dict[str, RevenueFit]
@@ -158,4 +158,4 @@ class Evaluation(Finding):
     clusters: list[ClusterProfile]
     matching: Matching | None
     shuffled: dict[str, float]
-    trials: list[Trial]
+    trials: list[TuningTrial]

@@ -11,7 +11,7 @@ import numpy as np
 
 from clickstream.features import vector
 from clickstream.features.outcome import Outcome, proxy_outcome
-from clickstream.features.session import Session, Step
+from clickstream.features.session import Session, SessionStep
 from clickstream.features.vector import Features
 from clickstream.infra.errors import InputError
 from clickstream.models.case import Case, Example, Floats
@@ -34,10 +34,10 @@ class TrainingSession(NamedTuple):
     session_id: str
     day: datetime.date
     session: Session
-    steps: Sequence[Step] = ()
+    steps: Sequence[SessionStep] = ()
 
 
-class Followed(NamedTuple):
+class FollowedProduct(NamedTuple):
     """A product, and the outcome that the click after it would decide."""
 
     product: str
@@ -56,7 +56,7 @@ class Evidence(NamedTuple):
 
     rows: list[Features]
     outcomes: list[Outcome]
-    followed: list[list[Followed]]
+    followed: list[list[FollowedProduct]]
 
     def at(self, places: Iterable[int]) -> Evidence:
         """Some of the sessions."""
@@ -78,7 +78,7 @@ class Evidence(NamedTuple):
         return np.array([outcome.revenue for outcome in self.outcomes], dtype=np.float64)
 
 
-class Parts(NamedTuple):
+class SplitParts(NamedTuple):
     """Places of the sessions of both parts of a split, each in time order."""
 
     train: list[int]
@@ -91,24 +91,24 @@ def example(session: Session) -> Example:
     return Example(case, proxy_outcome(session.last))
 
 
-def followed(training: TrainingSession) -> list[Followed]:
+def followed_products(training: TrainingSession) -> list[FollowedProduct]:
     """The pairs of neighbouring clicks of a session, in order."""
     session = training.session
     steps = training.steps or (session.body.last, session.last)
     return [
-        Followed(one.product, *proxy_outcome(after))
+        FollowedProduct(one.product, *proxy_outcome(after))
         for one, after in pairwise(steps)
         if one is not None and after is not None
     ]
 
 
-def divide(examples: Sequence[Example], held: Sequence[bool]) -> Parts:
+def divide(examples: Sequence[Example], held: Sequence[bool]) -> SplitParts:
     """Both parts of a split.
 
     Raises:
         InputError: a part is too small, or nearly all of its sessions convert, or nearly none.
     """
-    parts = Parts(
+    parts = SplitParts(
         [place for place, out in enumerate(held) if not out], [place for place, out in enumerate(held) if out]
     )
     for name, part in zip(("training", "held-out"), parts, strict=True):
@@ -129,7 +129,7 @@ def divide(examples: Sequence[Example], held: Sequence[bool]) -> Parts:
     return parts
 
 
-def gather(examples: Sequence[Example], pairs: Sequence[list[Followed]]) -> Evidence:
+def gather(examples: Sequence[Example], pairs: Sequence[list[FollowedProduct]]) -> Evidence:
     """Those of the sessions that have evidence; `pairs` stand beside `examples`."""
     found = Evidence([], [], [])
     for one, after in zip(examples, pairs, strict=True):

@@ -18,9 +18,9 @@ from river import cluster
 
 from clickstream.features.outcome import Outcome
 from clickstream.infra.errors import BundleError
-from clickstream.models.case import Case, Prediction
+from clickstream.models.case import Case, ScorerOutput
 
-Inputs = dict[int, float]
+RiverInputs = dict[int, float]
 
 Global = tuple[str, str]
 """(module, name) of a class that a pickle refers to."""
@@ -68,7 +68,7 @@ class OnlineModels(ABC):
         self.lessons = 0
 
     @abstractmethod
-    def predict(self, case: Case) -> Prediction:
+    def predict(self, case: Case) -> ScorerOutput:
         """What the models answer now."""
 
     @abstractmethod
@@ -96,13 +96,13 @@ class KMeans(cluster.KMeans):  # type: ignore[misc]
     Points and centres name the same inputs in the same order.
     """
 
-    def predict_one(self, x: Inputs) -> int:
+    def predict_one(self, x: RiverInputs) -> int:
         point = tuple(x.values())
-        centers: dict[int, Inputs] = self.centers
+        centers: dict[int, RiverInputs] = self.centers
         return min(centers, key=lambda number: math.dist(tuple(centers[number].values()), point))
 
 
-def read_state(state: bytes, bundle_id: str) -> tuple[int, bytes]:
+def read_online_state(state: bytes, bundle_id: str) -> tuple[int, bytes]:
     """Lessons and payload of `OnlineModels.state`, opened no further.
 
     Raises:

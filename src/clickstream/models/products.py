@@ -41,7 +41,7 @@ class ProductTables(NamedTuple):
     earning: ProductTable
 
 
-class Encoded(NamedTuple):
+class EncodedProducts(NamedTuple):
     """The tables, and what they say of the last product of each training session, without that session.
 
     Attributes:
@@ -54,7 +54,7 @@ class Encoded(NamedTuple):
     earning: Floats
 
 
-def learn_tables(evidence: Evidence, seed: int) -> Encoded:
+def learn_tables(evidence: Evidence, seed: int) -> EncodedProducts:
     """The tables from all sessions, and their cross-fitted values. `seed` divides the folds."""
     pairs = [pair for pairs in evidence.followed for pair in pairs]
     products = sorted({pair.product for pair in pairs} | {row["last_product"] for row in evidence.rows})
@@ -78,7 +78,7 @@ def learn_tables(evidence: Evidence, seed: int) -> Encoded:
             means, _ = smoothed_means(product[others], values[others], len(products))
             column[fold == number] = means[last[fold == number]]
         columns.append(column)
-    return Encoded(ProductTables(*tables), *columns)
+    return EncodedProducts(ProductTables(*tables), *columns)
 
 
 def smoothed_means(

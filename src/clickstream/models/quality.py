@@ -1,7 +1,7 @@
 """How good the scorers are on the sessions of a stream: since the start, and over the last ones.
 
 Progressive validation (Blum et al. 1999): a session was predicted before anybody knew what became of it. All
-scorers are judged on the same sessions: those with evidence, of which each scorer said something.
+scorers are evaluated on the same sessions: those with evidence, of which each scorer predicted something.
 
 Memory is bounded and a session costs the same however many came before: log-loss and MAE are sums, AUC since
 the start is counted in bins of the forecast, and over the last sessions all is computed when it is asked for.
@@ -27,7 +27,7 @@ sessions that moves it by less than 0.0001, with more by less."""
 _CLIP = float(np.finfo(np.float64).eps)
 
 
-class Judged(NamedTuple):
+class EvaluatedSession(NamedTuple):
     """A scored session with evidence: what became of it, and what `SCORERS`, in that order, had said.
 
     `same_cluster`: whether `online` put it into the cluster of `batch`. Revenues are in the prices' currency.
@@ -62,10 +62,10 @@ class Quality(NamedTuple):
     scorers: dict[ScorerName, Merit]
 
 
-def rows(judged: Sequence[Judged]) -> Floats:
+def rows(sessions: Sequence[EvaluatedSession]) -> Floats:
     """As a table, shape (n, 3 + 2 scorers): what `add` takes."""
-    flat = chain.from_iterable((*one[:_FIRST], *one.conversions, *one.revenues) for one in judged)
-    return np.fromiter(flat, np.float64, len(judged) * _WIDTH).reshape(len(judged), _WIDTH)
+    flat = chain.from_iterable((*one[:_FIRST], *one.conversions, *one.revenues) for one in sessions)
+    return np.fromiter(flat, np.float64, len(sessions) * _WIDTH).reshape(len(sessions), _WIDTH)
 
 
 def columns(table: Floats) -> Iterator[tuple[ScorerName, Floats, Floats]]:

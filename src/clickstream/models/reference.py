@@ -49,7 +49,7 @@ class ReferenceModels:
         return [*(name for name in CATEGORICAL for _ in self._vocabulary.values[name]), *PUBLISHED]
 
     def matrix(self, rows: Sequence[Features]) -> Floats:
-        """What both models look at, shape (n, len(inputs)). `rows` are of set `reference`."""
+        """What both models see, shape (n, len(inputs)). `rows` are of set `reference`."""
         return published_matrix(rows, self._vocabulary)
 
     def conversion(self, matrix: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""The registry of scorers: what each looks at, its file in a bundle, how it is judged, how it is shown.
+"""The registry of scorers: what each sees, its file in a bundle, how it is evaluated, how it is shown.
 
 Bundle, training, quality, audit, views and plots go by it. A new scorer has its name in records/scorers.py,
 an entry here, and its fit in training/training.py.
@@ -36,7 +36,7 @@ class Scorer:
     """One scorer.
 
     Attributes:
-        feature_set: what its conversion and revenue look at. Clusters look at `reference`, whoever asks.
+        feature_set: what its conversion and revenue see. Clusters see `reference`, whoever asks.
         opened: makes its models of what its file holds; None for the one that learns in the stream, whose
             answers depend on what came before and cannot be computed again from a score alone.
         judged_on: the sessions that its figures were measured on.
@@ -50,7 +50,7 @@ class Scorer:
     feature_set: FeatureSet
     file: str
     opened: Callable[[Artefact, Vocabulary], FittedModels] | None
-    judged_on: Literal["the held-out part", "a random fifth"]
+    evaluated_on: Literal["the held-out part", "a random fifth"]
     sentence: str
     colour: str
     colour_on_dark: str
@@ -64,7 +64,7 @@ class Scorer:
         return self.opened is None
 
     def evidence(self, case: Case) -> Features | None:
-        """What it may look at of a session; None where there is nothing."""
+        """What it may see of a session; None where there is nothing."""
         return case.prefix if self.feature_set is PREFIX else case.reference
 
 
@@ -76,7 +76,7 @@ REGISTRY: Mapping[str, Scorer] = {
             feature_set=PREFIX,
             file="batch.joblib",
             opened=BatchModels,
-            judged_on="the held-out part",
+            evaluated_on="the held-out part",
             sentence="scikit-learn, fitted by training; does not see the click that decides",
             colour="#0072b2",
             colour_on_dark="#56b4e9",
@@ -88,7 +88,7 @@ REGISTRY: Mapping[str, Scorer] = {
             feature_set=PREFIX,
             file="online.pickle",
             opened=None,
-            judged_on="the held-out part",
+            evaluated_on="the held-out part",
             sentence="River, learns from a session once it is predicted; does not see the click that decides",
             colour="#c75000",
             colour_on_dark="#f08c45",
@@ -100,7 +100,7 @@ REGISTRY: Mapping[str, Scorer] = {
             feature_set=REFERENCE,
             file="reference.joblib",
             opened=ReferenceModels,
-            judged_on="a random fifth",
+            evaluated_on="a random fifth",
             sentence="the published models; sees the click that decides, so it recovers a rule",
             colour="#7a7f87",
             colour_on_dark="#9aa2ac",
@@ -118,4 +118,4 @@ LEARNER: Scorer = REGISTRY[LEARNING]
 """There is one, as its state is kept with each partition."""
 
 HONEST: tuple[ScorerName, ...] = tuple(s.name for s in REGISTRY.values() if s.feature_set is PREFIX)
-"""They foretell; the others see what they are asked for."""
+"""They predict; the others see what they are asked for."""

@@ -17,11 +17,11 @@ from river import linear_model, optim, preprocessing
 
 from clickstream.features.outcome import Outcome
 from clickstream.features.vector import Features
-from clickstream.models.case import Case, Prediction, prediction
+from clickstream.models.case import Case, ScorerOutput, prediction
 from clickstream.models.clusters import NAMES, Clusters
 from clickstream.models.inputs import Vocabulary
 from clickstream.models.matrix import CATEGORICAL, CLUSTERED, PUBLISHED
-from clickstream.models.online import HALFLIFE, BaseRates, Global, Inputs, KMeans, OnlineModels, restore
+from clickstream.models.online import HALFLIFE, BaseRates, Global, KMeans, OnlineModels, RiverInputs, restore
 
 RATE = 0.02
 L2 = 1e-4
@@ -32,7 +32,7 @@ PRODUCT_VALUE = 5.0
 
 _INTERCEPT = len(PUBLISHED)
 
-_Models = tuple[Any, Any, Any, dict[int, Inputs]]
+_Models = tuple[Any, Any, Any, dict[int, RiverInputs]]
 
 _KINDS = (
     preprocessing.StandardScaler,
@@ -45,14 +45,14 @@ _KINDS = (
 class _Evidence(NamedTuple):
     """The numbers of set `prefix`; standardised, with indicators; as they are, with indicators."""
 
-    plain: Inputs
-    scaled: Inputs
-    linear: Inputs
+    plain: RiverInputs
+    scaled: RiverInputs
+    linear: RiverInputs
 
 
 class _Prepared(NamedTuple):
     evidence: _Evidence | None
-    standardised: Inputs
+    standardised: RiverInputs
 
 
 class UciOnlineModels(OnlineModels):
@@ -93,7 +93,7 @@ class UciOnlineModels(OnlineModels):
         self._scaler, self._conversion, self._revenue, self._kmeans.centers = models
         self._prepared: tuple[Case, _Prepared] | None = None
 
-    def predict(self, case: Case) -> Prediction:
+    def predict(self, case: Case) -> ScorerOutput:
         """What the models answer now."""
         prepared = self._prepare(case)
         # A session is learned right after it was predicted; between the two nothing moves.
@@ -135,7 +135,7 @@ class UciOnlineModels(OnlineModels):
             at: value if value <= limit else limit
             for at, (value, limit) in enumerate(zip(self._numbers(prefix), self._limits, strict=True))
         }
-        scaled: Inputs = self._scaler.transform_one(plain)
+        scaled: RiverInputs = self._scaler.transform_one(plain)
         linear = {**plain, _INTERCEPT: 1.0}
         for name, places in self._indicators:
             place = places.get(prefix[name])

@@ -2,24 +2,24 @@
 writes to disk but through `write_…`.
 """
 
-from clickstream.offline.scoring import FileScores, Progress, Unknown, score_file
+from clickstream.offline.scoring import FileScores, ScoringProgress, UnseenValues, score_file
 from clickstream.offline.sessions import COLUMNS, Sessions
-from clickstream.offline.story import Story, StoryClick, tell_story
-from clickstream.offline.writing import Format, as_bytes, require, write_refused, write_sessions
+from clickstream.offline.trace import SessionTrace, TracedClick, trace_session
+from clickstream.offline.writing import FileFormat, as_bytes, require, write_refused, write_sessions
 
 __all__ = [
     "COLUMNS",
+    "FileFormat",
     "FileScores",
-    "Format",
-    "Progress",
+    "ScoringProgress",
+    "SessionTrace",
     "Sessions",
-    "Story",
-    "StoryClick",
-    "Unknown",
+    "TracedClick",
+    "UnseenValues",
     "as_bytes",
     "require",
     "score_file",
-    "tell_story",
+    "trace_session",
     "write_refused",
     "write_sessions",
 ]

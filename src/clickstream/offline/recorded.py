@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from clickstream.audit.lane import Lane, Range
-from clickstream.audit.reading import Progress, extent, read, silent
+from clickstream.audit.partition import AuditedPartition, CommittedRange
+from clickstream.audit.reading import ReadingProgress, extent, read, silent
 from clickstream.infra.errors import InputError
 from clickstream.infra.kafka import Record
 from clickstream.infra.settings import Settings
@@ -25,7 +25,7 @@ from clickstream.windows.listing import ListingPartition, clicks_of, unlisted
 from clickstream.windows.partition import Rules
 
 
-class Recorded(NamedTuple):
+class RecordedSessions(NamedTuple):
     """What a topic holds.
 
     Attributes:
@@ -48,7 +48,7 @@ class Recorded(NamedTuple):
     cut: int
 
 
-def read_recorded(settings: Settings, progress: Progress = silent) -> Recorded:
+def read_recorded(settings: Settings, progress: ReadingProgress = silent) -> RecordedSessions:
     """The sessions of the clicks topic of `settings`.
 
     Raises:
@@ -60,7 +60,7 @@ def read_recorded(settings: Settings, progress: Progress = silent) -> Recorded:
     return sessions_of(records, part.begin, settings)
 
 
-def sessions_of(records: Iterable[Record], begin: Mapping[int, int], settings: Settings) -> Recorded:
+def sessions_of(records: Iterable[Record], begin: Mapping[int, int], settings: Settings) -> RecordedSessions:
     """The sessions that `records` close, which are in offset order within each partition.
 
     Args:
@@ -70,20 +70,21 @@ def sessions_of(records: Iterable[Record], begin: Mapping[int, int], settings: S
         InputError: they close none.
     """
     rules = Rules(**settings.rules)
-    lanes = {
-        partition: Lane(rules, Range(offset), -1, -1, ListingPartition) for partition, offset in begin.items()
+    partitions = {
+        partition: AuditedPartition(rules, CommittedRange(offset), -1, -1, ListingPartition)
+        for partition, offset in begin.items()
     }
     refused: Counter[str] = Counter()
     found: list[tuple[int, str, TrainingSession]] = []
     clicks = late = cut = 0
     for record in records:
-        lane = lanes[record.partition]
-        parsed = lane.advance(record)
-        refused.update(one.reason for one in lane.logic.refused)
+        audited = partitions[record.partition]
+        parsed = audited.advance(record)
+        refused.update(one.reason for one in audited.logic.refused)
         if isinstance(parsed, Click):
             clicks += 1
-        for closed in lane.logic.closed:
-            if lane.is_blind_to(closed):
+        for closed in audited.logic.closed:
+            if audited.is_blind_to(closed):
                 cut += 1
                 continue
             session = closed.session
@@ -97,14 +98,14 @@ def sessions_of(records: Iterable[Record], begin: Mapping[int, int], settings: S
             "Let the shop run for longer, or name another topic with --clicks-topic.",
         )
     found.sort(key=lambda one: one[:2])
-    return Recorded(
+    return RecordedSessions(
         settings.clicks_topic,
         [session for _, _, session in found],
         _sha256(session for _, _, session in found),
         clicks,
         dict(refused),
         late,
-        sum(lane.logic.open_sessions for lane in lanes.values()),
+        sum(audited.logic.open_sessions for audited in partitions.values()),
         cut,
     )
 

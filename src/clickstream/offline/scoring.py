@@ -13,24 +13,24 @@ from itertools import islice
 
 import orjson
 
-from clickstream.consumer.scoring import Scorer, Window
-from clickstream.features.session import Step
-from clickstream.files.cleaning import Cleaned, Cleaning
+from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
+from clickstream.features.session import SessionStep
+from clickstream.files.cleaning import CleanedFile, CleaningReport
 from clickstream.files.dataset import Dataset
 from clickstream.files.mapping import UciMapping, map_dataset
 from clickstream.files.sifting import sift_dataset
-from clickstream.files.source import Source
+from clickstream.files.source import FileSource
 from clickstream.infra.settings import Settings
 from clickstream.infra.words import counted
 from clickstream.models.bundle.bundle import Bundle
 from clickstream.offline.sessions import Sessions
-from clickstream.offline.windows import Cut, cut_windows
+from clickstream.offline.windows import DatedWindow, cut_windows
 from clickstream.operate.summary import Summary
 from clickstream.windows.fingerprint import fingerprint
 from clickstream.windows.partition import Rules
 
-Progress = Callable[[float, str], None]
-"""Told the share done, from 0 to 1, and what is being done."""
+ScoringProgress = Callable[[float, str], None]
+"""A function called with the share done, from 0 to 1, and what is being done."""
 
 AT_ONCE = 1_000
 """Sessions between two states of the online models that are kept for a story."""
@@ -40,7 +40,7 @@ _TOLD_EVERY_S = 0.1
 
 
 @dataclass(frozen=True)
-class Unknown:
+class UnseenValues:
     """What the bundle has not seen in training: it answers as if nothing were shown there.
 
     `clicks` show such a product or category; `products` and `categories` count the distinct ones.
@@ -60,26 +60,26 @@ class FileScores:
     """
 
     bundle: str
-    cleaning: Cleaning
+    cleaning: CleaningReport
     sessions: Sessions = field(repr=False)
     summary: Summary = field(repr=False)
-    unknown: Unknown
-    steps: list[list[Step]] = field(repr=False)
+    unknown: UnseenValues
+    steps: list[list[SessionStep]] = field(repr=False)
     online_states: list[bytes] = field(repr=False)
 
 
 def silent(_share: float, _words: str) -> None:
-    """Tell nobody."""
+    """Report to nobody."""
 
 
 def score_file(
-    source: Source,
+    source: FileSource,
     *,
     bundle: Bundle,
     settings: Settings,
     name: str | None = None,
     mapping: UciMapping | None = None,
-    progress: Progress = silent,
+    progress: ScoringProgress = silent,
 ) -> FileScores:
     """Clean a file and score its sessions.
 
@@ -93,56 +93,56 @@ def score_file(
         MissingFileError: the file is not there.
         InputError: it is no such file, or no row of it can be used.
     """
-    told = _Seldom(progress)
+    report = _Seldom(progress)
 
     def reading(share: float) -> None:
-        told(_READING * share, "reading")
+        report(_READING * share, "reading")
 
     if mapping is None:
         cleaned = sift_dataset(source, name, reading)
     else:
         cleaned = map_dataset(source, mapping, name, reading)
-    return _score(cleaned, bundle, settings, told)
+    return _score(cleaned, bundle, settings, report)
 
 
-def _score(cleaned: Cleaned, bundle: Bundle, settings: Settings, told: Progress) -> FileScores:
+def _score(cleaned: CleanedFile, bundle: Bundle, settings: Settings, report: ScoringProgress) -> FileScores:
     dataset, cleaning = cleaned
-    scorer = Scorer(bundle, dataset.name, fingerprint(settings))
+    scorer = WindowScorer(bundle, dataset.name, fingerprint(settings))
     online = bundle.online()
     sessions, summary = Sessions(), Summary()
-    told(_READING, "scoring")
-    steps: list[list[Step]] = []
+    report(_READING, "scoring")
+    steps: list[list[SessionStep]] = []
     states: list[bytes] = []
     clicks = 0
     for cuts in _batches(cut_windows(dataset, Rules(**settings.rules))):
         states.append(online.state())
-        scores = scorer.score([Window(0, cut.closed, online) for cut in cuts])
+        scores = scorer.score([UnscoredWindow(0, cut.closed, online) for cut in cuts])
         for cut, value in zip(cuts, scores, strict=True):
             score = orjson.loads(value or b"")
             sessions.add(score, cut.day, dataset.times is not None)
             summary.add(score, score["scored_at"])
             steps.append(cut.steps)
             clicks += len(cut.steps)
-        told(
+        report(
             _READING + (1 - _READING) * clicks / max(len(dataset), 1),
             f"{counted(len(sessions), 'session')} scored",
         )
-    told(1.0, f"{counted(len(sessions), 'session')} scored")
+    report(1.0, f"{counted(len(sessions), 'session')} scored")
     return FileScores(bundle.id, cleaning, sessions, summary, _unknown(dataset, bundle), steps, states)
 
 
-def _batches(cuts: Iterator[Cut]) -> Iterator[list[Cut]]:
+def _batches(cuts: Iterator[DatedWindow]) -> Iterator[list[DatedWindow]]:
     while batch := list(islice(cuts, AT_ONCE)):
         yield batch
 
 
-def _unknown(dataset: Dataset, bundle: Bundle) -> Unknown:
+def _unknown(dataset: Dataset, bundle: Bundle) -> UnseenValues:
     known = bundle.vocabulary.positions
     categories = known["first_category"].keys() | known["last_category"].keys()
     new_product = [view.product not in known["last_product"] for view in dataset.views]
     new_category = [view.category not in categories for view in dataset.views]
     shown = set(dataset.view_of.tolist())
-    return Unknown(
+    return UnseenValues(
         sum(new_product[view] or new_category[view] for view in dataset.view_of.tolist()),
         len({dataset.views[view].product for view in shown if new_product[view]}),
         len({dataset.views[view].category for view in shown if new_category[view]}),
@@ -150,9 +150,9 @@ def _unknown(dataset: Dataset, bundle: Bundle) -> Unknown:
 
 
 class _Seldom:
-    """A progress that is told some ten times a second, and of the end."""
+    """A progress that is called some ten times a second, and at the end."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: ScoringProgress) -> None:
         self._progress = progress
         self._told = 0.0
 

@@ -10,27 +10,29 @@ from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from typing import Any
 
-from clickstream.features.definition import Definition
-from clickstream.models.shop.examples import Window
+from clickstream.features.definition import ShopDefinition
+from clickstream.models.shop.examples import ShopWindow
 from clickstream.windows.partition import Rules
 
 
-def shop_windows(definition: Definition, sessions: dict[str, list[Any]], rules: Rules) -> list[Window]:
+def shop_windows(
+    definition: ShopDefinition, sessions: dict[str, list[Any]], rules: Rules
+) -> list[ShopWindow]:
     """All windows of a log, by the time at which they open, then by session id.
 
     Args:
         sessions: session id -> its clicks in (event time, order) order.
     """
     windows = [
-        Window(session_id, window)
+        ShopWindow(session_id, window)
         for session_id, clicks in sessions.items()
-        for window in cut(definition, clicks, rules)
+        for window in cut_visits(definition, clicks, rules)
     ]
     windows.sort(key=lambda window: (window.opened_at, window.session_id))
     return windows
 
 
-def cut(definition: Definition, clicks: Sequence[Any], rules: Rules) -> Iterator[list[Any]]:
+def cut_visits(definition: ShopDefinition, clicks: Sequence[Any], rules: Rules) -> Iterator[list[Any]]:
     """The windows of one session, in order; copies are left out."""
     content = attrgetter("event_time", *definition.identity)
     window: list[Any] = []

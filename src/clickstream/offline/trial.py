@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from clickstream.features.definition import Definition
+from clickstream.features.definition import ShopDefinition
 from clickstream.features.fold import compile_fold
-from clickstream.features.interpreter import Achieved, achieved
+from clickstream.features.interpreter import AchievedGoal, achieved
 from clickstream.records.shop_click import click_model
 
 MOST_CLICKS = 200_000
@@ -23,7 +23,7 @@ _FIRST = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class FeatureRange:
     """What a feature was over the sessions: how often null, how many different values, and the extremes."""
 
     nulls: int
@@ -33,7 +33,7 @@ class Range:
 
 
 @dataclass(slots=True)
-class Trial:
+class ShopTrial:
     """What came of it. `refused`: line number -> why, of the first lines that are no click of this shop."""
 
     clicks: int = 0
@@ -43,7 +43,7 @@ class Trial:
     refused: int = 0
     first_refused: dict[int, str] = field(default_factory=dict)
     first_rows: list[dict[str, Any]] = field(default_factory=list)
-    ranges: dict[str, Range] = field(default_factory=dict)
+    ranges: dict[str, FeatureRange] = field(default_factory=dict)
 
     @property
     def share_converted(self) -> float | None:
@@ -51,10 +51,10 @@ class Trial:
         return self.converted / self.sessions if self.sessions else None
 
 
-def try_definition(definition: Definition, lines: Iterable[bytes]) -> Trial:
+def try_definition(definition: ShopDefinition, lines: Iterable[bytes]) -> ShopTrial:
     """The features and goals of the sessions in `lines`; the first 200,000 clicks are taken."""
     model, fold = click_model(definition), compile_fold(definition)
-    trial = Trial()
+    trial = ShopTrial()
     sessions: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -89,7 +89,7 @@ def try_definition(definition: Definition, lines: Iterable[bytes]) -> Trial:
     return trial
 
 
-def _count(trial: Trial, session_id: str, found: dict[str, Any], outcome: Achieved) -> None:
+def _count(trial: ShopTrial, session_id: str, found: dict[str, Any], outcome: AchievedGoal) -> None:
     trial.sessions += 1
     trial.converted += outcome.converted
     trial.revenue += outcome.revenue or 0.0
@@ -97,9 +97,9 @@ def _count(trial: Trial, session_id: str, found: dict[str, Any], outcome: Achiev
         trial.first_rows.append({"session_id": session_id, **found, "converted": outcome.converted})
 
 
-def _range(values: list[Any]) -> Range:
+def _range(values: list[Any]) -> FeatureRange:
     known = [value for value in values if value is not None]
-    return Range(
+    return FeatureRange(
         len(values) - len(known),
         len(set(known)),
         min(known, default=None),

@@ -13,31 +13,31 @@ from typing import NamedTuple
 
 import numpy as np
 
-from clickstream.features.session import Session, Step
+from clickstream.features.session import Session, SessionStep
 from clickstream.files.dataset import Dataset
 from clickstream.records.click import Click, Heartbeat
 from clickstream.windows.listing import ListingPartition, clicks_of, unlisted
-from clickstream.windows.partition import Closed, Open, Partition, Pending, Rules
+from clickstream.windows.partition import ClosedWindow, OpenSession, Partition, PendingClick, Rules
 
 _FOREVER = 1 << 62
 
 
-class Cut(NamedTuple):
+class DatedWindow(NamedTuple):
     """A window that closed, the day on which it began, and its clicks in order."""
 
-    closed: Closed
+    closed: ClosedWindow
     day: datetime.date
-    steps: list[Step]
+    steps: list[SessionStep]
 
 
-def cut_windows(dataset: Dataset, rules: Rules) -> Iterator[Cut]:
+def cut_windows(dataset: Dataset, rules: Rules) -> Iterator[DatedWindow]:
     """The sessions of a file in closing order."""
     if dataset.times is None:
         return _by_session_id(dataset, rules)
     return _by_event_time(dataset, rules)
 
 
-def refold(steps: list[Step]) -> Session:
+def refold(steps: list[SessionStep]) -> Session:
     """The session of some clicks in order."""
     session = Session.open(steps[0], 0)
     for step in steps[1:]:
@@ -45,11 +45,11 @@ def refold(steps: list[Step]) -> Session:
     return session
 
 
-def _by_session_id(dataset: Dataset, rules: Rules) -> Iterator[Cut]:
+def _by_session_id(dataset: Dataset, rules: Rules) -> Iterator[DatedWindow]:
     offset = 0
     for session_id, day, steps in dataset.steps():
         # Event times are orders in ms, so there is no gap and all of it settles.
-        waiting = Open(None, [Pending(step, offset + place) for place, step in enumerate(steps)])
+        waiting = OpenSession(None, [PendingClick(step, offset + place) for place, step in enumerate(steps)])
         first = 0
         while waiting.pending:
             closed_by = waiting.settle(_FOREVER, rules)
@@ -58,13 +58,13 @@ def _by_session_id(dataset: Dataset, rules: Rules) -> Iterator[Cut]:
                 raise AssertionError(f"session {session_id} has clicks and did not close")
             waiting.window = None
             after = len(steps) - len(waiting.pending)
-            closed = Closed(session_id, window, closed_by, window.last_offset, False)
-            yield Cut(closed, day, steps[first:after])
+            closed = ClosedWindow(session_id, window, closed_by, window.last_offset, False)
+            yield DatedWindow(closed, day, steps[first:after])
             first = after
         offset += len(steps)
 
 
-def _by_event_time(dataset: Dataset, rules: Rules) -> Iterator[Cut]:
+def _by_event_time(dataset: Dataset, rules: Rules) -> Iterator[DatedWindow]:
     # Kafka timestamps are the event times, as in a replay of the file.
     # The bound on open sessions is one of a server's memory, and by partition: a file has its own.
     log = ListingPartition(replace(rules, max_open_sessions=len(dataset)))
@@ -80,24 +80,26 @@ def _by_event_time(dataset: Dataset, rules: Rules) -> Iterator[Cut]:
     yield from _taken(log)
 
 
-def _in_event_time(dataset: Dataset) -> Iterator[tuple[str, Step]]:
+def _in_event_time(dataset: Dataset) -> Iterator[tuple[str, SessionStep]]:
     places = np.argsort(dataset.times if dataset.times is not None else (), kind="stable")
     steps = [(session_id, step) for session_id, _, steps in dataset.steps() for step in steps]
     for place in places.tolist():
         yield steps[place]
 
 
-def _taken(log: Partition) -> Iterator[Cut]:
+def _taken(log: Partition) -> Iterator[DatedWindow]:
     if not log.closed:
         return
     for closed in log.closed:
         day = datetime.datetime.fromtimestamp(closed.session.opened_at / 1_000, datetime.UTC).date()
-        yield Cut(closed._replace(session=unlisted(closed.session)), day, list(clicks_of(closed.session)))
+        yield DatedWindow(
+            closed._replace(session=unlisted(closed.session)), day, list(clicks_of(closed.session))
+        )
     log.closed.clear()
     log.changed.clear()
 
 
-def _click(session_id: str, step: Step) -> Click:
+def _click(session_id: str, step: SessionStep) -> Click:
     """Checked when the file was read."""
     return Click.model_construct(
         session_id=session_id,

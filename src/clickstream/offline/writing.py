@@ -9,16 +9,16 @@ from typing import Any, BinaryIO, Literal
 
 import orjson
 
-from clickstream.files.cleaning import Cleaning
+from clickstream.files.cleaning import CleaningReport
 from clickstream.infra.extras import need
 from clickstream.offline.sessions import COLUMNS, Sessions
 
-Format = Literal["csv", "jsonl", "parquet"]
+FileFormat = Literal["csv", "jsonl", "parquet"]
 
 _RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def write_sessions(sessions: Sessions, format: Format, stream: BinaryIO) -> None:
+def write_sessions(sessions: Sessions, format: FileFormat, stream: BinaryIO) -> None:
     """One row a session, with the columns of COLUMNS.
 
     Raises:
@@ -37,7 +37,7 @@ def write_sessions(sessions: Sessions, format: Format, stream: BinaryIO) -> None
         _write_csv(list(COLUMNS), zip(*sessions.columns.values(), strict=True), stream)
 
 
-def require(format: Format) -> None:
+def require(format: FileFormat) -> None:
     """Fail early where a format cannot be written here.
 
     Raises:
@@ -47,14 +47,14 @@ def require(format: Format) -> None:
         need("dashboard", "Parquet", "pyarrow", otherwise="Or write CSV or JSON lines.")
 
 
-def as_bytes(sessions: Sessions, format: Format) -> bytes:
+def as_bytes(sessions: Sessions, format: FileFormat) -> bytes:
     """What `write_sessions` writes."""
     stream = io.BytesIO()
     write_sessions(sessions, format, stream)
     return stream.getvalue()
 
 
-def write_refused(cleaning: Cleaning, stream: BinaryIO) -> None:
+def write_refused(cleaning: CleaningReport, stream: BinaryIO) -> None:
     """Line, reason, detail and text of each refused row, as CSV."""
     _write_csv(["line", "reason", "detail", "text"], iter(cleaning.refused), stream)
 

@@ -15,10 +15,10 @@ from clickstream.models.bundle.bundle import Bundle, load_bundle
 from clickstream.models.bundle.champion import CHAMPION, bundles_of, promote, promote_first
 from clickstream.models.bundle.folder import history
 from clickstream.terminal.comparison_view import show_comparison
-from clickstream.training.comparison import Comparison
+from clickstream.training.comparison import BundleComparison
 
 
-class Promote(StrEnum):
+class PromotionPolicy(StrEnum):
     """When a new bundle is put in use. The first one of a home is, whatever is asked for."""
 
     first = "first"
@@ -37,12 +37,15 @@ class Decision(NamedTuple):
 
     promoted: bool
     before: str | None
-    found: Comparison | None = None
+    found: BundleComparison | None = None
     problem: ClickstreamError | None = None
 
 
 def decide(
-    settings: Settings, bundle: Bundle, promotion: Promote, compared: Callable[[Bundle, Bundle], Comparison]
+    settings: Settings,
+    bundle: Bundle,
+    promotion: PromotionPolicy,
+    compared: Callable[[Bundle, Bundle], BundleComparison],
 ) -> Decision:
     """Put a new bundle in use, or leave it a candidate.
 
@@ -54,10 +57,10 @@ def decide(
     if promote_first(folder, bundle.id):
         return Decision(True, None)
     before = next((one.bundle_id for one in history(settings, bundle.shop.name)), None)
-    if promotion is Promote.always:
+    if promotion is PromotionPolicy.always:
         promote(folder, bundle.id)
         return Decision(True, before)
-    if promotion is Promote.first:
+    if promotion is PromotionPolicy.first:
         return Decision(False, before)
     found = None
     try:
@@ -70,7 +73,9 @@ def decide(
     return Decision(found.other_is_better, used.id, found)
 
 
-def tell(decision: Decision, bundle_id: str, data_name: str, console: Console, shop: str = "") -> None:
+def show_decision(
+    decision: Decision, bundle_id: str, data_name: str, console: Console, shop: str = ""
+) -> None:
     """Print how the bundle compares, whether it is in use, and what may come next.
 
     Args:

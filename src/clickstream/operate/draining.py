@@ -41,7 +41,9 @@ def rule_sets(
     return [*sets, (settings, rest)] if rest else sets
 
 
-def serve(settings: Settings, bundle: Bundle, partitions: Collection[int], done: Callable[[], bool]) -> None:
+def serve_partitions(
+    settings: Settings, bundle: Bundle, partitions: Collection[int], done: Callable[[], bool]
+) -> None:
     """Be the group's consumer of `partitions` until `done`, which waits a little where it is not.
 
     Raises:

@@ -22,7 +22,7 @@ _PATIENCE_MS = 2_000
 _TURN_MS = 50
 
 
-class Lane(NamedTuple):
+class PartitionProgress(NamedTuple):
     """One partition of the clicks topic.
 
     `committed` is the group's offset, None before its first; `open_sessions` and `newest` (event time, ms)
@@ -51,12 +51,12 @@ class Lane(NamedTuple):
         return max(self.last - self.newest, 0)
 
 
-class Look(NamedTuple):
+class GroupSnapshot(NamedTuple):
     """A group at one moment (`at`: monotonic seconds); `scores` and `dead_letters` since the first look."""
 
     at: float
     group: GroupState
-    lanes: tuple[Lane, ...]
+    partitions: tuple[PartitionProgress, ...]
     scores: int
     dead_letters: int
 
@@ -72,7 +72,7 @@ class Watcher:
         self._letters = 0
         self._positions: dict[tuple[str, int], int] = {}
 
-    def look(self, wait_ms: int = 200) -> Look:
+    def snapshot(self, wait_ms: int = 200) -> GroupSnapshot:
         """What is so now, after reading scores and dead letters for `wait_ms`.
 
         Raises:
@@ -127,18 +127,18 @@ class Watcher:
             else:
                 self._letters += 1
 
-    def _seen(self) -> Look:
+    def _seen(self) -> GroupSnapshot:
         # Offsets before ends: what is published meanwhile is lag, and never less than none.
         offsets = self._admin.group_offsets(self._settings.group, self._topic.name)
         ends = self._admin.log_ends(self._topic)
         group = self._admin.group_state(self._settings.group, self._topic.name)
         owners = {partition: member.name for member in group.members for partition in member.partitions}
-        lanes = []
+        partitions = []
         for partition, end in sorted(ends.items()):
             committed = offsets.get(partition)
             note = read_note(committed)
-            lanes.append(
-                Lane(
+            partitions.append(
+                PartitionProgress(
                     partition,
                     owners.get(partition, ""),
                     end.offset,
@@ -149,4 +149,4 @@ class Watcher:
                     self._scores[partition] if self._aligned else 0,
                 )
             )
-        return Look(time.monotonic(), group, tuple(lanes), self._scores.total(), self._letters)
+        return GroupSnapshot(time.monotonic(), group, tuple(partitions), self._scores.total(), self._letters)

@@ -6,14 +6,14 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from clickstream.operate.group import Lane, Look
-from clickstream.operate.scrape import Told, quantile
+from clickstream.operate.group import GroupSnapshot, PartitionProgress
+from clickstream.operate.scrape import Scrape, quantile
 
-_LOOKS = 6
+_SNAPSHOTS = 6
 """Rates are over so many looks: consumers commit about once a second."""
 
 
-class Rates(NamedTuple):
+class Throughput(NamedTuple):
     """Records a second: that came, that were committed; and scores a second."""
 
     arriving: float = 0.0
@@ -28,7 +28,7 @@ class Latency(NamedTuple):
     p99: float | None
 
 
-class View:
+class GroupProgress:
     """The last looks at a group.
 
     `closes_after_ms` is the event time after which a silent session closes (T1, T3).
@@ -37,56 +37,56 @@ class View:
     def __init__(self, group: str, closes_after_ms: int) -> None:
         self.group = group
         self._closes_after_ms = closes_after_ms
-        self._looks: deque[Look] = deque(maxlen=_LOOKS)
-        self._told: deque[list[Told]] = deque(maxlen=_LOOKS)
+        self._snapshots: deque[GroupSnapshot] = deque(maxlen=_SNAPSHOTS)
+        self._scrapes: deque[list[Scrape]] = deque(maxlen=_SNAPSHOTS)
 
-    def add(self, look: Look | None, told: Sequence[Told] = ()) -> None:
+    def add(self, snapshot: GroupSnapshot | None, scrape: Sequence[Scrape] = ()) -> None:
         """Take in a look, None where Kafka did not answer (the last one stays), and what consumers told."""
-        self._told.append(list(told))
-        if look is not None:
-            self._looks.append(look)
+        self._scrapes.append(list(scrape))
+        if snapshot is not None:
+            self._snapshots.append(snapshot)
 
     @property
-    def now(self) -> Look | None:
+    def now(self) -> GroupSnapshot | None:
         """The last look."""
-        return self._looks[-1] if self._looks else None
+        return self._snapshots[-1] if self._snapshots else None
 
     @property
-    def consumers(self) -> list[Told]:
+    def consumers(self) -> list[Scrape]:
         """What each told last."""
-        return self._told[-1] if self._told else []
+        return self._scrapes[-1] if self._scrapes else []
 
-    def rates(self, partition: int | None = None) -> Rates:
+    def rates(self, partition: int | None = None) -> Throughput:
         """Of one partition, or of all."""
         if self._seconds() <= 0:
-            return Rates()
-        lanes = [
+            return Throughput()
+        partitions = [
             pair
-            for pair in zip(self._looks[0].lanes, self._looks[-1].lanes, strict=False)
+            for pair in zip(self._snapshots[0].partitions, self._snapshots[-1].partitions, strict=False)
             if partition in (None, pair[0].partition)
         ]
-        arriving = sum(now.end - before.end for before, now in lanes)
-        done = sum((now.committed or 0) - (before.committed or 0) for before, now in lanes)
-        scores = sum(now.scores - before.scores for before, now in lanes)
+        arriving = sum(now.end - before.end for before, now in partitions)
+        done = sum((now.committed or 0) - (before.committed or 0) for before, now in partitions)
+        scores = sum(now.scores - before.scores for before, now in partitions)
         if partition is None:
-            scores = self._looks[-1].scores - self._looks[0].scores
-        return Rates(*(max(count, 0) / self._seconds() for count in (arriving, done, scores)))
+            scores = self._snapshots[-1].scores - self._snapshots[0].scores
+        return Throughput(*(max(count, 0) / self._seconds() for count in (arriving, done, scores)))
 
     def dead_letters_a_second(self) -> float:
         """Dead letters a second."""
         if self._seconds() <= 0:
             return 0.0
-        return (self._looks[-1].dead_letters - self._looks[0].dead_letters) / self._seconds()
+        return (self._snapshots[-1].dead_letters - self._snapshots[0].dead_letters) / self._seconds()
 
     def event_time(self) -> int | None:
         """The largest that was worked through, ms."""
-        return max(_times(self.now.lanes), default=None) if self.now else None
+        return max(_times(self.now.partitions), default=None) if self.now else None
 
     def speed(self) -> float | None:
         """Event time that passes in a second of the clock; None before it is known."""
         if self._seconds() <= 0:
             return None
-        before, now = (max(_times(self._looks[i].lanes), default=None) for i in (0, -1))
+        before, now = (max(_times(self._snapshots[i].partitions), default=None) for i in (0, -1))
         return None if before is None or now is None else (now - before) / 1000 / self._seconds()
 
     def closes_within_s(self) -> float | None:
@@ -97,58 +97,59 @@ class View:
     def latency(self, consumer: int) -> Latency:
         """Of the last seconds, of one consumer; of all its time where nothing closed lately."""
         now = self.consumers[consumer]
-        then = self._told[0][consumer] if len(self._told[0]) > consumer else now
+        then = self._scrapes[0][consumer] if len(self._scrapes[0]) > consumer else now
         before = then.latency if quantile(0.5, now.latency, then.latency) is not None else ()
         return Latency(quantile(0.5, now.latency, before), quantile(0.99, now.latency, before))
 
     def as_dict(self, state: str = "") -> dict[str, Any]:
         """All of it, for JSON; `state` is what a person should know, null where all is well."""
-        look = self.now
-        if look is None:
+        snapshot = self.now
+        if snapshot is None:
             return {"group": self.group, "state": state or None}
         rates = self.rates()
         return {
             "group": self.group,
             "state": state or None,
-            "group_state": look.group.state,
-            "members": {member.name: list(member.partitions) for member in look.group.members},
+            "group_state": snapshot.group.state,
+            "members": {member.name: list(member.partitions) for member in snapshot.group.members},
             "records_a_second": round(rates.arriving, 1),
             "committed_a_second": round(rates.done, 1),
             "scores_a_second": round(rates.scores, 1),
-            "open_sessions": sum(lane.open_sessions for lane in look.lanes),
-            "lag_records": sum(lane.lag for lane in look.lanes),
-            "lag_event_seconds": max((lane.behind_ms for lane in look.lanes), default=0) / 1000,
-            "dead_letters_seen": look.dead_letters,
+            "open_sessions": sum(partition.open_sessions for partition in snapshot.partitions),
+            "lag_records": sum(partition.lag for partition in snapshot.partitions),
+            "lag_event_seconds": max((partition.behind_ms for partition in snapshot.partitions), default=0)
+            / 1000,
+            "dead_letters_seen": snapshot.dead_letters,
             "event_time": self.event_time(),
             "event_seconds_a_second": self.speed(),
             "silent_session_closes_within_seconds": self.closes_within_s(),
             "partitions": [
                 {
-                    **lane._asdict(),
-                    "lag_records": lane.lag,
-                    "lag_event_seconds": lane.behind_ms / 1000,
-                    "records_a_second": round(self.rates(lane.partition).arriving, 1),
-                    "committed_a_second": round(self.rates(lane.partition).done, 1),
+                    **partition._asdict(),
+                    "lag_records": partition.lag,
+                    "lag_event_seconds": partition.behind_ms / 1000,
+                    "records_a_second": round(self.rates(partition.partition).arriving, 1),
+                    "committed_a_second": round(self.rates(partition.partition).done, 1),
                 }
-                for lane in look.lanes
+                for partition in snapshot.partitions
             ],
             "consumers": [
                 {
-                    "address": told.address,
-                    "away": told.away or None,
-                    "ready": told.ready,
-                    "reasons": told.reasons,
-                    "partitions": told.partitions,
+                    "address": scrape.address,
+                    "away": scrape.away or None,
+                    "ready": scrape.ready,
+                    "reasons": scrape.reasons,
+                    "partitions": scrape.partitions,
                     "latency": self.latency(number)._asdict(),
-                    "metrics": told.values,
+                    "metrics": scrape.values,
                 }
-                for number, told in enumerate(self.consumers)
+                for number, scrape in enumerate(self.consumers)
             ],
         }
 
     def _seconds(self) -> float:
-        return self._looks[-1].at - self._looks[0].at if self._looks else 0.0
+        return self._snapshots[-1].at - self._snapshots[0].at if self._snapshots else 0.0
 
 
-def _times(lanes: Sequence[Lane]) -> list[int]:
-    return [lane.newest for lane in lanes if lane.newest is not None]
+def _times(partitions: Sequence[PartitionProgress]) -> list[int]:
+    return [partition.newest for partition in partitions if partition.newest is not None]

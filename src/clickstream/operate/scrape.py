@@ -21,7 +21,7 @@ Buckets = tuple[tuple[float, float], ...]
 """(upper bound in seconds, scores up to it), in order; the last bound is infinite."""
 
 
-class Told(NamedTuple):
+class Scrape(NamedTuple):
     """One consumer at one moment; `away` says why it could not be asked, and then nothing else is known."""
 
     address: str
@@ -49,7 +49,7 @@ def address_of(url: str) -> str:
     return f"http://{rest}"
 
 
-def ask_all(addresses: Sequence[str]) -> list[Told]:
+def ask_all(addresses: Sequence[str]) -> list[Scrape]:
     """All at once: one that is away must not hold up the others."""
     if not addresses:
         return []
@@ -57,14 +57,14 @@ def ask_all(addresses: Sequence[str]) -> list[Told]:
         return list(pool.map(_ask, addresses))
 
 
-def _ask(address: str) -> Told:
+def _ask(address: str) -> Scrape:
     try:
         text = _get(f"{address}/metrics").decode()
         report: dict[str, Any] = orjson.loads(_get(f"{address}/readyz"))
         values, latency = _read(text)
     except (OSError, ValueError) as error:
-        return Told(address, away=str(getattr(error, "reason", error)) or type(error).__name__)
-    return Told(
+        return Scrape(address, away=str(getattr(error, "reason", error)) or type(error).__name__)
+    return Scrape(
         address,
         ready=bool(report.get("ready")),
         reasons=tuple(map(str, report.get("reasons", ()))),

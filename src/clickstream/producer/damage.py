@@ -7,32 +7,32 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
-Fields = dict[str, Any]
-Reason = Literal["not-json", "invalid", "key-mismatch"]
+RecordFields = dict[str, Any]
+DamageReason = Literal["not-json", "invalid", "key-mismatch"]
 
 
 class Damage(NamedTuple):
     """`spoil` takes key and fields of a sound click and gives key and value of the record sent instead."""
 
     name: str
-    reason: Reason
-    spoil: Callable[[bytes, Fields], tuple[bytes | None, bytes]]
+    reason: DamageReason
+    spoil: Callable[[bytes, RecordFields], tuple[bytes | None, bytes]]
 
 
-def _with(**changes: object) -> Callable[[bytes, Fields], tuple[bytes, bytes]]:
+def _with(**changes: object) -> Callable[[bytes, RecordFields], tuple[bytes, bytes]]:
     return lambda key, fields: (key, orjson.dumps(fields | changes))
 
 
-def _without(name: str) -> Callable[[bytes, Fields], tuple[bytes, bytes]]:
+def _without(name: str) -> Callable[[bytes, RecordFields], tuple[bytes, bytes]]:
     return lambda key, fields: (key, orjson.dumps({k: v for k, v in fields.items() if k != name}))
 
 
-def _cut_short(key: bytes, fields: Fields) -> tuple[bytes, bytes]:
+def _cut_short(key: bytes, fields: RecordFields) -> tuple[bytes, bytes]:
     value = orjson.dumps(fields)
     return key, value[: len(value) // 2]
 
 
-def _nan_price(key: bytes, fields: Fields) -> tuple[bytes, bytes]:
+def _nan_price(key: bytes, fields: RecordFields) -> tuple[bytes, bytes]:
     return key, orjson.dumps(fields | {"price": "?"}).replace(b'"?"', b"NaN", 1)
 
 

@@ -18,11 +18,11 @@ from clickstream.infra.errors import UsageError
 from clickstream.producer.schedule import Schedule, generator
 from clickstream.producer.timeline import NO_CLICK, Timeline
 
-Places = NDArray[np.int64]
+RecordIndices = NDArray[np.int64]
 """Places of records in a timeline."""
 
 
-class Fault(IntEnum):
+class PublicationFault(IntEnum):
     """What happens to a click; NONE is 0."""
 
     NONE = 0
@@ -58,7 +58,7 @@ class Faults:
 
     kinds: NDArray[np.int8]
     draws: NDArray[np.float64]
-    after: Places
+    after: RecordIndices
 
 
 def parse_faults(text: str, seed: int = 1) -> FaultOptions:
@@ -100,48 +100,53 @@ def choose_faults(
     hit = np.searchsorted(np.cumsum(options.probabilities), random.random(len(is_click)), side="right")
     draws[is_click] = random.random(len(is_click))
     # `hit` counts from late = 0 to none = 5.
-    kinds[is_click] = (hit + 1) % len(Fault)
+    kinds[is_click] = (hit + 1) % len(PublicationFault)
     by_session = is_click[np.argsort(timeline.clicks[is_click])]
-    kinds[_window_edges(timeline, by_session, gap, max_clicks)] = Fault.NONE
+    kinds[_window_edges(timeline, by_session, gap, max_clicks)] = PublicationFault.NONE
     after = _moved(timeline, kinds, draws, lateness)
-    kinds[(kinds == Fault.REORDER) & (after == np.arange(size))] = Fault.NONE
+    kinds[(kinds == PublicationFault.REORDER) & (after == np.arange(size))] = PublicationFault.NONE
     _keep_windows_whole(timeline, by_session, kinds, after, gap, lateness)
-    after[kinds == Fault.NONE] = np.flatnonzero(kinds == Fault.NONE)
+    after[kinds == PublicationFault.NONE] = np.flatnonzero(kinds == PublicationFault.NONE)
     return Faults(kinds, draws, after)
 
 
-def _window_edges(timeline: Timeline, by_session: Places, gap: int, max_clicks: int) -> Places:
+def _window_edges(timeline: Timeline, by_session: RecordIndices, gap: int, max_clicks: int) -> RecordIndices:
     """First and last clicks of windows, and all clicks of sessions that a limit may cut."""
     sessions, times = timeline.sessions[by_session], timeline.times[by_session]
     opens = np.ones(len(by_session), bool)
     opens[1:] = (np.diff(sessions) != 0) | (np.diff(times) > gap)
     edge = opens | np.append(opens[1:], True)
     edge |= np.bincount(sessions)[sessions] >= max_clicks
-    edges: Places = by_session[edge]
+    edges: RecordIndices = by_session[edge]
     return edges
 
 
-def _moved(timeline: Timeline, kinds: NDArray[np.int8], draws: NDArray[np.float64], lateness: int) -> Places:
+def _moved(
+    timeline: Timeline, kinds: NDArray[np.int8], draws: NDArray[np.float64], lateness: int
+) -> RecordIndices:
     """The record after which each is published.
 
     Only records that stay in their place count as passed: what moved or went carries no watermark there.
     """
     after = np.arange(len(kinds))
     times = timeline.times
-    stays = np.isin(kinds, (Fault.NONE, Fault.DUPLICATE))
+    stays = np.isin(kinds, (PublicationFault.NONE, PublicationFault.DUPLICATE))
     for partition in np.unique(timeline.partitions):
         here = timeline.partitions == partition
         fixed = np.flatnonzero(here & stays)
         fixed_times = times[fixed]
 
-        late = np.flatnonzero(here & (kinds == Fault.LATE))
+        late = np.flatnonzero(here & (kinds == PublicationFault.LATE))
         # The first that takes the watermark beyond the click.
         passing = np.searchsorted(fixed_times, times[late] + lateness, side="right")
         none = passing == len(fixed)
-        kinds[late[none]] = Fault.NONE
+        kinds[late[none]] = PublicationFault.NONE
         after[late[~none]] = fixed[passing[~none]]
 
-        for fault, most in ((Fault.REORDER, lateness), (Fault.DUPLICATE, lateness // 2)):
+        for fault, most in (
+            (PublicationFault.REORDER, lateness),
+            (PublicationFault.DUPLICATE, lateness // 2),
+        ):
             moved = np.flatnonzero(here & (kinds == fault))
             delay = np.floor(draws[moved] * most).astype(np.int64)
             # The last in the delay: the watermark is at most delay - lateness beyond the click.
@@ -152,15 +157,17 @@ def _moved(timeline: Timeline, kinds: NDArray[np.int8], draws: NDArray[np.float6
 
 def _keep_windows_whole(
     timeline: Timeline,
-    by_session: Places,
+    by_session: RecordIndices,
     kinds: NDArray[np.int8],
-    after: Places,
+    after: RecordIndices,
     gap: int,
     lateness: int,
 ) -> None:
     """Take faults back that would split a window, or find it closed."""
     times = timeline.times
-    gone = np.flatnonzero(np.isin(kinds[by_session], (Fault.LATE, Fault.DROP, Fault.MALFORMED)))
+    gone = np.flatnonzero(
+        np.isin(kinds[by_session], (PublicationFault.LATE, PublicationFault.DROP, PublicationFault.MALFORMED))
+    )
     last_gone, sound_time = -1, 0
     for place in gone.tolist():
         click = by_session[place]
@@ -168,9 +175,9 @@ def _keep_windows_whole(
         if place - 1 != last_gone:
             sound_time = int(times[by_session[place - 1]])
         whole = times[by_session[place + 1]] - sound_time <= gap
-        if whole and kinds[click] == Fault.LATE:
+        if whole and kinds[click] == PublicationFault.LATE:
             whole = times[after[click]] - lateness <= sound_time + gap
         if whole:
             last_gone = place
         else:
-            kinds[click] = Fault.NONE
+            kinds[click] = PublicationFault.NONE

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from clickstream.infra.settings import Settings
 from clickstream.producer.damage import DAMAGES, Damage
-from clickstream.producer.faults import Fault, FaultOptions, Faults, choose_faults
+from clickstream.producer.faults import FaultOptions, Faults, PublicationFault, choose_faults
 from clickstream.producer.mark import mark_prefix
 from clickstream.producer.schedule import Schedule, Times
 from clickstream.producer.timeline import NO_CLICK, Timeline, make_timeline
@@ -147,7 +147,7 @@ class Plan:
             clicks - starts[sessions] + 1 if own_orders is None else own_orders[clicks],
             # Of a heartbeat it is any.
             view_of[clicks],
-            self.faults.kinds[source] == Fault.MALFORMED,
+            self.faults.kinds[source] == PublicationFault.MALFORMED,
         )
         for record, due, partition, sequence, time, session, order, view, malformed in zip(
             *(column.tolist() for column in columns), strict=True
@@ -190,7 +190,7 @@ class Plan:
         return DAMAGES[int(self.faults.draws[record] * len(DAMAGES))]
 
     def _entry(self, record: int, place: int) -> dict[str, Any]:
-        fault = Fault(int(self.faults.kinds[record]))
+        fault = PublicationFault(int(self.faults.kinds[record]))
         session = int(self.timeline.sessions[record])
         entry: dict[str, Any] = {
             "fault": fault.name.lower(),
@@ -199,20 +199,20 @@ class Plan:
             "event_time": int(self.timeline.times[record]),
             "shows_in": _SHOWS_IN[fault],
         }
-        if fault is Fault.MALFORMED:
+        if fault is PublicationFault.MALFORMED:
             damage = self._damage(record)
             entry |= {"reason": damage.reason, "damage": damage.name, "also_in": "score.missing"}
         entry["partition"] = int(self.timeline.partitions[record])
-        entry["sequence"] = None if fault is Fault.DROP else int(self.sequence[place])
+        entry["sequence"] = None if fault is PublicationFault.DROP else int(self.sequence[place])
         return entry
 
 
 _SHOWS_IN = {
-    Fault.LATE: "score.late",
-    Fault.DUPLICATE: "score.duplicates",
-    Fault.DROP: "score.missing",
-    Fault.REORDER: "nothing",
-    Fault.MALFORMED: "dead-letter",
+    PublicationFault.LATE: "score.late",
+    PublicationFault.DUPLICATE: "score.duplicates",
+    PublicationFault.DROP: "score.missing",
+    PublicationFault.REORDER: "nothing",
+    PublicationFault.MALFORMED: "dead-letter",
 }
 
 
@@ -228,11 +228,13 @@ def make_plan(schedule: Schedule, options: PlanOptions) -> Plan:
     timeline = make_timeline(schedule, options.partitions, gap, lateness, options.heartbeats)
     faults = choose_faults(schedule, timeline, options.faults, gap, lateness, options.max_clicks)
     kinds, after = faults.kinds, faults.after
-    once = np.flatnonzero(kinds != Fault.DROP)
-    twice = np.flatnonzero(kinds == Fault.DUPLICATE)
+    once = np.flatnonzero(kinds != PublicationFault.DROP)
+    twice = np.flatnonzero(kinds == PublicationFault.DUPLICATE)
     source = np.concatenate((once, twice))
     # A duplicate's first copy stays in its place.
-    place = np.concatenate((np.where(kinds[once] == Fault.DUPLICATE, once, after[once]), after[twice]))
+    place = np.concatenate(
+        (np.where(kinds[once] == PublicationFault.DUPLICATE, once, after[once]), after[twice])
+    )
     comes_after = np.concatenate((place[: len(once)] != once, np.ones(len(twice), bool)))
     order = np.lexsort((source, comes_after, place))
     source = source[order]

@@ -20,9 +20,9 @@ from clickstream.infra.settings import Settings, format_duration
 from clickstream.producer.mark import HEADER, mark_of, missing_before
 from clickstream.producer.plan import Plan, PlanOptions, Publication
 from clickstream.producer.schedule import Schedule
-from clickstream.producer.start import Mode, Start, Tail, choose_start, tails_for
+from clickstream.producer.start import LogTail, ReplayStart, StartMode, choose_start, tails_for
 
-Progress = Callable[[int, int], None]
+ReplayProgress = Callable[[int, int], None]
 """Told the records sent so far and the event time reached, ms."""
 
 _TAIL = 2_000
@@ -131,7 +131,7 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Report:
+class ReplayReport:
     """What was published, in how many seconds; `stopped` when asked to before the end."""
 
     clicks: int
@@ -145,8 +145,8 @@ def publish(
     sink: Sink,
     pace: Pace,
     stop: threading.Event,
-    progress: Progress = lambda _sent, _due: None,
-) -> Report:
+    progress: ReplayProgress = lambda _sent, _due: None,
+) -> ReplayReport:
     """Send every record in order at its time, until the end or until `stop` is set.
 
     What was sent is delivered when this returns.
@@ -169,7 +169,7 @@ def publish(
         if (clicks + heartbeats) % _REPORT_EVERY == 0:
             progress(clicks + heartbeats, publication.due)
     sink.flush()
-    return Report(clicks, heartbeats, time.monotonic() - began, stop.is_set())
+    return ReplayReport(clicks, heartbeats, time.monotonic() - began, stop.is_set())
 
 
 def _wait(pace: Pace, due: int, sink: Sink, stop: threading.Event, progress: Callable[[int], None]) -> None:
@@ -215,7 +215,7 @@ def prepare(settings: Settings, partitions: int | None) -> Topic:
     return topic
 
 
-def find_start(mode: Mode, settings: Settings, schedule: Schedule, options: PlanOptions) -> Start:
+def find_start(mode: StartMode, settings: Settings, schedule: Schedule, options: PlanOptions) -> ReplayStart:
     """Look at the end of each partition of the clicks topic and choose where to start.
 
     Raises:
@@ -240,10 +240,10 @@ def _read_tails(
     ends: Mapping[int, int],
     schedule: Schedule,
     options: PlanOptions,
-    mode: Mode,
+    mode: StartMode,
     settings: Settings,
-) -> dict[int, Tail]:
-    tails: dict[int, Tail] = {}
+) -> dict[int, LogTail]:
+    tails: dict[int, LogTail] = {}
     unknown, size = set(reader.partitions), _TAIL
     while unknown:
         starts = {p: max(begins[p], ends[p] - size) for p in unknown}
@@ -258,7 +258,7 @@ def _read_tails(
     return tails
 
 
-def _refuse_holes(reader: Reader, begins: Mapping[int, int], tails: Mapping[int, Tail]) -> None:
+def _refuse_holes(reader: Reader, begins: Mapping[int, int], tails: Mapping[int, LogTail]) -> None:
     """Offsets and sequence numbers run in step, unless others wrote in between: then all is read."""
     marks = {p: tail.mark for p, tail in tails.items() if tail.mark is not None}
     firsts = {p: tails[p].mark_offset - mark.sequence for p, mark in marks.items()}

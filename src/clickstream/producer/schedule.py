@@ -47,7 +47,7 @@ class ScheduleOptions:
     sessions: int | None = None
 
 
-class Entry(NamedTuple):
+class ScheduledClick(NamedTuple):
     """One click on its time: `click` is its place in the dataset."""
 
     event_time: int
@@ -55,7 +55,7 @@ class Entry(NamedTuple):
     click: int
 
 
-class Load(NamedTuple):
+class SessionLoad(NamedTuple):
     """Sessions open at once."""
 
     mean: float
@@ -81,10 +81,10 @@ class Schedule:
     def __len__(self) -> int:
         return len(self.times)
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[ScheduledClick]:
         ids = self.session_ids
         for time, session, click in zip(self.times, self.sessions, self.clicks, strict=True):
-            yield Entry(int(time), ids[session], int(click))
+            yield ScheduledClick(int(time), ids[session], int(click))
 
     @cached_property
     def session_ids(self) -> list[str]:
@@ -108,7 +108,7 @@ class Schedule:
         shift = (days - self.days) * DAY_MS
         return replace(self, times=self.times + shift, run=run, days=days)
 
-    def load(self, gap: int) -> Load:
+    def load(self, gap: int) -> SessionLoad:
         """Sessions open at once, when one stays open for `gap` ms after its last click.
 
         With a gap of 0 it counts the visitors who are between their first and last click.
@@ -123,7 +123,7 @@ class Schedule:
         events = np.concatenate((first, last))
         steps = np.repeat((1, -1), len(first))
         open_ = np.cumsum(steps[np.lexsort((-steps, events))])
-        return Load(float((last - first).sum() / max(last.max() - first.min(), 1)), int(open_.max()))
+        return SessionLoad(float((last - first).sum() / max(last.max() - first.min(), 1)), int(open_.max()))
 
 
 def make_schedule(dataset: Dataset, options: ScheduleOptions) -> Schedule:

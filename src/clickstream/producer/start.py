@@ -19,11 +19,11 @@ from clickstream.producer.plan import Plan, PlanOptions, make_plan, plan_fingerp
 from clickstream.producer.schedule import DAY_MS, Schedule
 from clickstream.records.click import Click, InvalidRecordError, parse, wrong_clock
 
-Mode = Literal["new", "append", "resume"]
+StartMode = Literal["new", "append", "resume"]
 
 
 @dataclass
-class Tail:
+class LogTail:
     """What the end of a partition says to plan `plan`; times in ms, -1 where there is none.
 
     `newest` is the largest event time; `foreign_newest` that of records after our last mark, and
@@ -71,7 +71,7 @@ class Tail:
 
 
 @dataclass(frozen=True)
-class Start:
+class ReplayStart:
     """A plan, and for each partition the sequence number after which it is to be gone on with.
 
     `overtaken` counts clicks that will be late, as others have carried event time beyond them.
@@ -83,8 +83,13 @@ class Start:
 
 
 def choose_start(
-    mode: Mode, topic: str, schedule: Schedule, options: PlanOptions, tails: Mapping[int, Tail], now: int
-) -> Start:
+    mode: StartMode,
+    topic: str,
+    schedule: Schedule,
+    options: PlanOptions,
+    tails: Mapping[int, LogTail],
+    now: int,
+) -> ReplayStart:
     """The start of a replay of `schedule` on `topic`; `now` in ms since the epoch.
 
     Raises:
@@ -109,7 +114,7 @@ def choose_start(
             f"the replay would end at {show_time(plan.last_due)}, in the future: {topic} takes no such times",
             "Take another topic (--topic).",
         )
-    return Start(plan)
+    return ReplayStart(plan)
 
 
 def show_time(event_time: int) -> str:
@@ -118,8 +123,8 @@ def show_time(event_time: int) -> str:
 
 
 def _resume(
-    topic: str, schedule: Schedule, options: PlanOptions, tails: Mapping[int, Tail], last: Mark
-) -> Start:
+    topic: str, schedule: Schedule, options: PlanOptions, tails: Mapping[int, LogTail], last: Mark
+) -> ReplayStart:
     plan = make_plan(schedule.moved(last.run, last.days), options)
     after = {
         partition: tail.mark.sequence
@@ -138,10 +143,10 @@ def _resume(
                 "Replay to another topic (--topic), or anew behind the last record (--append).",
             )
         overtaken += int((times < tail.foreign_newest - options.allowed_lateness).sum())
-    return Start(plan, after, overtaken)
+    return ReplayStart(plan, after, overtaken)
 
 
-def _later_times(mode: Mode, topic: str, schedule: Schedule, newest: int, begun: bool) -> RefusedError:
+def _later_times(mode: StartMode, topic: str, schedule: Schedule, newest: int, begun: bool) -> RefusedError:
     begins = show_time(int(schedule.times[0]))
     remedies = "Take another topic (--topic), or --append: it moves the run behind the last record."
     if begun:
@@ -159,7 +164,7 @@ def _later_times(mode: Mode, topic: str, schedule: Schedule, newest: int, begun:
 
 def tails_for(
     partitions: Iterable[int], schedule: Schedule, options: PlanOptions, settings: Settings
-) -> dict[int, Tail]:
+) -> dict[int, LogTail]:
     """A Tail that has read nothing yet, for each partition."""
     plan = plan_fingerprint(schedule, options)
-    return {partition: Tail(plan, settings) for partition in partitions}
+    return {partition: LogTail(plan, settings) for partition in partitions}

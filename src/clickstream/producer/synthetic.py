@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clickstream.files.dataset import Dataset
-from clickstream.files.rows import View
+from clickstream.files.rows import PageView
 from clickstream.infra.errors import UsageError
 from clickstream.producer.schedule import generator
 
@@ -194,7 +194,7 @@ def _catalogue() -> list[_Product]:
     return catalogue
 
 
-def _views(catalogue: list[_Product]) -> tuple[View, ...]:
+def _views(catalogue: list[_Product]) -> tuple[PageView, ...]:
     """Product by product, and of each country by country."""
     random = generator("looks", 1)
     size = len(catalogue)
@@ -202,7 +202,7 @@ def _views(catalogue: list[_Product]) -> tuple[View, ...]:
     locations = random.integers(1, 7, size)
     photography = np.where(random.random(size) < _EN_FACE, 1, 2)
     return tuple(
-        View(
+        PageView(
             country,
             product.code,
             product.category,

@@ -75,7 +75,7 @@ class Heartbeat(_Record):
 
 K = TypeVar("K", bound=ClickBase)
 
-Fault = Literal["too-large", "not-json", "invalid", "key-mismatch"]
+RecordFault = Literal["too-large", "not-json", "invalid", "key-mismatch"]
 
 ClockFault = Literal["invalid", "future", "past"]
 
@@ -86,7 +86,7 @@ class InvalidRecordError(ValueError):
     `detail` names field and value.
     """
 
-    def __init__(self, reason: Fault, detail: str) -> None:
+    def __init__(self, reason: RecordFault, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail

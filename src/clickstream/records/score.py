@@ -113,11 +113,11 @@ class DeadLetter(_Published):
 KEY_CAP = 256
 VALUE_CAP = 16_384
 
-Comparison = Literal["same-log", "across-logs"]
-COMPARISONS: tuple[Comparison, ...] = ("same-log", "across-logs")
+DigestScope = Literal["same-log", "across-logs"]
+COMPARISONS: tuple[DigestScope, ...] = ("same-log", "across-logs")
 
 
-def comparable(score: Mapping[str, Any], comparison: Comparison) -> dict[str, Any]:
+def comparable(score: Mapping[str, Any], comparison: DigestScope) -> dict[str, Any]:
     """The part of a score that must be equal in two runs.
 
     `same-log`: two runs over one log differ in `scored_at` only. `across-logs`: the same clicks in another
@@ -131,7 +131,7 @@ def comparable(score: Mapping[str, Any], comparison: Comparison) -> dict[str, An
     return kept
 
 
-def digest_line(score: Mapping[str, Any], comparison: Comparison) -> bytes:
+def digest_line(score: Mapping[str, Any], comparison: DigestScope) -> bytes:
     """Thirty-two bytes that are equal when the comparable parts of two scores are."""
     return hashlib.sha256(orjson.dumps(comparable(score, comparison), option=orjson.OPT_SORT_KEYS)).digest()
 
@@ -144,6 +144,6 @@ def digest_of_lines(lines: Iterable[bytes]) -> str:
     return whole.hexdigest()[:16]
 
 
-def digest(scores: Iterable[Mapping[str, Any]], comparison: Comparison) -> str:
+def digest(scores: Iterable[Mapping[str, Any]], comparison: DigestScope) -> str:
     """Sixteen hexadecimal digits over the comparable parts of all scores, in any order of arrival."""
     return digest_of_lines(sorted(digest_line(score, comparison) for score in scores))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field as Described
 from pydantic import create_model
 
-from clickstream.features.definition import Definition, Field, FieldType
+from clickstream.features.definition import Field, FieldType, ShopDefinition
 from clickstream.records.click import ClickBase
 
 _PYTHON: dict[FieldType, Any] = {
@@ -20,7 +20,7 @@ _PYTHON: dict[FieldType, Any] = {
 
 
 @cache
-def click_model(definition: Definition) -> type[ClickBase]:
+def click_model(definition: ShopDefinition) -> type[ClickBase]:
     """Clicks of this shop, checked field by field; strict, frozen, unknown fields are ignored."""
     fields: dict[str, Any] = {field.name: _described(field) for field in definition.fields}
     return create_model("Click", __base__=ClickBase, __doc__=ClickBase.__doc__, **fields)

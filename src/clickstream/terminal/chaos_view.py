@@ -9,17 +9,17 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from clickstream.drills.drill import PLANS, Outcome, Row
+from clickstream.drills.drill import PLANS, DrillOutcome, FaultResult
 from clickstream.drills.faults import FAULTS, describe
 from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.infra.words import counted
 
 
-def telling(console: Console) -> Callable[[str, Row], None]:
+def fault_lines(console: Console) -> Callable[[str, FaultResult], None]:
     """What prints a line for each fault that was played, with the seconds since now."""
     began = time.monotonic()
 
-    def told(name: str, row: Row) -> None:
+    def told(name: str, row: FaultResult) -> None:
         if row.left_out:
             words = f"left out: {row.left_out}"
         elif row.not_reached and not row.times:
@@ -35,7 +35,7 @@ def telling(console: Console) -> Callable[[str, Row], None]:
     return told
 
 
-def show_outcome(outcome: Outcome, console: Console) -> None:
+def show_outcome(outcome: DrillOutcome, console: Console) -> None:
     """A table of the faults, the first findings, and the verdict."""
     table = Table(title=f"\nfaults, seed {outcome.seed}", title_justify="left", title_style="bold")
     table.add_column("fault")
@@ -71,7 +71,7 @@ def show_outcome(outcome: Outcome, console: Console) -> None:
     )
 
 
-def as_dict(outcome: Outcome) -> dict[str, object]:
+def outcome_as_dict(outcome: DrillOutcome) -> dict[str, object]:
     """The outcome as `chaos --json` prints it."""
     return {
         "seed": outcome.seed,

@@ -6,7 +6,7 @@ from functools import partial
 
 from rich.console import Console
 
-from clickstream.files.cleaning import Cleaning
+from clickstream.files.cleaning import CleaningReport
 from clickstream.infra.words import counted
 from clickstream.terminal.printable import plain
 
@@ -14,7 +14,7 @@ _REASONS_SHOWN = 8
 _ROWS_SHOWN = 3
 
 
-def tell_cleaning(cleaning: Cleaning, say: Console) -> None:
+def show_cleaning(cleaning: CleaningReport, say: Console) -> None:
     """Rows kept, rows refused and why, and what was unusual."""
     # A line a fact, however wide the terminal.
     tell = partial(say.print, soft_wrap=True)

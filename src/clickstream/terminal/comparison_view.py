@@ -10,7 +10,7 @@ from rich.table import Table
 
 from clickstream.infra.words import counted
 from clickstream.terminal.printable import plain
-from clickstream.training.comparison import DECIDES, HIGHER_IS_BETTER, Compared, Comparison
+from clickstream.training.comparison import DECIDES, HIGHER_IS_BETTER, BundleComparison, FigureComparison
 
 _TITLES = {
     "auc": "AUC",
@@ -22,7 +22,7 @@ _TITLES = {
 }
 
 
-def show_comparison(found: Comparison, data_name: str, console: Console) -> None:
+def show_comparison(found: BundleComparison, data_name: str, console: Console) -> None:
     """Print the figures of both bundles, and which is better."""
     console.print(
         f"\n{counted(found.sessions, 'session')} of {plain(data_name)} that neither has learned from"
@@ -49,7 +49,7 @@ def show_comparison(found: Comparison, data_name: str, console: Console) -> None
         console.print(line, soft_wrap=True)
 
 
-def verdict(found: Comparison) -> Iterator[str]:
+def verdict(found: BundleComparison) -> Iterator[str]:
     """Which is better, by what, and what is not sure."""
     by = f"by the log-loss of {DECIDES[0]}"
     if found.other_is_better:
@@ -62,7 +62,7 @@ def verdict(found: Comparison) -> Iterator[str]:
         yield plain(note)
 
 
-def as_dict(found: Comparison, data_name: str) -> dict[str, Any]:
+def comparison_as_dict(found: BundleComparison, data_name: str) -> dict[str, Any]:
     """For JSON. `better` is `one`, `other`, or null where neither is for certain."""
     better = "other" if found.other_is_better else "one" if found.one_is_better else None
     return {
@@ -83,7 +83,7 @@ def as_dict(found: Comparison, data_name: str) -> dict[str, Any]:
     }
 
 
-def _judged(name: str, one: Compared) -> str:
+def _judged(name: str, one: FigureComparison) -> str:
     if one.difference.low <= 0 <= one.difference.high:
         return ""
     better = (one.difference.value > 0) == (name in HIGHER_IS_BETTER)

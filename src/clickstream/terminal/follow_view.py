@@ -14,20 +14,20 @@ from rich.table import Table
 from rich.text import Text
 
 from clickstream.audit import RoundReport
-from clickstream.audit.follow import Reading
+from clickstream.audit.follow import TopicProgress
 from clickstream.audit.verdict import KINDS, Verdict
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.settings import Settings
 from clickstream.infra.words import counted
 from clickstream.terminal.audit_view import show_finding, unchecked_words
 from clickstream.terminal.printable import plain
-from clickstream.terminal.scores.writers import Lines
+from clickstream.terminal.scores.writers import LineWriter
 
 
 class RoundsView(Protocol):
     """Who is told."""
 
-    def reading(self, reading: Reading) -> None:
+    def reading(self, reading: TopicProgress) -> None:
         """A round is on its way."""
 
     def report(self, report: RoundReport) -> None:
@@ -45,10 +45,10 @@ class JsonLines:
     """A line a round; what hinders it goes to standard error, once."""
 
     def __init__(self) -> None:
-        self._pipe = Lines()
+        self._pipe = LineWriter()
         self._is_away = False
 
-    def reading(self, _reading: Reading) -> None:
+    def reading(self, _reading: TopicProgress) -> None:
         pass
 
     def report(self, report: RoundReport) -> None:
@@ -77,7 +77,7 @@ class Screen:
         self._last: RoundReport | None = None
         self._notes: set[str] = set()
 
-    def reading(self, reading: Reading) -> None:
+    def reading(self, reading: TopicProgress) -> None:
         self._draw(f"reading {reading.topic}: {reading.passed:,} of {reading.total:,}")
 
     def report(self, report: RoundReport) -> None:

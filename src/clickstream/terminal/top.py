@@ -9,9 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from clickstream.operate.group import Lane, Look
-from clickstream.operate.progress import View
-from clickstream.operate.scrape import Told
+from clickstream.operate.group import GroupSnapshot, PartitionProgress
+from clickstream.operate.progress import GroupProgress
+from clickstream.operate.scrape import Scrape
 from clickstream.terminal.printable import printable
 
 _OWNER_WIDTH = 12
@@ -19,13 +19,13 @@ _OWNER_WIDTH = 12
 _HEAD, _FOOT = 5, 1
 
 
-def picture(view: View, state: str, height: int) -> Group:
+def render_group(view: GroupProgress, state: str, height: int) -> Group:
     """All that is known, in at most `height` lines; `state` is what a person should know."""
     parts: list[RenderableType] = [_first_line(view)]
-    if (look := view.now) is not None:
+    if (snapshot := view.now) is not None:
         consumers = view.consumers
         room = height - _HEAD - _FOOT - (2 + len(consumers) if consumers else 0)
-        parts += [_sums(view, look), _clock(view), Text(""), _partitions(view, look, max(room, 2))]
+        parts += [_sums(view, snapshot), _clock(view), Text(""), _partitions(view, snapshot, max(room, 2))]
         if consumers:
             parts += [Text(""), _consumers(view, consumers)]
     if state:
@@ -33,33 +33,33 @@ def picture(view: View, state: str, height: int) -> Group:
     return Group(*parts)
 
 
-def _first_line(view: View) -> Text:
+def _first_line(view: GroupProgress) -> Text:
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(printable(view.group), style="bold")
-    if (look := view.now) is not None:
-        members = len(look.group.members)
-        line.append(f" · {look.group.state}, {members} {'member' if members == 1 else 'members'}")
+    if (snapshot := view.now) is not None:
+        members = len(snapshot.group.members)
+        line.append(f" · {snapshot.group.state}, {members} {'member' if members == 1 else 'members'}")
     return line.append(time.strftime(" · %H:%M:%S"), style="dim")
 
 
-def _sums(view: View, look: Look) -> Text:
+def _sums(view: GroupProgress, snapshot: GroupSnapshot) -> Text:
     rates = view.rates()
-    behind = max((lane.behind_ms for lane in look.lanes), default=0)
+    behind = max((partition.behind_ms for partition in snapshot.partitions), default=0)
     dead = view.dead_letters_a_second()
     line = Text(no_wrap=True, overflow="ellipsis")
     for name, value in (
         ("in", f"{rates.arriving:,.0f}/s"),
         ("done", f"{rates.done:,.0f}/s"),
         ("scores", f"{rates.scores:,.0f}/s"),
-        ("open", f"{sum(lane.open_sessions for lane in look.lanes):,}"),
-        ("lag", f"{sum(lane.lag for lane in look.lanes):,} ({_length(behind)})"),
-        ("dead", f"{look.dead_letters:,}" + (f" ({dead:,.1f}/s)" if dead else "")),
+        ("open", f"{sum(partition.open_sessions for partition in snapshot.partitions):,}"),
+        ("lag", f"{sum(partition.lag for partition in snapshot.partitions):,} ({_length(behind)})"),
+        ("dead", f"{snapshot.dead_letters:,}" + (f" ({dead:,.1f}/s)" if dead else "")),
     ):
         line.append(f"{name} ", style="dim").append(f"{value}  ")
     return line
 
 
-def _clock(view: View) -> Text:
+def _clock(view: GroupProgress) -> Text:
     line = Text(style="dim", no_wrap=True, overflow="ellipsis")
     event_time, speed, closes = view.event_time(), view.speed(), view.closes_within_s()
     if event_time is None:
@@ -72,63 +72,63 @@ def _clock(view: View) -> Text:
     return line
 
 
-def _partitions(view: View, look: Look, room: int) -> Table:
+def _partitions(view: GroupProgress, snapshot: GroupSnapshot, room: int) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("part", justify="right")
     table.add_column("owner", max_width=_OWNER_WIDTH, no_wrap=True)
     for title in ("open", "in/s", "done/s", "scores/s", "lag", "behind", "at"):
         table.add_column(title, justify="right", no_wrap=True)
-    shown: list[Lane] = list(look.lanes)
+    shown: list[PartitionProgress] = list(snapshot.partitions)
     if len(shown) > room:
         shown = sorted(shown, key=_most_in_need)[: room - 1]
-    for lane in shown:
-        rates = view.rates(lane.partition)
+    for partition in shown:
+        rates = view.rates(partition.partition)
         table.add_row(
-            str(lane.partition),
-            _owner(lane.owner),
-            f"{lane.open_sessions:,}",
+            str(partition.partition),
+            _owner(partition.owner),
+            f"{partition.open_sessions:,}",
             f"{rates.arriving:,.0f}",
             f"{rates.done:,.0f}",
             f"{rates.scores:,.0f}",
-            f"{lane.lag:,}",
-            _length(lane.behind_ms) if lane.lag else "-",
-            "-" if lane.newest is None else _time(lane.newest),
-            style=None if lane.owner else "yellow",
+            f"{partition.lag:,}",
+            _length(partition.behind_ms) if partition.lag else "-",
+            "-" if partition.newest is None else _time(partition.newest),
+            style=None if partition.owner else "yellow",
         )
-    if len(shown) < len(look.lanes):
-        table.add_row("…", f"{len(look.lanes) - len(shown)} more", style="dim")
+    if len(shown) < len(snapshot.partitions):
+        table.add_row("…", f"{len(snapshot.partitions) - len(shown)} more", style="dim")
     return table
 
 
-def _most_in_need(lane: Lane) -> tuple[bool, int, int, int]:
-    return bool(lane.owner), -lane.behind_ms, -lane.lag, lane.partition
+def _most_in_need(partition: PartitionProgress) -> tuple[bool, int, int, int]:
+    return bool(partition.owner), -partition.behind_ms, -partition.lag, partition.partition
 
 
-def _consumers(view: View, consumers: list[Told]) -> Table:
+def _consumers(view: GroupProgress, consumers: list[Scrape]) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("consumer", no_wrap=True)
     table.add_column("ready", no_wrap=True, overflow="ellipsis", max_width=34)
     for title in ("p50", "p99", "recov.", "MB"):
         table.add_column(title, justify="right", no_wrap=True)
-    for number, told in enumerate(consumers):
+    for number, scrape in enumerate(consumers):
         latency = view.latency(number)
         table.add_row(
-            told.address.removeprefix("http://"),
-            _readiness(told),
+            scrape.address.removeprefix("http://"),
+            _readiness(scrape),
             _milliseconds(latency.p50),
             _milliseconds(latency.p99),
-            _count(told, "clickstream_recoveries_total"),
-            _count(told, "process_resident_memory_bytes", 1e6),
+            _count(scrape, "clickstream_recoveries_total"),
+            _count(scrape, "process_resident_memory_bytes", 1e6),
         )
     return table
 
 
-def _readiness(told: Told) -> Text:
-    if told.away:
-        return Text(f"no answer: {printable(told.away)}", style="red")
-    if not told.ready:
-        return Text(printable("; ".join(told.reasons)) or "not ready", style="yellow")
-    return Text(f"yes, {len(told.partitions)} partitions", style="green")
+def _readiness(scrape: Scrape) -> Text:
+    if scrape.away:
+        return Text(f"no answer: {printable(scrape.away)}", style="red")
+    if not scrape.ready:
+        return Text(printable("; ".join(scrape.reasons)) or "not ready", style="yellow")
+    return Text(f"yes, {len(scrape.partitions)} partitions", style="green")
 
 
 def _owner(name: str) -> str:
@@ -139,8 +139,8 @@ def _owner(name: str) -> str:
     return name if len(name) <= _OWNER_WIDTH else f"…{name[1 - _OWNER_WIDTH :]}"
 
 
-def _count(told: Told, name: str, unit: float = 1) -> str:
-    return f"{told.values[name] / unit:,.0f}" if name in told.values else "-"
+def _count(scrape: Scrape, name: str, unit: float = 1) -> str:
+    return f"{scrape.values[name] / unit:,.0f}" if name in scrape.values else "-"
 
 
 def _milliseconds(seconds: float | None) -> str:

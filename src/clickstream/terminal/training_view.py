@@ -76,7 +76,7 @@ def _figures(manifest: Manifest, evaluation: Evaluation, wide: bool) -> Table:
     seen = f"from {division.held_out_from}" if division.held_out_from else "random 20 %"
     fifth = "random 20 %"
     held_out = {
-        name: fifth if scorer.judged_on == "a random fifth" else seen for name, scorer in REGISTRY.items()
+        name: fifth if scorer.evaluated_on == "a random fifth" else seen for name, scorer in REGISTRY.items()
     }
     table = _table("Held-out sessions, with 95 % intervals")
     table.add_column("", no_wrap=True)

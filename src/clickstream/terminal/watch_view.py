@@ -11,7 +11,7 @@ from rich.text import Text
 from clickstream.infra.words import counted
 from clickstream.models.drift import Alarm
 from clickstream.models.quality import Merit, Quality
-from clickstream.operate.judgement import Watched
+from clickstream.operate.quality import WatchedScores
 from clickstream.records.scorers import SCORERS
 from clickstream.terminal.printable import printable
 
@@ -26,7 +26,7 @@ _COLUMNS = (
 )
 
 
-def picture(watched: Watched, state: str) -> Group:
+def render_watched(watched: WatchedScores, state: str) -> Group:
     """What is known, for a terminal."""
     since, rolling = watched.since_start(), watched.rolling()
     table = Table(box=None, padding=(0, 2, 0, 0))

@@ -22,40 +22,40 @@ _AT_ONCE = 100
 
 _WITHIN = (2.5, 97.5)
 
-Judge = Callable[[Floats], Mapping[str, Floats]]
+WeightedFigures = Callable[[Floats], Mapping[str, Floats]]
 """Weights of shape (b, n) -> figure -> its values, each of shape (b,)."""
 
 
 def estimates(
     sessions: int,
-    judge: Judge,
+    figures_of: WeightedFigures,
     values: Mapping[str, int | float],
     seed: int,
     names: Collection[str] | None = None,
 ) -> dict[str, Estimate]:
-    """Each figure that `judge` computes, with its interval.
+    """Each figure that `figures_of` computes, with its interval.
 
     Args:
         sessions: how many there are to draw from.
         values: the figures as they are, on all sessions.
         seed: of the draws. The same sessions are drawn for every scorer.
-        names: of the figures that are asked for; by default all that `judge` computes.
+        names: of the figures that are asked for; by default all that `figures_of` computes.
     """
-    drawn = [judge(weights) for weights in _resamples(sessions, seed)]
+    drawn = [figures_of(weights) for weights in _resamples(sessions, seed)]
     found = {}
     for name in drawn[0] if names is None else names:
         value = float(values[name])
         resampled = np.concatenate([some[name] for some in drawn])
         # Where all sessions drawn are of one kind, a figure has no value.
-        told = resampled[np.isfinite(resampled)]
-        low, high = np.percentile(told, _WITHIN).tolist() if len(told) else (value, value)
+        reported = resampled[np.isfinite(resampled)]
+        low, high = np.percentile(reported, _WITHIN).tolist() if len(reported) else (value, value)
         # A resample holds fewer distinct sessions than the whole; where that biases a figure, the value can
         # lie beyond the percentiles.
         found[name] = Estimate(value=value, low=min(low, value), high=max(high, value))
     return found
 
 
-def conversion_judge(converted: Floats, probability: Floats) -> Judge:
+def weighted_conversion(converted: Floats, probability: Floats) -> WeightedFigures:
     """The figures of `conversion_figures`."""
     order = np.argsort(probability, kind="stable")
     ranked = converted[order]
@@ -66,12 +66,12 @@ def conversion_judge(converted: Floats, probability: Floats) -> Judge:
     places = bins_of(probability)
     gaps = np.zeros((len(converted), BINS))
     gaps[np.arange(len(converted)), places] = converted - probability
-    said = probability > 0.5
-    hits = said * converted
+    predicted = probability > 0.5
+    hits = predicted * converted
 
-    def judge(weights: Floats) -> dict[str, Floats]:
+    def figures_of(weights: Floats) -> dict[str, Floats]:
         total = weights.sum(axis=1)
-        true, claimed, right = weights @ converted, weights @ said, weights @ hits
+        true, claimed, right = weights @ converted, weights @ predicted, weights @ hits
         with np.errstate(divide="ignore", invalid="ignore"):
             return {
                 "auc": _auc(weights[:, order], ranked, starts),
@@ -83,16 +83,16 @@ def conversion_judge(converted: Floats, probability: Floats) -> Judge:
                 "f1": 2 * right / (claimed + true),
             }
 
-    return judge
+    return figures_of
 
 
-def revenue_judge(revenue: Floats, expected: Floats) -> Judge:
+def weighted_revenue(revenue: Floats, expected: Floats) -> WeightedFigures:
     """The figures of `revenue_figures`."""
     residual = revenue - expected
     # R² does not depend on where zero is; near the mean its sums lose no digits.
     centred = revenue - revenue.mean()
 
-    def judge(weights: Floats) -> dict[str, Floats]:
+    def figures_of(weights: Floats) -> dict[str, Floats]:
         total = weights.sum(axis=1)
         squares = weights @ residual**2
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -102,15 +102,15 @@ def revenue_judge(revenue: Floats, expected: Floats) -> Judge:
                 "rmse": np.sqrt(squares / total),
             }
 
-    return judge
+    return figures_of
 
 
-def agreement_judge(one: NDArray[np.intp], other: NDArray[np.intp], clusters: int) -> Judge:
+def weighted_agreement(one: NDArray[np.intp], other: NDArray[np.intp], clusters: int) -> WeightedFigures:
     """Adjusted Rand index of two assignments (Hubert and Arabie 1985)."""
     cells = np.zeros((len(one), clusters * clusters))
     cells[np.arange(len(one)), one * clusters + other] = 1.0
 
-    def judge(weights: Floats) -> dict[str, Floats]:
+    def figures_of(weights: Floats) -> dict[str, Floats]:
         counts = (weights @ cells).reshape(-1, clusters, clusters)
         total = _pairs(weights.sum(axis=1))
         together = _pairs(counts).sum(axis=(1, 2))
@@ -120,10 +120,10 @@ def agreement_judge(one: NDArray[np.intp], other: NDArray[np.intp], clusters: in
         with np.errstate(divide="ignore", invalid="ignore"):
             return {"ari": (together - chance) / ((rows + columns) / 2 - chance)}
 
-    return judge
+    return figures_of
 
 
-def cluster_judge(standardised: Floats, labels: NDArray[np.intp], silhouettes: Floats) -> Judge:
+def weighted_clusters(standardised: Floats, labels: NDArray[np.intp], silhouettes: Floats) -> WeightedFigures:
     """Silhouette and Davies–Bouldin; what a session's silhouette is measured against is not drawn again.
 
     Args:
@@ -131,7 +131,7 @@ def cluster_judge(standardised: Floats, labels: NDArray[np.intp], silhouettes: F
     """
     members = [np.flatnonzero(labels == number) for number in np.unique(labels)]
 
-    def judge(weights: Floats) -> dict[str, Floats]:
+    def figures_of(weights: Floats) -> dict[str, Floats]:
         centres = np.empty((len(weights), len(members), standardised.shape[1]))
         spread = np.empty((len(weights), len(members)))
         for at, inside in enumerate(members):
@@ -150,7 +150,7 @@ def cluster_judge(standardised: Floats, labels: NDArray[np.intp], silhouettes: F
             "davies_bouldin": likeness.max(axis=2).mean(axis=1),
         }
 
-    return judge
+    return figures_of
 
 
 def _resamples(sessions: int, seed: int) -> Iterator[Floats]:

@@ -1,6 +1,6 @@
-"""Two bundles on the same sessions, of which neither has learned: which foretells them better.
+"""Two bundles on the same sessions, of which neither has learned: which predicts them better.
 
-The bootstrap is paired: both are judged on each resample of sessions, and the difference is what is told.
+The bootstrap is paired: both are measured on each resample of sessions, and their difference is reported.
 What makes some sessions harder than others is then in neither's favour, so a small difference can be seen.
 """
 
@@ -14,16 +14,16 @@ import numpy as np
 from clickstream.infra.errors import InputError
 from clickstream.models.bundle.bundle import Bundle
 from clickstream.models.bundle.manifest import Manifest
-from clickstream.models.case import Example, Floats, Prediction
+from clickstream.models.case import Example, Floats, ScorerOutput
 from clickstream.models.evaluation import Estimate
 from clickstream.models.examples import FEWEST, FEWEST_OF_A_KIND, TrainingSession, example
-from clickstream.training.bootstrap import Judge, conversion_judge, estimates, revenue_judge
+from clickstream.training.bootstrap import WeightedFigures, estimates, weighted_conversion, weighted_revenue
 from clickstream.training.split import held_out
 
 DECIDES = ("batch", "log_loss")
 """Scorer and figure that say whether a bundle is better.
 
-A probability is published, and log-loss judges it whole, order and calibration; AUC sees the order alone.
+A probability is published, and log-loss measures it whole, order and calibration; AUC sees the order alone.
 """
 
 HIGHER_IS_BETTER = frozenset({"auc", "r2"})
@@ -33,7 +33,7 @@ CONVERSION, REVENUE = ("auc", "log_loss", "brier", "ece"), ("r2", "mae")
 _SEED = 42
 
 
-class Compared(NamedTuple):
+class FigureComparison(NamedTuple):
     """A figure of both bundles, and `difference`, the other's less the one's, with its paired interval."""
 
     one: float
@@ -41,21 +41,21 @@ class Compared(NamedTuple):
     difference: Estimate
 
 
-class Unseen(NamedTuple):
+class UnseenSessions(NamedTuple):
     """Sessions that bundles have not learned from, in time order, and what `notes` could not be made sure."""
 
     sessions: list[TrainingSession]
     notes: list[str]
 
 
-class Comparison(NamedTuple):
-    """What came of it: scorer -> figure -> both. `sessions`: those with evidence, which all is judged on."""
+class BundleComparison(NamedTuple):
+    """What came of it: scorer -> figure -> both. `sessions`: those with evidence, used for all."""
 
     one: str
     other: str
     sessions: int
     notes: list[str]
-    figures: dict[str, dict[str, Compared]]
+    figures: dict[str, dict[str, FigureComparison]]
 
     @property
     def other_is_better(self) -> bool:
@@ -70,7 +70,7 @@ class Comparison(NamedTuple):
         return self.figures[scorer][figure].difference.low > 0
 
 
-def unseen(sessions: Sequence[TrainingSession], sha256: str, *manifests: Manifest) -> Unseen:
+def unseen(sessions: Sequence[TrainingSession], sha256: str, *manifests: Manifest) -> UnseenSessions:
     """Those of the sessions that no bundle of `manifests` has learned from, as far as that is known.
 
     Of a bundle that was trained on these very sessions, those that it held out. Of another, those from the
@@ -96,13 +96,13 @@ def unseen(sessions: Sequence[TrainingSession], sha256: str, *manifests: Manifes
             )
             continue
         kept = [one and another for one, another in zip(kept, out, strict=True)]
-    return Unseen([session for session, keep in zip(ordered, kept, strict=True) if keep], notes)
+    return UnseenSessions([session for session, keep in zip(ordered, kept, strict=True) if keep], notes)
 
 
-def compare(one: Bundle, other: Bundle, fresh: Unseen) -> Comparison:
+def compare(one: Bundle, other: Bundle, fresh: UnseenSessions) -> BundleComparison:
     """Both bundles on sessions that neither has learned from.
 
-    `online` is judged progressively, from the warm start of its bundle on: each session is foretold before it
+    `online` is measured progressively, from the warm start of its bundle: each session is predicted before it
     is learned. Sessions without evidence, of which all bundles say the base rates, do not count.
 
     Raises:
@@ -122,23 +122,25 @@ def compare(one: Bundle, other: Bundle, fresh: Unseen) -> Comparison:
     figures = {}
     for scorer, ask in (("batch", _batch), ("online", _online)):
         first, second = ask(one, examples), ask(other, examples)
-        judges = [conversion_judge(converted, said.conversion) for said in (first, second)]
-        earned = [revenue_judge(revenue, said.revenue) for said in (first, second)]
+        resampled = [weighted_conversion(converted, predicted.conversion) for predicted in (first, second)]
+        earned = [weighted_revenue(revenue, predicted.revenue) for predicted in (first, second)]
         figures[scorer] = {
-            **compared_figures(len(evident), judges, CONVERSION),
+            **compared_figures(len(evident), resampled, CONVERSION),
             **compared_figures(len(evident), earned, REVENUE),
         }
-    return Comparison(one.id, other.id, len(evident), fresh.notes, figures)
+    return BundleComparison(one.id, other.id, len(evident), fresh.notes, figures)
 
 
-class _Said(NamedTuple):
+class _Predicted(NamedTuple):
     conversion: Floats
     revenue: Floats
 
 
-def compared_figures(sessions: int, judges: Sequence[Judge], names: Sequence[str]) -> dict[str, Compared]:
+def compared_figures(
+    sessions: int, resampled: Sequence[WeightedFigures], names: Sequence[str]
+) -> dict[str, FigureComparison]:
     """The named figures by two judges, on the same resamples of so many sessions."""
-    one, other = judges
+    one, other = resampled
 
     def difference(weights: Floats) -> dict[str, Floats]:
         first, second = one(weights), other(weights)
@@ -146,28 +148,33 @@ def compared_figures(sessions: int, judges: Sequence[Judge], names: Sequence[str
 
     whole = np.ones((1, sessions))
     first, second = one(whole), other(whole)
-    told = estimates(
+    reported = estimates(
         sessions, difference, {name: float(found[0]) for name, found in difference(whole).items()}, _SEED
     )
-    return {name: Compared(float(first[name][0]), float(second[name][0]), told[name]) for name in names}
+    return {
+        name: FigureComparison(float(first[name][0]), float(second[name][0]), reported[name])
+        for name in names
+    }
 
 
-def _batch(bundle: Bundle, examples: Sequence[Example]) -> _Said:
+def _batch(bundle: Bundle, examples: Sequence[Example]) -> _Predicted:
     evident = [one.case for one in examples if one.case.prefix is not None]
-    said = [answers["batch"] for answers in bundle.predict(evident)]
-    return _said(said)
+    predicted = [answers["batch"] for answers in bundle.predict(evident)]
+    return _predicted(predicted)
 
 
-def _online(bundle: Bundle, examples: Sequence[Example]) -> _Said:
+def _online(bundle: Bundle, examples: Sequence[Example]) -> _Predicted:
     models = bundle.online()
-    said = []
+    predicted = []
     for one in examples:
         answer = models.predict(one.case)
         models.learn(one.case, one.outcome)
         if one.case.prefix is not None:
-            said.append(answer)
-    return _said(said)
+            predicted.append(answer)
+    return _predicted(predicted)
 
 
-def _said(answers: Sequence[Prediction]) -> _Said:
-    return _Said(np.array([one.conversion for one in answers]), np.array([one.revenue for one in answers]))
+def _predicted(answers: Sequence[ScorerOutput]) -> _Predicted:
+    return _Predicted(
+        np.array([one.conversion for one in answers]), np.array([one.revenue for one in answers])
+    )

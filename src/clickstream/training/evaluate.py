@@ -22,13 +22,13 @@ from clickstream.models.evaluation import (
 from clickstream.models.figures import BINS, Figures, bins_of, conversion_figures, revenue_figures
 from clickstream.models.matrix import CLUSTERED
 from clickstream.records.scorers import ScorerName
-from clickstream.training.bootstrap import conversion_judge, estimates, revenue_judge
+from clickstream.training.bootstrap import estimates, weighted_conversion, weighted_revenue
 
 SEEN = ((1, 1), (2, 2), (3, 3), (4, 5), (6, 9), (10, None))
 """Numbers of clicks seen that quality is shown by."""
 
 FEWEST_SEEN = 30
-"""Sessions of each kind below which no quality is told."""
+"""Sessions of each kind below which no quality is reported."""
 
 TENTHS = 10
 
@@ -61,8 +61,8 @@ class Forecasts(NamedTuple):
 
     def estimates(self, figures: Figures, seed: int) -> dict[str, Estimate]:
         """The same with intervals; `figures` are the values."""
-        converting = conversion_judge(self.converted, self.conversion)
-        earning = revenue_judge(self.revenue, self.expected)
+        converting = weighted_conversion(self.converted, self.conversion)
+        earning = weighted_revenue(self.revenue, self.expected)
         return {
             **estimates(len(self.converted), converting, figures, seed),
             **estimates(len(self.revenue), earning, figures, seed),
@@ -81,7 +81,7 @@ def as_answered(conversion: Floats, revenue: Floats) -> tuple[Floats, Floats]:
     )
 
 
-def by_seen(scorer: ScorerName, forecasts: Forecasts, seed: int) -> Iterator[BySeen]:
+def figures_by_seen(scorer: ScorerName, forecasts: Forecasts, seed: int) -> Iterator[BySeen]:
     """Quality by the number of clicks seen, for the numbers that occur."""
     for fewest, most in SEEN:
         converting = _between(forecasts.conversion_seen, fewest, most)
@@ -95,28 +95,28 @@ def by_seen(scorer: ScorerName, forecasts: Forecasts, seed: int) -> Iterator[ByS
             forecasts.revenue_seen[earning],
         )
         kinds = np.bincount(part.converted.astype(np.intp), minlength=2)
-        told: Mapping[str, Estimate] = {}
+        reported: Mapping[str, Estimate] = {}
         if min(kinds) >= FEWEST_SEEN and len(part.revenue) >= 2 * FEWEST_SEEN:
-            told = part.estimates(part.figures(), seed)
+            reported = part.estimates(part.figures(), seed)
         if len(part.converted):
             yield BySeen(
                 scorer=scorer,
                 fewest=fewest,
                 most=most,
                 sessions=len(part.converted),
-                auc=told.get("auc"),
-                r2=told.get("r2"),
+                auc=reported.get("auc"),
+                r2=reported.get("r2"),
             )
 
 
-def roc(forecasts: Forecasts) -> Roc:
+def roc_points(forecasts: Forecasts) -> Roc:
     """The curve, thinned to what a plot can show."""
     false, true, _ = roc_curve(forecasts.converted, forecasts.conversion)
     kept = np.unique(np.linspace(0, len(false) - 1, min(_POINTS, len(false))).round().astype(np.intp))
     return Roc(false_positive_rate=false[kept].tolist(), true_positive_rate=true[kept].tolist())
 
 
-def reliability(converted: Floats, probability: Floats) -> Reliability:
+def reliability_bins(converted: Floats, probability: Floats) -> Reliability:
     """The bins that the calibration error is computed over, those that are empty left out."""
     places = bins_of(probability)
     sessions = np.bincount(places, minlength=BINS)

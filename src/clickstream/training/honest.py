@@ -10,19 +10,26 @@ import msgspec
 import numpy as np
 
 from clickstream.features.outcome import proxy_outcome
-from clickstream.features.session import Step
+from clickstream.features.session import SessionStep
 from clickstream.features.vector import prefix
 from clickstream.models.batch import BatchModels, BatchParameters, calibrate, fit_batch
 from clickstream.models.case import Example, Floats
 from clickstream.models.clusters import NAMES, Clusters
 from clickstream.models.evaluation import Evaluation
-from clickstream.models.examples import Evidence, Followed, Parts, TrainingSession, gather
+from clickstream.models.examples import Evidence, FollowedProduct, SplitParts, TrainingSession, gather
 from clickstream.models.figures import Figures, cluster_agreement
 from clickstream.models.inputs import Vocabulary
 from clickstream.models.online import BaseRates, globals_of
 from clickstream.models.uci_online import UciOnlineModels
-from clickstream.training.bootstrap import agreement_judge, estimates
-from clickstream.training.evaluate import Forecasts, as_answered, by_seen, reliability, revenue_fit, roc
+from clickstream.training.bootstrap import estimates, weighted_agreement
+from clickstream.training.evaluate import (
+    Forecasts,
+    as_answered,
+    figures_by_seen,
+    reliability_bins,
+    revenue_fit,
+    roc_points,
+)
 from clickstream.training.findings import EMPTY
 from clickstream.training.importance import permutation_importances
 
@@ -30,8 +37,8 @@ SHUFFLES = 8
 """Trainings on shuffled deciding clicks. The AUC of one scatters by 0.008 on 5,585 sessions."""
 
 
-class Judged(NamedTuple):
-    """Figures of one scorer for the manifest, and all that is told of it."""
+class Assessment(NamedTuple):
+    """Figures of one scorer for the manifest, and all that is reported of it."""
 
     figures: Figures
     findings: Evaluation
@@ -44,18 +51,18 @@ def fit_on_prefix(
     return calibrate(fit_batch(evidence, vocabulary, seed, parameters), evidence, vocabulary, seed)
 
 
-def judge_batch(models: BatchModels, held: Evidence, seed: int) -> Judged:
+def evaluate_batch(models: BatchModels, held: Evidence, seed: int) -> Assessment:
     """The batch models on sessions that they have not seen."""
     matrix = models.matrix(held.rows)
     forecasts = _forecasts(held, *as_answered(models.conversion(matrix), models.revenue(matrix)))
     figures = forecasts.figures()
-    curves = {"batch": reliability(forecasts.converted, forecasts.conversion)}
+    curves = {"batch": reliability_bins(forecasts.converted, forecasts.conversion)}
     if models.calibrated:
-        curves["batch, uncalibrated"] = reliability(forecasts.converted, models.uncalibrated(matrix))
+        curves["batch, uncalibrated"] = reliability_bins(forecasts.converted, models.uncalibrated(matrix))
     findings = EMPTY.model_copy(
         update={
             "figures": {"batch": forecasts.estimates(figures, seed)},
-            "roc": {"batch": roc(forecasts)},
+            "roc": {"batch": roc_points(forecasts)},
             "reliability": curves,
             "revenue": {"batch": revenue_fit(forecasts)},
             "importances": {
@@ -66,10 +73,10 @@ def judge_batch(models: BatchModels, held: Evidence, seed: int) -> Judged:
                     "r2", models.revenue, matrix, forecasts.revenue, models.inputs, seed
                 ),
             },
-            "by_seen": list(by_seen("batch", forecasts, seed)),
+            "by_seen": list(figures_by_seen("batch", forecasts, seed)),
         }
     )
-    return Judged(figures, findings)
+    return Assessment(figures, findings)
 
 
 def warm_start(
@@ -82,14 +89,14 @@ def warm_start(
     return models.payload()
 
 
-def judge_online(
+def evaluate_online(
     warm: bytes,
     clusters: Clusters,
     held: Sequence[Example],
     vocabulary: Vocabulary,
     rates: BaseRates,
     seed: int,
-) -> Judged:
+) -> Assessment:
     """Progressive validation (Blum et al. 1999): each session is predicted before it is learned.
 
     Conversion and revenue count sessions that have evidence; `ari` compares all with the batch clusters.
@@ -108,25 +115,25 @@ def judge_online(
     ours = [answer.cluster for answer in predictions]
     theirs = clusters.predict([one.case.reference for one in held])
     agreement: Figures = {"cluster_n": len(held), "ari": cluster_agreement(ours, theirs)}
-    judge = agreement_judge(np.array(ours), np.array(theirs), len(NAMES))
+    figures_of = weighted_agreement(np.array(ours), np.array(theirs), len(NAMES))
     figures = forecasts.figures()
-    told = {**forecasts.estimates(figures, seed), **estimates(len(held), judge, agreement, seed)}
+    reported = {**forecasts.estimates(figures, seed), **estimates(len(held), figures_of, agreement, seed)}
     findings = EMPTY.model_copy(
         update={
-            "figures": {"online": told},
-            "roc": {"online": roc(forecasts)},
-            "reliability": {"online": reliability(forecasts.converted, forecasts.conversion)},
+            "figures": {"online": reported},
+            "roc": {"online": roc_points(forecasts)},
+            "reliability": {"online": reliability_bins(forecasts.converted, forecasts.conversion)},
             "revenue": {"online": revenue_fit(forecasts)},
-            "by_seen": list(by_seen("online", forecasts, seed)),
+            "by_seen": list(figures_by_seen("online", forecasts, seed)),
         }
     )
-    return Judged({**figures, **agreement}, findings)
+    return Assessment({**figures, **agreement}, findings)
 
 
 def shuffled_figures(
     sessions: Sequence[TrainingSession],
-    pairs: Sequence[list[Followed]],
-    parts: Parts,
+    pairs: Sequence[list[FollowedProduct]],
+    parts: SplitParts,
     vocabulary: Vocabulary,
     seed: int,
     parameters: BatchParameters,
@@ -134,7 +141,7 @@ def shuffled_figures(
     """Mean `auc` and `r2` of the batch models when every session is decided by the last click of another.
 
     What was there to be learned is then gone, so better than chance means that a model sees what it is to
-    foretell.
+    predict.
 
     Args:
         sessions: all of them; `parts` are places in them.
@@ -154,7 +161,7 @@ def shuffled_figures(
     return {"auc": auc, "r2": r2}
 
 
-def _shuffled_last_clicks(sessions: Sequence[TrainingSession], seed: int) -> dict[int, Step]:
+def _shuffled_last_clicks(sessions: Sequence[TrainingSession], seed: int) -> dict[int, SessionStep]:
     """For each session of two clicks or more, by its place, the last click of another."""
     longer = [place for place, one in enumerate(sessions) if one.session.clicks > 1]
     donors = list(longer)
@@ -163,9 +170,9 @@ def _shuffled_last_clicks(sessions: Sequence[TrainingSession], seed: int) -> dic
 
 
 def _evidence_decided_by(
-    deciding: Mapping[int, Step],
+    deciding: Mapping[int, SessionStep],
     sessions: Sequence[TrainingSession],
-    pairs: Sequence[list[Followed]],
+    pairs: Sequence[list[FollowedProduct]],
     places: Sequence[int],
 ) -> Evidence:
     found = Evidence([], [], [])
@@ -175,7 +182,7 @@ def _evidence_decided_by(
         if row is not None:
             found.rows.append(row)
             found.outcomes.append(outcome)
-            found.followed.append([*pairs[place][:-1], Followed(row["last_product"], *outcome)])
+            found.followed.append([*pairs[place][:-1], FollowedProduct(row["last_product"], *outcome)])
     return found
 
 

@@ -15,7 +15,7 @@ from clickstream.models.evaluation import Importance, Importances
 REPEATS = 5
 
 MOST = 2_000
-"""Sessions that are looked at; of more, a sample."""
+"""Sessions that are shuffled; of more, a sample."""
 
 
 def permutation_importances(
@@ -38,8 +38,8 @@ def permutation_importances(
     if len(matrix) > MOST:
         drawn = np.sort(rng.choice(len(matrix), MOST, replace=False))
         matrix, truth = matrix[drawn], truth[drawn]
-    judge = _auc if figure == "auc" else r2_score
-    whole = judge(truth, predict(matrix))
+    figures_of = _auc if figure == "auc" else r2_score
+    whole = figures_of(truth, predict(matrix))
     columns: dict[str, list[int]] = {}
     for at, name in enumerate(inputs):
         columns.setdefault(name, []).append(at)
@@ -50,7 +50,7 @@ def permutation_importances(
         for order in orders:
             shuffled = matrix.copy()
             shuffled[:, places] = matrix[order][:, places]
-            losses.append(whole - judge(truth, predict(shuffled)))
+            losses.append(whole - figures_of(truth, predict(shuffled)))
         found.append(Importance(feature=name, mean=float(np.mean(losses)), sd=float(np.std(losses))))
     return Importances(figure=figure, inputs=sorted(found, key=lambda one: (-one.mean, one.feature)))
 

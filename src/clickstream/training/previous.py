@@ -21,7 +21,7 @@ from clickstream.models.evaluation import EVALUATION, Evaluation
 from clickstream.models.scorers import FITTED, LEARNER
 
 
-class Previous(NamedTuple):
+class PreviousBundle(NamedTuple):
     """A verified bundle, read to go on from. `artefacts` are what the files of its fitted scorers hold."""
 
     manifest: Manifest
@@ -52,7 +52,7 @@ class Previous(NamedTuple):
         return self.evaluation
 
 
-def read_previous(settings: Settings) -> Previous:
+def read_previous(settings: Settings) -> PreviousBundle:
     """The bundle in use.
 
     Raises:
@@ -67,7 +67,7 @@ def read_previous(settings: Settings) -> Previous:
             f"{EVALUATION} of bundle {verified.path} is not what this version writes: {error}",
             "Train both sets (--set both).",
         ) from error
-    return Previous(
+    return PreviousBundle(
         verified.manifest,
         evaluation,
         Clusters(_open(files["clusters.joblib"])),

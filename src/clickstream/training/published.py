@@ -17,7 +17,7 @@ from sklearn.model_selection import train_test_split
 
 from clickstream.models.case import Example, Floats
 from clickstream.models.clusters import fit_clusters
-from clickstream.models.evaluation import Evaluation, Published
+from clickstream.models.evaluation import Evaluation, PublishedFigure
 from clickstream.models.figures import Figures, cluster_figures, conversion_figures, revenue_figures
 from clickstream.models.inputs import Vocabulary
 from clickstream.models.reference import (
@@ -29,23 +29,30 @@ from clickstream.models.reference import (
     without_categories,
     without_last_price,
 )
-from clickstream.training.evaluate import Forecasts, as_answered, by_seen, reliability, revenue_fit, roc
+from clickstream.training.evaluate import (
+    Forecasts,
+    as_answered,
+    figures_by_seen,
+    reliability_bins,
+    revenue_fit,
+    roc_points,
+)
 from clickstream.training.findings import EMPTY, KMEANS
 from clickstream.training.importance import permutation_importances
 
 TEST_SHARE = 0.2
 SEED = 42
 
-Inputs = Literal["all", "category columns blank"]
+InputVariant = Literal["all", "category columns blank"]
 
-Places = NDArray[np.intp]
+SessionIndices = NDArray[np.intp]
 
 
 class Division(NamedTuple):
-    """Places of the sessions that a published model is fitted on, and of those that it is judged on."""
+    """Places of the sessions that a published model is fitted on, and of those that it is evaluated on."""
 
-    fit: Places
-    test: Places
+    fit: SessionIndices
+    test: SessionIndices
 
 
 class Protocol(NamedTuple):
@@ -59,7 +66,7 @@ class Protocol(NamedTuple):
     """
 
     matrix: Floats
-    clicks: Places
+    clicks: SessionIndices
     converted: Floats
     revenue: Floats
     conversion_division: Division
@@ -80,7 +87,7 @@ def protocol(examples: Sequence[Example], vocabulary: Vocabulary) -> Protocol:
     )
 
 
-class Reproduced(NamedTuple):
+class ReproducedModels(NamedTuple):
     """The published models with all inputs, and their figures with those of the blank variant beside them."""
 
     models: ReferenceModels
@@ -90,8 +97,8 @@ class Reproduced(NamedTuple):
 
 def reproduce(
     given: Protocol, vocabulary: Vocabulary, parameters: ReferenceParameters, workers: int, seed: int
-) -> Reproduced:
-    """Fit and judge both models in both variants. The result does not depend on `workers`.
+) -> ReproducedModels:
+    """Fit and evaluate both models in both variants. The result does not depend on `workers`.
 
     `seed` is that of the intervals and importances; the models have the published one.
     """
@@ -138,25 +145,25 @@ def reproduce(
     findings = EMPTY.model_copy(
         update={
             "figures": {"reference": forecasts.estimates(figures, seed)},
-            "roc": {"reference": roc(forecasts)},
-            "reliability": {"reference": reliability(forecasts.converted, forecasts.conversion)},
+            "roc": {"reference": roc_points(forecasts)},
+            "reliability": {"reference": reliability_bins(forecasts.converted, forecasts.conversion)},
             "revenue": {"reference": revenue_fit(forecasts)},
             "importances": importances,
-            "by_seen": list(by_seen("reference", forecasts, seed)),
+            "by_seen": list(figures_by_seen("reference", forecasts, seed)),
             "published": _beside(figures, without),
         }
     )
-    return Reproduced(models, figures, findings)
+    return ReproducedModels(models, figures, findings)
 
 
-def published_clusters(examples: Sequence[Example], best_k: int) -> list[Published]:
+def published_clusters(examples: Sequence[Example], best_k: int) -> list[PublishedFigure]:
     """k-means with k = 4 on all sessions, as published; `best_k` was chosen on the training sessions."""
     rows = [one.case.reference for one in examples]
     clusters = fit_clusters(rows, SEED)
     standardised = clusters.standardise(rows)
     measured = {"k": best_k, **cluster_figures(standardised, clusters.assign(standardised), SEED)}
     return [
-        Published(
+        PublishedFigure(
             model=KMEANS,
             inputs="all",
             figure=figure,
@@ -168,22 +175,22 @@ def published_clusters(examples: Sequence[Example], best_k: int) -> list[Publish
     ]
 
 
-def _beside(whole: Figures, blank: Figures) -> list[Published]:
+def _beside(whole: Figures, blank: Figures) -> list[PublishedFigure]:
     """Every published figure beside ours, of the models with all inputs and of the blank variant."""
-    told = {("category columns blank", "auc"): "0.99", ("category columns blank", "r2"): "0.46"}
-    rows: list[Published] = []
-    variants: tuple[tuple[Inputs, Figures], ...] = (("all", whole), ("category columns blank", blank))
+    reported = {("category columns blank", "auc"): "0.99", ("category columns blank", "r2"): "0.46"}
+    rows: list[PublishedFigure] = []
+    variants: tuple[tuple[InputVariant, Figures], ...] = (("all", whole), ("category columns blank", blank))
     for model, figures in (
         ("random forest", ("auc", "precision", "recall", "f1")),
         ("gradient boosting", ("r2", "mae", "rmse")),
     ):
         for inputs, measured in variants:
             rows += [
-                Published(
+                PublishedFigure(
                     model=model,
                     inputs=inputs,
                     figure=figure,
-                    published=told.get((inputs, figure), ""),
+                    published=reported.get((inputs, figure), ""),
                     measured=measured[figure],
                 )
                 for figure in figures
@@ -191,7 +198,9 @@ def _beside(whole: Figures, blank: Figures) -> list[Published]:
     return rows
 
 
-def _fitted(make: Any, parameters: Mapping[str, Any], matrix: Floats, target: Floats, places: Places) -> Any:
+def _fitted(
+    make: Any, parameters: Mapping[str, Any], matrix: Floats, target: Floats, places: SessionIndices
+) -> Any:
     return make(parameters, SEED).fit(matrix[places], target[places])
 
 

@@ -3,7 +3,7 @@
 Jobs of one fit each are spread over processes, each on one thread, so every number is the same whatever the
 count of workers. The published grids keep the published protocol: four folds of its training part, F1 for
 the forest and RMSE for the boosting. The honest models are searched over folds of the training months, and
-over later months foretold from earlier ones, as they will be used.
+over later months predicted from earlier ones, as they will be used.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from sklearn.metrics import f1_score, r2_score, roc_auc_score, root_mean_squared
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from clickstream.models import batch, reference
-from clickstream.models.batch import BatchParameters, Division, Fold, Parameters
-from clickstream.models.evaluation import Trial
+from clickstream.models.batch import BatchParameters, FoldIndices, Parameters, ValidationFold
+from clickstream.models.evaluation import TuningTrial
 from clickstream.models.examples import FEWEST, Evidence
 from clickstream.models.inputs import Vocabulary
 from clickstream.models.reference import ReferenceParameters, without_last_price
 from clickstream.training.published import SEED, Protocol
 
-Progress = Callable[[int, int], None]
+SearchProgress = Callable[[int, int], None]
 """Called with the fits that are done, and those to do in all."""
 
 PUBLISHED_FOLDS = 4
@@ -59,17 +59,17 @@ class Grid(NamedTuple):
     figure: str
     settings: Sequence[Parameters]
     usual: Parameters
-    folds: Sequence[Fold]
+    folds: Sequence[ValidationFold]
 
 
-class Found(NamedTuple):
+class SearchResult(NamedTuple):
     """The best setting of each grid, by model, and every trial."""
 
     best: dict[str, Parameters]
-    trials: list[Trial]
+    trials: list[TuningTrial]
 
 
-def search(grids: Sequence[Grid], seed: int, workers: int, progress: Progress) -> Found:
+def search(grids: Sequence[Grid], seed: int, workers: int, progress: SearchProgress) -> SearchResult:
     """Try every setting of every grid on every fold."""
     jobs = [
         (at, place, number)
@@ -93,7 +93,7 @@ def search(grids: Sequence[Grid], seed: int, workers: int, progress: Progress) -
             scores[at][place, number] = score
             progress(done, len(jobs))
     best: dict[str, Parameters] = {}
-    trials: list[Trial] = []
+    trials: list[TuningTrial] = []
     for grid, found in zip(grids, scores, strict=True):
         merit = -found if grid.figure == "rmse" else found
         usual = list(grid.settings).index(grid.usual)
@@ -102,7 +102,7 @@ def search(grids: Sequence[Grid], seed: int, workers: int, progress: Progress) -
         chosen = top if gain.mean() > 2 * gain.std(ddof=1) / np.sqrt(len(gain)) else usual
         best[grid.model] = grid.settings[chosen]
         trials += [
-            Trial(
+            TuningTrial(
                 model=grid.model,
                 setting=", ".join(f"{name} {value}" for name, value in setting.items()),
                 figure=grid.figure,
@@ -112,7 +112,7 @@ def search(grids: Sequence[Grid], seed: int, workers: int, progress: Progress) -
             )
             for place, (setting, row) in enumerate(zip(grid.settings, found, strict=True))
         ]
-    return Found(best, trials)
+    return SearchResult(best, trials)
 
 
 def published_grids(given: Protocol) -> list[Grid]:
@@ -128,14 +128,14 @@ def published_grids(given: Protocol) -> list[Grid]:
             "f1",
             PUBLISHED_CLASSIFIERS,
             reference.CLASSIFIER,
-            [Fold(matrix[a], converted[a], matrix[b], converted[b]) for a, b in stratified],
+            [ValidationFold(matrix[a], converted[a], matrix[b], converted[b]) for a, b in stratified],
         ),
         Grid(
             "reference revenue",
             "rmse",
             PUBLISHED_REGRESSORS,
             reference.REGRESSOR,
-            [Fold(amounts[a], earned[a], amounts[b], earned[b]) for a, b in plain],
+            [ValidationFold(amounts[a], earned[a], amounts[b], earned[b]) for a, b in plain],
         ),
     ]
 
@@ -152,8 +152,8 @@ def honest_grids(
     ]
 
 
-def later_months(days: Sequence[datetime.date]) -> list[Division]:
-    """Each month foretold from all before it, where both have sessions enough."""
+def later_months(days: Sequence[datetime.date]) -> list[FoldIndices]:
+    """Each month predicted from all before it, where both have sessions enough."""
     months = np.array([day.year * 12 + day.month for day in days])
     divisions = []
     for month in np.unique(months)[1:]:
@@ -163,7 +163,7 @@ def later_months(days: Sequence[datetime.date]) -> list[Division]:
     return divisions
 
 
-def best_batch(found: Found) -> BatchParameters:
+def best_batch(found: SearchResult) -> BatchParameters:
     """The settings to fit the batch models with."""
     usual = BatchParameters()
     return BatchParameters(
@@ -171,7 +171,7 @@ def best_batch(found: Found) -> BatchParameters:
     )
 
 
-def best_reference(found: Found) -> ReferenceParameters:
+def best_reference(found: SearchResult) -> ReferenceParameters:
     """The settings to fit the published models with."""
     usual = ReferenceParameters()
     return ReferenceParameters(
@@ -181,7 +181,7 @@ def best_reference(found: Found) -> ReferenceParameters:
 
 
 def _score(
-    job: tuple[int, int, int], model: str, parameters: Parameters, fold: Fold, seed: int
+    job: tuple[int, int, int], model: str, parameters: Parameters, fold: ValidationFold, seed: int
 ) -> tuple[tuple[int, int, int], float]:
     if model == "batch conversion":
         trees = batch.classifier(parameters, seed).fit(fold.fit, fold.target)

@@ -1,4 +1,4 @@
-"""Which sessions the models learn from, and which are held out to judge them."""
+"""Which sessions the models learn from, and which are held out to evaluate them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Fit the three scorers of a bundle, and judge each on sessions that it has not seen.
+"""Fit the three scorers of a bundle, and evaluate each on sessions that it has not seen.
 
-`batch` and `online` learn from the training part of the split and are judged on the rest. `reference` keeps
+`batch` and `online` learn from the training part of the split and are tested on the rest. `reference` keeps
 the published protocol, 80 to 20 at random over all sessions, because its figures are there to be compared
 with the published ones. The clusters are fitted on the training part; they predict nothing.
 """
@@ -17,19 +17,19 @@ from threadpoolctl import threadpool_limits
 
 from clickstream.infra.errors import UsageError
 from clickstream.models.batch import BatchModels
-from clickstream.models.bundle.manifest import ClusterEntry, Contents, DataSource, Rates, SplitEntry
+from clickstream.models.bundle.manifest import BaseRatesEntry, ClusterEntry, Contents, DataSource, SplitEntry
 from clickstream.models.case import Example
 from clickstream.models.clusters import NAMES, Clusters, choose_clusters, match
 from clickstream.models.evaluation import Evaluation
 from clickstream.models.examples import (
     Evidence,
-    Followed,
-    Parts,
+    FollowedProduct,
+    SplitParts,
     TrainingSession,
     base_rates,
     divide,
     example,
-    followed,
+    followed_products,
     gather,
 )
 from clickstream.models.figures import Figures, cluster_figures, silhouettes
@@ -38,20 +38,20 @@ from clickstream.models.matrix import CATEGORICAL, CLUSTERED, PUBLISHED
 from clickstream.models.online import BaseRates, globals_of
 from clickstream.models.reference import ReferenceModels
 from clickstream.models.scorers import HONEST
-from clickstream.training.bootstrap import cluster_judge, estimates
+from clickstream.training.bootstrap import estimates, weighted_clusters
 from clickstream.training.evaluate import profiles
 from clickstream.training.findings import EMPTY, of_scorers, together
 from clickstream.training.honest import (
+    evaluate_batch,
+    evaluate_online,
     fit_on_prefix,
-    judge_batch,
-    judge_online,
     shuffled_figures,
     warm_start,
 )
-from clickstream.training.previous import Previous
+from clickstream.training.previous import PreviousBundle
 from clickstream.training.published import protocol, published_clusters, reproduce
 from clickstream.training.search import (
-    Found,
+    SearchResult,
     best_batch,
     best_reference,
     honest_grids,
@@ -59,16 +59,16 @@ from clickstream.training.search import (
     search,
 )
 from clickstream.training.split import SplitKind, first_day_held_out, held_out
-from clickstream.training.writing import Fitted
+from clickstream.training.writing import FittedBundle
 
-__all__ = ["Progress", "SetChoice", "TrainingSession", "example", "train", "vocabulary_of"]
+__all__ = ["SetChoice", "TrainingProgress", "TrainingSession", "example", "train", "vocabulary_of"]
 
 SetChoice = Literal["prefix", "reference", "both"]
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Who is told how far a training is.
+class TrainingProgress:
+    """Who is called with how far a training is.
 
     Attributes:
         step: called with a line of text when a step begins.
@@ -79,7 +79,7 @@ class Progress:
     fits: Callable[[int, int], None] = lambda _done, _total: None
 
 
-class Ground(NamedTuple):
+class TrainingGround(NamedTuple):
     """What all of a training stands on: the sessions in time order, and how they are divided.
 
     Attributes:
@@ -90,8 +90,8 @@ class Ground(NamedTuple):
 
     sessions: list[TrainingSession]
     examples: list[Example]
-    pairs: list[list[Followed]]
-    parts: Parts
+    pairs: list[list[FollowedProduct]]
+    parts: SplitParts
     train: list[Example]
     held: list[Example]
     evident: Evidence
@@ -101,7 +101,7 @@ class Ground(NamedTuple):
     seed: int
 
 
-class Honest(NamedTuple):
+class EvidenceModels(NamedTuple):
     """`batch` and `online`."""
 
     batch: BatchModels
@@ -110,7 +110,7 @@ class Honest(NamedTuple):
     findings: Evaluation
 
 
-class Public(NamedTuple):
+class PublicModels(NamedTuple):
     """`reference`, the published models."""
 
     models: ReferenceModels
@@ -118,7 +118,7 @@ class Public(NamedTuple):
     findings: Evaluation
 
 
-class Behaviour(NamedTuple):
+class BehaviourClusters(NamedTuple):
     """The clusters, which all scorers share."""
 
     clusters: Clusters
@@ -136,11 +136,11 @@ def train(
     seed: int = 42,
     sets: SetChoice = "both",
     grid: bool = False,
-    previous: Previous | None = None,
+    previous: PreviousBundle | None = None,
     workers: int | None = None,
-    progress: Progress | None = None,
-) -> Fitted:
-    """Fit and judge all models; `bundle.write` makes a bundle of the result.
+    progress: TrainingProgress | None = None,
+) -> FittedBundle:
+    """Fit and evaluate all models; `bundle.write` makes a bundle of the result.
 
     The same sessions and seed give models that predict the same, bit for bit, for any number of workers.
 
@@ -159,26 +159,26 @@ def train(
         InputError: there are too few sessions, or only one kind of them, to fit and judge the models.
         UsageError: models cannot be taken over: there is no such bundle, or it was trained on other data.
     """
-    told = progress or Progress()
+    progress = progress or TrainingProgress()
     if sets != "both":
         _check_taken_over(previous, data_sha256, split, seed)
-    told.step("features")
+    progress.step("features")
     ordered = sorted(sessions, key=lambda session: session.day)
     days = [session.day for session in ordered]
     ground = _ground(ordered, held_out(days, split, seed), seed)
     cores = workers or cpu_count()
     # One thread: with more, sums come in any order and the last bits of a model differ from run to run.
     with threadpool_limits(limits=1):
-        told.step("clusters: k-means for k from 2 to 8")
+        progress.step("clusters: k-means for k from 2 to 8")
         behaviour = _behaviour(ground, previous)
         if sets == "reference" and previous is not None:
             honest = _honest_of(previous, ground)
         else:
-            honest = _honest(ground, behaviour.clusters, grid, cores, told)
+            honest = _honest(ground, behaviour.clusters, grid, cores, progress)
         if sets == "prefix" and previous is not None:
             public = _public_of(previous, ground)
         else:
-            public = _public(ground, grid, cores, told)
+            public = _public(ground, grid, cores, progress)
     contents = Contents(
         data=DataSource(name=data_name, sha256=data_sha256, sessions=len(ordered)),
         split=SplitEntry(
@@ -188,13 +188,13 @@ def train(
             held_out_sessions=len(ground.held),
         ),
         seed=seed,
-        base_rates=Rates(**ground.rates._asdict()),
+        base_rates=BaseRatesEntry(**ground.rates._asdict()),
         clusters=behaviour.entries,
         figures={**honest.figures, **public.figures, **behaviour.figures},
         online_classes=globals_of(honest.online),
     )
     evaluation = together(honest.findings, public.findings, behaviour.findings)
-    return Fitted(
+    return FittedBundle(
         contents,
         ground.vocabulary,
         behaviour.clusters,
@@ -214,12 +214,12 @@ def vocabulary_of(examples: Sequence[Example]) -> Vocabulary:
     )
 
 
-def _ground(ordered: list[TrainingSession], held: Sequence[bool], seed: int) -> Ground:
+def _ground(ordered: list[TrainingSession], held: Sequence[bool], seed: int) -> TrainingGround:
     examples = [example(one.session) for one in ordered]
-    pairs = [followed(one) for one in ordered]
+    pairs = [followed_products(one) for one in ordered]
     parts = divide(examples, held)
     known, unseen = ([examples[place] for place in part] for part in parts)
-    return Ground(
+    return TrainingGround(
         ordered,
         examples,
         pairs,
@@ -234,26 +234,28 @@ def _ground(ordered: list[TrainingSession], held: Sequence[bool], seed: int) -> 
     )
 
 
-def _behaviour(ground: Ground, previous: Previous | None) -> Behaviour:
+def _behaviour(ground: TrainingGround, previous: PreviousBundle | None) -> BehaviourClusters:
     rows = [one.case.reference for one in ground.examples]
     choice = choose_clusters([one.case.reference for one in ground.train], ground.seed)
     clusters = choice.clusters
     numbers = clusters.predict(rows)
     sizes = Counter(numbers)
     figures: Figures = {}
-    told = {}
+    intervals = {}
     # On held-out sessions, and, to be compared with the published work, on all.
     for suffix, part in (("", ground.held), ("_all", ground.examples)):
         standardised = clusters.standardise([one.case.reference for one in part])
         labels = clusters.assign(standardised)
-        judged = cluster_figures(standardised, labels, ground.seed)
-        figures |= {name + suffix: value for name, value in judged.items()}
-        if not suffix and "silhouette" in judged:
+        evaluated = cluster_figures(standardised, labels, ground.seed)
+        figures |= {name + suffix: value for name, value in evaluated.items()}
+        if not suffix and "silhouette" in evaluated:
             each = silhouettes(standardised, [labels], ground.seed)[0]
-            told = estimates(len(part), cluster_judge(standardised, labels, each), judged, ground.seed)
+            intervals = estimates(
+                len(part), weighted_clusters(standardised, labels, each), evaluated, ground.seed
+            )
     findings = EMPTY.model_copy(
         update={
-            "figures": {"clusters": told},
+            "figures": {"clusters": intervals},
             "choice_of_k": choice.by_k,
             "clusters": profiles(clusters, ground.examples, numbers),
             "matching": None
@@ -266,54 +268,56 @@ def _behaviour(ground: Ground, previous: Previous | None) -> Behaviour:
         ClusterEntry(number=at, name=name, sessions=sizes[at], share=sizes[at] / len(rows))
         for at, name in enumerate(NAMES)
     ]
-    return Behaviour(clusters, entries, {"clusters": figures}, findings)
+    return BehaviourClusters(clusters, entries, {"clusters": figures}, findings)
 
 
-def _honest(ground: Ground, clusters: Clusters, grid: bool, workers: int, told: Progress) -> Honest:
+def _honest(
+    ground: TrainingGround, clusters: Clusters, grid: bool, workers: int, progress: TrainingProgress
+) -> EvidenceModels:
     seed, vocabulary = ground.seed, ground.vocabulary
-    found = Found({}, [])
+    found = SearchResult({}, [])
     if grid:
-        told.step("batch: a grid of settings, by cross-validation")
+        progress.step("batch: a grid of settings, by cross-validation")
         days = [
             ground.sessions[place].day
             for place in ground.parts.train
             if ground.examples[place].case.prefix is not None
         ]
         grids = honest_grids(ground.evident, days, vocabulary, seed)
-        found = search(grids, seed, workers, told.fits)
+        found = search(grids, seed, workers, progress.fits)
     parameters = best_batch(found)
-    told.step("batch: gradient boosting on all clicks but the last")
+    progress.step("batch: gradient boosting on all clicks but the last")
     batch = fit_on_prefix(ground.evident, vocabulary, seed, parameters)
-    judged = judge_batch(batch, ground.evident_held, seed)
-    told.step("batch: the same with deciding clicks shuffled between sessions")
+    evaluated = evaluate_batch(batch, ground.evident_held, seed)
+    progress.step("batch: the same with deciding clicks shuffled between sessions")
     chance = shuffled_figures(ground.sessions, ground.pairs, ground.parts, vocabulary, seed, parameters)
-    told.step("online: River, session by session in time order")
+    progress.step("online: River, session by session in time order")
     warm = warm_start(ground.train, vocabulary, clusters, ground.rates)
-    online = judge_online(warm, clusters, ground.held, vocabulary, ground.rates, seed)
+    online = evaluate_online(warm, clusters, ground.held, vocabulary, ground.rates, seed)
     findings = together(
-        judged.findings,
+        evaluated.findings,
         online.findings,
         EMPTY.model_copy(update={"shuffled": chance, "trials": found.trials}),
     )
-    return Honest(batch, warm, {"batch": judged.figures, "online": online.figures}, findings)
+    return EvidenceModels(batch, warm, {"batch": evaluated.figures, "online": online.figures}, findings)
 
 
-def _public(ground: Ground, grid: bool, workers: int, told: Progress) -> Public:
+def _public(ground: TrainingGround, grid: bool, workers: int, progress: TrainingProgress) -> PublicModels:
     given = protocol(ground.examples, ground.vocabulary)
-    found = Found({}, [])
+    found = SearchResult({}, [])
     if grid:
-        told.step("reference: the published grids, four folds")
-        found = search(published_grids(given), ground.seed, workers, told.fits)
-    told.step("reference: the published models, with and without categories")
+        progress.step("reference: the published grids, four folds")
+        found = search(published_grids(given), ground.seed, workers, progress.fits)
+    progress.step("reference: the published models, with and without categories")
     reproduced = reproduce(given, ground.vocabulary, best_reference(found), workers, ground.seed)
-    return Public(
+    return PublicModels(
         reproduced.models,
         {"reference": reproduced.figures},
         together(reproduced.findings, EMPTY.model_copy(update={"trials": found.trials})),
     )
 
 
-def _check_taken_over(previous: Previous | None, sha256: str, split: str, seed: int) -> None:
+def _check_taken_over(previous: PreviousBundle | None, sha256: str, split: str, seed: int) -> None:
     if previous is None:
         raise UsageError(
             "there is no bundle in use to take the models of the other set from",
@@ -322,8 +326,8 @@ def _check_taken_over(previous: Previous | None, sha256: str, split: str, seed: 
     previous.check_same_data(sha256, split, seed)
 
 
-def _honest_of(previous: Previous, ground: Ground) -> Honest:
-    return Honest(
+def _honest_of(previous: PreviousBundle, ground: TrainingGround) -> EvidenceModels:
+    return EvidenceModels(
         BatchModels(previous.artefacts["batch"], ground.vocabulary),
         previous.online,
         {scorer: previous.manifest.figures[scorer] for scorer in HONEST},
@@ -331,8 +335,8 @@ def _honest_of(previous: Previous, ground: Ground) -> Honest:
     )
 
 
-def _public_of(previous: Previous, ground: Ground) -> Public:
-    return Public(
+def _public_of(previous: PreviousBundle, ground: TrainingGround) -> PublicModels:
+    return PublicModels(
         ReferenceModels(previous.artefacts["reference"], ground.vocabulary),
         {"reference": previous.manifest.figures["reference"]},
         of_scorers(previous.evaluation or EMPTY, "reference"),

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import joblib
 
-from clickstream.features.definition import Definition
+from clickstream.features.definition import ShopDefinition
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle.bundle import Bundle, load_bundle, place
 from clickstream.models.bundle.manifest import MANIFEST, Contents, FileEntry, Manifest, seal, with_reports
@@ -32,7 +32,7 @@ from clickstream.models.shop.evaluation import ShopEvaluation
 from clickstream.models.shop.inputs import ShopInputs
 
 
-class Fitted(NamedTuple):
+class FittedBundle(NamedTuple):
     """What training hands over to be written: `fitted` by scorer, `online` the payload of the warm start."""
 
     contents: Contents
@@ -47,7 +47,7 @@ class FittedShop(NamedTuple):
     """The same of any shop but uci553."""
 
     contents: Contents
-    shop: Definition
+    shop: ShopDefinition
     inputs: ShopInputs
     clusters: ShopClusters
     batch: ShopBatch
@@ -55,7 +55,7 @@ class FittedShop(NamedTuple):
     evaluation: ShopEvaluation
 
 
-def write(fitted: Fitted, target: Settings | Path) -> Bundle:
+def write(fitted: FittedBundle, target: Settings | Path) -> Bundle:
     """Write a new bundle, and read it back. It is signed where the settings have a key.
 
     Args:

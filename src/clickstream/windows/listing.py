@@ -1,6 +1,6 @@
 """A partition whose windows list their clicks: the very ones that the fold counted, and no others.
 
-For those who learn from sessions or tell their story; the consumer does not keep clicks.
+For those who learn from sessions or trace them; the consumer does not keep clicks.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from typing import ClassVar
 
 from msgspec import field
 
-from clickstream.features.session import Session, Step
-from clickstream.windows.partition import Open, Partition
+from clickstream.features.session import Session, SessionStep
+from clickstream.windows.partition import OpenSession, Partition
 
 
 class ListedSession(Session, array_like=True):
     """A session and its distinct clicks, in the order in which they were counted."""
 
-    counted: list[Step] = field(default_factory=list)
+    counted: list[SessionStep] = field(default_factory=list)
 
-    def _remember(self, click: Step) -> None:
+    def _remember(self, click: SessionStep) -> None:
         self.counted.append(click)
         super()._remember(click)
 
 
-class ListedOpen(Open, array_like=True):
+class ListedOpenSession(OpenSession, array_like=True):
     """What is open of a session id, with windows that list their clicks."""
 
     windows: ClassVar[type[Session]] = ListedSession
@@ -33,10 +33,10 @@ class ListedOpen(Open, array_like=True):
 class ListingPartition(Partition):
     """A partition whose closed windows are of type ListedSession."""
 
-    opened = ListedOpen
+    opened = ListedOpenSession
 
 
-def clicks_of(session: Session) -> Sequence[Step]:
+def clicks_of(session: Session) -> Sequence[SessionStep]:
     """The clicks of a window that a ListingPartition closed, in order; late ones in the place they missed.
 
     The click that decides stays the last, also where one came too late to be it.

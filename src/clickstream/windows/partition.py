@@ -17,7 +17,7 @@ from typing import ClassVar, NamedTuple
 
 from msgspec import Struct
 
-from clickstream.features.session import Session, Step
+from clickstream.features.session import Session, SessionStep
 from clickstream.records.click import Click, Heartbeat, wrong_clock
 from clickstream.records.reasons import ClosedBy, Reason
 from clickstream.windows.doubt import CERTAIN, Doubt
@@ -54,19 +54,19 @@ class Rules:
     max_record_bytes: int = 65_536
 
 
-class Pending(Struct, array_like=True):
+class PendingClick(Struct, array_like=True):
     """A click that the watermark has not passed, and how many copies of it came."""
 
-    click: Step
+    click: SessionStep
     offset: int
     copies: int = 0
 
 
-def _order(pending: Pending) -> tuple[int, int, str, int]:
+def _order(pending: PendingClick) -> tuple[int, int, str, int]:
     return pending.click.sort_key
 
 
-def _content(click: Step) -> tuple[str, int, str, float, int, bool, str]:
+def _content(click: SessionStep) -> tuple[str, int, str, float, int, bool, str]:
     # A time_source has a character or more where there is one.
     return (
         click.product,
@@ -79,11 +79,11 @@ def _content(click: Step) -> tuple[str, int, str, float, int, bool, str]:
     )
 
 
-class Open(Struct, array_like=True):
+class OpenSession(Struct, array_like=True):
     """All that is open of one session id: a window of settled clicks, and clicks that wait, in order."""
 
     window: Session | None = None
-    pending: list[Pending] = []
+    pending: list[PendingClick] = []
 
     windows: ClassVar[type[Session]] = Session
 
@@ -155,7 +155,7 @@ class Open(Struct, array_like=True):
                 return last + 1
         return last + rules.gap + 1
 
-    def find(self, click: Step) -> tuple[int, Pending | None]:
+    def find(self, click: SessionStep) -> tuple[int, PendingClick | None]:
         """The waiting click of this time and identity, if there is one, and its place or the one for it."""
         order, pending = click.order, self.pending
         key = click.sort_key if order is None else (click.event_time, order, "", 0)
@@ -166,7 +166,7 @@ class Open(Struct, array_like=True):
                 return place, other
         return place, None
 
-    def copy_of(self, click: Step, due: int, rules: Rules) -> Pending | None:
+    def copy_of(self, click: SessionStep, due: int, rules: Rules) -> PendingClick | None:
         """The click that waits for the first window and has this late one's identity.
 
         `due` is that of the session: the first window takes what lies before it, and nothing else.
@@ -186,7 +186,7 @@ class Open(Struct, array_like=True):
         return None
 
 
-class Closed(NamedTuple):
+class ClosedWindow(NamedTuple):
     """A window that closed, and the record that made it close."""
 
     session_id: str
@@ -196,7 +196,7 @@ class Closed(NamedTuple):
     partial: bool
 
 
-class Refused(NamedTuple):
+class RefusedRecord(NamedTuple):
     """A record that could not be counted."""
 
     offset: int
@@ -204,7 +204,7 @@ class Refused(NamedTuple):
     detail: str
 
 
-class Crumb(NamedTuple):
+class RebuildPoint(NamedTuple):
     """A place to rebuild from: an offset, the largest event time and the number of closings before it."""
 
     offset: int
@@ -212,7 +212,7 @@ class Crumb(NamedTuple):
     closings: int = UNKNOWN
 
 
-class Published(NamedTuple):
+class PublishedClosing(NamedTuple):
     """What a published score says of the record that closed its window."""
 
     session_id: str
@@ -250,35 +250,35 @@ class Partition:
     read from the middle: `published` does, what the scores say by the offset of the record that closed them.
     """
 
-    opened: type[Open] = Open
+    opened: type[OpenSession] = OpenSession
 
     def __init__(
         self,
         rules: Rules,
         newest: int = NOTHING_SEEN,
         open_sessions: int = 0,
-        crumbs: Iterable[Crumb] = (),
+        rebuild_points: Iterable[RebuildPoint] = (),
         partial_before: int = CERTAIN,
         doubtful: Mapping[str, int] | None = None,
         early: Mapping[str, int] | None = None,
-        crumb_every: int = 300_000,
+        rebuild_point_every: int = 300_000,
         horizon: int = 21_600_000,
         closings: int = 0,
         rebuild: Rebuild | None = None,
-        published: Mapping[int, Sequence[Published]] | None = None,
+        published: Mapping[int, Sequence[PublishedClosing]] | None = None,
     ) -> None:
         self.rules = rules
         self.newest = newest
         self.open_sessions = open_sessions
-        self.crumbs = list(crumbs)
+        self.rebuild_points = list(rebuild_points)
         reach = rules.gap + rules.allowed_lateness
         self.doubt = Doubt(reach, partial_before, doubtful)
         self.early = dict(early or {})
         self.closings = closings
         self.rebuild = rebuild
         self._published = dict(published or {})
-        self._crumb_every = crumb_every
-        # What lies wholly before a crumb must have closed by the time the crumb is used.
+        self._rebuild_point_every = rebuild_point_every
+        # What lies wholly before a rebuild point must have closed by the time it is used.
         self._horizon = max(horizon, reach + 1)
         endless = replace(rules, gap=_FOREVER, max_clicks=_FOREVER)
         self._settling = rules if rebuild is None else endless
@@ -286,10 +286,10 @@ class Partition:
 
     def clear(self) -> None:
         """Forget the working set of the last step."""
-        self.sessions: dict[str, Open] = {}
+        self.sessions: dict[str, OpenSession] = {}
         self.changed: set[str] = set()
-        self.closed: list[Closed] = []
-        self.refused: list[Refused] = []
+        self.closed: list[ClosedWindow] = []
+        self.refused: list[RefusedRecord] = []
         self._due: dict[str, int] = {}
         self._queue: list[tuple[int, str]] = []
         # The orders that wait, and some that settled since, of sessions of many for which one came late.
@@ -328,7 +328,7 @@ class Partition:
         first = crowd + len(named) if crowd > 0 else 0
         return Needs(named | self.closed_by_scores(offsets), due, first)
 
-    def load(self, sessions: Mapping[str, Open]) -> None:
+    def load(self, sessions: Mapping[str, OpenSession]) -> None:
         """Take stored sessions into the working set: those that `needs` named, where they are stored."""
         for session_id, session in sessions.items():
             self.sessions[session_id] = session
@@ -353,7 +353,10 @@ class Partition:
         for published in closed:
             self._close_published(offset, published)
         if event_time > self.newest:
-            if self.doubt.sessions and event_time // self._crumb_every > self.newest // self._crumb_every:
+            if (
+                self.doubt.sessions
+                and event_time // self._rebuild_point_every > self.newest // self._rebuild_point_every
+            ):
                 self.doubt.forget(self.watermark)
             self.newest = event_time
         if self.rebuild is None:
@@ -374,9 +377,9 @@ class Partition:
 
     def refuse(self, offset: int, reason: Reason, detail: str) -> None:
         """Note a record that is to become a dead letter."""
-        self.refused.append(Refused(offset, reason, detail))
+        self.refused.append(RefusedRecord(offset, reason, detail))
 
-    def changes(self) -> tuple[dict[str, tuple[Open, int]], list[str]]:
+    def changes(self) -> tuple[dict[str, tuple[OpenSession, int]], list[str]]:
         """Sessions to store with their due times, and session ids to delete."""
         self._make_sure()
         kept = {s: (self.sessions[s], self._due[s]) for s in self.changed if s in self.sessions}
@@ -386,9 +389,9 @@ class Partition:
         """Session ids that a step over these records needs besides those that the records name."""
         return {one.session_id for offset in offsets for one in self._published.get(offset, ())}
 
-    def rebuild_from(self) -> Crumb | None:
+    def rebuild_from(self) -> RebuildPoint | None:
         """The place to rebuild from, about the horizon back; None before the first record."""
-        return self.crumbs[0] if self.crumbs else None
+        return self.rebuild_points[0] if self.rebuild_points else None
 
     def _mark(self, offset: int) -> None:
         if self.rebuild is not None:
@@ -396,17 +399,17 @@ class Partition:
         self._forget_early()
         if self.early:
             return  # nor could one that has windows before it which decide what is late after it
-        crumbs = self.crumbs
-        if not crumbs:
-            crumbs.append(Crumb(offset, self.newest, self.closings))
-        elif self.newest >= crumbs[-1].newest + self._crumb_every:
-            crumbs.append(Crumb(offset, self.newest, self.closings))
-            while len(crumbs) > 1 and crumbs[1].newest <= self.newest - self._horizon:
-                del crumbs[0]
+        rebuild_points = self.rebuild_points
+        if not rebuild_points:
+            rebuild_points.append(RebuildPoint(offset, self.newest, self.closings))
+        elif self.newest >= rebuild_points[-1].newest + self._rebuild_point_every:
+            rebuild_points.append(RebuildPoint(offset, self.newest, self.closings))
+            while len(rebuild_points) > 1 and rebuild_points[1].newest <= self.newest - self._horizon:
+                del rebuild_points[0]
 
     def _arrive(self, offset: int, record: Click) -> None:
         rules, watermark = self.rules, self.watermark
-        click = Step(
+        click = SessionStep(
             record.event_time,
             record.order,
             record.product,
@@ -459,10 +462,10 @@ class Partition:
             self._close(session_id, session, closed_by, offset)
             session = self.sessions.get(session_id)
 
-    def _wait(self, offset: int, click: Step, session: Open) -> None:
+    def _wait(self, offset: int, click: SessionStep, session: OpenSession) -> None:
         pending = session.pending
         if not pending or pending[-1].click.event_time < click.event_time:
-            pending.append(Pending(click, offset))
+            pending.append(PendingClick(click, offset))
             return
         place, other = session.find(click)
         if other is not None:
@@ -471,9 +474,9 @@ class Partition:
             if _content(click) < _content(other.click):
                 other.click, other.offset = click, offset
             return
-        pending.insert(place, Pending(click, offset))
+        pending.insert(place, PendingClick(click, offset))
 
-    def _arrive_late(self, offset: int, click: Step, session_id: str, session: Open) -> None:
+    def _arrive_late(self, offset: int, click: SessionStep, session_id: str, session: OpenSession) -> None:
         window = session.window
         if window is not None and window.has(click):
             window.duplicates += 1
@@ -484,14 +487,14 @@ class Partition:
         else:
             self._refuse_late(offset, click)
 
-    def _copy_of(self, click: Step, session_id: str, session: Open) -> Pending | None:
+    def _copy_of(self, click: SessionStep, session_id: str, session: OpenSession) -> PendingClick | None:
         if len(session.pending) > _MANY and not self._may_wait(click, session_id, session):
             return None
         if session_id in self._unsure:
             self._schedule(session_id, session)
         return session.copy_of(click, self._due[session_id], self.rules)
 
-    def _may_wait(self, click: Step, session_id: str, session: Open) -> bool:
+    def _may_wait(self, click: SessionStep, session_id: str, session: OpenSession) -> bool:
         if click.order is None:
             return session.find(click)[1] is not None
         orders = self._orders.get(session_id)
@@ -499,7 +502,7 @@ class Partition:
             orders = self._orders[session_id] = {waiting.click.order for waiting in session.pending}
         return click.order in orders
 
-    def _settled_early(self, session_id: str, click: Step) -> bool:
+    def _settled_early(self, session_id: str, click: SessionStep) -> bool:
         early = self.early
         return click.event_time <= max(early.get(session_id, -1), early.get(EVERY_SESSION, -1))
 
@@ -509,7 +512,7 @@ class Partition:
             del early[first]
 
     def _note_early(self, session_id: str, last: int) -> None:
-        """Of more sessions than may be open, the first are no longer told apart from the others."""
+        """Of more sessions than may be open, the first are no longer known apart from the others."""
         if last < self.watermark:
             return
         early = self.early
@@ -519,7 +522,7 @@ class Partition:
         while len(early) > self.rules.max_open_sessions:
             early[EVERY_SESSION] = max(early.pop(next(iter(early))), early.pop(EVERY_SESSION, -1))
 
-    def _refuse_late(self, offset: int, click: Step) -> None:
+    def _refuse_late(self, offset: int, click: SessionStep) -> None:
         behind = self.watermark - click.event_time
         if behind > 0:
             detail = f"event_time is {behind} ms behind the watermark {self.watermark}"
@@ -527,14 +530,14 @@ class Partition:
             detail = "later clicks of its session were settled early, by a bound or a flush"
         self.refuse(offset, "late", detail)
 
-    def _schedule(self, session_id: str, session: Open) -> None:
+    def _schedule(self, session_id: str, session: OpenSession) -> None:
         self._unsure.discard(session_id)
         due = session.due(self.rules)
         if self._due.get(session_id) != due:
             self._due[session_id] = due
             heapq.heappush(self._queue, (due, session_id))
 
-    def _reschedule(self, session_id: str, session: Open, click: Step, late: bool) -> None:
+    def _reschedule(self, session_id: str, session: OpenSession, click: SessionStep, late: bool) -> None:
         """After a click came. Many that wait are not looked through: only how early it can be due."""
         pending, due = session.pending, self._due.get(session_id)
         if len(pending) <= _MANY or due is None:
@@ -592,7 +595,7 @@ class Partition:
             if session_id in self.sessions:
                 self._schedule(session_id, session)  # the next window may be due at the same watermark
 
-    def _close_published(self, offset: int, published: Published) -> None:
+    def _close_published(self, offset: int, published: PublishedClosing) -> None:
         """Close a window of which a score says that this record closed it."""
         session_id, until = published.session_id, published.last_click_at
         self.doubt.settled(session_id, until)
@@ -634,14 +637,14 @@ class Partition:
                 raise AssertionError("a session has nothing to close")
             self._close(session_id, session, closed_by, offset)
 
-    def _close(self, session_id: str, session: Open, closed_by: ClosedBy, offset: int) -> None:
+    def _close(self, session_id: str, session: OpenSession, closed_by: ClosedBy, offset: int) -> None:
         window = session.window
         if window is None:
             raise AssertionError("a session has no window to close")
         if self.rebuild is None:
             self.closings += 1
         partial = self.doubt.covers(session_id, window.opened_at)
-        self.closed.append(Closed(session_id, window, closed_by, offset, partial))
+        self.closed.append(ClosedWindow(session_id, window, closed_by, offset, partial))
         session.window = None
         self.changed.add(session_id)
         if not session.pending:

@@ -3,7 +3,7 @@
 from clickstream.files.mapping.rows import map_dataset
 from clickstream.files.mapping.shop import ShopLog, map_log
 from clickstream.files.mapping.spec import (
-    Mapping,
+    ColumnMapping,
     UciMapping,
     mapping_by_name,
     read_mapping,
@@ -11,7 +11,7 @@ from clickstream.files.mapping.spec import (
 )
 
 __all__ = [
-    "Mapping",
+    "ColumnMapping",
     "ShopLog",
     "UciMapping",
     "map_dataset",

@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 from clickstream.files.mapping.spec import Column, NumberColumn, TextColumn, TimeColumn
 from clickstream.files.text import plain_integer, plain_number
 
-Fetch = Callable[[Any], Any]
+ColumnGetter = Callable[[Any], Any]
 """A row -> the value of one column, None where it has none."""
 
-Field = Callable[[Any], Any]
+FieldReader = Callable[[Any], Any]
 """A row -> one field of a click. Raises WrongValueError."""
 
 # Groups of three may be set off by points.
@@ -40,7 +40,7 @@ class WrongValueError(ValueError):
         self.column = column
 
 
-def in_list(columns: Sequence[str], column: str) -> Fetch:
+def in_list(columns: Sequence[str], column: str) -> ColumnGetter:
     """Of a CSV row."""
     place = columns.index(column)
 
@@ -50,7 +50,7 @@ def in_list(columns: Sequence[str], column: str) -> Fetch:
     return fetch
 
 
-def in_object(column: str) -> Fetch:
+def in_object(column: str) -> ColumnGetter:
     """Of a JSON object; "a.b" is b of the object a, where there is no key "a.b"."""
     path = column.split(".")
 
@@ -67,7 +67,7 @@ def in_object(column: str) -> Fetch:
     return fetch
 
 
-def text_field(spec: Column, fetch: Callable[[str], Fetch], optional: bool = False) -> Field:
+def text_field(spec: Column, fetch: Callable[[str], ColumnGetter], optional: bool = False) -> FieldReader:
     """A text; an optional one is None where the column is empty."""
     up_to = spec.up_to if isinstance(spec, TextColumn) else None
 
@@ -78,7 +78,7 @@ def text_field(spec: Column, fetch: Callable[[str], Fetch], optional: bool = Fal
     return _field(spec, fetch, text, "not a text", optional)
 
 
-def truth_field(spec: Column, fetch: Callable[[str], Fetch], optional: bool = False) -> Field:
+def truth_field(spec: Column, fetch: Callable[[str], ColumnGetter], optional: bool = False) -> FieldReader:
     """True or false: as in JSON, or the words true and false, or 1 and 0."""
 
     def truth(value: Any) -> bool:
@@ -87,7 +87,9 @@ def truth_field(spec: Column, fetch: Callable[[str], Fetch], optional: bool = Fa
     return _field(spec, fetch, truth, "neither true nor false", optional)
 
 
-def number_field(spec: Column, fetch: Callable[[str], Fetch], whole: bool, optional: bool = False) -> Field:
+def number_field(
+    spec: Column, fetch: Callable[[str], ColumnGetter], whole: bool, optional: bool = False
+) -> FieldReader:
     """A number, or a whole one."""
     comma = isinstance(spec, NumberColumn) and spec.decimal == ","
 
@@ -117,7 +119,7 @@ def number_field(spec: Column, fetch: Callable[[str], Fetch], whole: bool, optio
     return _field(spec, fetch, number, expected, optional)
 
 
-def time_field(spec: TimeColumn, fetch: Callable[[str], Fetch]) -> Field:
+def time_field(spec: TimeColumn, fetch: Callable[[str], ColumnGetter]) -> FieldReader:
     """Milliseconds since the epoch."""
     read, column, zone = fetch(spec.column), spec.column, ZoneInfo(spec.timezone)
     factor = _UNITS.get(spec.format)
@@ -171,11 +173,11 @@ def as_text(value: Any) -> str:
 
 def _field(
     spec: Column,
-    fetch: Callable[[str], Fetch],
+    fetch: Callable[[str], ColumnGetter],
     convert: Callable[[Any], Any],
     expected: str,
     optional: bool,
-) -> Field:
+) -> FieldReader:
     if spec.column is None:
         try:
             constant = convert(spec.constant)

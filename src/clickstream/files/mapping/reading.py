@@ -10,12 +10,12 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from clickstream.files.cleaning import MAX_ROWS, Cleaning, RefusedRow, refuse_empty
-from clickstream.files.mapping.fields import Fetch, Field, WrongValueError, as_text
-from clickstream.files.mapping.spec import WHERE, Column, Mapping, TimeColumn
-from clickstream.files.mapping.table import ENDINGS, Table, columns_of, open_table
-from clickstream.files.sifting import Progress
-from clickstream.files.source import Source, read_source
+from clickstream.files.cleaning import MAX_ROWS, CleaningReport, RefusedRow, refuse_empty
+from clickstream.files.mapping.fields import ColumnGetter, FieldReader, WrongValueError, as_text
+from clickstream.files.mapping.spec import WHERE, Column, ColumnMapping, TimeColumn
+from clickstream.files.mapping.table import ENDINGS, TableFile, columns_of, open_table
+from clickstream.files.sifting import SiftingProgress
+from clickstream.files.source import FileSource, read_source
 from clickstream.files.text import advice
 from clickstream.infra.errors import InputError
 from clickstream.infra.words import counted
@@ -27,14 +27,14 @@ _MOST_KEYS = 100
 
 C = TypeVar("C")
 
-Fetching = Callable[[str], Fetch]
+ColumnAccess = Callable[[str], ColumnGetter]
 """The name of a column -> the function that takes it from a row."""
 
 
-class Target(Protocol[C]):
+class MappingTarget(Protocol[C]):
     """What rows become."""
 
-    def field(self, name: str, spec: Column | TimeColumn, fetch: Fetching) -> Field | None:
+    def field(self, name: str, spec: Column | TimeColumn, fetch: ColumnAccess) -> FieldReader | None:
         """The function that gives a field of the click; None where it is derived from the others.
 
         Raises:
@@ -63,17 +63,21 @@ class Target(Protocol[C]):
         ...
 
 
-class Log(NamedTuple, Generic[C]):
+class MappedLog(NamedTuple, Generic[C]):
     """The clicks of a file, session by session, each in order; `sha256` of the file and its mapping."""
 
     sha256: str
     clicks: list[C]
-    cleaning: Cleaning
+    cleaning: CleaningReport
 
 
 def read_log(
-    source: Source, mapping: Mapping, target: Target[C], name: str | None, progress: Progress
-) -> Log[C]:
+    source: FileSource,
+    mapping: ColumnMapping,
+    target: MappingTarget[C],
+    name: str | None,
+    progress: SiftingProgress,
+) -> MappedLog[C]:
     """The clicks of a log file: CSV, JSON lines, or a zip that holds one.
 
     Raises:
@@ -96,7 +100,7 @@ def read_log(
         )
     reading.mark_ends()
     unseen = ", ".join(map(repr, reading.unseen))
-    cleaning = Cleaning(
+    cleaning = CleaningReport(
         name,
         "utf-8" if table.encoding == "utf-8-sig" else table.encoding,
         table.delimiter,
@@ -107,7 +111,7 @@ def read_log(
         (f"no row has {unseen}, which the mapping names",) if unseen else (),
     )
     refuse_empty(cleaning)
-    return Log(hashlib.sha256(content + mapping.sha256.encode()).hexdigest(), reading.clicks, cleaning)
+    return MappedLog(hashlib.sha256(content + mapping.sha256.encode()).hexdigest(), reading.clicks, cleaning)
 
 
 class _End(NamedTuple):
@@ -125,7 +129,7 @@ class _Reading(Generic[C]):
         skipped: rows that are no clicks by `rows` of the mapping.
     """
 
-    def __init__(self, name: str, mapping: Mapping, table: Table, target: Target[C]) -> None:
+    def __init__(self, name: str, mapping: ColumnMapping, table: TableFile, target: MappingTarget[C]) -> None:
         self.clicks: list[C] = []
         self.refused: list[RefusedRow] = []
         self.count = self.skipped = 0
@@ -134,7 +138,7 @@ class _Reading(Generic[C]):
         self._ends: list[_End] = []
         self._fields = dict(_fields(name, mapping, target, table.fetch))
         rows = mapping.rows
-        self._kind: Fetch | None = None if rows is None else table.fetch(rows.column)
+        self._kind: ColumnGetter | None = None if rows is None else table.fetch(rows.column)
         self._keep = frozenset(rows.keep if rows else ())
         self._end = frozenset(rows.end if rows else ())
         self._unseen = {column: table.fetch(column) for column in columns_of(mapping)}
@@ -202,7 +206,9 @@ class _Reading(Generic[C]):
         self.refused.append(RefusedRow(line, reason, detail[:_LONGEST_TEXT], text[:_LONGEST_TEXT]))
 
 
-def _fields(name: str, mapping: Mapping, target: Target[C], fetch: Fetching) -> Iterator[tuple[str, Field]]:
+def _fields(
+    name: str, mapping: ColumnMapping, target: MappingTarget[C], fetch: ColumnAccess
+) -> Iterator[tuple[str, FieldReader]]:
     for field, spec in mapping.clicks.targets.items():
         try:
             function = target.field(field, spec, fetch)

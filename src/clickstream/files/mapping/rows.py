@@ -14,15 +14,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clickstream.files.cleaning import Cleaned
+from clickstream.files.cleaning import CleanedFile
 from clickstream.files.dataset import Dataset
 from clickstream.files.mapping.derive import depths, mean_prices
-from clickstream.files.mapping.fields import Field, number_field, text_field, time_field
-from clickstream.files.mapping.reading import Fetching, read_log
+from clickstream.files.mapping.fields import FieldReader, number_field, text_field, time_field
+from clickstream.files.mapping.reading import ColumnAccess, read_log
 from clickstream.files.mapping.spec import Column, TextColumn, TimeColumn, UciMapping
-from clickstream.files.rows import View
-from clickstream.files.sifting import Progress, silent
-from clickstream.files.source import Source
+from clickstream.files.rows import PageView
+from clickstream.files.sifting import SiftingProgress, silent
+from clickstream.files.source import FileSource
 from clickstream.records.click import click_of
 
 _DERIVED = {"price_2": 2, "page": 1}
@@ -52,8 +52,8 @@ class _Shown(NamedTuple):
 
 
 def map_dataset(
-    source: Source, mapping: UciMapping, name: str | None = None, progress: Progress = silent
-) -> Cleaned:
+    source: FileSource, mapping: UciMapping, name: str | None = None, progress: SiftingProgress = silent
+) -> CleanedFile:
     """The clicks of a log file: CSV, JSON lines, or a zip that holds one.
 
     Raises:
@@ -63,7 +63,7 @@ def map_dataset(
     log = read_log(source, mapping, _Clicks(), name, progress)
     dataset = _dataset(log.cleaning.name, log.sha256, mapping, log.clicks)
     progress(1.0)
-    return Cleaned(dataset, replace(log.cleaning, notes=(*log.cleaning.notes, *_notes(mapping))))
+    return CleanedFile(dataset, replace(log.cleaning, notes=(*log.cleaning.notes, *_notes(mapping))))
 
 
 class _Clicks:
@@ -72,7 +72,7 @@ class _Clicks:
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
 
-    def field(self, name: str, spec: Column | TimeColumn, fetch: Fetching) -> Field | None:
+    def field(self, name: str, spec: Column | TimeColumn, fetch: ColumnAccess) -> FieldReader | None:
         if getattr(spec, "derive", None) is not None:
             return None
         if isinstance(spec, TimeColumn):
@@ -132,11 +132,11 @@ def _dataset(name: str, sha256: str, mapping: UciMapping, clicks: list[_Shown]) 
         list(group) for _, group in groupby(_derived(mapping, clicks), key=lambda one: one.session_id)
     ]
     sessions.sort(key=lambda session: (session[0].event_time, session[0].session_id))
-    views: dict[View, int] = {}
+    views: dict[PageView, int] = {}
     view_of, orders, times = [], [], []
     for session in sessions:
         for one in session:
-            view = View(
+            view = PageView(
                 one.country,
                 one.product,
                 one.category,

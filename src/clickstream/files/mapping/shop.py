@@ -7,20 +7,20 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from clickstream.features.definition import Definition, FieldType
+from clickstream.features.definition import FieldType, ShopDefinition
 from clickstream.features.fold import compile_fold
-from clickstream.files.cleaning import Cleaning
+from clickstream.files.cleaning import CleaningReport
 from clickstream.files.mapping.fields import (
-    Field,
+    FieldReader,
     number_field,
     text_field,
     time_field,
     truth_field,
 )
-from clickstream.files.mapping.reading import Fetching, read_log
-from clickstream.files.mapping.spec import Column, Mapping, TimeColumn
-from clickstream.files.sifting import Progress, silent
-from clickstream.files.source import Source
+from clickstream.files.mapping.reading import ColumnAccess, read_log
+from clickstream.files.mapping.spec import Column, ColumnMapping, TimeColumn
+from clickstream.files.sifting import SiftingProgress, silent
+from clickstream.files.source import FileSource
 from clickstream.records.click import checked
 from clickstream.records.shop_click import click_model
 
@@ -33,15 +33,15 @@ class ShopLog(NamedTuple):
     name: str
     sha256: str
     sessions: dict[str, list[Any]]
-    cleaning: Cleaning
+    cleaning: CleaningReport
 
 
 def map_log(
-    source: Source,
-    definition: Definition,
-    mapping: Mapping,
+    source: FileSource,
+    definition: ShopDefinition,
+    mapping: ColumnMapping,
     name: str | None = None,
-    progress: Progress = silent,
+    progress: SiftingProgress = silent,
 ) -> ShopLog:
     """The sessions of a log file: CSV, JSON lines, or a zip that holds one.
 
@@ -64,7 +64,7 @@ def map_log(
 class _Clicks:
     """Clicks of a shop, each with its session id."""
 
-    def __init__(self, definition: Definition, mapping: Mapping) -> None:
+    def __init__(self, definition: ShopDefinition, mapping: ColumnMapping) -> None:
         self._definition = definition
         self._mapping = mapping
         self._model = click_model(definition)
@@ -72,7 +72,7 @@ class _Clicks:
         self._names = self._step.__struct_fields__
         self._texts: dict[str, str] = {}
 
-    def field(self, name: str, spec: Column | TimeColumn, fetch: Fetching) -> Field:
+    def field(self, name: str, spec: Column | TimeColumn, fetch: ColumnAccess) -> FieldReader:
         if isinstance(spec, TimeColumn):
             return time_field(spec, fetch)
         if name == "session_id":

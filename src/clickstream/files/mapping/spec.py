@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from clickstream.features.definition import Definition, FieldType
+from clickstream.features.definition import FieldType, ShopDefinition
 from clickstream.infra.errors import InputError, MissingFileError
 
 WHERE = (
@@ -33,7 +33,7 @@ _LARGEST = 1 << 20
 
 Scalar = str | int | float | bool
 
-M = TypeVar("M", bound="Mapping")
+M = TypeVar("M", bound="ColumnMapping")
 
 
 class _Spec(BaseModel):
@@ -121,13 +121,13 @@ class TimeColumn(_Spec):
         return given
 
 
-class PriceLevel(Column):
+class PriceLevelColumn(Column):
     """price_2. `mean-of-category`: 1 above the mean price of the category's products in the file, else 2."""
 
     derive: Literal["mean-of-category"] | None = None
 
 
-class Page(Column):
+class PageColumn(Column):
     """page. `depth`: how many different products of the click's category the session has shown up to it, at
     most `at_most`.
     """
@@ -136,7 +136,7 @@ class Page(Column):
     at_most: Annotated[int, Field(ge=1, le=1_000_000)] = 5
 
 
-class Clicks(_Spec):
+class ClickColumns(_Spec):
     """The fields of a click, which `targets` lists: field -> where it comes from."""
 
     session_id: TextColumn
@@ -149,7 +149,7 @@ class Clicks(_Spec):
         return {name: spec for name, spec in named.items() if spec is not None}
 
 
-class UciClicks(Clicks):
+class UciClickColumns(ClickColumns):
     """The fields of a click of shop uci553. Those that the log of a shop seldom has are derived unless it
     says otherwise.
     """
@@ -157,8 +157,8 @@ class UciClicks(Clicks):
     product: TextColumn
     category: TextColumn
     price: NumberColumn
-    price_2: PriceLevel = PriceLevel(derive="mean-of-category")
-    page: Page = Page(derive="depth")
+    price_2: PriceLevelColumn = PriceLevelColumn(derive="mean-of-category")
+    page: PageColumn = PageColumn(derive="depth")
     order: NumberColumn | None = None
     country: NumberColumn | None = None
     colour: NumberColumn | None = None
@@ -166,7 +166,7 @@ class UciClicks(Clicks):
     photography: NumberColumn | None = None
 
 
-class Rows(_Spec):
+class RowSelection(_Spec):
     """Which rows are clicks: those with one of `keep` in `column`.
 
     A row with one of `end` says that the visit is over: the session's last click up to then carries `end`.
@@ -177,7 +177,7 @@ class Rows(_Spec):
     end: list[str] = []
 
 
-class Layout(_Spec):
+class FileLayout(_Spec):
     """How the file is written; what is not said is found out."""
 
     format: Literal["csv", "jsonl"] | None = None
@@ -195,12 +195,12 @@ class Layout(_Spec):
         return given
 
 
-class Mapping(_Spec):
+class ColumnMapping(_Spec):
     """A mapping file, whatever the fields of its clicks are."""
 
-    clicks: Clicks
-    rows: Rows | None = None
-    file: Layout = Layout()
+    clicks: ClickColumns
+    rows: RowSelection | None = None
+    file: FileLayout = FileLayout()
     time_source: Annotated[str, Field(min_length=1, max_length=64)] = "recorded"
 
     @property
@@ -209,10 +209,10 @@ class Mapping(_Spec):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
 
-class UciMapping(Mapping):
+class UciMapping(ColumnMapping):
     """A mapping onto the clicks of shop uci553."""
 
-    clicks: UciClicks
+    clicks: UciClickColumns
 
 
 _COLUMNS: dict[FieldType, type[Column]] = {
@@ -224,17 +224,17 @@ _COLUMNS: dict[FieldType, type[Column]] = {
 
 
 @cache
-def mapping_onto(definition: Definition) -> type[Mapping]:
+def mapping_onto(definition: ShopDefinition) -> type[ColumnMapping]:
     """Mappings onto the clicks of a shop: its own fields, and what every click has."""
     targets: dict[str, Any] = {"order": (NumberColumn | None, None), "end": (Column | None, None)}
     for field in definition.fields:
         column: Any = _COLUMNS[field.type]
         targets[field.name] = (column | None, None) if field.optional else (column, ...)
-    clicks = create_model("ShopClicks", __base__=Clicks, **targets)
-    return create_model("ShopMapping", __base__=Mapping, clicks=(clicks, ...))
+    clicks = create_model("ShopClicks", __base__=ClickColumns, **targets)
+    return create_model("ShopMapping", __base__=ColumnMapping, clicks=(clicks, ...))
 
 
-def mapping_by_name(definition: Definition, columns: Collection[str] | None = None) -> Mapping:
+def mapping_by_name(definition: ShopDefinition, columns: Collection[str] | None = None) -> ColumnMapping:
     """The mapping of a file whose columns are named as the fields, as clicks lie on the topic."""
     times = {"event_time": {"column": "event_time", "format": "ms"}}
     named = {field.name: field.name for field in definition.fields}
@@ -253,7 +253,9 @@ def read_mapping(source: Path | bytes, name: str | None = None) -> UciMapping:
     return _parsed(UciMapping, source, name)
 
 
-def read_shop_mapping(source: Path | bytes, definition: Definition, name: str | None = None) -> Mapping:
+def read_shop_mapping(
+    source: Path | bytes, definition: ShopDefinition, name: str | None = None
+) -> ColumnMapping:
     """The mapping in a TOML file, onto the clicks of any shop.
 
     Raises:
@@ -279,7 +281,7 @@ def _parsed(kind: type[M], source: Path | bytes, name: str | None) -> M:
     try:
         return kind.model_validate(given)
     except ValidationError as error:
-        raise InputError("\n".join([f"{name} is not a mapping:", *_told(error)]), WHERE) from error
+        raise InputError("\n".join([f"{name} is not a mapping:", *_lines(error)]), WHERE) from error
 
 
 def _read(path: Path) -> bytes:
@@ -287,18 +289,18 @@ def _read(path: Path) -> bytes:
         return file.read(_LARGEST + 1)
 
 
-def _told(error: ValidationError) -> list[str]:
-    told = []
+def _lines(error: ValidationError) -> list[str]:
+    lines = []
     for problem in error.errors(include_url=False)[:10]:
         key = ".".join(map(str, problem["loc"])) or "the file"
         if problem["type"] == "extra_forbidden":
-            told.append(f"  {key}: there is no such key")
+            lines.append(f"  {key}: there is no such key")
         elif problem["type"] == "missing":
-            told.append(f"  {key}: is needed")
+            lines.append(f"  {key}: is needed")
         else:
             message = problem["msg"].removeprefix("Value error, ")
-            told.append(f"  {key}: {message} (got {_short(problem['input'])})")
-    return told
+            lines.append(f"  {key}: {message} (got {_short(problem['input'])})")
+    return lines
 
 
 def _short(value: object) -> str:

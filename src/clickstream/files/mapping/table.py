@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any, NamedTuple, NoReturn
 
-from clickstream.files.mapping.fields import Fetch, in_list, in_object
-from clickstream.files.mapping.spec import WHERE, Layout, Mapping
+from clickstream.files.mapping.fields import ColumnGetter, in_list, in_object
+from clickstream.files.mapping.spec import WHERE, ColumnMapping, FileLayout
 from clickstream.files.text import (
-    Row,
+    TextRow,
     advice,
     below_head,
     encoding_of,
@@ -29,7 +29,7 @@ _PROBED = 400
 _DELIMITERS = (",", ";", "\t", "|")
 
 
-class Record(NamedTuple):
+class TableRecord(NamedTuple):
     """A row: a list or a JSON object. With a `problem` it cannot be used; `text` is for people."""
 
     line: int
@@ -38,16 +38,16 @@ class Record(NamedTuple):
     problem: str | None
 
 
-class Table(NamedTuple):
+class TableFile(NamedTuple):
     """A file as rows. `fetch` gives, for the name of a column, the function that takes it from a row."""
 
     encoding: str
     delimiter: str
-    fetch: Callable[[str], Fetch]
-    records: Iterator[Record]
+    fetch: Callable[[str], ColumnGetter]
+    records: Iterator[TableRecord]
 
 
-def open_table(name: str, content: bytes, mapping: Mapping) -> Table:
+def open_table(name: str, content: bytes, mapping: ColumnMapping) -> TableFile:
     """The table in a file.
 
     Raises:
@@ -61,7 +61,7 @@ def open_table(name: str, content: bytes, mapping: Mapping) -> Table:
                 f"{name} is one JSON array; what is read is one object a line",
                 "Write it so, as by `jq -c '.[]' in.json > out.jsonl`.",
             )
-        return Table(encoding, "", in_object, _objects(content, encoding))
+        return TableFile(encoding, "", in_object, _objects(content, encoding))
     wanted = columns_of(mapping)
     delimiter, columns = _header(name, content, encoding, layout, wanted)
     missing = [column for column in wanted if column not in columns]
@@ -78,12 +78,12 @@ def open_table(name: str, content: bytes, mapping: Mapping) -> Table:
             "Rename one of them in the first line of the file.",
         )
     rows = below_head(content, encoding, delimiter)
-    return Table(
+    return TableFile(
         encoding, delimiter, lambda column: in_list(columns, column), _lists(rows, delimiter, len(columns))
     )
 
 
-def columns_of(mapping: Mapping) -> list[str]:
+def columns_of(mapping: ColumnMapping) -> list[str]:
     """The columns that a mapping names."""
     named = [spec.column for spec in mapping.clicks.targets.values() if spec.column is not None]
     if mapping.rows is not None:
@@ -97,7 +97,7 @@ def _format(content: bytes, encoding: str) -> str:
 
 
 def _header(
-    name: str, content: bytes, encoding: str, layout: Layout, wanted: list[str]
+    name: str, content: bytes, encoding: str, layout: FileLayout, wanted: list[str]
 ) -> tuple[str, list[str]]:
     first, announced = head_of(content, encoding)
     if first.problem is not None:
@@ -112,18 +112,18 @@ def _header(
     return delimiter, found[delimiter]
 
 
-def _lists(rows: Iterator[Row], delimiter: str, width: int) -> Iterator[Record]:
+def _lists(rows: Iterator[TextRow], delimiter: str, width: int) -> Iterator[TableRecord]:
     for row in rows:
         fields = without_empty_end(row.fields, width)
         problem = row.problem or width_problem(row._replace(fields=fields), width)
-        yield Record(row.line, fields, delimiter.join(row.fields), problem)
+        yield TableRecord(row.line, fields, delimiter.join(row.fields), problem)
 
 
-def _objects(content: bytes, encoding: str) -> Iterator[Record]:
+def _objects(content: bytes, encoding: str) -> Iterator[TableRecord]:
     for line in lines_of(content, encoding):
         text = line.text.strip()
         if line.problem is not None:
-            yield Record(line.number, None, text, line.problem)
+            yield TableRecord(line.number, None, text, line.problem)
         elif text:
             row: Any = None
             try:
@@ -133,7 +133,7 @@ def _objects(content: bytes, encoding: str) -> Iterator[Record]:
                 problem = f"not JSON: {error}"
             except RecursionError:
                 problem = "not JSON: nested too deeply"
-            yield Record(line.number, row, text, problem)
+            yield TableRecord(line.number, row, text, problem)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

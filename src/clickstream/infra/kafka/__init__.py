@@ -16,13 +16,13 @@ from clickstream.infra.kafka.partitioner import partition_for
 from clickstream.infra.kafka.producer import Producer
 from clickstream.infra.kafka.reader import Reader
 from clickstream.infra.kafka.records import (
-    Committed,
-    Ends,
+    CommittedOffset,
+    DecidedEnds,
     GroupState,
     LogEnd,
     Member,
     Membership,
-    Outgoing,
+    OutgoingRecord,
     Record,
     Topic,
 )
@@ -31,17 +31,17 @@ from clickstream.infra.kafka.unpacking import codecs
 
 __all__ = [
     "Admin",
-    "Committed",
+    "CommittedOffset",
     "DamagedBatchError",
+    "DecidedEnds",
     "DeletedError",
-    "Ends",
     "GroupConsumer",
     "GroupState",
     "LogEnd",
     "Member",
     "Membership",
     "MissingError",
-    "Outgoing",
+    "OutgoingRecord",
     "Producer",
     "Reader",
     "Record",

@@ -13,7 +13,7 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from clickstream.infra.kafka.connection import CLIENT, connection_options
 from clickstream.infra.kafka.errors import MissingError, translated
-from clickstream.infra.kafka.records import Committed, GroupState, LogEnd, Member, Topic
+from clickstream.infra.kafka.records import CommittedOffset, GroupState, LogEnd, Member, Topic
 from clickstream.infra.settings import Settings
 
 _COORDINATOR_AWAY = (
@@ -118,18 +118,18 @@ class Admin:
             for tp in tps
         }
 
-    def group_offsets(self, group: str, topic: str) -> dict[int, Committed]:
+    def group_offsets(self, group: str, topic: str) -> dict[int, CommittedOffset]:
         """Committed offsets of a group by partition."""
         found = self._ask(
             f"reading the offsets of {group}", lambda: self._client.list_group_offsets([group])[group]
         )
         return {
-            tp.partition: Committed(o.offset, o.metadata or "")
+            tp.partition: CommittedOffset(o.offset, o.metadata or "")
             for tp, o in found.items()
             if tp.topic == topic and o.offset >= 0
         }
 
-    def offsets_of_all_groups(self, topic: str) -> dict[str, dict[int, Committed]]:
+    def offsets_of_all_groups(self, topic: str) -> dict[str, dict[int, CommittedOffset]]:
         """Committed offsets on a topic, of every group that has some there."""
         groups = [str(one["group_id"]) for one in self._ask("listing groups", self._client.list_groups)]
         if not groups:
@@ -139,7 +139,7 @@ class Admin:
         )
         by_group = {
             group: {
-                tp.partition: Committed(o.offset, o.metadata or "")
+                tp.partition: CommittedOffset(o.offset, o.metadata or "")
                 for tp, o in offsets.items()
                 if tp.topic == topic and o.offset >= 0
             }
@@ -147,7 +147,7 @@ class Admin:
         }
         return {group: offsets for group, offsets in by_group.items() if offsets}
 
-    def set_group_offsets(self, group: str, topic: str, offsets: Mapping[int, Committed]) -> None:
+    def set_group_offsets(self, group: str, topic: str, offsets: Mapping[int, CommittedOffset]) -> None:
         """Set a group's offsets; the group must have no members."""
         wanted = {
             TopicPartition(topic, p): OffsetAndMetadata(c.offset, c.metadata, -1) for p, c in offsets.items()

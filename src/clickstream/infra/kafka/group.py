@@ -17,7 +17,7 @@ from clickstream.infra.failpoints import failpoint
 from clickstream.infra.kafka.admin import Admin
 from clickstream.infra.kafka.connection import CLIENT, connection_options
 from clickstream.infra.kafka.errors import DamagedBatchError, DeletedError, translated
-from clickstream.infra.kafka.records import Committed, Membership, Record
+from clickstream.infra.kafka.records import CommittedOffset, Membership, Record
 from clickstream.infra.kafka.unpacking import new_consumer
 from clickstream.infra.settings import Settings
 
@@ -176,7 +176,7 @@ class GroupConsumer:
         """Ask for a new assignment. A group that is settled begins a rebalance for its leader only."""
         self._consumer._coordinator.request_rejoin()
 
-    def committed(self, partition: int, timeout_ms: int) -> Committed | None:
+    def committed(self, partition: int, timeout_ms: int) -> CommittedOffset | None:
         """The group's committed offset; None when there is none.
 
         Raises:
@@ -184,7 +184,9 @@ class GroupConsumer:
         """
         with translated(f"reading the committed offset of partition {partition}", self._settings):
             found = self._consumer.committed(self._tp(partition), metadata=True, timeout_ms=timeout_ms)
-        return None if found is None or found.offset < 0 else Committed(found.offset, found.metadata or "")
+        return (
+            None if found is None or found.offset < 0 else CommittedOffset(found.offset, found.metadata or "")
+        )
 
     def log_range(self, partition: int) -> tuple[int, int]:
         """First offset in the log and the one after the last."""

@@ -12,7 +12,7 @@ from kafka.structs import TopicPartition
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.kafka.connection import connection_options
 from clickstream.infra.kafka.errors import MissingError, translated
-from clickstream.infra.kafka.records import Ends, Record
+from clickstream.infra.kafka.records import DecidedEnds, Record
 from clickstream.infra.kafka.unpacking import new_consumer
 from clickstream.infra.settings import Settings
 
@@ -64,7 +64,7 @@ class Reader:
             found = self._consumer.end_offsets(self._tps, timeout_ms=self._settings.patience)
         return {tp.partition: offset for tp, offset in found.items()}
 
-    def decided_ends(self, within_s: float | None = None) -> Ends:
+    def decided_ends(self, within_s: float | None = None) -> DecidedEnds:
         """The ends, with every transaction that is decided by now.
 
         A transaction is decided, and its offsets are committed, before each partition has its marker: until
@@ -83,7 +83,7 @@ class Reader:
             ends = self.end_offsets()
             held = any(ends[p] < offset for p, offset in written.items())
             if not held or time.monotonic() > deadline:
-                return Ends(ends, held)
+                return DecidedEnds(ends, held)
             time.sleep(0.05)
 
     def seek(self, partition: int, offset: int) -> None:

@@ -21,7 +21,7 @@ class Record(Protocol):
         """In ms; None or -1 where its sender gave none."""
 
 
-class Outgoing(NamedTuple):
+class OutgoingRecord(NamedTuple):
     """A record to publish; `partition` None leaves the choice to the key."""
 
     topic: str
@@ -30,7 +30,7 @@ class Outgoing(NamedTuple):
     value: bytes
 
 
-class Committed(NamedTuple):
+class CommittedOffset(NamedTuple):
     """An offset (of the next record to process) and the text committed with it."""
 
     offset: int
@@ -52,7 +52,7 @@ class LogEnd(NamedTuple):
     newest: int | None
 
 
-class Ends(NamedTuple):
+class DecidedEnds(NamedTuple):
     """Of each partition, the offset after the last record that a subscriber with read_committed gets.
 
     `held`: a transaction that is open holds back records which others have committed by now.

@@ -14,7 +14,7 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 from clickstream.infra.errors import ClickstreamError, ConfigurationError
 from clickstream.infra.kafka.errors import routed, translated
 from clickstream.infra.kafka.producer import discard, new_producer
-from clickstream.infra.kafka.records import Committed, Membership, Outgoing
+from clickstream.infra.kafka.records import CommittedOffset, Membership, OutgoingRecord
 from clickstream.infra.settings import Settings
 
 
@@ -60,9 +60,9 @@ class TransactionalProducer:
 
     def publish(
         self,
-        records: Sequence[Outgoing],
+        records: Sequence[OutgoingRecord],
         topic: str,
-        offsets: Mapping[int, Committed],
+        offsets: Mapping[int, CommittedOffset],
         membership: Membership,
         before_commit: Callable[[], None] = lambda: None,
     ) -> None:

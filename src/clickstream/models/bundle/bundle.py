@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from clickstream.features.definition import Definition
+from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop_file import UCI553, built_in, from_source
 from clickstream.features.vector import Features
 from clickstream.infra.errors import BundleError
@@ -27,11 +27,11 @@ from clickstream.infra.settings import Settings
 from clickstream.models.bundle.champion import bundles_of, locate
 from clickstream.models.bundle.manifest import Manifest
 from clickstream.models.bundle.signature import signing_key
-from clickstream.models.bundle.verification import DEFINITION, Verified, verify
-from clickstream.models.case import Artefact, Case, Floats, Prediction, prediction
+from clickstream.models.bundle.verification import DEFINITION, VerifiedBundle, verify
+from clickstream.models.case import Artefact, Case, Floats, ScorerOutput, prediction
 from clickstream.models.clusters import Clusters
 from clickstream.models.inputs import Vocabulary
-from clickstream.models.online import BaseRates, Global, OnlineModels, read_state
+from clickstream.models.online import BaseRates, Global, OnlineModels, read_online_state
 from clickstream.models.scorers import FITTED, LEARNER, REGISTRY, FittedModels
 from clickstream.models.shop.batch import ShopBatch
 from clickstream.models.shop.clusters import ShopClusters
@@ -39,7 +39,7 @@ from clickstream.models.shop.inputs import ShopInputs
 from clickstream.models.shop.online import ShopOnline
 from clickstream.models.uci_online import UciOnlineModels
 
-__all__ = ["Bundle", "Case", "Manifest", "Prediction", "load_bundle", "open_bundle"]
+__all__ = ["Bundle", "Case", "Manifest", "ScorerOutput", "load_bundle", "open_bundle"]
 
 _Answer = tuple[float, float | None]
 
@@ -128,7 +128,7 @@ class Bundle:
         self.fitted = {"batch": ShopBatch(_open(files["batch.joblib"]), self.shop, inputs)}
         self._begin = partial(ShopOnline, self.id, inputs, clusters, BaseRates(*self._usual))
 
-    def predict(self, cases: Sequence[Case]) -> list[dict[str, Prediction]]:
+    def predict(self, cases: Sequence[Case]) -> list[dict[str, ScorerOutput]]:
         """What the fitted scorers say of each case, in order: all but the one that learns in the stream.
 
         Each model is asked once for the whole list, on one thread. The answers do not depend on which cases
@@ -155,14 +155,14 @@ class Bundle:
             BundleError: the state belongs to another bundle, is damaged, or refers to a class that the online
                 models of this bundle do not hold. No such class was resolved.
         """
-        lessons, payload = (0, self._warm_start) if state is None else read_state(state, self.id)
+        lessons, payload = (0, self._warm_start) if state is None else read_online_state(state, self.id)
         models = self._begin(frozenset(self.manifest.online_classes), payload)
         models.lessons = lessons
         return models
 
 
 def load_bundle(
-    source: Settings | Path, name: str | Path | None = None, shop: Definition | None = None
+    source: Settings | Path, name: str | Path | None = None, shop: ShopDefinition | None = None
 ) -> Bundle:
     """Verify a bundle and read it.
 
@@ -185,7 +185,7 @@ def load_bundle(
     return open_bundle(verified)
 
 
-def open_bundle(verified: Verified) -> Bundle:
+def open_bundle(verified: VerifiedBundle) -> Bundle:
     """The scorers of a bundle that was verified. This opens its pickles.
 
     Raises:
@@ -207,7 +207,7 @@ def place(source: Settings | Path, shop: str = UCI553) -> tuple[Path, bytes | No
     return bundles_of(folder, shop), key
 
 
-def shop_of(manifest: Manifest, files: Mapping[str, bytes]) -> Definition:
+def shop_of(manifest: Manifest, files: Mapping[str, bytes]) -> ShopDefinition:
     """The definition that the models of a verified bundle were made for.
 
     Raises:
@@ -221,7 +221,7 @@ def shop_of(manifest: Manifest, files: Mapping[str, bytes]) -> Definition:
     return definition
 
 
-def check_shop(manifest: Manifest, shop: Definition, where: str) -> None:
+def check_shop(manifest: Manifest, shop: ShopDefinition, where: str) -> None:
     """Whether a bundle is one of this shop, and of this definition of it.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The bundles of a folder as a person looks at them: each with whether it can be used here, or why not."""
+"""The bundles of a folder as a person sees them: each with whether it can be used here, or why not."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle.champion import Promotion, bundle_ids, bundles_of, promotions
 from clickstream.models.bundle.manifest import MANIFEST, Manifest, parse_manifest
-from clickstream.models.bundle.signature import SIGNATURE, Signed, signing_key
+from clickstream.models.bundle.signature import SIGNATURE, SignatureState, signing_key
 from clickstream.models.bundle.verification import verify
 
 
-class Listed(NamedTuple):
+class ListedBundle(NamedTuple):
     """A bundle. `problem` is None where consumers would take it, `manifest` where there is no reading it.
 
     The manifest of a bundle with a problem says what was found, not what is true.
@@ -25,13 +25,13 @@ class Listed(NamedTuple):
     id: str
     path: Path
     manifest: Manifest | None
-    signed: Signed | None
+    signed: SignatureState | None
     in_use: bool
     problem: BundleError | None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        told: dict[str, Any] = {
+        content: dict[str, Any] = {
             "id": self.id,
             "path": str(self.path),
             "in_use": self.in_use,
@@ -41,16 +41,16 @@ class Listed(NamedTuple):
             "remedy": None if self.problem is None else self.problem.remedy,
         }
         if self.manifest is not None:
-            told |= {
+            content |= {
                 "trained_at": self.manifest.created_at.isoformat(),
                 "data": self.manifest.data.model_dump(),
                 "split": self.manifest.split.model_dump(mode="json"),
                 "figures": self.manifest.figures,
             }
-        return told
+        return content
 
 
-def examine(settings: Settings, shop: str = UCI553) -> Iterator[Listed]:
+def examine_bundles(settings: Settings, shop: str = UCI553) -> Iterator[ListedBundle]:
     """Every bundle of a shop in the folder, the oldest first, verified and not opened.
 
     Raises:
@@ -65,10 +65,10 @@ def examine(settings: Settings, shop: str = UCI553) -> Iterator[Listed]:
         try:
             verified = verify(path, key)
         except BundleError as problem:
-            signed: Signed | None = None if (path / SIGNATURE).exists() else "no"
-            yield Listed(bundle_id, path, _as_found(path), signed, in_use, problem)
+            signed: SignatureState | None = None if (path / SIGNATURE).exists() else "no"
+            yield ListedBundle(bundle_id, path, _as_found(path), signed, in_use, problem)
         else:
-            yield Listed(bundle_id, path, verified.manifest, verified.signed, in_use, None)
+            yield ListedBundle(bundle_id, path, verified.manifest, verified.signed, in_use, None)
 
 
 def history(settings: Settings, shop: str = UCI553) -> list[Promotion]:

@@ -76,7 +76,7 @@ class SplitEntry(_Part):
     held_out_sessions: int
 
 
-class Rates(_Part):
+class BaseRatesEntry(_Part):
     """Share of converted training sessions, and their mean revenue: the answer without evidence."""
 
     conversion: float
@@ -100,7 +100,7 @@ class Contents(_Part):
     split: SplitEntry
     seed: int
     label_source: Literal["proxy", "goal"] = "proxy"
-    base_rates: Rates
+    base_rates: BaseRatesEntry
     clusters: list[ClusterEntry]
     figures: dict[str, dict[str, int | float]]
     """Scorer, or `clusters` -> figure -> value, on sessions that the models have not seen."""

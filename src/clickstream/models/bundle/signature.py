@@ -19,7 +19,7 @@ from clickstream.infra.settings import SHORTEST_KEY, Settings
 
 SIGNATURE = "manifest.sig"
 
-Signed = Literal["no", "not checked", "valid"]
+SignatureState = Literal["no", "not checked", "valid"]
 """`not checked`: there is a signature, and no key is set."""
 
 _MOST_BYTES = 4_096
@@ -58,7 +58,7 @@ def signature(manifest: bytes, key: bytes) -> bytes:
     return hmac.new(key, manifest, hashlib.sha256).hexdigest().encode() + b"\n"
 
 
-def check_signature(manifest: bytes, found: bytes | None, key: bytes | None, where: str) -> Signed:
+def check_signature(manifest: bytes, found: bytes | None, key: bytes | None, where: str) -> SignatureState:
     """What the signature `found` says of `manifest`.
 
     Raises:

@@ -26,12 +26,12 @@ from clickstream.models.bundle.manifest import (
     check_unchanged,
     parse_manifest,
 )
-from clickstream.models.bundle.signature import SIGNATURE, Signed, check_signature
-from clickstream.models.evaluation import EVALUATION, Evaluation, Finding
+from clickstream.models.bundle.signature import SIGNATURE, SignatureState, check_signature
+from clickstream.models.evaluation import EVALUATION, Evaluation, EvaluationPart
 from clickstream.models.scorers import REGISTRY
 from clickstream.models.shop.evaluation import ShopEvaluation
 
-E = TypeVar("E", bound=Finding)
+E = TypeVar("E", bound=EvaluationPart)
 
 MODELS = ("clusters.joblib", "inputs.json", *(scorer.file for scorer in REGISTRY.values()))
 
@@ -52,14 +52,14 @@ REQUIRED_OF_A_SHOP = (
 _REMEDY = "Restore the bundle from a copy, use another one, or run `clickstream train`."
 
 
-class Verified(NamedTuple):
+class VerifiedBundle(NamedTuple):
     """A bundle whose every byte is as its manifest says: `text`, parsed. `files` is their content by name."""
 
     path: Path
     text: bytes
     manifest: Manifest
     files: dict[str, bytes]
-    signed: Signed
+    signed: SignatureState
 
     def evaluation(self) -> Evaluation:
         """What training found out about models of shop uci553.
@@ -87,7 +87,7 @@ class Verified(NamedTuple):
             ) from error
 
 
-def verify(path: Path, key: bytes | None) -> Verified:
+def verify(path: Path, key: bytes | None) -> VerifiedBundle:
     """Check the bundle in the folder `path`; with `key`, its signature too.
 
     Raises:
@@ -117,7 +117,7 @@ def verify(path: Path, key: bytes | None) -> Verified:
         )
     files = {name: _read(path, name, entry) for name, entry in manifest.files.items()}
     check_unchanged(manifest, where)
-    return Verified(path, text, manifest, files, signed)
+    return VerifiedBundle(path, text, manifest, files, signed)
 
 
 def _listing(path: Path) -> list[str]:

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-5
 """Largest difference of a probability, or of a revenue in the currency of the prices; clusters are equal."""
 
-Column = dict[str, Any]
+InputColumn = dict[str, Any]
 
 
-class Exported(NamedTuple):
+class ExportedModel(NamedTuple):
     """What came of one model. `refused` says why there are no files of it.
 
     `difference` is the largest over `sessions`, None where the model could not be converted; of clusters it
@@ -52,14 +52,14 @@ class _Model(NamedTuple):
     name: str
     answer: str
     feature_set: str
-    columns: list[Column]
+    columns: list[InputColumn]
     rows: Sequence[Features]
     matrix: Callable[[Sequence[Features]], Floats]
     expected: Callable[[Floats], Floats]
     graph: Callable[[], ModelProto]
 
 
-def export(bundle: Bundle, cases: Sequence[Case], data: str, folder: Path) -> Iterator[Exported]:
+def export(bundle: Bundle, cases: Sequence[Case], data: str, folder: Path) -> Iterator[ExportedModel]:
     """Write the models of `bundle` into `folder`, one after the other.
 
     Args:
@@ -82,18 +82,18 @@ def export(bundle: Bundle, cases: Sequence[Case], data: str, folder: Path) -> It
             difference = _difference(session, model)
         except (ValueError, AttributeError, RuntimeError) as error:
             reason = f"cannot be converted: {type(error).__name__}: {str(error)[:200]}"
-            yield Exported(model.name, len(model.rows), None, reason)
+            yield ExportedModel(model.name, len(model.rows), None, reason)
             continue
         if not difference <= TOLERANCE:
             reason = f"differs by {difference:.3g}, more than {TOLERANCE:g}"
-            yield Exported(model.name, len(model.rows), difference, reason)
+            yield ExportedModel(model.name, len(model.rows), difference, reason)
             continue
         sidecar = _sidecar(bundle, model, difference, data)
         replace_file(folder / f"{model.name}.onnx", content)
         replace_file(
             folder / f"{model.name}.json", json.dumps(sidecar, indent=2, ensure_ascii=False).encode()
         )
-        yield Exported(model.name, len(model.rows), difference, None)
+        yield ExportedModel(model.name, len(model.rows), difference, None)
 
 
 def _models(bundle: Bundle, cases: Sequence[Case]) -> Iterator[_Model]:
@@ -205,11 +205,11 @@ def _sidecar(bundle: Bundle, model: _Model, difference: float, data: str) -> Map
     return sidecar
 
 
-def _numbers(names: Sequence[str]) -> list[Column]:
+def _numbers(names: Sequence[str]) -> list[InputColumn]:
     return [{"feature": name, "is": "number"} for name in names]
 
 
-def _indicators(names: Sequence[str], vocabulary: Vocabulary) -> list[Column]:
+def _indicators(names: Sequence[str], vocabulary: Vocabulary) -> list[InputColumn]:
     return [
         {"feature": name, "is": "1 if equal, else 0", "value": value}
         for name in names
@@ -217,7 +217,7 @@ def _indicators(names: Sequence[str], vocabulary: Vocabulary) -> list[Column]:
     ]
 
 
-def _product(table: Mapping[str, Any]) -> Column:
+def _product(table: Mapping[str, Any]) -> InputColumn:
     return {
         "feature": "last_product",
         "is": "looked up",

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-from clickstream.features.definition import Definition
+from clickstream.features.definition import ShopDefinition
 from clickstream.features.vector import Features
 from clickstream.models.calibration import Calibration
 from clickstream.models.case import Artefact, Floats
 from clickstream.models.products import smoothed_means
-from clickstream.models.shop.examples import Table, table_of
+from clickstream.models.shop.examples import FeatureTable, table_of
 from clickstream.models.shop.inputs import ABSENT, MOST_CATEGORIES, UNKNOWN, ShopInputs
 
 Encoding = Literal["native", "target"]
@@ -39,7 +39,7 @@ SPENDING: Mapping[str, Any] = {"max_iter": 60, "max_leaf_nodes": 4}
 """Few sessions convert: there is little to learn of what they spend."""
 
 
-class Plan(NamedTuple):
+class ModelPlan(NamedTuple):
     """A way to model conversion."""
 
     encoding: Encoding
@@ -50,10 +50,10 @@ class Plan(NamedTuple):
         return f"texts: {self.encoding}; {size}"
 
 
-def plans(inputs: ShopInputs) -> list[Plan]:
+def plans(inputs: ShopInputs) -> list[ModelPlan]:
     """Those worth trying: without texts, their encoding is no question."""
     encodings: Sequence[Encoding] = ("native", "target") if inputs.texts else ("native",)
-    return [Plan(encoding, size) for encoding in encodings for size in SIZES]
+    return [ModelPlan(encoding, size) for encoding in encodings for size in SIZES]
 
 
 class Rate(NamedTuple):
@@ -88,7 +88,7 @@ def native(codes: NDArray[np.intp]) -> Floats:
     return np.where((codes < 0) | (codes >= MOST_CATEGORIES), np.nan, codes.astype(np.float64))
 
 
-def matrix_of(inputs: ShopInputs, table: Table, rates: Mapping[str, Rate] | None) -> Floats:
+def matrix_of(inputs: ShopInputs, table: FeatureTable, rates: Mapping[str, Rate] | None) -> Floats:
     """What the trees look at, shape (n, numbers + texts); `rates` None for native categories."""
     columns = [
         native(inputs.codes(table, name)) if rates is None else rates[name].of(inputs.codes(table, name))
@@ -97,28 +97,28 @@ def matrix_of(inputs: ShopInputs, table: Table, rates: Mapping[str, Rate] | None
     return np.column_stack([inputs.clipped(table), *columns])
 
 
-def classifier(plan: Plan, inputs: ShopInputs, seed: int) -> HistGradientBoostingClassifier:
+def classifier(plan: ModelPlan, inputs: ShopInputs, seed: int) -> HistGradientBoostingClassifier:
     """The model of conversion, not fitted."""
     return HistGradientBoostingClassifier(
         random_state=seed, categorical_features=_categorical(plan, inputs), **COMMON, **plan.size
     )
 
 
-def regressor(plan: Plan, inputs: ShopInputs, seed: int) -> HistGradientBoostingRegressor:
+def regressor(plan: ModelPlan, inputs: ShopInputs, seed: int) -> HistGradientBoostingRegressor:
     """The model of what a session spends that converts, not fitted."""
     return HistGradientBoostingRegressor(
         random_state=seed, categorical_features=_categorical(plan, inputs), **COMMON, **SPENDING
     )
 
 
-def _categorical(plan: Plan, inputs: ShopInputs) -> list[bool]:
+def _categorical(plan: ModelPlan, inputs: ShopInputs) -> list[bool]:
     return [False] * len(inputs.numbers) + [plan.encoding == "native"] * len(inputs.texts)
 
 
 class ShopBatch:
     """Fitted models of the scorer `batch`."""
 
-    def __init__(self, artefact: Artefact, definition: Definition, inputs: ShopInputs) -> None:
+    def __init__(self, artefact: Artefact, definition: ShopDefinition, inputs: ShopInputs) -> None:
         self.artefact = artefact
         self.inputs = inputs
         self._definition = definition
@@ -128,7 +128,7 @@ class ShopBatch:
         self._rates = None if rates is None else {name: Rate(*rate) for name, rate in rates.items()}
         self._calibration = Calibration(**artefact["calibration"])
 
-    def matrix(self, table: Table) -> Floats:
+    def matrix(self, table: FeatureTable) -> Floats:
         """What the models look at, shape (n, inputs)."""
         return matrix_of(self.inputs, table, self._rates)
 
@@ -137,7 +137,7 @@ class ShopBatch:
         probability: Floats = self._conversion.predict_proba(matrix)[:, 1]
         return probability
 
-    def answer(self, table: Table) -> tuple[Floats, Floats | None]:
+    def answer(self, table: FeatureTable) -> tuple[Floats, Floats | None]:
         """Probability of conversion and expected revenue of each row of a table, each of shape (n,)."""
         matrix = self.matrix(table)
         conversion = self._calibration.apply(self.uncalibrated(matrix))

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.metrics import davies_bouldin_score
 
-from clickstream.features.definition import Aggregation, Definition, Feature
+from clickstream.features.definition import Aggregation, Feature, ShopDefinition
 from clickstream.features.vector import Features
 from clickstream.models.case import Artefact, Floats
 from clickstream.models.clusters import CANDIDATES, INITIALISATIONS
 from clickstream.models.evaluation import ChoiceOfK
 from clickstream.models.figures import silhouettes
-from clickstream.models.shop.examples import Table
+from clickstream.models.shop.examples import FeatureTable
 
 ORDINARY = 0.5
 """Standard deviations within which a centre is like all sessions."""
@@ -73,7 +73,7 @@ class ShopClusters:
         points = np.array([list(self.point(row).values()) for row in rows]).reshape(len(rows), -1)
         return [int(number) for number in self.assign(points)]
 
-    def standardise(self, table: Table) -> Floats:
+    def standardise(self, table: FeatureTable) -> Floats:
         """Shape (n, f)."""
         return _standardised(table, self.features, self.mean, self.scale)
 
@@ -85,7 +85,7 @@ class ShopChoice(NamedTuple):
     by_k: list[ChoiceOfK]
 
 
-def choose_shop_clusters(definition: Definition, table: Table, seed: int) -> ShopChoice:
+def choose_shop_clusters(definition: ShopDefinition, table: FeatureTable, seed: int) -> ShopChoice:
     """k-means for each k of CANDIDATES; the one with the largest silhouette is taken (Rousseeuw 1987).
 
     Args:
@@ -166,7 +166,7 @@ def _word(feature: Feature, more: bool) -> str:
     return f"{'high' if more else 'low'} {name}"
 
 
-def _standardised(table: Table, features: Sequence[str], mean: Floats, scale: Floats) -> Floats:
+def _standardised(table: FeatureTable, features: Sequence[str], mean: Floats, scale: Floats) -> Floats:
     columns = np.column_stack([table.column(name) for name in features])
     standardised: Floats = np.nan_to_num((columns - mean) / scale, nan=0.0)
     return standardised

@@ -14,14 +14,14 @@ from clickstream.models.evaluation import (
     ChoiceOfK,
     ClusterProfile,
     Estimate,
-    Finding,
+    EvaluationPart,
     Reliability,
-    Trial,
+    TuningTrial,
 )
 from clickstream.records.scorers import ScorerName
 
 
-class Part(Finding):
+class SplitPart(EvaluationPart):
     """A part of the split. `without_evidence`: sessions whose first click met the goal already."""
 
     sessions: int
@@ -30,7 +30,7 @@ class Part(Finding):
     without_evidence: int
 
 
-class BySeenClicks(Finding):
+class BySeenClicks(EvaluationPart):
     """Quality at the decision points after so many clicks; of a session, there is one at most."""
 
     scorer: ScorerName
@@ -40,14 +40,14 @@ class BySeenClicks(Finding):
     auc: Annotated[Estimate | None, Field(description="None: too few sessions of a kind")]
 
 
-class OneFeature(Finding):
+class OneFeature(EvaluationPart):
     """The most that a single feature says, by a model of its own."""
 
     feature: str
     figures: dict[str, Estimate]
 
 
-class ShopEvaluation(Finding):
+class ShopEvaluation(EvaluationPart):
     """The findings of one training.
 
     Attributes:
@@ -64,15 +64,15 @@ class ShopEvaluation(Finding):
     shop: str
     goal: str
     currency: str | None
-    train: Part
-    held_out: Part
+    train: SplitPart
+    held_out: SplitPart
     figures: dict[str, dict[str, Estimate]]
     base_rate: dict[str, Estimate]
     one_feature: OneFeature
     by_seen: list[BySeenClicks]
     reliability: dict[str, Reliability]
     shuffled: float
-    trials: list[Trial]
+    trials: list[TuningTrial]
     choice_of_k: list[ChoiceOfK]
     clusters: list[ClusterProfile]
     notes: list[str]

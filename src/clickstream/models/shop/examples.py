@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from clickstream.features.definition import Aggregation, Definition, Feature, FieldType
+from clickstream.features.definition import Aggregation, Feature, FieldType, ShopDefinition
 from clickstream.features.vector import Features
 from clickstream.models.case import Floats
 
 
-class Window(NamedTuple):
+class ShopWindow(NamedTuple):
     """A closed window of a session: its distinct clicks in order, as the fold of its shop takes them."""
 
     session_id: str
@@ -27,7 +27,7 @@ class Window(NamedTuple):
         return at
 
 
-def is_text(definition: Definition, feature: Feature) -> bool:
+def is_text(definition: ShopDefinition, feature: Feature) -> bool:
     """Whether a feature is a text; all others are numbers, true being 1."""
     return (
         feature.aggregation in (Aggregation.FIRST, Aggregation.LAST)
@@ -36,7 +36,7 @@ def is_text(definition: Definition, feature: Feature) -> bool:
 
 
 @dataclass(frozen=True)
-class Table:
+class FeatureTable:
     """Features of n moments, column by column.
 
     Attributes:
@@ -52,10 +52,10 @@ class Table:
     def __len__(self) -> int:
         return len(self.values)
 
-    def at(self, places: NDArray[Any]) -> Table:
+    def at(self, places: NDArray[Any]) -> FeatureTable:
         """Some of the rows, by place or by mask."""
         texts = {name: column[places] for name, column in self.texts.items()}
-        return Table(self.numbers, self.values[places], texts)
+        return FeatureTable(self.numbers, self.values[places], texts)
 
     def row(self, place: int) -> Features:
         """The features of one moment, as they came from the fold."""
@@ -69,7 +69,7 @@ class Table:
         return column
 
 
-def table_of(definition: Definition, rows: Iterable[Features], count: int) -> Table:
+def table_of(definition: ShopDefinition, rows: Iterable[Features], count: int) -> FeatureTable:
     """The features of `count` rows, which need not be held at once."""
     texts = {f.name: np.empty(count, dtype=object) for f in definition.features if is_text(definition, f)}
     numbers = tuple(f.name for f in definition.features if f.name not in texts)
@@ -78,4 +78,4 @@ def table_of(definition: Definition, rows: Iterable[Features], count: int) -> Ta
         values[at] = [row[name] for name in numbers]
         for name, column in texts.items():
             column[at] = row[name]
-    return Table(numbers, values, texts)
+    return FeatureTable(numbers, values, texts)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from clickstream.models.case import Floats
 from clickstream.models.inputs import MARGIN
-from clickstream.models.shop.examples import Table
+from clickstream.models.shop.examples import FeatureTable
 
 MOST_TEXTS = 1_000
 """Texts kept of a feature, the most frequent ones: each has a mean of its own."""
@@ -55,19 +55,19 @@ class ShopInputs(BaseModel):
         """The place of a text in the vocabulary of its feature; ABSENT or UNKNOWN."""
         return self._codes[name].get(text, UNKNOWN)
 
-    def codes(self, table: Table, name: str) -> NDArray[np.intp]:
+    def codes(self, table: FeatureTable, name: str) -> NDArray[np.intp]:
         """The codes of a column of texts, shape (n,)."""
         get = self._codes[name].get
         return np.fromiter((get(text, UNKNOWN) for text in table.texts[name]), np.intp, len(table))
 
-    def clipped(self, table: Table) -> Floats:
+    def clipped(self, table: FeatureTable) -> Floats:
         """The numbers within their limits, shape (n, len(numbers)); NaN stays."""
         limits = np.array(self.limits)
         clipped: Floats = np.clip(table.values, -limits, limits)
         return clipped
 
 
-def learn_inputs(table: Table, spending: float | None) -> ShopInputs:
+def learn_inputs(table: FeatureTable, spending: float | None) -> ShopInputs:
     """The inputs that `table`, of decision points of training, has."""
     largest = np.nan_to_num(np.abs(table.values), nan=0.0).max(axis=0, initial=0.0)
     return ShopInputs(

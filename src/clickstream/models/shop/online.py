@@ -14,8 +14,8 @@ from river import linear_model, optim, preprocessing
 
 from clickstream.features.outcome import Outcome
 from clickstream.features.vector import Features
-from clickstream.models.case import Case, Prediction, prediction
-from clickstream.models.online import HALFLIFE, BaseRates, Global, Inputs, KMeans, OnlineModels, restore
+from clickstream.models.case import Case, ScorerOutput, prediction
+from clickstream.models.online import HALFLIFE, BaseRates, Global, KMeans, OnlineModels, RiverInputs, restore
 from clickstream.models.shop.clusters import ShopClusters
 from clickstream.models.shop.inputs import MOST_CATEGORIES, ShopInputs
 
@@ -61,7 +61,7 @@ class ShopOnline(OnlineModels):
         models = _begin(clusters) if payload is None else restore(payload, allowed, *_KINDS)
         self._scaler, self._conversion, self._spending, self._kmeans.centers = models
 
-    def predict(self, case: Case) -> Prediction:
+    def predict(self, case: Case) -> ScorerOutput:
         conversion, revenue = self._rates.conversion, self._rates.revenue
         if case.prefix is not None:
             conversion, revenue = self.answer(case.prefix)
@@ -91,16 +91,16 @@ class ShopOnline(OnlineModels):
     def models(self) -> tuple[Any, ...]:
         return self._scaler, self._conversion, self._spending, self._kmeans.centers
 
-    def _prepared(self, evidence: Features) -> tuple[Inputs, Inputs]:
+    def _prepared(self, evidence: Features) -> tuple[RiverInputs, RiverInputs]:
         """The numbers as they are; standardised, with the indicators of the texts."""
-        plain: Inputs = {}
+        plain: RiverInputs = {}
         for at, (name, limit) in enumerate(self._numbers):
             value = evidence[name]
             if value is not None:
                 value = min(max(value, -limit), limit)
                 plain[2 * at] = value
                 plain[2 * at + 1] = math.copysign(math.log1p(abs(value)), value)
-        scaled: Inputs = self._scaler.transform_one(plain)
+        scaled: RiverInputs = self._scaler.transform_one(plain)
         for name, first in self._texts:
             code = self._inputs.code(name, evidence[name])
             if 0 <= code < MOST_CATEGORIES:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 
 from clickstream.consumer.recovery import start_over
-from clickstream.infra.kafka import Admin, Committed, Reader, Topic, codecs
+from clickstream.infra.kafka import Admin, CommittedOffset, Reader, Topic, codecs
 from clickstream.infra.settings import Settings, format_duration
 from clickstream.infra.words import counted
 from clickstream.operate.doctor.check import Check
@@ -217,7 +217,10 @@ def log_range(settings: Settings) -> dict[int, tuple[int, int]]:
 
 
 def check_group(
-    settings: Settings, admin: Admin, log: Mapping[int, tuple[int, int]], offsets: Mapping[int, Committed]
+    settings: Settings,
+    admin: Admin,
+    log: Mapping[int, tuple[int, int]],
+    offsets: Mapping[int, CommittedOffset],
 ) -> Iterator[Check]:
     """Whether the log holds what the group reads next, and how far behind it is."""
     if not offsets:

@@ -12,7 +12,7 @@ from clickstream.infra.settings import Settings
 from clickstream.operate.doctor.broker import check_broker, check_group, check_topics, log_range
 from clickstream.operate.doctor.check import Check, failed
 from clickstream.operate.doctor.machine import check_machine
-from clickstream.operate.doctor.memory import check_redis, check_state, read_state
+from clickstream.operate.doctor.memory import check_partition_state, check_redis, read_partition_state
 from clickstream.operate.doctor.writers import check_keys, check_other_groups
 
 HOUR = 3_600_000
@@ -37,7 +37,7 @@ def examine(settings: Settings, survive: int = HOUR) -> Iterator[Check]:
         try:
             yield from check_redis(settings)
             if topic is not None:
-                state = read_state(settings, topic)
+                state = read_partition_state(settings, topic)
         except ClickstreamError as error:
             yield failed("redis", error)
     if topic is not None:
@@ -59,4 +59,4 @@ def _check_position(
         if admin.describe_topic(settings.scores_topic) is not None:
             yield from check_other_groups(settings, admin, topic)
     if state is not None:
-        yield from check_state(settings, topic, state, offsets, log)
+        yield from check_partition_state(settings, topic, state, offsets, log)

@@ -11,7 +11,7 @@ from clickstream.consumer.note import read_note
 from clickstream.consumer.recovery import describe_settings, start_over
 from clickstream.consumer.store import Meta, Store
 from clickstream.infra.errors import ConfigurationError, RefusedError
-from clickstream.infra.kafka import Committed, Topic
+from clickstream.infra.kafka import CommittedOffset, Topic
 from clickstream.infra.redis import address, connect, translated
 from clickstream.infra.settings import Settings, format_duration
 from clickstream.infra.words import counted
@@ -105,7 +105,7 @@ def _eviction(node: str, policy: str) -> Check:
     )
 
 
-def read_state(settings: Settings, topic: Topic) -> dict[int, Meta | RefusedError]:
+def read_partition_state(settings: Settings, topic: Topic) -> dict[int, Meta | RefusedError]:
     """What Redis knows of each partition, or why it cannot be used.
 
     Raises:
@@ -121,11 +121,11 @@ def read_state(settings: Settings, topic: Topic) -> dict[int, Meta | RefusedErro
     return found
 
 
-def check_state(
+def check_partition_state(
     settings: Settings,
     topic: Topic,
     state: Mapping[int, Meta | RefusedError],
-    offsets: Mapping[int, Committed],
+    offsets: Mapping[int, CommittedOffset],
     log: Mapping[int, tuple[int, int]],
 ) -> Iterator[Check]:
     """Whether consumers would go on with the state in Redis, and could rebuild it from the log.
@@ -155,7 +155,12 @@ def check_state(
 
 
 def _partition(
-    settings: Settings, topic: Topic, partition: int, meta: Meta, committed: Committed | None, begin: int
+    settings: Settings,
+    topic: Topic,
+    partition: int,
+    meta: Meta,
+    committed: CommittedOffset | None,
+    begin: int,
 ) -> Iterator[Check]:
     where = f"partition {partition}"
     now = describe_settings(settings)
@@ -200,13 +205,13 @@ def _partition(
             f"{where}: the state in Redis goes on at offset {meta.applied}, the log begins at {begin}",
             f"Retention deleted what lies between. Stop the consumers, then {start_over(partition)}.",
         )
-    if note is not None and note.open and note.crumb is not None and note.crumb[0] < begin:
+    if note is not None and note.open and note.rebuild_point is not None and note.rebuild_point[0] < begin:
         lost = meta.applied is None
         yield Check(
             "state",
             "fail" if lost else "warn",
             f"{where}: to rebuild {counted(note.open, 'open session')} the log is needed from offset"
-            f" {note.crumb[0]},"
+            f" {note.rebuild_point[0]},"
             f" it begins at {begin}",
             f"Redis is empty: stop the consumers, then {start_over(partition)}."
             if lost

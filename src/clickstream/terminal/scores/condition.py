@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from clickstream.features.condition import ConditionError as UnreadableError
-from clickstream.features.condition import Name, holds, parse
+from clickstream.features.condition import Name, holds, parse_expression
 from clickstream.infra.errors import UsageError
-from clickstream.terminal.scores.fields import Score, UnknownFieldError, find_field, value_at
+from clickstream.terminal.scores.fields import ScoreObject, UnknownFieldError, find_field, value_at
 
-Condition = Callable[[Score], bool]
+ScoreCondition = Callable[[ScoreObject], bool]
 
 
-class ConditionError(UsageError):
+class ScoreConditionError(UsageError):
     """A condition that cannot be read; says where."""
 
 
-def parse_condition(text: str, scorer: str = "batch") -> Condition:
+def parse_condition(text: str, scorer: str = "batch") -> ScoreCondition:
     """Whether a score fulfils `text`; `conversion`, `revenue` and `cluster` in it are those of `scorer`.
 
     Raises:
@@ -31,6 +31,6 @@ def parse_condition(text: str, scorer: str = "batch") -> Condition:
         return Name(field.path, field.kind)
 
     try:
-        return holds(parse(text, lookup), value_at)
+        return holds(parse_expression(text, lookup), value_at)
     except UnreadableError as error:
-        raise ConditionError(error.what, error.remedy) from None
+        raise ScoreConditionError(error.what, error.remedy) from None

@@ -8,14 +8,14 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Any, NamedTuple
 
-from clickstream.features.condition import Kind
-from clickstream.features.session import Session, Step
+from clickstream.features.condition import ValueKind
+from clickstream.features.session import Session, SessionStep
 from clickstream.features.vector import reference
 from clickstream.infra.errors import UsageError
 from clickstream.records.score import Score as ScoreModel
 from clickstream.records.scorers import SCORERS
 
-Score = Mapping[str, Any]
+ScoreObject = Mapping[str, Any]
 """A score as it was read from JSON."""
 
 # Those of one scorer. The number of a cluster means nothing outside its bundle, so `cluster` is its name.
@@ -27,19 +27,19 @@ _OF_A_SCORER = {
 }
 
 
-class Field(NamedTuple):
+class ScoreField(NamedTuple):
     """A field: `name` as it was asked for, `path` from the score down to it."""
 
     name: str
     path: tuple[str, ...]
-    kind: Kind
+    kind: ValueKind
 
-    def of(self, score: Score) -> Any:
+    def of(self, score: ScoreObject) -> Any:
         """Its value; None where it is null or not there."""
         return value_at(score, self.path)
 
 
-def value_at(score: Score, path: tuple[str, ...]) -> Any:
+def value_at(score: ScoreObject, path: tuple[str, ...]) -> Any:
     """What a score holds at a path; None where it is null or not there."""
     value: Any = score
     for part in path:
@@ -52,18 +52,18 @@ class UnknownFieldError(UsageError):
 
 
 @cache
-def all_fields() -> Mapping[str, Kind]:
+def all_fields() -> Mapping[str, ValueKind]:
     """The full name of each field, as `predictions.batch.conversion`, and its kind."""
     schema = ScoreModel.model_json_schema(mode="serialization")
-    found: dict[str, Kind] = {}
+    found: dict[str, ValueKind] = {}
     _collect(schema, schema["$defs"], "", found)
-    click = Step(event_time=0, order=1, product="", category="", price=0.0, price_2=1, page=1)
+    click = SessionStep(event_time=0, order=1, product="", category="", price=0.0, price_2=1, page=1)
     for name, value in reference(Session.open(click, 0)).items():
-        found[f"features.{name}"] = Kind.text if isinstance(value, str) else Kind.number
+        found[f"features.{name}"] = ValueKind.text if isinstance(value, str) else ValueKind.number
     return found
 
 
-def find_field(name: str, scorer: str = "batch") -> Field:
+def find_field(name: str, scorer: str = "batch") -> ScoreField:
     """The field of a full name, of a short name, or of the last parts of a full name that no other has.
 
     Short names are `conversion`, `revenue` and `cluster`, of `scorer`, and `batch.cluster` and the like: the
@@ -81,7 +81,7 @@ def find_field(name: str, scorer: str = "batch") -> Field:
         if not ends:
             raise UnknownFieldError(f"a score has no field `{name}`", _near(name, scorer))
         full = ends[0]
-    return Field(name, tuple(full.split(".")), known[full])
+    return ScoreField(name, tuple(full.split(".")), known[full])
 
 
 def _short_names(scorer: str) -> dict[str, str]:
@@ -105,7 +105,7 @@ def _shortest(scorer: str) -> list[str]:
     taken = Counter(one.rpartition(".")[2] for one in all_fields())
     for full, kind in all_fields().items():
         last = full.rpartition(".")[2]
-        if kind is not Kind.mapping and last not in _OF_A_SCORER:
+        if kind is not ValueKind.mapping and last not in _OF_A_SCORER:
             short.append(last if taken[last] == 1 or last == full else full)
     short += [f"{one}.{name}" for one in SCORERS for name in ("conversion", "revenue")]
     return [*short, "outcome.revenue"]
@@ -116,14 +116,14 @@ def _either(names: list[str]) -> str:
 
 
 def _collect(
-    schema: Mapping[str, Any], definitions: Mapping[str, Any], at: str, found: dict[str, Kind]
+    schema: Mapping[str, Any], definitions: Mapping[str, Any], at: str, found: dict[str, ValueKind]
 ) -> None:
     for name, field in schema["properties"].items():
         path = f"{at}{name}"
         shape = _without_null(field, definitions)
         if "properties" in shape:
             # An object that may be null, as a prediction is, can itself be asked for.
-            found[path] = Kind.mapping
+            found[path] = ValueKind.mapping
             _collect(shape, definitions, f"{path}.", found)
         else:
             found[path] = _kind(shape)
@@ -139,12 +139,12 @@ def _without_null(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> M
     raise ValueError(f"a field that is always null: {field}")
 
 
-def _kind(shape: Mapping[str, Any]) -> Kind:
+def _kind(shape: Mapping[str, Any]) -> ValueKind:
     kinds = {
-        "integer": Kind.number,
-        "number": Kind.number,
-        "string": Kind.text,
-        "boolean": Kind.truth,
-        "object": Kind.mapping,
+        "integer": ValueKind.number,
+        "number": ValueKind.number,
+        "string": ValueKind.text,
+        "boolean": ValueKind.truth,
+        "object": ValueKind.mapping,
     }
     return kinds[shape["type"]]

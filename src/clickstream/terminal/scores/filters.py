@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from clickstream.terminal.scores.condition import Condition, parse_condition
-from clickstream.terminal.scores.fields import Score, find_field
+from clickstream.terminal.scores.condition import ScoreCondition, parse_condition
+from clickstream.terminal.scores.fields import ScoreObject, find_field
 
-Filter = Callable[[Score | None], bool]
+ScoreFilter = Callable[[ScoreObject | None], bool]
 
 
 def chosen(
@@ -18,7 +18,7 @@ def chosen(
     closed_by: str | None = None,
     session: str | None = None,
     where: str | None = None,
-) -> Filter:
+) -> ScoreFilter:
     """Whether a score passes the filters given; one without a prediction passes none that looks at it.
 
     What is no score (None) passes where there is no filter.
@@ -36,7 +36,7 @@ def chosen(
     if where is not None:
         conditions.append(parse_condition(where, scorer))
 
-    def passes(score: Score | None) -> bool:
+    def passes(score: ScoreObject | None) -> bool:
         if score is None:
             return not conditions
         return all(condition(score) for condition in conditions)
@@ -44,15 +44,15 @@ def chosen(
     return passes
 
 
-def _equal(name: str, wanted: str, scorer: str) -> Condition:
+def _equal(name: str, wanted: str, scorer: str) -> ScoreCondition:
     field = find_field(name, scorer)
     return lambda score: bool(field.of(score) == wanted)
 
 
-def _between(least: float | None, most: float | None, scorer: str) -> Condition:
+def _between(least: float | None, most: float | None, scorer: str) -> ScoreCondition:
     field = find_field("conversion", scorer)
 
-    def between(score: Score) -> bool:
+    def between(score: ScoreObject) -> bool:
         value = field.of(score)
         return value is not None and (least is None or value >= least) and (most is None or value <= most)
 

@@ -12,16 +12,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from clickstream.features.condition import Kind
+from clickstream.features.condition import ValueKind
 from clickstream.records.scorers import SCORERS
 from clickstream.terminal.printable import printable
-from clickstream.terminal.scores.fields import Field, Score
+from clickstream.terminal.scores.fields import ScoreField, ScoreObject
 
 
 class Writer(Protocol):
     """Takes scores, and shows them when told."""
 
-    def write(self, value: bytes, score: Score | None, /) -> None:
+    def write(self, value: bytes, score: ScoreObject | None, /) -> None:
         """Queue a record: its bytes, and the score in them, None where it is none."""
 
     def flush(self) -> None:
@@ -31,10 +31,10 @@ class Writer(Protocol):
         """False once nobody reads any more."""
 
 
-class Lines:
+class LineWriter:
     """Each record as it is on the topic, a line."""
 
-    def write(self, value: bytes, _score: Score | None, /) -> None:
+    def write(self, value: bytes, _score: ScoreObject | None, /) -> None:
         """Queue a line."""
         self._put(value)
 
@@ -55,29 +55,29 @@ class Lines:
         sys.stdout.buffer.write(line + b"\n")
 
 
-class FieldsAsJson(Lines):
+class JsonFieldWriter(LineWriter):
     """The chosen fields of each score as an object, a line. What is no score has none, and is left out."""
 
-    def __init__(self, fields: Sequence[Field]) -> None:
+    def __init__(self, fields: Sequence[ScoreField]) -> None:
         self._fields = fields
 
-    def write(self, _value: bytes, score: Score | None, /) -> None:
+    def write(self, _value: bytes, score: ScoreObject | None, /) -> None:
         """Queue a line, if it is a score."""
         if score is not None:
             self._put(orjson.dumps({field.name: field.of(score) for field in self._fields}))
 
 
-class FieldsAsTsv(Lines):
+class TsvFieldWriter(LineWriter):
     """The chosen fields of each score, tabs between them, below a line with their names.
 
     Null is empty. A text keeps its line: tabs, line ends and what is not visible are written as escapes.
     """
 
-    def __init__(self, fields: Sequence[Field]) -> None:
+    def __init__(self, fields: Sequence[ScoreField]) -> None:
         self._fields = fields
         self._begun = False
 
-    def write(self, _value: bytes, score: Score | None, /) -> None:
+    def write(self, _value: bytes, score: ScoreObject | None, /) -> None:
         """Queue a line, if it is a score."""
         if not self._begun:
             self._begun = True
@@ -86,16 +86,16 @@ class FieldsAsTsv(Lines):
             self._put("\t".join(_plain(field.of(score)) for field in self._fields).encode())
 
 
-class Rows:
+class TableWriter:
     """Each score as a row; the table grows with the screen."""
 
     def __init__(self, console: Console, scorer: str) -> None:
         self._console = console
         self._scorer = scorer
-        self._pending: list[Score | None] = []
+        self._pending: list[ScoreObject | None] = []
         self._begun = False
 
-    def write(self, _value: bytes, score: Score | None, /) -> None:
+    def write(self, _value: bytes, score: ScoreObject | None, /) -> None:
         """Queue a row."""
         self._pending.append(score)
 
@@ -129,7 +129,7 @@ class Rows:
         table.add_column(width=14, no_wrap=True)
         return table
 
-    def _cells(self, score: Score) -> tuple[Text, ...]:
+    def _cells(self, score: ScoreObject) -> tuple[Text, ...]:
         conversions, asked = [], score["predictions"][self._scorer]
         for name in SCORERS:
             prediction = score["predictions"][name]
@@ -147,10 +147,10 @@ class Rows:
         )
 
 
-class FieldsAsRows(Rows):
+class FieldTableWriter(TableWriter):
     """The chosen fields of each score as a row."""
 
-    def __init__(self, console: Console, fields: Sequence[Field]) -> None:
+    def __init__(self, console: Console, fields: Sequence[ScoreField]) -> None:
         super().__init__(console, "batch")
         self._fields = fields
 
@@ -160,12 +160,12 @@ class FieldsAsRows(Rows):
     def _table(self) -> Table:
         table = _bare_table()
         for field in self._fields:
-            width = max(len(field.name), 8 if field.kind in (Kind.number, Kind.truth) else 16)
-            number = field.kind is Kind.number
+            width = max(len(field.name), 8 if field.kind in (ValueKind.number, ValueKind.truth) else 16)
+            number = field.kind is ValueKind.number
             table.add_column(width=width, no_wrap=True, justify="right" if number else "left")
         return table
 
-    def _cells(self, score: Score) -> tuple[Text, ...]:
+    def _cells(self, score: ScoreObject) -> tuple[Text, ...]:
         return tuple(Text(_short(field.of(score))) for field in self._fields)
 
 

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from clickstream.models.bundle.manifest import Manifest
 from clickstream.models.evaluation import Evaluation
 from clickstream.training.report import wording
-from clickstream.training.report.report import told
+from clickstream.training.report.report import report_values
 
 _ACTIVE = re.compile(r"[\\`*\[\]<>#|~$&!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 """What Markdown could take for markup; an underscore within a word is none."""
@@ -27,7 +27,9 @@ def render_card(manifest: Manifest, evaluation: Evaluation) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     ).get_template("model_card.md.j2")
-    return page.render(**told(manifest, evaluation), estimate=wording.estimate, interval=wording.interval)
+    return page.render(
+        **report_values(manifest, evaluation), estimate=wording.estimate, interval=wording.interval
+    )
 
 
 def escape_markdown(text: str) -> str:

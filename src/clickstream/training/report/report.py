@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from clickstream.features.vector import DEFINITIONS, PREFIX, REFERENCE
 from clickstream.models.bundle.manifest import Manifest
-from clickstream.models.evaluation import Evaluation, Trial
+from clickstream.models.evaluation import Evaluation, TuningTrial
 from clickstream.models.scorers import HONEST
 from clickstream.records.scorers import LEARNING, SCORERS
 from clickstream.training.report import plots, wording
@@ -22,7 +22,7 @@ from clickstream.training.report.plots.canvas import DARK, LIGHT
 
 _MODELS = ("batch conversion", "batch revenue", "reference conversion", "reference revenue")
 
-# The one that foretells beside the one that sees.
+# The one that predicts beside the one that sees.
 _REVENUE_PLOTS = ("batch", *(name for name in SCORERS if name not in HONEST), LEARNING)
 
 _SECTIONS = {
@@ -54,7 +54,7 @@ def render_report(manifest: Manifest, evaluation: Evaluation) -> str:
         loader=PackageLoader("clickstream.training.report", "."), autoescape=True, undefined=StrictUndefined
     ).get_template("report.html.j2")
     return page.render(
-        **told(manifest, evaluation),
+        **report_values(manifest, evaluation),
         short_sessions=wording.short_sessions_sentence(evaluation),
         beyond=wording.beyond_chance(evaluation),
         contents=[(at, title) for at, title in _SECTIONS.items() if at != "trials" or evaluation.trials],
@@ -69,7 +69,7 @@ def render_report(manifest: Manifest, evaluation: Evaluation) -> str:
     )
 
 
-def told(manifest: Manifest, evaluation: Evaluation) -> dict[str, Any]:
+def report_values(manifest: Manifest, evaluation: Evaluation) -> dict[str, Any]:
     """What the report and the model card both say, and how they write it, for their templates."""
     return {
         "manifest": manifest,
@@ -115,9 +115,9 @@ def _plots(manifest: Manifest, evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _by_model(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
+def _by_model(trials: Iterable[TuningTrial]) -> dict[str, list[TuningTrial]]:
     """The trials of each model, the best first."""
-    by_model: dict[str, list[Trial]] = {}
+    by_model: dict[str, list[TuningTrial]] = {}
     for trial in sorted(
         trials, key=lambda one: one.mean if one.figure in wording.LESS_IS_BETTER else -one.mean
     ):

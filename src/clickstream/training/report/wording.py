@@ -97,7 +97,7 @@ def label_sentence() -> str:
 
 
 def held_out_sentence(manifest: Manifest) -> str:
-    """Which sessions the models were judged on."""
+    """Which sessions the models were evaluated on."""
     split = manifest.split
     if split.kind == "time" and split.held_out_from is not None:
         day = split.held_out_from
@@ -195,7 +195,7 @@ def reference_sentences(manifest: Manifest) -> list[str]:
 
 
 def short_sessions_sentence(evaluation: Evaluation) -> str:
-    """How the published regressor knows a price that is no input of it; empty where training did not tell."""
+    """How the published regressor knows a price that is no input of it; empty where training did not say."""
     found = [one for one in evaluation.by_seen if one.scorer == "reference" and one.r2 is not None]
     if len(found) < 2:
         return ""

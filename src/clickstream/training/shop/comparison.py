@@ -9,10 +9,10 @@ import numpy as np
 
 from clickstream.infra.errors import InputError
 from clickstream.models.bundle.bundle import Bundle
-from clickstream.models.shop.examples import Window
-from clickstream.training.comparison import Compared, Comparison, compared_figures
-from clickstream.training.shop.judge import point_judge, revenue_judge
-from clickstream.training.shop.online import Progressive, progress
+from clickstream.models.shop.examples import ShopWindow
+from clickstream.training.comparison import BundleComparison, FigureComparison, compared_figures
+from clickstream.training.shop.evaluation import weighted_point_conversion, weighted_point_revenue
+from clickstream.training.shop.online import ProgressiveForecasts, progress
 from clickstream.training.shop.points import Points, points_of
 
 FEWEST_OF_A_KIND = 20
@@ -21,7 +21,7 @@ FEWEST_OF_A_KIND = 20
 CONVERSION, REVENUE = ("auc", "log_loss", "brier", "ece"), ("r2", "mae")
 
 
-def compare_shop(one: Bundle, other: Bundle, windows: Sequence[Window]) -> Comparison:
+def compare_shop(one: Bundle, other: Bundle, windows: Sequence[ShopWindow]) -> BundleComparison:
     """Both bundles on the windows that opened after the days on which either learned.
 
     `online` is judged progressively, from the warm start of its bundle on.
@@ -41,26 +41,28 @@ def compare_shop(one: Bundle, other: Bundle, windows: Sequence[Window]) -> Compa
             f" meet the goal and {kinds[1]} do not; {FEWEST_OF_A_KIND} of each kind are needed",
             "Give data of later days.",
         )
-    figures: dict[str, dict[str, Compared]] = {}
+    figures: dict[str, dict[str, FigureComparison]] = {}
     for scorer, ask in (("batch", _batch), ("online", _online)):
-        said = [ask(bundle, fresh, points) for bundle in (one, other)]
-        judges = [point_judge(points, conversion) for conversion, _ in said]
-        figures[scorer] = compared_figures(points.windows, judges, CONVERSION)
-        earned = [revenue for _, revenue in said if revenue is not None]
+        predicted = [ask(bundle, fresh, points) for bundle in (one, other)]
+        resampled = [weighted_point_conversion(points, conversion) for conversion, _ in predicted]
+        figures[scorer] = compared_figures(points.windows, resampled, CONVERSION)
+        earned = [revenue for _, revenue in predicted if revenue is not None]
         if len(earned) == 2:
-            judges = [revenue_judge(points, revenue) for revenue in earned]
-            figures[scorer] |= compared_figures(points.windows, judges, REVENUE)
-    return Comparison(one.id, other.id, sum(kinds), [], figures)
+            resampled = [weighted_point_revenue(points, revenue) for revenue in earned]
+            figures[scorer] |= compared_figures(points.windows, resampled, REVENUE)
+    return BundleComparison(one.id, other.id, sum(kinds), [], figures)
 
 
-def _batch(bundle: Bundle, windows: Sequence[Window], points: Points) -> Progressive:
+def _batch(bundle: Bundle, windows: Sequence[ShopWindow], points: Points) -> ProgressiveForecasts:
     del windows  # what it says depends on nothing but the points
-    return Progressive(*bundle.fitted["batch"].predict([points.table.row(at) for at in range(len(points))]))
+    return ProgressiveForecasts(
+        *bundle.fitted["batch"].predict([points.table.row(at) for at in range(len(points))])
+    )
 
 
-def _online(bundle: Bundle, windows: Sequence[Window], points: Points) -> Progressive:
+def _online(bundle: Bundle, windows: Sequence[ShopWindow], points: Points) -> ProgressiveForecasts:
     return progress(bundle.shop, bundle.online(), windows, points)
 
 
-def _day(window: Window) -> datetime.date:
+def _day(window: ShopWindow) -> datetime.date:
     return datetime.datetime.fromtimestamp(window.opened_at / 1_000, datetime.UTC).date()

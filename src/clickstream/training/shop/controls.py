@@ -8,10 +8,10 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
-from clickstream.features.definition import Definition
+from clickstream.features.definition import ShopDefinition
 from clickstream.models.case import Floats
-from clickstream.models.shop.batch import COMMON, SIZES, Plan, matrix_of
-from clickstream.models.shop.examples import Window
+from clickstream.models.shop.batch import COMMON, SIZES, ModelPlan, matrix_of
+from clickstream.models.shop.examples import ShopWindow
 from clickstream.models.shop.inputs import ShopInputs, learn_inputs
 from clickstream.training.shop.fit import fit_plan, folds_of
 from clickstream.training.shop.points import Points, points_of, with_futures
@@ -26,14 +26,14 @@ _POINTS = 4
 """Decision points of a session that the control takes: it is done many times."""
 
 
-class Alone(NamedTuple):
+class SingleFeature(NamedTuple):
     """The feature that says most on its own, and what a model of it says of held-out points, shape (n,)."""
 
     feature: str
     conversion: Floats
 
 
-def one_feature(inputs: ShopInputs, points: Points, held: Points, seed: int) -> Alone:
+def one_feature(inputs: ShopInputs, points: Points, held: Points, seed: int) -> SingleFeature:
     """Every feature as a model of its own; the best by ROC-AUC on a fifth of the training windows is taken,
     fitted on all of them.
     """
@@ -46,13 +46,13 @@ def one_feature(inputs: ShopInputs, points: Points, held: Points, seed: int) -> 
         if np.isnan(column).all():
             continue
         alone = _model_of(name, inputs, seed).fit(column[~out], points.converted[~out], points.weight[~out])
-        said = alone.predict_proba(column[out])[:, 1]
-        auc = roc_auc_score(points.converted[out], said, sample_weight=points.weight[out])
+        predicted = alone.predict_proba(column[out])[:, 1]
+        auc = roc_auc_score(points.converted[out], predicted, sample_weight=points.weight[out])
         if auc > most:
             best, most = name, float(auc)
     at = names.index(best)
     fitted = _model_of(best, inputs, seed).fit(matrix[:, [at]], points.converted, points.weight)
-    return Alone(best, fitted.predict_proba(test[:, [at]])[:, 1])
+    return SingleFeature(best, fitted.predict_proba(test[:, [at]])[:, 1])
 
 
 def _model_of(name: str, inputs: ShopInputs, seed: int) -> HistGradientBoostingClassifier:
@@ -61,7 +61,7 @@ def _model_of(name: str, inputs: ShopInputs, seed: int) -> HistGradientBoostingC
     )
 
 
-def shuffled_auc(definition: Definition, windows: list[Window], plan: Plan, seed: int) -> float:
+def shuffled_auc(definition: ShopDefinition, windows: list[ShopWindow], plan: ModelPlan, seed: int) -> float:
     """Mean ROC-AUC of batch models when what follows each session's evidence is that of another session.
 
     What was there to be learned is then gone, so better than chance means that a model sees what it is to
@@ -74,11 +74,11 @@ def shuffled_auc(definition: Definition, windows: list[Window], plan: Plan, seed
         points = points_of(definition, moved, most=_POINTS).weighing()
         half = folds_of(points, seed + number, 2)
         for side in (0, 1):
-            known, judged = points.at(half == side), half != side
+            known, evaluated = points.at(half == side), half != side
             inputs = learn_inputs(known.table, None)
             fold = folds_of(known, seed)
             models = fit_plan(definition, plan, inputs, known, fold, seed)
-            other = points.at(judged)
-            said = models.uncalibrated(models.matrix(other.table))
-            found.append(roc_auc_score(other.converted, said, sample_weight=other.weight))
+            other = points.at(evaluated)
+            predicted = models.uncalibrated(models.matrix(other.table))
+            found.append(roc_auc_score(other.converted, predicted, sample_weight=other.weight))
     return float(np.mean(found))

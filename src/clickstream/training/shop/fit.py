@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 
-from clickstream.features.definition import Definition
+from clickstream.features.definition import ShopDefinition
 from clickstream.models.calibration import FOLDS, choose_calibration
 from clickstream.models.case import Floats
-from clickstream.models.evaluation import Trial
+from clickstream.models.evaluation import TuningTrial
 from clickstream.models.shop.batch import (
     Encoding,
-    Plan,
+    ModelPlan,
     Rate,
     ShopBatch,
     classifier,
@@ -31,15 +31,15 @@ from clickstream.models.shop.inputs import ShopInputs
 from clickstream.training.shop.points import Points
 
 
-class Chosen(NamedTuple):
+class ChosenModel(NamedTuple):
     """The models, calibrated, and how every plan did."""
 
     models: ShopBatch
-    plan: Plan
-    trials: list[Trial]
+    plan: ModelPlan
+    trials: list[TuningTrial]
 
 
-def fit_best(definition: Definition, inputs: ShopInputs, points: Points, seed: int) -> Chosen:
+def fit_best(definition: ShopDefinition, inputs: ShopInputs, points: Points, seed: int) -> ChosenModel:
     """The plan with the lowest cross-validated log-loss, fitted on all of `points`."""
     fold = folds_of(points, seed)
     candidates = plans(inputs)
@@ -61,7 +61,7 @@ def fit_best(definition: Definition, inputs: ShopInputs, points: Points, seed: i
     models = fit_plan(definition, plan, inputs, points, fold, seed)
     models = ShopBatch({**models.artefact, "calibration": calibration._asdict()}, definition, inputs)
     trials = [
-        Trial(
+        TuningTrial(
             model="conversion",
             setting=str(one),
             figure="log_loss",
@@ -71,12 +71,12 @@ def fit_best(definition: Definition, inputs: ShopInputs, points: Points, seed: i
         )
         for at, (one, loss) in enumerate(zip(candidates, losses, strict=True))
     ]
-    return Chosen(models, plan, trials)
+    return ChosenModel(models, plan, trials)
 
 
 def fit_plan(
-    definition: Definition,
-    plan: Plan,
+    definition: ShopDefinition,
+    plan: ModelPlan,
     inputs: ShopInputs,
     points: Points,
     fold: NDArray[np.intp],
@@ -113,7 +113,7 @@ def folds_of(points: Points, seed: int, folds: int = FOLDS) -> NDArray[np.intp]:
 
 
 def _cross_fitted(
-    sizes: list[Plan], inputs: ShopInputs, points: Points, fold: NDArray[np.intp], seed: int
+    sizes: list[ModelPlan], inputs: ShopInputs, points: Points, fold: NDArray[np.intp], seed: int
 ) -> Floats:
     """What each plan, all of one encoding, says of points of windows that it has not seen: (plans, n)."""
     forecasts = np.empty((len(sizes), len(points)))

@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from clickstream.features.definition import Definition
+from clickstream.features.definition import ShopDefinition
 from clickstream.features.fold import compile_fold
 from clickstream.features.goal import course_of, drawn_point
 from clickstream.features.outcome import Outcome
 from clickstream.models.case import Case, Floats
 from clickstream.models.online import BaseRates, OnlineModels
 from clickstream.models.shop.clusters import ShopClusters
-from clickstream.models.shop.examples import Window
+from clickstream.models.shop.examples import ShopWindow
 from clickstream.models.shop.inputs import ShopInputs
 from clickstream.models.shop.online import ShopOnline
 from clickstream.training.shop.points import Points
@@ -26,7 +26,7 @@ MOST_LESSONS = 100_000
 """Of a warm start: of many sessions, one lesson each teaches as much."""
 
 
-class Progressive(NamedTuple):
+class ProgressiveForecasts(NamedTuple):
     """What the online models said at the decision points of held-out windows, before they learned from them.
 
     Attributes:
@@ -37,9 +37,9 @@ class Progressive(NamedTuple):
     revenue: Floats | None
 
 
-def warm_start(
-    definition: Definition,
-    windows: Sequence[Window],
+def shop_warm_start(
+    definition: ShopDefinition,
+    windows: Sequence[ShopWindow],
     inputs: ShopInputs,
     clusters: ShopClusters,
     rates: BaseRates,
@@ -52,7 +52,7 @@ def warm_start(
     return models.payload()
 
 
-def lesson(definition: Definition, window: Window, number: int = 0) -> tuple[Case, Outcome]:
+def lesson(definition: ShopDefinition, window: ShopWindow, number: int = 0) -> tuple[Case, Outcome]:
     """What is learned of a window: its evidence at a decision point drawn evenly, and what came after.
 
     `number` 0 is the draw of the stream; others are draws of their own.
@@ -70,8 +70,8 @@ def lesson(definition: Definition, window: Window, number: int = 0) -> tuple[Cas
 
 
 def progress(
-    definition: Definition, models: OnlineModels, windows: Sequence[Window], points: Points
-) -> Progressive:
+    definition: ShopDefinition, models: OnlineModels, windows: Sequence[ShopWindow], points: Points
+) -> ProgressiveForecasts:
     """Progressive validation (Blum et al. 1999): of each window, in closing order, all points are foretold,
     then its one lesson is learned.
 
@@ -86,4 +86,4 @@ def progress(
             answer = models.predict(Case(row, row))
             conversion[place], revenue[place] = answer.conversion, answer.revenue or 0.0
         models.learn(*lesson(definition, windows[at]))
-    return Progressive(conversion, None if definition.goal.value is None else revenue)
+    return ProgressiveForecasts(conversion, None if definition.goal.value is None else revenue)

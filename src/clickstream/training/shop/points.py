@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clickstream.features.definition import Definition
+from clickstream.features.definition import ShopDefinition
 from clickstream.features.fold import compile_fold
 from clickstream.features.goal import Course, course_of, drawn_point, sampled_points
 from clickstream.features.vector import Features
 from clickstream.infra.errors import InputError
 from clickstream.models.case import Floats
-from clickstream.models.shop.examples import Table, Window, table_of
+from clickstream.models.shop.examples import FeatureTable, ShopWindow, table_of
 
 MOST_A_SESSION = 64
 """Decision points of a session that are used; of a longer one, a sample."""
@@ -39,7 +39,7 @@ class Points:
         converted, revenue: of the window, after the point, shape (n,); revenue 0 where the goal has no value.
     """
 
-    table: Table
+    table: FeatureTable
     windows: int
     window: NDArray[np.intp]
     seen: NDArray[np.intp]
@@ -71,15 +71,15 @@ class Points:
         return self.at(self.weight > 0)
 
 
-def courses(definition: Definition, windows: Sequence[Window]) -> list[Course]:
+def courses(definition: ShopDefinition, windows: Sequence[ShopWindow]) -> list[Course]:
     """What became of each window."""
     course = course_of(definition)
     return [course(window.clicks) for window in windows]
 
 
 def points_of(
-    definition: Definition,
-    windows: Sequence[Window],
+    definition: ShopDefinition,
+    windows: Sequence[ShopWindow],
     *,
     also: Collection[int] = (),
     most: int = MOST_A_SESSION,
@@ -121,7 +121,7 @@ def points_of(
     )
 
 
-def whole_of(definition: Definition, windows: Sequence[Window]) -> Table:
+def whole_of(definition: ShopDefinition, windows: Sequence[ShopWindow]) -> FeatureTable:
     """The features of all clicks of each window."""
     fold = compile_fold(definition)
 
@@ -135,7 +135,9 @@ def whole_of(definition: Definition, windows: Sequence[Window]) -> Table:
     return table_of(definition, rows(), len(windows))
 
 
-def with_futures(definition: Definition, windows: Sequence[Window], donors: Sequence[int]) -> list[Window]:
+def with_futures(
+    definition: ShopDefinition, windows: Sequence[ShopWindow], donors: Sequence[int]
+) -> list[ShopWindow]:
     """Each window with its own evidence, and what came after the evidence of another.
 
     Args:
@@ -143,7 +145,7 @@ def with_futures(definition: Definition, windows: Sequence[Window], donors: Sequ
     """
     found = courses(definition, windows)
     return [
-        Window(
+        ShopWindow(
             window.session_id,
             [
                 *window.clicks[: course.points.stop - 1],
@@ -163,7 +165,7 @@ class _Point:
     drawn: bool
 
 
-def _chosen(window: Window, course: Course, also: Collection[int], most: int) -> list[_Point]:
+def _chosen(window: ShopWindow, course: Course, also: Collection[int], most: int) -> list[_Point]:
     points = course.points
     if not points:
         return []
@@ -179,7 +181,7 @@ def _chosen(window: Window, course: Course, also: Collection[int], most: int) ->
 
 
 def _evidence(
-    definition: Definition, windows: Sequence[Window], chosen: Sequence[Sequence[_Point]]
+    definition: ShopDefinition, windows: Sequence[ShopWindow], chosen: Sequence[Sequence[_Point]]
 ) -> Iterator[Features]:
     fold = compile_fold(definition)
     for window, points in zip(windows, chosen, strict=True):

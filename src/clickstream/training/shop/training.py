@@ -9,15 +9,15 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from clickstream.features.definition import Definition
+from clickstream.features.definition import ShopDefinition
 from clickstream.features.goal import Course
 from clickstream.features.words import goal_in_words
 from clickstream.infra.errors import InputError
 from clickstream.models.bundle.manifest import (
+    BaseRatesEntry,
     ClusterEntry,
     Contents,
     DataSource,
-    Rates,
     ShopEntry,
     SplitEntry,
 )
@@ -25,14 +25,20 @@ from clickstream.models.case import Floats
 from clickstream.models.evaluation import ClusterProfile, Estimate
 from clickstream.models.online import BaseRates, globals_of
 from clickstream.models.shop.clusters import ShopChoice, choose_shop_clusters
-from clickstream.models.shop.evaluation import OneFeature, Part, ShopEvaluation
-from clickstream.models.shop.examples import Table, Window
+from clickstream.models.shop.evaluation import OneFeature, ShopEvaluation, SplitPart
+from clickstream.models.shop.examples import FeatureTable, ShopWindow
 from clickstream.models.shop.inputs import learn_inputs
 from clickstream.models.shop.online import ShopOnline
 from clickstream.training.shop.controls import one_feature, shuffled_auc
+from clickstream.training.shop.evaluation import (
+    SEEN,
+    point_figures,
+    point_revenue_figures,
+    points_by_seen,
+    reliability_of,
+)
 from clickstream.training.shop.fit import fit_best
-from clickstream.training.shop.judge import SEEN, by_seen, point_figures, reliability_of, revenue_figures
-from clickstream.training.shop.online import progress, warm_start
+from clickstream.training.shop.online import progress, shop_warm_start
 from clickstream.training.shop.points import Points, courses, points_of, whole_of
 from clickstream.training.writing import FittedShop
 
@@ -45,24 +51,24 @@ FEWEST_OF_A_KIND = 20
 FEW = 200
 """Of a kind, below which figures are said to be uncertain."""
 
-Step = Callable[[str], None]
+ShopStepReport = Callable[[str], None]
 
 
 class _Split(NamedTuple):
-    train: list[Window]
-    held: list[Window]
+    train: list[ShopWindow]
+    held: list[ShopWindow]
     train_courses: list[Course]
     held_courses: list[Course]
 
 
 def train_shop(
-    definition: Definition,
-    windows: Sequence[Window],
+    definition: ShopDefinition,
+    windows: Sequence[ShopWindow],
     *,
     data_sha256: str,
     data_name: str,
     seed: int = 42,
-    step: Step = lambda _: None,
+    step: ShopStepReport = lambda _: None,
 ) -> FittedShop:
     """Fit and judge the models of a shop.
 
@@ -91,9 +97,9 @@ def train_shop(
         step("batch: the same with futures of other sessions")
         chance = shuffled_auc(definition, list(windows), chosen.plan, seed)
         step("online: River, a lesson a session in time order")
-        warm = warm_start(definition, split.train, inputs, choice.clusters, rates)
+        warm = shop_warm_start(definition, split.train, inputs, choice.clusters, rates)
         models = ShopOnline("", inputs, choice.clusters, rates, globals_of(warm), warm)
-        said = progress(definition, models, split.held, held)
+        predicted = progress(definition, models, split.held, held)
         step("figures on the last sessions, with intervals")
         conversion, revenue = chosen.models.answer(held.table)
         alone = one_feature(inputs, points, held, seed)
@@ -106,19 +112,19 @@ def train_shop(
             held_out=_part(held.weighing(), split.held_courses),
             figures={
                 "batch": _figures(held, conversion, revenue, seed),
-                "online": _figures(held, said.conversion, said.revenue, seed),
+                "online": _figures(held, predicted.conversion, predicted.revenue, seed),
             },
             base_rate=point_figures(held, np.full(len(held), _usual(points)), seed),
             one_feature=OneFeature(
                 feature=alone.feature, figures=point_figures(held, alone.conversion, seed)
             ),
             by_seen=[
-                *by_seen("batch", held, conversion, seed),
-                *by_seen("online", held, said.conversion, seed),
+                *points_by_seen("batch", held, conversion, seed),
+                *points_by_seen("online", held, predicted.conversion, seed),
             ],
             reliability={
                 "batch": reliability_of(held, conversion),
-                "online": reliability_of(held, said.conversion),
+                "online": reliability_of(held, predicted.conversion),
             },
             shuffled=chance,
             trials=chosen.trials,
@@ -137,7 +143,7 @@ def train_shop(
         ),
         seed=seed,
         label_source="proxy" if definition.goal.last_click else "goal",
-        base_rates=Rates(**rates._asdict()),
+        base_rates=BaseRatesEntry(**rates._asdict()),
         clusters=[
             ClusterEntry(number=one.number, name=one.name, sessions=one.sessions, share=one.share)
             for one in profiles
@@ -151,15 +157,15 @@ def train_shop(
     return FittedShop(contents, definition, inputs, choice.clusters, chosen.models, warm, evaluation)
 
 
-def _split(definition: Definition, windows: Sequence[Window]) -> _Split:
+def _split(definition: ShopDefinition, windows: Sequence[ShopWindow]) -> _Split:
     cut = round(TRAIN_SHARE * len(windows))
     parts = list(windows[:cut]), list(windows[cut:])
     found = [courses(definition, part) for part in parts]
     for name, of in zip(("first 70 %", "last 30 %"), found, strict=True):
-        told = [course.converted for course in of if course.points]
-        if min(sum(told), len(told) - sum(told)) < FEWEST_OF_A_KIND:
+        known = [course.converted for course in of if course.points]
+        if min(sum(known), len(known) - sum(known)) < FEWEST_OF_A_KIND:
             raise InputError(
-                f"of the {name} of the sessions, {len(told):,} can be foretold, and {sum(told):,} of them"
+                f"of the {name} of the sessions, {len(known):,} can be foretold, and {sum(known):,} of them"
                 f" meet the goal ({goal_in_words(definition)}); {FEWEST_OF_A_KIND} that do and as many that"
                 " do not are needed",
                 "Give a longer log; or see with `clickstream shop check --data` whether the goal is what you"
@@ -168,13 +174,13 @@ def _split(definition: Definition, windows: Sequence[Window]) -> _Split:
     return _Split(*parts, *found)
 
 
-def _spending(definition: Definition, found: Sequence[Course]) -> float | None:
+def _spending(definition: ShopDefinition, found: Sequence[Course]) -> float | None:
     if definition.goal.value is None:
         return None
     return float(np.mean([course.revenue or 0.0 for course in found if course.converted]))
 
 
-def _rates(definition: Definition, found: Sequence[Course]) -> BaseRates:
+def _rates(definition: ShopDefinition, found: Sequence[Course]) -> BaseRates:
     conversion = sum(course.converted for course in found) / len(found)
     if definition.goal.value is None:
         return BaseRates(conversion, None)
@@ -187,11 +193,11 @@ def _usual(points: Points) -> float:
 
 def _figures(held: Points, conversion: Floats, revenue: Floats | None, seed: int) -> dict[str, Estimate]:
     figures = point_figures(held, conversion, seed)
-    return figures if revenue is None else figures | revenue_figures(held, revenue, seed)
+    return figures if revenue is None else figures | point_revenue_figures(held, revenue, seed)
 
 
-def _part(points: Points, found: Sequence[Course]) -> Part:
-    return Part(
+def _part(points: Points, found: Sequence[Course]) -> SplitPart:
+    return SplitPart(
         sessions=len(found),
         converted=sum(course.converted for course in found),
         points=len(points),
@@ -199,7 +205,7 @@ def _part(points: Points, found: Sequence[Course]) -> Part:
     )
 
 
-def _profiles(choice: ShopChoice, whole: Table, found: Sequence[Course]) -> list[ClusterProfile]:
+def _profiles(choice: ShopChoice, whole: FeatureTable, found: Sequence[Course]) -> list[ClusterProfile]:
     clusters = choice.clusters
     assigned = clusters.assign(clusters.standardise(whole))
     converted = np.array([course.converted for course in found], dtype=np.float64)
@@ -240,5 +246,5 @@ def _notes(split: _Split) -> list[str]:
     return notes
 
 
-def _day(window: Window) -> datetime.date:
+def _day(window: ShopWindow) -> datetime.date:
     return datetime.datetime.fromtimestamp(window.opened_at / 1_000, datetime.UTC).date()

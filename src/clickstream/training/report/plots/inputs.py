@@ -1,4 +1,4 @@
-"""What a model looks at: the importance of its inputs."""
+"""What a model depends on: the importance of its inputs."""
 
 from __future__ import annotations
 

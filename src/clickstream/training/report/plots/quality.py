@@ -1,4 +1,4 @@
-"""How much of the proxy outcome is foretold: by scorer, by clicks seen, and in money."""
+"""How much of the proxy outcome is predicted: by scorer, by clicks seen, and in money."""
 
 from __future__ import annotations
 

@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from clickstream.consumer.observer import Observed, Observer, features, judged, observed
+from clickstream.consumer.observer import ObservedScore, Observer, drift_features, evaluated, observed
 from clickstream.infra.kafka import Record
 from clickstream.models.case import Floats
 from clickstream.models.drift import Alarm
 from clickstream.models.figures import Figures, cluster_agreement, conversion_figures, revenue_figures
-from clickstream.models.quality import Judged, Quality, columns, measure, outcomes, rows
+from clickstream.models.quality import EvaluatedSession, Quality, columns, measure, outcomes, rows
 from clickstream.records.scorers import LEARNING
 
 _ALARMS_KEPT = 5
 
 
-class Watched:
+class WatchedScores:
     """Scores as they come, of one bundle or of all: bounded, however many there are.
 
     Attributes:
@@ -65,7 +65,7 @@ class Watched:
         }
 
 
-class Recording:
+class RecordedScores:
     """Scores kept whole, about 150 bytes each, to be judged with the figures of a training."""
 
     def __init__(self, bundle: str | None = None) -> None:
@@ -73,7 +73,7 @@ class Recording:
         self._bundle = bundle
         self._times: list[int] = []
         self._features: list[Floats] = []
-        self._rows: list[Judged | None] = []
+        self._rows: list[EvaluatedSession | None] = []
         self._clusters: list[tuple[int, int]] = []
 
     def add(self, records: Sequence[Record]) -> None:
@@ -81,8 +81,8 @@ class Recording:
         for score in _scores(records, self._bundle):
             self.bundles[score.models.bundle] += 1
             self._times.append(score.last_click_at)
-            self._features.append(features([score])[0])
-            self._rows.append(judged(score))
+            self._features.append(drift_features([score])[0])
+            self._rows.append(evaluated(score))
             batch, online = (getattr(score.predictions, name) for name in ("batch", LEARNING))
             if batch is not None and online is not None:
                 self._clusters.append((online.cluster, batch.cluster))
@@ -110,7 +110,7 @@ class Recording:
         }
 
 
-def _scores(records: Sequence[Record], bundle: str | None) -> Iterator[Observed]:
+def _scores(records: Sequence[Record], bundle: str | None) -> Iterator[ObservedScore]:
     for record in records:
         score = observed(record.value)
         if score is not None and bundle in (None, score.models.bundle):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from clickstream.infra.kafka import Record
 from clickstream.records.click import Click, Heartbeat, InvalidRecordError, parse
-from clickstream.windows.partition import Closed, Partition, Rules
+from clickstream.windows.partition import ClosedWindow, Partition, Rules
 
 _FOREVER = 1 << 62
 
@@ -22,7 +22,7 @@ _WARM_UP = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class CommittedRange:
     """Of one partition of clicks: first offset in the log, and the offset the group has committed (None:
     none, or not known)."""
 
@@ -30,7 +30,7 @@ class Range:
     committed: int | None = None
 
 
-class Lane:
+class AuditedPartition:
     """The event-time logic of one partition, without a store, and how far its log can be trusted.
 
     Attributes:
@@ -43,7 +43,7 @@ class Lane:
     def __init__(
         self,
         rules: Rules,
-        there: Range,
+        there: CommittedRange,
         published_to: int,
         other_until: int,
         logic: type[Partition] = Partition,
@@ -95,7 +95,7 @@ class Lane:
         """Whether the log tells all that was ever processed, under these settings."""
         return self.begin == 0 and self._other_until < 0
 
-    def is_blind_to(self, closed: Closed) -> bool:
+    def is_blind_to(self, closed: ClosedWindow) -> bool:
         """Whether the window may be another one in truth. To be asked once for each window that closes."""
         session_id, window = closed.session_id, closed.session
         in_doubt = self._doubt.get(session_id) == _FOREVER

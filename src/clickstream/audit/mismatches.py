@@ -8,47 +8,47 @@ from typing import Any, NamedTuple
 import orjson
 
 from clickstream.audit.expected import NOT_FACTS, Facts, differences
-from clickstream.audit.report import EXAMPLES, Finding, Place, Tally, What
+from clickstream.audit.report import EXAMPLES, Finding, Place, RecordKind, Tally
 from clickstream.infra.kafka import Record
 
-Look = Callable[[str, Iterable[Place]], Iterable[Record]]
+RecordLookup = Callable[[str, Iterable[Place]], Iterable[Record]]
 """The records at some places of one topic, perhaps among others of it."""
 
 
 class _Suspected(NamedTuple):
-    what: What
+    what: RecordKind
     id: str
     cause: Place
     found: Place
     expected: Facts
 
 
-class Suspects:
+class Mismatches:
     """The first few of each kind; the rest is only counted."""
 
     def __init__(self) -> None:
         self._left: list[_Suspected] = []
 
-    def add(self, what: What, id: str, cause: Place, found: Place, expected: Facts) -> None:
+    def add(self, what: RecordKind, id: str, cause: Place, found: Place, expected: Facts) -> None:
         """Keep one, unless there are enough examples."""
         if sum(one.what == what for one in self._left) < EXAMPLES:
             self._left.append(_Suspected(what, id, cause, found, expected))
 
-    def explain(self, look: Look, tally: Tally) -> None:
+    def explain(self, lookup: RecordLookup, tally: Tally) -> None:
         """Tell of each how it differs, as far as its record is still there."""
         topics: dict[str, list[Place]] = {}
         for one in self._left:
             topics.setdefault(one.found.topic, []).append(one.found)
         for topic, places in topics.items():
             wanted = set(places)
-            for record in look(topic, places):
+            for record in lookup(topic, places):
                 here = Place(record.topic, record.partition, record.offset)
                 if here not in wanted:
                     continue
                 for one in [one for one in self._left if one.found == here]:
                     self._left.remove(one)
                     found = _part(orjson.loads(record.value or b"null"), one.expected)
-                    tally.tell(
+                    tally.add_finding(
                         Finding(
                             "wrong",
                             one.what,
@@ -60,7 +60,7 @@ class Suspects:
                     )
         for one in self._left:
             detail = "the record is no longer there to be looked at"
-            tally.tell(Finding("wrong", one.what, one.id, one.cause, one.found, detail))
+            tally.add_finding(Finding("wrong", one.what, one.id, one.cause, one.found, detail))
         self._left.clear()
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import closing
 
 from clickstream.consumer.note import read_note
-from clickstream.consumer.recovery import SettingsChangedError, differences
+from clickstream.consumer.recovery import SettingsChangedError, rule_differences
 from clickstream.consumer.store import DamagedError, Meta, Store
 from clickstream.infra.errors import RefusedError
 from clickstream.infra.kafka import Admin, Member, Topic
@@ -42,7 +42,7 @@ def check_members(settings: Settings, rules: str, wait_ms: int = 0) -> None:
             if time.monotonic() > deadline:
                 raise SettingsChangedError(
                     f"group {settings.group} has {len(found)} running consumers with other rules"
-                    f" ({found[0].name}): {differences(found[0].rules, rules)} here",
+                    f" ({found[0].name}): {rule_differences(found[0].rules, rules)} here",
                     _REMEDY,
                 )
             time.sleep(0.2)
@@ -85,7 +85,7 @@ def check_state(found: Mapping[int, tuple[str, int]], rules: str) -> None:
     partition, (described, open_sessions) = min(found.items())
     raise SettingsChangedError(
         f"partition {partition} has {open_sessions} open sessions under other settings:"
-        f" {differences(described, rules)}",
+        f" {rule_differences(described, rules)}",
         "Start with the former values; or run `clickstream drain`, then start with the new ones. To start"
         " over on purpose: `clickstream consume --restart-from earliest` (scores are repeated).",
     )

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from clickstream.audit.lane import Range
 from clickstream.audit.ledger import LedgerLine, check_ledger, compare_runs
+from clickstream.audit.partition import CommittedRange
 from clickstream.audit.predictions import Predictor
-from clickstream.audit.published import read_score
+from clickstream.audit.published import checked_score
 from clickstream.audit.report import AuditReport, BaselineReport, Place
-from clickstream.audit.rounds import Rounds, Topics
+from clickstream.audit.rounds import AuditRounds, TopicsAtStart
 from clickstream.audit.sessions import SessionSums
-from clickstream.audit.shelf import Shelf
+from clickstream.audit.spill import Spill
 from clickstream.infra.kafka import Record
 from clickstream.infra.settings import Settings
 from clickstream.records.score import COMPARISONS, digest_of_lines
 
-Log = Callable[[], Iterable[Record]]
+RecordSource = Callable[[], Iterable[Record]]
 """The records of a topic, in offset order within each partition; the same at each call."""
 
 
 @dataclass(frozen=True)
-class Logs:
+class AuditedLogs:
     """What is audited.
 
     Attributes:
@@ -34,24 +34,24 @@ class Logs:
         baseline: scores of the same clicks without faults, and their topic.
     """
 
-    clicks: Log
-    scores: Log
-    letters: Log
-    ranges: Mapping[int, Range]
+    clicks: RecordSource
+    scores: RecordSource
+    letters: RecordSource
+    ranges: Mapping[int, CommittedRange]
     aligned: bool = True
     scores_cut: bool = False
     letters_cut: bool = False
     witnessed: Mapping[int, int] | None = None
-    baseline: tuple[str, Log] | None = None
+    baseline: tuple[str, RecordSource] | None = None
     notes: Iterable[str] = field(default=())
 
 
-def judge(
+def evaluate_run(
     settings: Settings,
-    logs: Logs,
+    logs: AuditedLogs,
     bundle: Callable[[str], Predictor | str],
     lines: Iterable[LedgerLine] | None = None,
-    shelf: Shelf | None = None,
+    spill: Spill | None = None,
     independent: bool = False,
 ) -> AuditReport:
     """Compare what was published with what the clicks make of it.
@@ -66,12 +66,12 @@ def judge(
         ClickstreamError: there is no room on the disk.
     """
     lines = None if lines is None else list(lines)
-    with shelf or Shelf() as there:
+    with spill or Spill() as there:
         sums = SessionSums(
             {line.session_id for line in lines or ()}, None if logs.baseline is None else there
         )
-        topics = Topics(logs.ranges, logs.aligned, logs.scores_cut, logs.letters_cut)
-        rounds = Rounds(settings, topics, there, bundle, sums, digests=True, independent=independent)
+        topics = TopicsAtStart(logs.ranges, logs.aligned, logs.scores_cut, logs.letters_cut)
+        rounds = AuditRounds(settings, topics, there, bundle, sums, digests=True, independent=independent)
         for record in logs.scores():
             rounds.add_score(
                 record, logs.witnessed is None or record.offset < logs.witnessed[record.partition]
@@ -82,10 +82,10 @@ def judge(
         for record in logs.clicks():
             rounds.take(record)
 
-        def look(topic: str, _places: Iterable[Place]) -> Iterable[Record]:
+        def lookup(topic: str, _places: Iterable[Place]) -> Iterable[Record]:
             return logs.scores() if topic == settings.scores_topic else logs.letters()
 
-        rounds.settle(look)
+        rounds.settle(lookup)
         return AuditReport(
             **rounds.tally.counts(),
             findings=rounds.tally.take_findings(),
@@ -101,7 +101,7 @@ def judge(
         )
 
 
-def _settled(ranges: Mapping[int, Range], published_to: Mapping[int, int]) -> dict[int, int]:
+def _settled(ranges: Mapping[int, CommittedRange], published_to: Mapping[int, int]) -> dict[int, int]:
     # What was published was committed with it, so it tells where no offset does.
     committed = {p: there.committed or 0 for p, there in ranges.items()}
     return {
@@ -109,10 +109,10 @@ def _settled(ranges: Mapping[int, Range], published_to: Mapping[int, int]) -> di
     }
 
 
-def _baseline(topic: str, log: Log, lines: Iterable[LedgerLine], shelf: Shelf) -> BaselineReport:
-    theirs = SessionSums(compared_on=shelf, run="baseline")
+def _baseline(topic: str, log: RecordSource, lines: Iterable[LedgerLine], spill: Spill) -> BaselineReport:
+    theirs = SessionSums(compared_on=spill, run="baseline")
     for record in log():
-        score = read_score(record)
+        score = checked_score(record)
         if isinstance(score, dict):
             theirs.add(score)
-    return compare_runs(lines, shelf.sums(), topic)
+    return compare_runs(lines, spill.sums(), topic)

@@ -6,17 +6,17 @@ import datetime
 from typing import NamedTuple
 
 from clickstream.features.outcome import proxy_outcome
-from clickstream.features.session import Session, Step
+from clickstream.features.session import Session, SessionStep
 from clickstream.features.vector import Features, prefix, reference
 from clickstream.infra.errors import UsageError
-from clickstream.models.bundle.bundle import Bundle, Case, Prediction
+from clickstream.models.bundle.bundle import Bundle, Case, ScorerOutput
 from clickstream.models.online import OnlineModels
 from clickstream.offline.scoring import AT_ONCE, FileScores
 from clickstream.offline.windows import refold
 from clickstream.records.scorers import SCORERS
 
 
-class StoryClick(NamedTuple):
+class TracedClick(NamedTuple):
     """A click; `features` (set `reference`) and `predictions` are those of the session up to it.
 
     `number` counts from 1; `event_time` in ms since the epoch, None where the file has no times.
@@ -31,19 +31,19 @@ class StoryClick(NamedTuple):
     price_2: int
     page: int
     features: Features
-    predictions: dict[str, Prediction]
+    predictions: dict[str, ScorerOutput]
 
 
-class Story(NamedTuple):
+class SessionTrace(NamedTuple):
     """A session, its clicks in order."""
 
     session_id: str
     window: int
     day: datetime.date
-    clicks: tuple[StoryClick, ...]
+    clicks: tuple[TracedClick, ...]
 
 
-def tell_story(scores: FileScores, place: int, bundle: Bundle) -> Story:
+def trace_session(scores: FileScores, place: int, bundle: Bundle) -> SessionTrace:
     """The story of session `place`. Its last predictions are those of the table, the online ones too.
 
     Raises:
@@ -62,7 +62,7 @@ def tell_story(scores: FileScores, place: int, bundle: Bundle) -> Story:
     clicks = []
     for number, (step, case, answers) in enumerate(zip(steps, cases, bundle.predict(cases), strict=True), 1):
         clicks.append(
-            StoryClick(
+            TracedClick(
                 number,
                 step.event_time if row["opened_at"] is not None else None,
                 step.order,
@@ -75,10 +75,10 @@ def tell_story(scores: FileScores, place: int, bundle: Bundle) -> Story:
                 {name: answers[name] if name in answers else online.predict(case) for name in SCORERS},
             )
         )
-    return Story(row["session_id"], row["window"], row["day"], tuple(clicks))
+    return SessionTrace(row["session_id"], row["window"], row["day"], tuple(clicks))
 
 
-def _cases(steps: list[Step]) -> list[Case]:
+def _cases(steps: list[SessionStep]) -> list[Case]:
     """What the scorers see of the session after each of its clicks."""
     session = Session.open(steps[0], 0)
     cases = [_case(session)]

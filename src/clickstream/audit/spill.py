@@ -54,7 +54,7 @@ BEGIN;
 _SCORE = "opened_at, session, source, first, closing"
 
 
-class Found(NamedTuple):
+class SpilledScore(NamedTuple):
     """A score that was read: the name of its window, and what is compared.
 
     `facts` is a digest; `answers` from `Published.pack`, empty where there are none to be compared; `bundle`
@@ -80,11 +80,11 @@ class Found(NamedTuple):
         return f"{self.session}/{self.opened_at}"
 
 
-Added = Literal["new", "copy", "twin"]
+Addition = Literal["new", "copy", "twin"]
 """A `twin` has the score_id of another one, and is made from the clicks of another partition."""
 
 
-class Home(NamedTuple):
+class WindowPlace(NamedTuple):
     """Where a window lay, and when."""
 
     partition: int
@@ -92,7 +92,7 @@ class Home(NamedTuple):
     last_click_at: int
 
 
-class Partial(NamedTuple):
+class PartialScore(NamedTuple):
     """A score that says of itself that clicks are missing. `covers`, `repeats`: windows that it touches and
     that have no score, or have one. `content` is the score, empty where it is known to be wrong."""
 
@@ -110,7 +110,7 @@ class Partial(NamedTuple):
     repeats: bool = False
 
 
-class FoundLetter(NamedTuple):
+class SpilledLetter(NamedTuple):
     """A dead letter that was read, about the record `about` of the clicks partition `source`."""
 
     source: int
@@ -121,7 +121,7 @@ class FoundLetter(NamedTuple):
     offset: int
 
 
-class Sum(NamedTuple):
+class SessionSum(NamedTuple):
     """A score of a session, as far as it is compared with another run."""
 
     session: str
@@ -130,7 +130,7 @@ class Sum(NamedTuple):
     duplicates: int
 
 
-class Shelf:
+class Spill:
     """A context manager; everything is gone at its end.
 
     Attributes:
@@ -148,7 +148,7 @@ class Shelf:
         self.waiting = 0
         self._known = self._letters_known = self._wrong = self._partials = self._homes = 0
 
-    def __enter__(self) -> Shelf:
+    def __enter__(self) -> Spill:
         return self
 
     def __exit__(
@@ -174,7 +174,7 @@ class Shelf:
 
     # --- scores ---
 
-    def add_score(self, found: Found) -> Added:
+    def add_score(self, found: SpilledScore) -> Addition:
         """Keep a score, unless one of the same window is or was there."""
         same_name = "opened_at = ? AND session = ?"
         known = self._do(
@@ -194,7 +194,7 @@ class Shelf:
         is_twin = waiting is not None or any(source != found.source for source, *_ in known)
         return "twin" if is_twin else "new"
 
-    def take_score(self, session: str, opened_at: int, facts: bytes, closing: int) -> Found | None:
+    def take_score(self, session: str, opened_at: int, facts: bytes, closing: int) -> SpilledScore | None:
         """The waiting score of this name that fits best to these facts and this closing offset.
 
         It waits no longer. There is more than one only where a flush closed a window early and a copy of its
@@ -205,19 +205,19 @@ class Shelf:
         ).fetchall()
         if not rows:
             return None
-        founds = [Found._make(row) for row in rows]
+        founds = [SpilledScore._make(row) for row in rows]
         best = min(founds, key=lambda found: (found.facts != facts, found.closing != closing))
         self.know_score(best)
         return best
 
-    def know_score(self, found: Found) -> None:
+    def know_score(self, found: SpilledScore) -> None:
         """It waits no longer; a copy is recognised."""
         self._do(f"DELETE FROM scores_waiting WHERE ({_SCORE}) = (?, ?, ?, ?, ?)", found[:5])
         self._do("INSERT INTO scores_known VALUES (?, ?, ?, ?, ?)", found[:5])
         self.waiting -= 1
         self._known += 1
 
-    def waiting_scores(self) -> Iterator[Found]:
+    def waiting_scores(self) -> Iterator[SpilledScore]:
         """All that wait, by the time of their first click. They may be known while this runs."""
         last: tuple[object, ...] = (-(1 << 63), "", 0, 0, 0)
         while rows := self._do(
@@ -225,7 +225,7 @@ class Shelf:
             f" ORDER BY {_SCORE} LIMIT {_CHUNK}",
             last,
         ).fetchall():
-            yield from map(Found._make, rows)
+            yield from map(SpilledScore._make, rows)
             last = rows[-1][:5]
 
     def has_closing_between(self, source: int, first: int, last: int) -> bool:
@@ -236,7 +236,7 @@ class Shelf:
             for table in ("scores_waiting", "scores_known")
         )
 
-    def home(self, session: str, here: Home) -> Home | None:
+    def home(self, session: str, here: WindowPlace) -> WindowPlace | None:
         """Note the last window of a session; the one before, where it lay on another partition."""
         id = int.from_bytes(hashlib.blake2b(session.encode(), digest_size=8).digest(), signed=True)
         row = self._do(
@@ -245,11 +245,11 @@ class Shelf:
         ).fetchone()
         self._do("INSERT OR REPLACE INTO homes VALUES (?, ?, ?, ?)", (id, *here))
         self._homes += 1
-        return None if row is None else Home._make(row)
+        return None if row is None else WindowPlace._make(row)
 
     # --- scores made from a part of their clicks ---
 
-    def add_partial(self, partial: Partial) -> bool:
+    def add_partial(self, partial: PartialScore) -> bool:
         """Keep one; False where the same is there."""
         added = self._do(
             "INSERT OR IGNORE INTO partials VALUES (?,?,?,?,?,?,?,?,?,?,?,?,0)", partial
@@ -257,7 +257,7 @@ class Shelf:
         self._partials += added
         return added > 0
 
-    def touching(self, session: str, source: int, opened_at: int, last_click_at: int) -> list[Partial]:
+    def touching(self, session: str, source: int, opened_at: int, last_click_at: int) -> list[PartialScore]:
         """Those that lie in the time of a window."""
         if not self._partials:
             return []
@@ -266,9 +266,9 @@ class Shelf:
             " AND opened_at <= ? AND last_click_at >= ?",
             (session, source, last_click_at, opened_at),
         )
-        return [Partial._make(row[:-1]) for row in rows.fetchall()]
+        return [PartialScore._make(row[:-1]) for row in rows.fetchall()]
 
-    def mark_partials(self, partials: list[Partial], mark: Literal["covers", "repeats"]) -> None:
+    def mark_partials(self, partials: list[PartialScore], mark: Literal["covers", "repeats"]) -> None:
         """Note that they touch a window without a score, or one that has one."""
         for partial in partials:
             self._do(
@@ -277,7 +277,7 @@ class Shelf:
                 partial[:5],
             )
 
-    def waiting_partials(self) -> Iterator[Partial]:
+    def waiting_partials(self) -> Iterator[PartialScore]:
         """Those that are not judged; they may be while this runs."""
         if not self._partials:
             return
@@ -289,10 +289,10 @@ class Shelf:
             last,
         ).fetchall():
             for row in rows:
-                yield Partial._make(row[:-1])
+                yield PartialScore._make(row[:-1])
             last = rows[-1][:5]
 
-    def know_partial(self, partial: Partial) -> None:
+    def know_partial(self, partial: PartialScore) -> None:
         """It is judged; a copy is recognised."""
         self._do(
             "UPDATE partials SET judged = 1 WHERE session = ? AND opened_at = ? AND source = ? AND first = ?"
@@ -302,7 +302,7 @@ class Shelf:
 
     # --- dead letters ---
 
-    def add_letter(self, letter: FoundLetter) -> bool:
+    def add_letter(self, letter: SpilledLetter) -> bool:
         """Keep a dead letter; False where one about the same record is or was there."""
         where = (letter.source, letter.about)
         if self._do("SELECT 1 FROM letters_known WHERE source = ? AND about = ?", where).fetchone():
@@ -316,24 +316,24 @@ class Shelf:
         ).fetchone()
         return None if about is None else int(about)
 
-    def take_letter(self, source: int, about: int) -> FoundLetter | None:
+    def take_letter(self, source: int, about: int) -> SpilledLetter | None:
         """The dead letter about a record; it waits no longer."""
         row = self._do(
             "SELECT * FROM letters_waiting WHERE source = ? AND about = ?", (source, about)
         ).fetchone()
         if row is None:
             return None
-        letter = FoundLetter._make(row)
+        letter = SpilledLetter._make(row)
         self.know_letter(letter)
         return letter
 
-    def know_letter(self, letter: FoundLetter) -> None:
+    def know_letter(self, letter: SpilledLetter) -> None:
         """It waits no longer; a copy is recognised."""
         self._do("DELETE FROM letters_waiting WHERE source = ? AND about = ?", letter[:2])
         self._do("INSERT INTO letters_known VALUES (?, ?)", letter[:2])
         self._letters_known += 1
 
-    def waiting_letters(self) -> Iterator[FoundLetter]:
+    def waiting_letters(self) -> Iterator[SpilledLetter]:
         """All that wait, by the record that they are about. They may be known while this runs."""
         last: tuple[object, ...] = (-(1 << 63), 0)
         while rows := self._do(
@@ -341,7 +341,7 @@ class Shelf:
             f" ORDER BY source, about LIMIT {_CHUNK}",
             last,
         ).fetchall():
-            yield from map(FoundLetter._make, rows)
+            yield from map(SpilledLetter._make, rows)
             last = rows[-1][:2]
 
     # --- names, digests, sums ---
@@ -361,13 +361,13 @@ class Shelf:
         rows = self._do("SELECT line FROM lines WHERE comparison = ? ORDER BY line", (comparison,))
         return (line for (line,) in rows)
 
-    def add_sum(self, one: Sum) -> None:
+    def add_sum(self, one: SessionSum) -> None:
         """Keep what is compared of a score."""
         self._do("INSERT INTO sums VALUES (?, ?, ?, ?)", one)
 
-    def sums(self) -> Iterator[Sum]:
+    def sums(self) -> Iterator[SessionSum]:
         """By session."""
-        return map(Sum._make, self._do("SELECT * FROM sums ORDER BY session"))
+        return map(SessionSum._make, self._do("SELECT * FROM sums ORDER BY session"))
 
     def forget(self, most: int) -> int:
         """Where more than `most` names of a kind are known, forget the oldest tenth; how many were."""

@@ -11,7 +11,7 @@ from clickstream.models.evaluation import Estimate, Reliability
 from clickstream.models.figures import BINS, bins_of
 from clickstream.models.shop.evaluation import BySeenClicks
 from clickstream.records.scorers import ScorerName
-from clickstream.training.bootstrap import Judge, conversion_judge, estimates
+from clickstream.training.bootstrap import WeightedFigures, estimates, weighted_conversion
 from clickstream.training.shop.points import Points
 
 SEEN = (1, 2, 3, 5, 8, 12)
@@ -30,30 +30,32 @@ _CONVERSION = ("auc", "log_loss", "brier", "ece")
 
 def point_figures(points: Points, conversion: Floats, seed: int) -> dict[str, Estimate]:
     """ROC-AUC, PR-AUC, log-loss, Brier score, ECE and the lift of the best tenth, over all points."""
-    return _estimated(points, point_judge(points, conversion), seed)
+    return _estimated(points, weighted_point_conversion(points, conversion), seed)
 
 
-def revenue_figures(points: Points, revenue: Floats, seed: int) -> dict[str, Estimate]:
+def point_revenue_figures(points: Points, revenue: Floats, seed: int) -> dict[str, Estimate]:
     """R² and mean absolute error, over all points."""
-    return _estimated(points, revenue_judge(points, revenue), seed)
+    return _estimated(points, weighted_point_revenue(points, revenue), seed)
 
 
-def revenue_judge(points: Points, revenue: Floats) -> Judge:
+def weighted_point_revenue(points: Points, revenue: Floats) -> WeightedFigures:
     """The figures of revenue, of windows."""
     residual = points.revenue - revenue
     centred = points.revenue - np.average(points.revenue, weights=points.weight)
 
-    def judge(windows: Floats) -> dict[str, Floats]:
+    def figures_of(windows: Floats) -> dict[str, Floats]:
         weights = windows[:, points.window] * points.weight
         total = weights.sum(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             spread = weights @ centred**2 - (weights @ centred) ** 2 / total
             return {"r2": 1 - weights @ residual**2 / spread, "mae": weights @ np.abs(residual) / total}
 
-    return _bounded(judge, len(points))
+    return _bounded(figures_of, len(points))
 
 
-def by_seen(scorer: ScorerName, points: Points, conversion: Floats, seed: int) -> Iterator[BySeenClicks]:
+def points_by_seen(
+    scorer: ScorerName, points: Points, conversion: Floats, seed: int
+) -> Iterator[BySeenClicks]:
     """ROC-AUC at the points after so many clicks, and at the last one of each window."""
     for seen in (*SEEN, None):
         some = points.last if seen is None else points.seen == seen
@@ -63,9 +65,9 @@ def by_seen(scorer: ScorerName, points: Points, conversion: Floats, seed: int) -
         converted = int(part.converted.sum())
         auc = None
         if min(converted, len(part) - converted) >= FEWEST_SEEN:
-            judge = conversion_judge(part.converted, conversion[some])
-            value = judge(np.ones((1, len(part))))["auc"]
-            auc = estimates(len(part), judge, {"auc": float(value[0])}, seed, ("auc",))["auc"]
+            figures_of = weighted_conversion(part.converted, conversion[some])
+            value = figures_of(np.ones((1, len(part))))["auc"]
+            auc = estimates(len(part), figures_of, {"auc": float(value[0])}, seed, ("auc",))["auc"]
         yield BySeenClicks(scorer=scorer, seen=seen, sessions=len(part), converted=converted, auc=auc)
 
 
@@ -83,32 +85,32 @@ def reliability_of(points: Points, conversion: Floats) -> Reliability:
     )
 
 
-def _estimated(points: Points, judge: Judge, seed: int) -> dict[str, Estimate]:
-    values = {name: float(value[0]) for name, value in judge(np.ones((1, points.windows))).items()}
-    return estimates(points.windows, judge, values, seed)
+def _estimated(points: Points, figures_of: WeightedFigures, seed: int) -> dict[str, Estimate]:
+    values = {name: float(value[0]) for name, value in figures_of(np.ones((1, points.windows))).items()}
+    return estimates(points.windows, figures_of, values, seed)
 
 
-def point_judge(points: Points, conversion: Floats) -> Judge:
+def weighted_point_conversion(points: Points, conversion: Floats) -> WeightedFigures:
     """The figures of conversion, of windows: the weight of each is divided among its points."""
-    inner = conversion_judge(points.converted, conversion)
-    ranked = _ranked_judge(points.converted, conversion)
+    inner = weighted_conversion(points.converted, conversion)
+    ranked = _weighted_ranked(points.converted, conversion)
 
-    def judge(windows: Floats) -> dict[str, Floats]:
+    def figures_of(windows: Floats) -> dict[str, Floats]:
         weights = windows[:, points.window] * points.weight
         figures = inner(weights)
         return {**{name: figures[name] for name in _CONVERSION}, **ranked(weights)}
 
-    return _bounded(judge, len(points))
+    return _bounded(figures_of, len(points))
 
 
-def _ranked_judge(converted: Floats, conversion: Floats) -> Judge:
+def _weighted_ranked(converted: Floats, conversion: Floats) -> WeightedFigures:
     """Average precision, which is the area under precision over recall; and the lift of the best tenth."""
     order = np.argsort(-conversion, kind="stable")
     # Forecasts that are equal stand or fall together.
     ends = np.flatnonzero(np.diff(conversion[order], append=np.inf))
     ranked = converted[order]
 
-    def judge(weights: Floats) -> dict[str, Floats]:
+    def figures_of(weights: Floats) -> dict[str, Floats]:
         sorted_weights = weights[:, order]
         claimed = np.cumsum(sorted_weights, axis=1)[:, ends]
         right = np.cumsum(sorted_weights * ranked, axis=1)[:, ends]
@@ -128,15 +130,15 @@ def _ranked_judge(converted: Floats, conversion: Floats) -> Judge:
             lift = best / tenth / (positive[:, 0] / total[:, 0])
         return {"average_precision": average, "lift": lift}
 
-    return judge
+    return figures_of
 
 
-def _bounded(judge: Judge, points: int) -> Judge:
+def _bounded(figures_of: WeightedFigures, points: int) -> WeightedFigures:
     """The same judge, asked for so many resamples at once as memory is meant for."""
     at_once = max(_CELLS // max(points, 1), 1)
 
     def bounded(windows: Floats) -> dict[str, Floats]:
-        parts = [judge(windows[first : first + at_once]) for first in range(0, len(windows), at_once)]
+        parts = [figures_of(windows[first : first + at_once]) for first in range(0, len(windows), at_once)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     return bounded

@@ -6,22 +6,22 @@ import altair
 import pandas as pd
 import streamlit as st
 
-from clickstream.dashboard import look
-from clickstream.dashboard.results import Result
+from clickstream.dashboard import theme
+from clickstream.dashboard.results import ScoredFile
 from clickstream.infra.words import counted
 from clickstream.models.bundle.bundle import Bundle
-from clickstream.offline import Story, tell_story
+from clickstream.offline import SessionTrace, trace_session
 from clickstream.records.scorers import SCORERS
 
 
-def show(key: str, place: int | None, result: Result, bundle: Bundle) -> None:
+def show(key: str, place: int | None, result: ScoredFile, bundle: Bundle) -> None:
     """The story of the session at `place` of the result called `key`."""
     if place is None:
         return
     told = _told(key, place, result, bundle)
     st.subheader("One session")
     window = f", window {told.window}" if told.window > 1 else ""
-    look.words(f"{told.session_id}{window} · {told.day} · {counted(len(told.clicks), 'click')}")
+    theme.words(f"{told.session_id}{window} · {told.day} · {counted(len(told.clicks), 'click')}")
     _moved(told, result.currency)
     _clicks(told)
     with st.expander("Features of the session at its end", icon=":material/functions:"):
@@ -34,18 +34,18 @@ def show(key: str, place: int | None, result: Result, bundle: Bundle) -> None:
         )
 
 
-def _told(key: str, place: int, result: Result, bundle: Bundle) -> Story:
+def _told(key: str, place: int, result: ScoredFile, bundle: Bundle) -> SessionTrace:
     """Told once: it takes up to half a second, and a tab draws it at each interaction."""
-    kept: tuple[str, int, Story] | None = st.session_state.get("story_told")
+    kept: tuple[str, int, SessionTrace] | None = st.session_state.get("story_told")
     if kept is not None and kept[:2] == (key, place):
         return kept[2]
     with st.spinner("reading the session's clicks again"):
-        told = tell_story(result.scores, place, bundle)
+        told = trace_session(result.scores, place, bundle)
     st.session_state["story_told"] = (key, place, told)
     return told
 
 
-def _moved(told: Story, currency: str) -> None:
+def _moved(told: SessionTrace, currency: str) -> None:
     rows = [
         {
             "click": click.number,
@@ -72,14 +72,14 @@ def _moved(told: Story, currency: str) -> None:
         )
         .encode(
             x=altair.X("click:Q", title="click", axis=altair.Axis(tickMinStep=1, format="d")),
-            color=altair.Color("scorer:N", scale=look.scale(SCORERS), title=None),
+            color=altair.Color("scorer:N", scale=theme.scale(SCORERS), title=None),
             tooltip=tip,
         )
     )
     left, right = st.columns(2)
     with left:
         st.caption("Conversion, had the session ended with this click")
-        look.chart(
+        theme.chart(
             base.encode(
                 y=altair.Y(
                     "conversion:Q",
@@ -92,13 +92,13 @@ def _moved(told: Story, currency: str) -> None:
         )
     with right:
         st.caption("Revenue, had the session ended with this click")
-        look.chart(
+        theme.chart(
             base.encode(y=altair.Y("revenue:Q", title=None, axis=altair.Axis(format=f"{currency},.0f"))),
             "Predicted revenue after each click, a line for each scorer.",
         )
 
 
-def _clicks(told: Story) -> None:
+def _clicks(told: SessionTrace) -> None:
     rows = [
         {
             "click": click.number,
