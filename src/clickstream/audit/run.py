@@ -42,6 +42,11 @@ def run_audit(
         UnavailableError: a server does not answer, or a topic is missing.
         BundleError: `bundle` cannot be used.
         MissingFileError, InputError: `ledger` cannot be used.
+
+    >>> from clickstream import Settings, run_audit
+    >>> report = run_audit(Settings())
+    >>> report.clean, report.missing, report.duplicate, report.wrong
+    (True, 0, 0, 0)
     """
     lines = None if ledger is None else read_ledger(ledger)
     find = bundle_finder(settings, bundle)

@@ -40,6 +40,12 @@ def open_engine(settings: Settings, bundle: Bundle, only: Collection[int] | None
     Raises:
         SettingsChangedError: the group's members, or all its open sessions, have other rules.
         UnavailableError: a server does not answer.
+
+    >>> from clickstream import Settings, load_bundle, open_engine
+    >>> settings = Settings()
+    >>> engine = open_engine(settings, load_bundle(settings))
+    >>> engine.stop()  # as a signal handler would, later
+    >>> engine.run()
     """
     rules = describe_settings(settings)
     topic = prepare_topics(settings)

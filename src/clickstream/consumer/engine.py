@@ -34,6 +34,15 @@ class Engine:
     """Scores the sessions of the partitions that the group gives us, until `stop` is called.
 
     `open_engine` makes one from settings.
+
+    >>> from threading import Thread
+    >>> from clickstream import Settings, load_bundle, open_engine
+    >>> settings = Settings()
+    >>> engine = open_engine(settings, load_bundle(settings))
+    >>> consumer = Thread(target=engine.run)
+    >>> consumer.start()
+    >>> engine.stop()
+    >>> consumer.join()
     """
 
     def __init__(

@@ -44,6 +44,8 @@ def _schema_of(
     model: type[BaseModel], mode: JsonSchemaMode, ref_template: str = DEFAULT_REF_TEMPLATE
 ) -> dict[str, Any]:
     found = model.model_json_schema(mode=mode, ref_template=ref_template)
+    # What follows in a docstring is for who imports the class.
+    found["description"] = found["description"].partition("\n\n")[0]
     if mode == "validation":
         # It has a default in the model and none on the wire: the tag tells a click from a heartbeat.
         found["required"] = ["type", *found["required"]]

@@ -102,7 +102,17 @@ class Session(Struct, array_like=True):
     """One window of one session id, from its first settled click on.
 
     `seen` holds the orders counted, as a flat list of disjoint inclusive ranges [low, high, low, high…];
-    `unordered` holds (event time, product, page) of clicks without an order.
+    `unordered` holds (event time, product, page) of clicks without an order. A partition adds the clicks, and
+    gives the session with the window that it closes:
+
+    >>> from clickstream import Click, Partition, Rules
+    >>> partition, shown = Partition(Rules()), dict(category="sale", price=9.0, price_2=2, page=1)
+    >>> for offset, (time, product) in enumerate([(0, "A1"), (40_000, "A2"), (9_000_000, "A1")]):
+    ...     click = Click(session_id="alice", event_time=time, product=product, **shown)
+    ...     partition.advance(offset, time, click)
+    >>> session = partition.closed[0].session
+    >>> session.clicks, session.evidence, session.opened_at, session.last.product
+    (2, 1, 0, 'A2')
     """
 
     opened_at: int

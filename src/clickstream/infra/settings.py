@@ -101,7 +101,16 @@ def _xdg_folder(variable: str) -> Path | None:
 
 
 class Settings(BaseSettings):
-    """One frozen object that is handed to whatever needs it."""
+    """All settings, from the environment (`CLICKSTREAM_…`) or by name: one frozen object.
+
+    Durations are kept in milliseconds and may be written with a unit. A wrong value raises
+    `pydantic.ValidationError`, a ValueError that names the field.
+
+    >>> from clickstream import Settings
+    >>> settings = Settings(group="shop", gap="20min")
+    >>> settings.group, settings.gap, settings.rules["gap"]
+    ('shop', 1200000, 1200000)
+    """
 
     model_config = SettingsConfigDict(env_prefix="CLICKSTREAM_", frozen=True, extra="ignore")
 

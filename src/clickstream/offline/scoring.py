@@ -81,7 +81,7 @@ def score_file(
     mapping: UciMapping | None = None,
     progress: ScoringProgress = silent,
 ) -> FileScores:
-    """Clean a file and score its sessions.
+    """Clean a file and score its sessions, as the stream would.
 
     Args:
         source: a path, bytes or an open file: CSV in the layout of UCI 553, or what `mapping` describes; or a
@@ -92,6 +92,13 @@ def score_file(
     Raises:
         MissingFileError: the file is not there.
         InputError: it is no such file, or no row of it can be used.
+
+    >>> from pathlib import Path
+    >>> from clickstream import Settings, load_bundle, score_file
+    >>> settings = Settings()
+    >>> scored = score_file(Path("data/UCI.zip"), bundle=load_bundle(settings), settings=settings)
+    >>> scored.cleaning.refused, len(scored.sessions) == scored.summary.sessions
+    ((), True)
     """
     report = _Seldom(progress)
 

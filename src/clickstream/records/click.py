@@ -52,7 +52,20 @@ class ClickBase(_Record):
 
 
 class Click(ClickBase):
-    """One page view of one visitor. The record's key is the session id."""
+    """One page view of one visitor. The record's key is the session id.
+
+    Times are milliseconds since the epoch, UTC. Fields are checked strictly, and a wrong one raises
+    `pydantic.ValidationError`, a ValueError.
+
+    >>> from clickstream import Click
+    >>> shown = dict(product="A13", category="trousers", price=48.0, price_2=1, page=1)
+    >>> click = Click(session_id="alice", event_time=1_700_000_000_000, **shown)
+    >>> click.order is None, click.end
+    (True, False)
+    >>> Click(session_id="alice", event_time="now", **shown)
+    Traceback (most recent call last):
+    pydantic_core._pydantic_core.ValidationError: ...
+    """
 
     product: Annotated[str, Field(min_length=1, max_length=256)]
     category: Annotated[str, Field(min_length=1, max_length=128)]

@@ -72,7 +72,18 @@ class Source(_Published):
 
 
 class Score(_Published):
-    """One closed session, scored. `score_id` names the window: the session and when it opened."""
+    """One closed session, scored. `score_id` names the window: the session and when it opened.
+
+    Times are milliseconds since the epoch, UTC; amounts are in the currency of the prices. The value of a
+    record is read by `model_validate_json`, which raises `pydantic.ValidationError`, a ValueError, where it
+    is no score.
+
+    >>> from pathlib import Path
+    >>> from clickstream import Score
+    >>> score = Score.model_validate_json(Path("score.json").read_bytes())
+    >>> score.closed_by, score.clicks, score.predictions.batch.conversion
+    ('gap', 3, 0.59)
+    """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     score_id: Annotated[str, Field(description="<session_id>/<opened_at>")]

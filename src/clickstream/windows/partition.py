@@ -42,7 +42,16 @@ _MANY = 16
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What decides how a log becomes sessions. Times in milliseconds; `max_behind` 0: no bound."""
+    """What decides how a log becomes sessions. Times are milliseconds; a `max_behind` of 0 is no bound.
+
+    The values are those of the settings of the same names, and nothing is checked here.
+
+    >>> from clickstream import Rules, Settings
+    >>> Rules(gap=20 * 60_000).allowed_lateness
+    60000
+    >>> Rules(**Settings(gap="20min").rules) == Rules(gap=20 * 60_000)
+    True
+    """
 
     gap: int = 1_800_000
     allowed_lateness: int = 60_000
@@ -248,6 +257,19 @@ class Partition:
 
     `closings` counts the windows closed. During a `rebuild` the log does not decide what closes, as it is
     read from the middle: `published` does, what the scores say by the offset of the record that closed them.
+
+    `advance` takes the records in the order of their offsets; what closes is appended to `closed`, what is
+    refused to `refused`, and `clear` forgets both.
+
+    >>> from clickstream import Click, Partition, Rules
+    >>> partition = Partition(Rules(gap=30 * 60_000))
+    >>> shown = dict(product="A13", category="trousers", price=48.0, price_2=1, page=1)
+    >>> for offset, time in enumerate((0, 60_000, 3_600_000, 30_000)):
+    ...     partition.advance(offset, time, Click(session_id="alice", event_time=time, **shown))
+    >>> [(window.session_id, window.closed_by, window.session.clicks) for window in partition.closed]
+    [('alice', 'gap', 2)]
+    >>> [(record.offset, record.reason) for record in partition.refused]
+    [(3, 'late')]
     """
 
     opened: type[OpenSession] = OpenSession

@@ -80,10 +80,15 @@ class Grouping(Protocol):
 
 
 class Bundle:
-    """A verified bundle, ready to score the sessions of its shop.
+    """A verified bundle, ready to score the sessions of its shop. `load_bundle` makes one.
 
-    A session is a Case: the features of its evidence, which conversion and revenue look at, and those of all
-    its clicks, which the cluster looks at. While it is open both are the same.
+    A session is a Case: the features of its evidence, which conversion and revenue see, and those of all its
+    clicks, which the cluster sees. While it is open both are the same.
+
+    >>> from clickstream import Settings, load_bundle
+    >>> bundle = load_bundle(Settings())
+    >>> sorted(bundle.fitted), [cluster.name for cluster in bundle.manifest.clusters][:2]
+    (['batch', 'reference'], ['long', 'exploratory'])
 
     Attributes:
         id: name of the bundle, which sorts by time of training.
@@ -175,6 +180,14 @@ def load_bundle(
         BundleError: it is missing, damaged, made for other versions or features, of another shop, or not
             signed with the key of the settings; says what differs and what to do. No pickle was opened.
         ConfigurationError: the settings have a key that cannot be used.
+
+    >>> from clickstream import Settings, load_bundle
+    >>> settings = Settings()
+    >>> load_bundle(settings).id == load_bundle(settings.bundles, "champion").id
+    True
+    >>> load_bundle(settings, "20080813T000000Z-00000000")
+    Traceback (most recent call last):
+    clickstream.infra.errors.BundleError: ...
     """
     shop = shop or built_in(UCI553)
     folder, key = place(source, shop.name)
