@@ -39,12 +39,12 @@ class AnswerCheck:
         """
         tally, score_id = self.tally, found.score_id
         failed = self.predictions.raised(found.bundle, case) if found.error is not None else None
-        said = self.published.said(found.answers)[-1] if found.answers else None
+        published = self.published.unpack(found.answers)[-1] if found.answers else None
         answer = self.online.score(
             found.source,
             found.bundle,
             found.lessons,
-            said,
+            published,
             case,
             outcome,
             whole=whole,
@@ -58,7 +58,7 @@ class AnswerCheck:
             self.mismatch("score", score_id, cause, place, expected)
         elif answer.verdict == "unchecked" and answer.reason:
             tally.predictions_unchecked[answer.reason] += 1
-        elif answer.verdict == "checked" and said is not None:
+        elif answer.verdict == "checked" and published is not None:
             tally.online_checked += 1
         if found.error is None:
             self.predictions.check(found, case, cause, place)

@@ -15,7 +15,7 @@ from clickstream.models.bundle.champion import bundle_ids
 def bundle_finder(settings: Settings, named: str | None) -> Callable[[str], Predictor | str]:
     """Gives a bundle by its id, or says why it cannot.
 
-    Looked at are the one `named`, those in the folder of bundles, and the one that the settings name.
+    It searches the one `named`, those in the folder of bundles, and the one that the settings name.
 
     Raises:
         BundleError: `named` cannot be used.

@@ -1,4 +1,4 @@
-"""Comparison: what the log makes of the clicks, held against what was published. Pure, no I/O.
+"""What the log makes of the clicks, compared with what was published. Pure, no I/O.
 
 It goes in rounds. First everything published by then is added to `PublishedRecords`; `begin` is given how far
 the group has come; then every record of the clicks topic goes to `take`, in offset order by partition;
@@ -31,7 +31,7 @@ _FOREVER = 1 << 62
 
 @dataclass(slots=True)
 class LogComparison:
-    """One pass over the clicks. `mismatch` gets what differs, to be looked at field by field.
+    """One pass over the clicks. `mismatch` is given what differs, to be compared field by field.
 
     `scores_cut`, `letters_cut`: the topic has lost its first records.
     """
@@ -87,7 +87,7 @@ class LogComparison:
             self.second.take(audited.logic, record, parsed, refused)
 
     def settle(self, ends: Mapping[int, int] | None = None) -> None:
-        """End a round: judge what was published and is not accounted for.
+        """End a round: decide about what was published and is not accounted for.
 
         Args:
             ends: the offset after the last record of each partition. What the rest of the log may still

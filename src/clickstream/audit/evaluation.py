@@ -1,4 +1,4 @@
-"""Judge: whole topics as streams of records -> a report. One round, and then the rest of the log."""
+"""An audit of whole topics, as streams of records: one round, and then the rest of the log."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def evaluate_run(
     Args:
         bundle: gives a bundle by its id, or says why it cannot.
         lines: faults that were put into the clicks on purpose.
-        shelf: a fresh one; it is closed at the end.
+        spill: a fresh one; it is closed at the end.
         independent: read every session a second time with the audit's own interpreter, not only those drawn.
 
     Raises:
@@ -102,7 +102,7 @@ def evaluate_run(
 
 
 def _settled(ranges: Mapping[int, CommittedRange], published_to: Mapping[int, int]) -> dict[int, int]:
-    # What was published was committed with it, so it tells where no offset does.
+    # What was published was committed with it, so it stands in where there is no offset.
     committed = {p: there.committed or 0 for p, there in ranges.items()}
     return {
         p: max(committed.get(p, 0), published_to.get(p, 0)) for p in committed.keys() | published_to.keys()

@@ -1,6 +1,6 @@
-"""Follow: the audit of a system at work, round after round.
+"""The audit of a system at work, round after round.
 
-A round looks first at what the group has committed, then at the ends of scores, dead letters and clicks, in
+A round first reads what the group has committed, then the ends of scores, dead letters and clicks, in
 that order: what was committed was published before. Then it reads what is new of scores and dead letters, and
 the clicks up to the committed offset, no further; so each verdict is final.
 """
@@ -37,7 +37,7 @@ class TopicProgress(NamedTuple):
 class RoundReport(AuditCounts):
     """What was found since the start; `findings` since the last report, the first few of each kind.
 
-    Attributes, besides those of Counts:
+    Attributes, besides those of AuditCounts:
         round: rounds that came to their end.
         at: wall clock, ms.
         open: sessions open at the place in the log that was audited.
@@ -74,11 +74,16 @@ class _Followed:
         self._settings = settings
         self._log: TopicLog | None = None
         self.position: dict[int, int] = {}
-        self.begin = self.lookup().begin
+        self.begin = self.extent().begin
         self.position = dict(self.begin)
 
-    def lookup(self) -> Extent:
-        """Where it begins and ends now."""
+    def extent(self) -> Extent:
+        """Where the topic begins and ends now.
+
+        Raises:
+            RefusedError: what comes next was deleted.
+            UnavailableError: the broker does not answer, or the log is shorter than it was.
+        """
         there = self._open().extent()
         self._open().check_kept(self.position, there)
         return there
@@ -94,7 +99,7 @@ class _Followed:
             yield batch
         self.position |= ahead
 
-    def lookup_at(self, places: Iterable[Place]) -> Iterator[Record]:
+    def lookup(self, places: Iterable[Place]) -> Iterator[Record]:
         """The records at these places."""
         return self._open().lookup(places)
 
@@ -137,7 +142,7 @@ class Follower:
             settings, topics, spill, bundle_finder(settings, bundle), independent=independent
         )
         self._ended = self._lag = self._others = 0
-        self._others_told = False
+        self._others_reported = False
         self._behind: Mapping[int, int] = {}
         self._held = False
 
@@ -158,7 +163,7 @@ class Follower:
         """What was found so far."""
         rounds = self._rounds
         counts = rounds.tally.counts()
-        del counts["pending"]  # what is not committed is not looked at
+        del counts["pending"]  # what is not committed is not audited
         return RoundReport(
             **counts,
             round=self._ended,
@@ -184,9 +189,9 @@ class Follower:
 
     def _round(self) -> Iterator[TopicProgress]:
         committed = self._committed()
-        witnessed = self._scores.lookup().end
-        letters = self._letters.lookup()
-        scores, clicks = self._scores.lookup(), self._clicks.lookup()
+        witnessed = self._scores.extent().end
+        letters = self._letters.extent()
+        scores, clicks = self._scores.extent(), self._clicks.extent()
         self._held = scores.held or letters.held
         self._lag = sum(max(0, end - committed.get(p, clicks.begin[p])) for p, end in clicks.end.items())
         rounds = self._rounds
@@ -199,14 +204,14 @@ class Follower:
                 rounds.add_letter(record)
             yield batch.reading
         others = rounds.tally.other_settings
-        if self._ended and others > self._others and not self._others_told:
-            self._others_told = True
+        if self._ended and others > self._others and not self._others_reported:
+            self._others_reported = True
             rounds.tally.notes.append(
                 "scores under other settings come in: where they are the group's, sessions look missing from"
                 " now on; start again with the settings that the consumers have now"
             )
         self._others = others
-        # Where the group has no offset, what was published tells how far it came.
+        # Where the group has no offset, what was published shows how far it came.
         until = {
             p: min(committed.get(p, rounds.published_to.get(p, 0)), end) for p, end in clicks.end.items()
         }
@@ -227,7 +232,7 @@ class Follower:
         return {partition: committed.offset for partition, committed in found.items()}
 
     def _lookup(self, topic: str, places: Iterable[Place]) -> Iterator[Record]:
-        return (self._scores if topic == self._scores.topic else self._letters).lookup_at(places)
+        return (self._scores if topic == self._scores.topic else self._letters).lookup(places)
 
 
 class _Batch(NamedTuple):

@@ -1,4 +1,4 @@
-"""Suspects: published records that differ from what is expected, until they are looked at field by field."""
+"""Published records that differ from what is expected, until they are compared field by field."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RecordLookup = Callable[[str, Iterable[Place]], Iterable[Record]]
 """The records at some places of one topic, perhaps among others of it."""
 
 
-class _Suspected(NamedTuple):
+class _Mismatch(NamedTuple):
     what: RecordKind
     id: str
     cause: Place
@@ -24,18 +24,18 @@ class _Suspected(NamedTuple):
 
 
 class Mismatches:
-    """The first few of each kind; the rest is only counted."""
+    """The first few mismatches of each kind; the rest is only counted."""
 
     def __init__(self) -> None:
-        self._left: list[_Suspected] = []
+        self._left: list[_Mismatch] = []
 
     def add(self, what: RecordKind, id: str, cause: Place, found: Place, expected: Facts) -> None:
-        """Keep one, unless there are enough examples."""
+        """Keep a mismatch, unless there are enough examples of its kind."""
         if sum(one.what == what for one in self._left) < EXAMPLES:
-            self._left.append(_Suspected(what, id, cause, found, expected))
+            self._left.append(_Mismatch(what, id, cause, found, expected))
 
     def explain(self, lookup: RecordLookup, tally: Tally) -> None:
-        """Tell of each how it differs, as far as its record is still there."""
+        """Report how each of them differs, as far as its record is still on the topic."""
         topics: dict[str, list[Place]] = {}
         for one in self._left:
             topics.setdefault(one.found.topic, []).append(one.found)

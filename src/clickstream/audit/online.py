@@ -73,7 +73,7 @@ class OnlineCheck:
         partition: int,
         bundle: int,
         lessons: int,
-        said: ScorerOutput | None,
+        published: ScorerOutput | None,
         case: Case,
         outcome: Outcome,
         whole: bool,
@@ -82,7 +82,7 @@ class OnlineCheck:
         """The window that closed next has a score that names `bundle` and `lessons`; compare, then learn.
 
         Args:
-            said: what the score says; None: it has an error.
+            published: the answer in the score; None where the score has an error.
             whole: every window of the partition before this one was seen.
             batch_failed: the bundle's other models cannot answer, so the online ones were not asked.
         """
@@ -108,7 +108,7 @@ class OnlineCheck:
         if models is None:
             found = self.load(bundle)
             return OnlineAnswer("unchecked", reason="" if isinstance(found, str) else UNKNOWN)
-        if answer is not None and said is not None and not agree(said, answer):
+        if answer is not None and published is not None and not agree(published, answer):
             return OnlineAnswer("answers", answer, raised)
         return OnlineAnswer("checked", None, raised)
 

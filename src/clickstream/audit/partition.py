@@ -1,9 +1,9 @@
-"""Lane: one partition of the clicks topic while it is read again.
+"""One partition of the clicks topic while it is read again.
 
-The log does not always tell what must be. Its first records may be deleted, and a part of it may have been
-processed under other settings. So a lane is blind up to an event time: windows that open by then may reach
-back into the dark, and where they do not match they count as unchecked. So do the windows after them that
-only `max_clicks` cut off, up to the next that the gap, the shop or a flush ended.
+The log does not always show what must be. Its first records may be deleted, and a part of it may have been
+processed under other settings. So an audited partition is blind up to an event time: windows that open by
+then may reach back into the dark, and where they do not match they count as unchecked. So do the windows
+after them that only `max_clicks` cut off, up to the next that the gap, the shop or a flush ended.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ _WARM_UP = 1_000
 
 @dataclass(frozen=True, slots=True)
 class CommittedRange:
-    """Of one partition of clicks: first offset in the log, and the offset the group has committed (None:
-    none, or not known)."""
+    """The first offset of a clicks partition in the log, and the one that the group has committed.
+
+    `committed` is None where there is none, or where it is not known.
+    """
 
     begin: int = 0
     committed: int | None = None
@@ -50,7 +52,7 @@ class AuditedPartition:
     ) -> None:
         self.logic = logic(rules)
         self.begin = self.position = there.begin
-        # What was published was committed with it, so it tells where no offset does.
+        # What was published was committed with it, so it stands in where there is no offset.
         self.committed = max(there.committed or 0, published_to)
         self._other_until = other_until
         self._dark = _WARM_UP if there.begin > 0 else 0
@@ -61,12 +63,12 @@ class AuditedPartition:
     def learn(self, committed: int, other_until: int) -> None:
         """Take what is known by now; `other_until` -1: other settings ruled at no time."""
         self.committed = max(self.committed, committed)
-        # What lies behind the position was judged: a run beside this one, which is slower, changes nothing.
+        # What lies behind the position was checked: a run beside this one, which is slower, changes nothing.
         if other_until < 0 or other_until >= self.position:
             self._other_until = other_until
 
     def advance(self, record: Record) -> Click | Heartbeat | None:
-        """Take the next record, as the engine does; what it says, None where it cannot be parsed."""
+        """Take the next record, as the engine does; return what it holds, None where it cannot be parsed."""
         logic, rules = self.logic, self.logic.rules
         self.position = record.offset + 1
         logic.closed.clear()
@@ -92,7 +94,7 @@ class AuditedPartition:
 
     @property
     def sees_all(self) -> bool:
-        """Whether the log tells all that was ever processed, under these settings."""
+        """Whether the log holds all that was ever processed, and under these settings."""
         return self.begin == 0 and self._other_until < 0
 
     def is_blind_to(self, closed: ClosedWindow) -> bool:
@@ -109,7 +111,7 @@ class AuditedPartition:
     def is_blind_to_score(self, session_id: str, opened_at: int, closing: int) -> bool:
         """Whether a score may be right although the log shows no such window.
 
-        To be asked at the end, or once the lane `is_through` with it.
+        To be asked at the end, or once the partition `is_through` with it.
         """
         blind_until = max(self._blind_until, self._doubt.get(session_id, -1))
         return closing < self.begin or closing <= self._other_until or opened_at <= blind_until
@@ -117,8 +119,8 @@ class AuditedPartition:
     def is_through(self, session_id: str, at: int) -> bool:
         """Whether the log, read on, can change nothing any more about a session up to the event time `at`.
 
-        No window of it that opens by then is open or may open (late clicks open none), and the lane knows
-        whether it is blind to those that were.
+        No window of it that opens by then is open or may open (late clicks open none), and it is known
+        whether those that were are seen.
         """
         logic = self.logic
         if self._dark or self._doubt.get(session_id) == _FOREVER:

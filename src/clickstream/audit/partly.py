@@ -66,9 +66,9 @@ def problems(score: Mapping[str, Any], window: Facts) -> tuple[Difference, ...]:
 
 
 def _part_of(score: Mapping[str, Any], window: Facts) -> Iterator[Difference]:
-    told, there = (one["clicks"] + one["duplicates"] for one in (score, window))
-    if told > there:
-        yield Difference("clicks", f"with duplicates at most {there}", told, _PART)
+    published, there = (one["clicks"] + one["duplicates"] for one in (score, window))
+    if published > there:
+        yield Difference("clicks", f"with duplicates at most {there}", published, _PART)
     if score["missing"] + score["clicks"] > window["missing"] + window["clicks"]:
         span = window["missing"] + window["clicks"]
         yield Difference("missing", f"with clicks at most {span}", score["missing"] + score["clicks"], _PART)

@@ -30,7 +30,7 @@ class Learner(Protocol):
     lessons: int
 
     def predict(self, case: Case) -> ScorerOutput:
-        """What they answer now."""
+        """The answer to a case, by what was learned so far."""
         ...
 
     def learn(self, case: Case, outcome: Outcome) -> None:
@@ -42,7 +42,7 @@ class Predictor(Protocol):
     """A bundle, as far as it is needed here."""
 
     def online(self) -> Learner:
-        """Its online models, as training left them."""
+        """The online models, as training left them."""
         ...
 
     def predict(self, cases: Sequence[Case]) -> Sequence[Mapping[str, ScorerOutput]]:
@@ -51,7 +51,7 @@ class Predictor(Protocol):
 
 
 class MismatchSink(Protocol):
-    """Called with a published record that differs, and what it should say."""
+    """A function that is called with a published record that differs, and with what it should hold."""
 
     def __call__(self, what: RecordKind, id: str, cause: Place, found: Place, expected: Facts) -> None: ...
 
@@ -96,7 +96,7 @@ class PredictionCheck:
             self._compare_waiting(number)
 
     def flush(self) -> None:
-        """Compare what still waits. A bundle that is not here is looked for again afterwards."""
+        """Compare what still waits. A bundle that is not here is searched for again afterwards."""
         for number in list(self._asked):
             self._compare_waiting(number)
         self._bundles = {n: bundle for n, bundle in self._bundles.items() if not isinstance(bundle, str)}
@@ -132,19 +132,23 @@ class PredictionCheck:
         for one, answers in zip(asked, _predict(bundle, [one.case for one in asked]), strict=True):
             self._tally.predictions_checked += 1
             expected = {name: None if answers is None else answers[name]._asdict() for name in RECOMPUTED}
-            said = dict(zip(RECOMPUTED, self._published.said(one.answers), strict=False))
-            if answers is None or not all(agree(said[name], answers[name]) for name in RECOMPUTED):
+            published = dict(zip(RECOMPUTED, self._published.unpack(one.answers), strict=False))
+            if answers is None or not all(agree(published[name], answers[name]) for name in RECOMPUTED):
                 self._tally.add_wrong(one.score_id)
                 self._suspect("score", one.score_id, one.cause, one.place, {"predictions": expected})
 
 
-def agree(said: ScorerOutput, expected: ScorerOutput) -> bool:
+def agree(published: ScorerOutput, expected: ScorerOutput) -> bool:
     """Whether an answer is the one expected, but for the last digits."""
-    if said.revenue is None or expected.revenue is None:
-        earning = said.revenue is expected.revenue
+    if published.revenue is None or expected.revenue is None:
+        earning = published.revenue is expected.revenue
     else:
-        earning = abs(said.revenue - expected.revenue) <= TOLERANCE
-    return abs(said.conversion - expected.conversion) <= TOLERANCE and earning and said[2:] == expected[2:]
+        earning = abs(published.revenue - expected.revenue) <= TOLERANCE
+    return (
+        abs(published.conversion - expected.conversion) <= TOLERANCE
+        and earning
+        and published[2:] == expected[2:]
+    )
 
 
 def _predict(bundle: Predictor, cases: Sequence[Case]) -> Sequence[Mapping[str, ScorerOutput] | None]:

@@ -1,4 +1,4 @@
-"""Published: what lies on the scores and dead-letter topics. Read once; what is needed of it is shelved."""
+"""What lies on the scores and dead-letter topics. It is read once; what is needed of it is spilled."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class PublishedRecords:
             log was processed.
         kept_from: clicks partition -> the first closing offset that was found.
         letters_kept_from: the same of dead letters.
-        bundles: a name's place in the list stands for it on the shelf.
+        bundles: a name's place in the list stands for it in the spill.
     """
 
     def __init__(
@@ -213,7 +213,7 @@ class PublishedRecords:
         self._tally.add_finding(Finding("duplicate", "dead letter", letter.reason, cause, place))
 
     def pack(self, predictions: dict[str, Any]) -> bytes:
-        """What the scorers of ALL say, in 60 bytes."""
+        """The answers of the scorers of ALL, in 60 bytes."""
         values: list[Any] = []
         for name in ALL:
             answer = predictions[name]
@@ -225,14 +225,14 @@ class PublishedRecords:
             )
         return _answers.pack(*values)
 
-    def said(self, answers: bytes) -> list[ScorerOutput]:
-        """What the scorers of ALL say, in their order, from `pack`."""
+    def unpack(self, answers: bytes) -> list[ScorerOutput]:
+        """The answers of the scorers of ALL, in their order, from what `pack` gave."""
         values = _answers.unpack(answers)
         cuts = (values[at : at + 4] for at in range(0, len(values), 4))
         return [ScorerOutput(p, revenue, number, NAMES[name]) for p, revenue, number, name in cuts]
 
     def _problems(self, record: Record, score: dict[str, Any]) -> tuple[Difference, ...]:
-        """What can be told to be wrong without the log."""
+        """What is wrong with a score, as far as that shows without the log."""
         expected_key = score["session_id"].encode()
         partition = score["source"]["partition"]
         found = []
@@ -294,7 +294,7 @@ class PublishedRecords:
 
 
 def checked_score(record: Record) -> dict[str, Any] | str:
-    """The score in a record, or why it is none."""
+    """The score in a record, or a text that says why it is none."""
     try:
         read = Score.model_validate_json(record.value or b"", strict=True)
     except ValidationError as error:
@@ -308,7 +308,7 @@ def checked_score(record: Record) -> dict[str, Any] | str:
 
 
 def checked_letter(record: Record) -> DeadLetter | str:
-    """The dead letter in a record, or why it is none."""
+    """The dead letter in a record, or a text that says why it is none."""
     try:
         letter = DeadLetter.model_validate_json(record.value or b"", strict=True)
     except ValidationError as error:

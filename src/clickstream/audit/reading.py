@@ -12,14 +12,14 @@ from clickstream.infra.kafka import Reader, Record
 from clickstream.infra.settings import Settings
 
 ReadingProgress = Callable[[str, int, int], None]
-"""Called with a topic's name, the offsets of it passed so far, and those to pass in all."""
+"""A function called with the name of a topic, the offsets of it passed so far, and those to pass in all."""
 
 # A transaction that is open for longer is not waited for.
 _MARKERS_S = 2.0
 
 
 def silent(_topic: str, _passed: int, _total: int) -> None:
-    """Tell nobody."""
+    """Report to nobody."""
 
 
 class Extent(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from clickstream.audit.verdict import AuditCounts, FindingKind, LetterCounts, is_flawed
 
 EXAMPLES = 10
-"""Findings of one kind that are told one by one; all are counted."""
+"""Findings of one kind that are reported one by one; all are counted."""
 
 RecordKind = Literal["score", "dead letter"]
 
@@ -87,12 +87,12 @@ class BaselineReport:
 class AuditReport(AuditCounts):
     """What an audit found.
 
-    Attributes, besides those of Counts:
+    Attributes, besides those of AuditCounts:
         pending: windows without a score, whose closing record the group has not committed yet.
         open: sessions still open at the end of the log.
         digests: over all scores compared, by the name of the comparison.
         findings: the first few of each kind.
-        notes: what a reader must know to judge the figures.
+        notes: what a reader must know to weigh the figures.
     """
 
     clicks_topic: str
@@ -152,7 +152,7 @@ class Tally:
     _reported: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def counts(self) -> dict[str, Any]:
-        """The fields of Counts, and `pending`."""
+        """The fields of AuditCounts, and `pending`."""
         return {one.name: _settled(getattr(self, one.name)) for one in fields(AuditCounts)} | {
             "pending": self.pending
         }

@@ -1,8 +1,8 @@
-"""Rounds: an audit that can be taken up again. Pure, no I/O of its own but the shelf.
+"""An audit in rounds, which can be taken up again. Pure, no I/O of its own but the spill.
 
 A round has three parts, in this order: everything that was published by now (`add_score`, `add_letter`), the
-clicks that the group has committed (`begin`, then `take`), and the judgement (`settle`). What is judged is
-judged for good; what the rest of the log may still account for waits for the next round.
+clicks that the group has committed (`begin`, then `take`), and the verdict (`settle`). A verdict is
+final; what the rest of the log may still account for waits for the next round.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from clickstream.windows.fingerprint import fingerprint
 from clickstream.windows.partition import Rules
 
 REMEMBERED = 10_000_000
-"""Published records that are accounted for and remembered, to tell a copy from one without a reason."""
+"""Published records that are accounted for and remembered, by which a copy is recognised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ class AuditRounds:
         return self._published.published_to
 
     def settle(self, lookup: RecordLookup, ends: Mapping[int, int] | None = None) -> None:
-        """Judge what can be judged now. `ends` as in `LogComparison.settle`."""
+        """Decide what can be decided now. `ends` as in `LogComparison.settle`."""
         self._comparison.settle(ends)
         self._mismatches.explain(lookup, self.tally)
         tally = self.tally

@@ -36,7 +36,7 @@ def run_audit(
         ledger: the file of faults that the producer wrote.
         baseline: a topic with the scores of the same clicks without faults.
         independent: read every session a second time with the audit's own interpreter, not only those drawn.
-        progress: told how far each topic is read.
+        progress: called with how far each topic is read.
 
     Raises:
         UnavailableError: a server does not answer, or a topic is missing.
@@ -50,7 +50,7 @@ def run_audit(
     """
     lines = None if ledger is None else read_ledger(ledger)
     find = bundle_finder(settings, bundle)
-    topics = _Topics.lookup(settings)
+    topics = _Topics.read(settings)
 
     def records(topic: str, part: Extent) -> Callable[[], Iterable[Record]]:
         return partial(read, settings, topic, part, progress)
@@ -82,8 +82,8 @@ class _Topics(NamedTuple):
     clicks: Extent
 
     @classmethod
-    def lookup(cls, settings: Settings) -> _Topics:
-        """In this order: what is committed first has its scores before their ends, and those their clicks.
+    def read(cls, settings: Settings) -> _Topics:
+        """Read in this order, in which what is committed has its scores, and these have their clicks.
 
         A dead letter read here has the scores that were published with it, and a score that lies before
         `witnessed` its dead letters.
@@ -112,8 +112,8 @@ class _Topics(NamedTuple):
             )
         if self.scores.held or self.letters.held:
             yield (
-                "a transaction that is open holds back what others have published: it may be told as missing."
-                " Audit again when it has timed out."
+                "a transaction that is open holds back what others have published: it may be reported as"
+                " missing. Audit again when it has timed out."
             )
         for topic, part in (
             (settings.clicks_topic, self.clicks),

@@ -1,4 +1,4 @@
-"""Shelf: what an audit must remember of the topics, in a temporary SQLite database of its own.
+"""What an audit must remember of the topics, spilled into a temporary SQLite database of its own.
 
 SQLite keeps the database in its page cache (`CACHE_KB`) and spills the rest into a file that has no name and
 is gone when it is closed. The names of windows begin with a time, and scores come about in the order of time,
@@ -20,7 +20,8 @@ CACHE_KB = 32_768
 
 _CHUNK = 1_000
 
-# A published record waits until the log accounts for it; then only its name is known, to tell a copy by.
+# A published record waits until the log accounts for it; then only its name is kept, by which a copy
+# is recognised.
 _TABLES = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
@@ -36,7 +37,7 @@ CREATE TABLE scores_known (
 CREATE TABLE partials (
     session TEXT, opened_at INT, source INT, first INT, closing INT,
     last_click_at INT, score_id TEXT, content BLOB, place INT, "offset" INT,
-    covers INT, repeats INT, judged INT,
+    covers INT, repeats INT, checked INT,
     PRIMARY KEY (session, opened_at, source, first, closing)
 ) WITHOUT ROWID;
 CREATE TABLE letters_waiting (
@@ -55,7 +56,7 @@ _SCORE = "opened_at, session, source, first, closing"
 
 
 class SpilledScore(NamedTuple):
-    """A score that was read: the name of its window, and what is compared.
+    """A score as the audit keeps it: the name of its window, and what is compared.
 
     `facts` is a digest; `answers` from `Published.pack`, empty where there are none to be compared; `bundle`
     its place in `Published.bundles`; `place` and `offset` where it lies.
@@ -85,7 +86,7 @@ Addition = Literal["new", "copy", "twin"]
 
 
 class WindowPlace(NamedTuple):
-    """Where a window lay, and when."""
+    """The partition of a window, and the event times (ms) of its first and last click."""
 
     partition: int
     opened_at: int
@@ -111,7 +112,7 @@ class PartialScore(NamedTuple):
 
 
 class SpilledLetter(NamedTuple):
-    """A dead letter that was read, about the record `about` of the clicks partition `source`."""
+    """A dead letter as the audit keeps it, about the record `about` of the clicks partition `source`."""
 
     source: int
     about: int
@@ -131,7 +132,7 @@ class SessionSum(NamedTuple):
 
 
 class Spill:
-    """A context manager; everything is gone at its end.
+    """The database, as a context manager: everything is deleted at its end.
 
     Attributes:
         waiting: scores that the log has not accounted for yet.
@@ -175,7 +176,7 @@ class Spill:
     # --- scores ---
 
     def add_score(self, found: SpilledScore) -> Addition:
-        """Keep a score, unless one of the same window is or was there."""
+        """Keep a score, unless one of the same window is or was kept; says which of these it was."""
         same_name = "opened_at = ? AND session = ?"
         known = self._do(
             f"SELECT source, first, closing FROM scores_known WHERE {same_name}", found[:2]
@@ -211,14 +212,17 @@ class Spill:
         return best
 
     def know_score(self, found: SpilledScore) -> None:
-        """It waits no longer; a copy is recognised."""
+        """Note that the log accounts for a score. A copy is recognised from then on."""
         self._do(f"DELETE FROM scores_waiting WHERE ({_SCORE}) = (?, ?, ?, ?, ?)", found[:5])
         self._do("INSERT INTO scores_known VALUES (?, ?, ?, ?, ?)", found[:5])
         self.waiting -= 1
         self._known += 1
 
     def waiting_scores(self) -> Iterator[SpilledScore]:
-        """All that wait, by the time of their first click. They may be known while this runs."""
+        """Scores that the log has not accounted for, by the time of their first click.
+
+        `know_score` may be called while this runs.
+        """
         last: tuple[object, ...] = (-(1 << 63), "", 0, 0, 0)
         while rows := self._do(
             f"SELECT * FROM scores_waiting WHERE ({_SCORE}) > (?, ?, ?, ?, ?)"
@@ -237,7 +241,7 @@ class Spill:
         )
 
     def home(self, session: str, here: WindowPlace) -> WindowPlace | None:
-        """Note the last window of a session; the one before, where it lay on another partition."""
+        """Note a session's last window; return the one before it where that lies on another partition."""
         id = int.from_bytes(hashlib.blake2b(session.encode(), digest_size=8).digest(), signed=True)
         row = self._do(
             "SELECT partition, opened_at, last_click_at FROM homes WHERE id = ? AND partition != ?",
@@ -250,7 +254,7 @@ class Spill:
     # --- scores made from a part of their clicks ---
 
     def add_partial(self, partial: PartialScore) -> bool:
-        """Keep one; False where the same is there."""
+        """Keep a partial score; False where the same one is there already."""
         added = self._do(
             "INSERT OR IGNORE INTO partials VALUES (?,?,?,?,?,?,?,?,?,?,?,?,0)", partial
         ).rowcount
@@ -258,18 +262,18 @@ class Spill:
         return added > 0
 
     def touching(self, session: str, source: int, opened_at: int, last_click_at: int) -> list[PartialScore]:
-        """Those that lie in the time of a window."""
+        """Partial scores of a session whose clicks overlap a window; event times in ms."""
         if not self._partials:
             return []
         rows = self._do(
-            "SELECT * FROM partials WHERE session = ? AND source = ? AND NOT judged"
+            "SELECT * FROM partials WHERE session = ? AND source = ? AND NOT checked"
             " AND opened_at <= ? AND last_click_at >= ?",
             (session, source, last_click_at, opened_at),
         )
         return [PartialScore._make(row[:-1]) for row in rows.fetchall()]
 
     def mark_partials(self, partials: list[PartialScore], mark: Literal["covers", "repeats"]) -> None:
-        """Note that they touch a window without a score, or one that has one."""
+        """Note that partial scores touch a window that has no score ("covers") or has one ("repeats")."""
         for partial in partials:
             self._do(
                 f"UPDATE partials SET {mark} = 1 WHERE session = ? AND opened_at = ? AND source = ?"
@@ -278,13 +282,13 @@ class Spill:
             )
 
     def waiting_partials(self) -> Iterator[PartialScore]:
-        """Those that are not judged; they may be while this runs."""
+        """Partial scores that are not checked yet. They may be while this runs."""
         if not self._partials:
             return
         last: tuple[object, ...] = ("", -(1 << 63), 0, 0, 0)
         key = "session, opened_at, source, first, closing"
         while rows := self._do(
-            f"SELECT * FROM partials WHERE NOT judged AND ({key}) > (?, ?, ?, ?, ?)"
+            f"SELECT * FROM partials WHERE NOT checked AND ({key}) > (?, ?, ?, ?, ?)"
             f" ORDER BY {key} LIMIT {_CHUNK}",
             last,
         ).fetchall():
@@ -293,9 +297,9 @@ class Spill:
             last = rows[-1][:5]
 
     def know_partial(self, partial: PartialScore) -> None:
-        """It is judged; a copy is recognised."""
+        """Note that a partial score is checked. A copy is recognised from then on."""
         self._do(
-            "UPDATE partials SET judged = 1 WHERE session = ? AND opened_at = ? AND source = ? AND first = ?"
+            "UPDATE partials SET checked = 1 WHERE session = ? AND opened_at = ? AND source = ? AND first = ?"
             " AND closing = ?",
             partial[:5],
         )
@@ -328,13 +332,16 @@ class Spill:
         return letter
 
     def know_letter(self, letter: SpilledLetter) -> None:
-        """It waits no longer; a copy is recognised."""
+        """Note that the log accounts for a dead letter. A copy is recognised from then on."""
         self._do("DELETE FROM letters_waiting WHERE source = ? AND about = ?", letter[:2])
         self._do("INSERT INTO letters_known VALUES (?, ?)", letter[:2])
         self._letters_known += 1
 
     def waiting_letters(self) -> Iterator[SpilledLetter]:
-        """All that wait, by the record that they are about. They may be known while this runs."""
+        """Dead letters that the log has not accounted for, by the record that they are about.
+
+        `know_letter` may be called while this runs.
+        """
         last: tuple[object, ...] = (-(1 << 63), 0)
         while rows := self._do(
             "SELECT * FROM letters_waiting WHERE (source, about) > (?, ?)"
@@ -366,11 +373,11 @@ class Spill:
         self._do("INSERT INTO sums VALUES (?, ?, ?, ?)", one)
 
     def sums(self) -> Iterator[SessionSum]:
-        """By session."""
+        """All sums, ordered by session."""
         return map(SessionSum._make, self._do("SELECT * FROM sums ORDER BY session"))
 
     def forget(self, most: int) -> int:
-        """Where more than `most` names of a kind are known, forget the oldest tenth; how many were."""
+        """Forget the oldest tenth of each kind of name of which more than `most` are kept, and count them."""
         forgotten = 0
         if self._known > most:
             excess = self._known - most + most // 10

@@ -1,4 +1,4 @@
-"""Twice: each partition is read a second time, see `independent`, and what differs is told."""
+"""Each partition is read a second time, see `independent`, and what differs is reported."""
 
 from __future__ import annotations
 

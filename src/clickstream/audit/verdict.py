@@ -84,7 +84,7 @@ class AuditCounts:
 
     @property
     def verdict(self) -> Verdict:
-        """Of what was counted."""
+        """The verdict on what was counted."""
         return "not clean" if self.flawed else "unchecked" if unchecked_parts(self) else "exactly once"
 
     @property
@@ -93,7 +93,7 @@ class AuditCounts:
         return self.verdict == "exactly once"
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Verdict and counts, for JSON."""
         return {"verdict": self.verdict, "clean": self.clean} | asdict(self)
 
 
