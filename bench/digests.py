@@ -88,7 +88,7 @@ def main() -> None:
 def _run(settings: Settings, logs: Path, consumers: int, replay: list[str]) -> None:
     run = DemoRun(settings, logs, consumers, replay)
     try:
-        while not run.look():
+        while not run.advance():
             pass
         run.finish()
     finally:

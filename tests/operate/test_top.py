@@ -1,4 +1,4 @@
-"""A running group at a glance: what looks at it say, and how it is shown."""
+"""A running group at a glance: what its snapshots show, and how it is drawn."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def snapshot(
     return GroupSnapshot(at, GroupState("Stable", (Member("one", owned),)), progress, scores, letters)
 
 
-def view_of(*looks: GroupSnapshot, scrape: tuple[Scrape, ...] = ()) -> GroupProgress:
+def view_of(*snapshots: GroupSnapshot, scrape: tuple[Scrape, ...] = ()) -> GroupProgress:
     view = GroupProgress("shop", 1_860_000)
-    for one in looks:
+    for one in snapshots:
         view.add(one, scrape)
     return view
 
@@ -59,7 +59,7 @@ def shown(view: GroupProgress, state: str = "", height: int = 24) -> list[str]:
     return cast(io.StringIO, console.file).getvalue().splitlines()
 
 
-def test_lag_is_told_in_records_and_in_event_time() -> None:
+def test_lag_is_shown_in_records_and_in_event_time() -> None:
     partition = PartitionProgress(
         0, "one", end=120, last=DAY + 61_000, committed=100, newest=DAY, open_sessions=3
     )
@@ -139,8 +139,8 @@ def test_json_has_all_of_it() -> None:
 class Flaky:
     """A watcher whose broker is away for a while."""
 
-    def __init__(self, looks: list[GroupSnapshot | None]) -> None:
-        self._snapshots = looks
+    def __init__(self, snapshots: list[GroupSnapshot | None]) -> None:
+        self._snapshots = snapshots
 
     def snapshot(self) -> GroupSnapshot:
         found = self._snapshots.pop(0)

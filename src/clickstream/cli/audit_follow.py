@@ -33,7 +33,7 @@ def follow_audit(
     """Audit until Ctrl-C, SIGTERM or the end of `for_s`; the verdict on all of it.
 
     Raises:
-        UnavailableError: there was no answer at the start. Later ones are told, and tried again.
+        UnavailableError: there was no answer at the start. Later ones are reported, and tried again.
         RefusedError: records were deleted before they were audited.
     """
     stop = asked_to_stop()

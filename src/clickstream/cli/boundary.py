@@ -1,6 +1,6 @@
 """Where errors become words and exit codes, and where what the environment hands us is made fit to use.
 
-Errors of ours, and what the system refuses, are told in words. Anything else is a bug: its traceback is
+Errors of ours, and what the system refuses, are reported in words. Anything else is a bug: its traceback is
 shown, with exit code 70, so that nobody takes it for what an audit found (1).
 """
 
@@ -38,7 +38,7 @@ def exit_code_of(command: Callable[[], Any]) -> int:
     except OSError as error:
         discard_output()
         if code == 0:
-            code = _tell(_of_output(error))
+            code = _report(_of_output(error))
     return code
 
 
@@ -54,12 +54,12 @@ def _run(command: Callable[[], Any]) -> int:
     except KeyboardInterrupt:
         return 130
     except ClickstreamError as error:
-        return _tell(error)
+        return _report(error)
     except BrokenPipeError:
         discard_output()
     except OSError as error:
         known = of_system(error) if error.filename is not None else _of_output(error)
-        return _bug() if known is None else _tell(known)
+        return _bug() if known is None else _report(known)
     except Exception:  # noqa: BLE001
         return _bug()
     return 0
@@ -79,7 +79,7 @@ def _of_output(error: OSError) -> ClickstreamError | None:
     return of_system(error)
 
 
-def _tell(error: ClickstreamError | None) -> int:
+def _report(error: ClickstreamError | None) -> int:
     if error is None:
         return _bug()
     console = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -92,7 +92,7 @@ def chaos(
                 small_disk="disk-full" in faults,
             ) as stage,
         ):
-            outcome = play(stage, faults, seed, deadline=until, told=fault_lines(console))
+            outcome = play(stage, faults, seed, deadline=until, report=fault_lines(console))
     except BaseException:
         console.print(f"what the processes said is in {folder}")
         raise

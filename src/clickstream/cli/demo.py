@@ -134,15 +134,15 @@ def _watch(run: DemoRun, console: Console) -> None:
     """Show the run until all is scored: live on a terminal, a line every other second elsewhere."""
     if console.is_terminal:
         with Live(_view(run), console=console, refresh_per_second=4, transient=True) as live:
-            while not run.look():
+            while not run.advance():
                 live.update(_view(run))
         return
-    told = 0.0
-    while not run.look():
-        if time.monotonic() - told > 2:
-            told = time.monotonic()
+    printed = 0.0
+    while not run.advance():
+        if time.monotonic() - printed > 2:
+            printed = time.monotonic()
             console.print(
-                f"{told - run.started_at:5.1f} s  records {run.clicks:,}  open {run.open_sessions:,}"
+                f"{printed - run.started_at:5.1f} s  records {run.clicks:,}  open {run.open_sessions:,}"
                 f"  scores {run.summary.sessions:,}  lag {run.clicks - run.applied:,}"
             )
 

@@ -46,7 +46,7 @@ def list_bundles(
     for one in found:
         for line in _lines(one):
             console.print(line)
-    _tell_champion(found, settings, definition.name, console)
+    _print_champion(found, settings, definition.name, console)
 
 
 def _lines(one: ListedBundle) -> Iterator[str]:
@@ -74,7 +74,7 @@ def _lines(one: ListedBundle) -> Iterator[str]:
         yield f"    [dim]→[/] {plain(one.problem.remedy)}"
 
 
-def _tell_champion(found: list[ListedBundle], settings: Settings, shop: str, console: Console) -> None:
+def _print_champion(found: list[ListedBundle], settings: Settings, shop: str, console: Console) -> None:
     before = history(settings, shop)
     if not before:
         console.print("\nNone is in use: `clickstream models promote ID`.")

@@ -50,13 +50,13 @@ def show(
     manifest = verified.manifest
     evaluation = verified.evaluation() if manifest.shop is None else verified.shop_evaluation()
     if as_json:
-        told = {
+        content = {
             "path": str(verified.path),
             "signed": verified.signed,
             "manifest": manifest.model_dump(mode="json"),
             "evaluation": evaluation.model_dump(mode="json"),
         }
-        typer.echo(orjson.dumps(told))
+        typer.echo(orjson.dumps(content))
         return
     console = Console(highlight=False, soft_wrap=True)
     for line in _words(verified, [one.bundle_id for one in history(settings, definition.name)]):

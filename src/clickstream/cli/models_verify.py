@@ -47,18 +47,18 @@ def verify(
     if not names:
         raise BundleError(f"no bundles in {folder}", "Run `clickstream train`.")
     console = Console(highlight=False, soft_wrap=True)
-    told, bad = [], False
+    results, bad = [], False
     for name in names:
         try:
             verified = check(locate(folder, name), key)
         except BundleError as error:
             bad = True
-            told.append({"bundle": name, "ok": False, "problem": error.what, "remedy": error.remedy})
+            results.append({"bundle": name, "ok": False, "problem": error.what, "remedy": error.remedy})
             if not as_json:
                 console.print(f"[bold red]fail[/]  {plain(name)}  {plain(error.what)}")
                 console.print(f"      [dim]→[/] {plain(error.remedy)}")
             continue
-        told.append({"bundle": verified.manifest.id, "ok": True, "signed": verified.signed})
+        results.append({"bundle": verified.manifest.id, "ok": True, "signed": verified.signed})
         if not as_json:
             size = sum(len(content) for content in verified.files.values())
             console.print(
@@ -67,7 +67,7 @@ def verify(
                 f" {_SIGNED[verified.signed]}"
             )
     if as_json:
-        typer.echo(orjson.dumps(told))
+        typer.echo(orjson.dumps(results))
     if bad:
         raise typer.Exit(1)
 

@@ -169,7 +169,7 @@ def _short(value: Any) -> str:
 
 
 def _as_dict(definition: ShopDefinition, trial: ShopTrial | None) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    content: dict[str, Any] = {
         "name": definition.name,
         "hash": definition.hash,
         "currency": definition.currency,
@@ -179,7 +179,7 @@ def _as_dict(definition: ShopDefinition, trial: ShopTrial | None) -> dict[str, A
         "clusters": definition.clustered,
     }
     if trial is not None:
-        told["trial"] = {
+        content["trial"] = {
             "clicks": trial.clicks,
             "sessions": trial.sessions,
             "refused": trial.refused,
@@ -192,4 +192,4 @@ def _as_dict(definition: ShopDefinition, trial: ShopTrial | None) -> dict[str, A
                 for name, of in trial.ranges.items()
             },
         }
-    return told
+    return content

@@ -38,7 +38,7 @@ _COLUMNS = (
 
 
 class ScorerChoice(StrEnum):
-    """Whose prediction is looked at."""
+    """Whose prediction the filters use."""
 
     batch = "batch"
     online = "online"
@@ -154,14 +154,14 @@ def _until(reader: Reader, ends: dict[int, int]) -> Iterator[list[Record]]:
 
 def _for_ever(reader: Reader, writer: Writer, where: str) -> Iterator[list[Record]]:
     """Batches as they come, until nobody reads; on a terminal, says what it waits for."""
-    silent_since, told = time.monotonic(), not sys.stderr.isatty()
+    silent_since, is_said = time.monotonic(), not sys.stderr.isatty()
     while writer.is_read():
         batch = reader.poll()
         if batch:
             yield batch
             silent_since = time.monotonic()
-        elif not told and time.monotonic() - silent_since > _PATIENCE_S:
-            told = True
+        elif not is_said and time.monotonic() - silent_since > _PATIENCE_S:
+            is_said = True
             message = (
                 f"Waiting for scores on {where}. --from-beginning shows those that are there; Ctrl-C ends."
             )

@@ -68,7 +68,7 @@ def top(
 def watched(
     watcher: Watcher, view: GroupProgress, addresses: Sequence[str], stop: Event, every_s: float = _EVERY_S
 ) -> Iterator[str]:
-    """Look until `stop` is set; after each look what a person should know, or nothing."""
+    """Take snapshots until `stop` is set; after each, what a person should know, or nothing."""
     while not stop.is_set():
         try:
             snapshot, state = watcher.snapshot(), ""

@@ -1,4 +1,4 @@
-"""`clickstream up`: Kafka and Valkey on this machine, until they are told to stop."""
+"""`clickstream up`: Kafka and Valkey on this machine, until they are asked to stop."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ def up(
         with (
             interruptible(),
             embedded_servers(
-                settings.home, kafka_port=kafka_port, redis_port=redis_port, notify=_tell
+                settings.home, kafka_port=kafka_port, redis_port=redis_port, notify=_print
             ) as servers,
             announced(settings.home, servers.bootstrap, servers.url),
         ):
-            _tell(f"Started in {time.monotonic() - started:.1f} s.")
+            _print(f"Started in {time.monotonic() - started:.1f} s.")
             typer.echo(f"Kafka  {servers.bootstrap}")
             typer.echo(f"Redis  {servers.url}")
             typer.echo(f"Data   {settings.home}\n")
             typer.echo(f"export CLICKSTREAM_KAFKA_BOOTSTRAP={servers.bootstrap}")
             typer.echo(f"export CLICKSTREAM_REDIS_URL={servers.url}\n")
-            _tell("Ctrl-C stops both; their data is kept.")
+            _print("Ctrl-C stops both; their data is kept.")
             while True:
                 servers.kafka.check()
                 servers.valkey.check()
                 time.sleep(0.5)
     except KeyboardInterrupt:
-        _tell("Stopped.")
+        _print("Stopped.")
 
 
-def _tell(line: str) -> None:
+def _print(line: str) -> None:
     typer.echo(line, err=True)

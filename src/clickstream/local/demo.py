@@ -48,8 +48,8 @@ class DemoRun:
         ]
         self.replay = Process(["replay", *replay], settings, logs / "replay.log")
 
-    def look(self) -> bool:
-        """Look once at everything; True when all clicks were published and their scores committed.
+    def advance(self) -> bool:
+        """Keep the parts alive and count what there is; True when all clicks are published and scored.
 
         Raises:
             ClickstreamError: a part ended that should not have; carries its last words.

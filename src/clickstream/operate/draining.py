@@ -32,7 +32,10 @@ def with_rules(settings: Settings, described: str) -> Settings:
 def rule_sets(
     settings: Settings, partitions: int, found: Mapping[int, str]
 ) -> list[tuple[Settings, set[int]]]:
-    """Who is to be served together; partitions with nothing open come last, by the present rules."""
+    """Partitions that are served together, and by which settings.
+
+    Those with nothing open come last, by the present rules.
+    """
     sets = [
         (with_rules(settings, described), {p for p, text in found.items() if text == described})
         for described in sorted(set(found.values()))

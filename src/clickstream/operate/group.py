@@ -1,4 +1,4 @@
-"""What Kafka says of a group at one moment: who is in it, how far it is, what is open.
+"""A group at one moment, by what Kafka knows: who is in it, how far it is, what is open.
 
 Consumers commit a note beside each offset: open sessions, and the largest event time before it. Scores and
 dead letters are counted as they come, since an offset counts markers of transactions too. Nothing is asked of
@@ -52,7 +52,7 @@ class PartitionProgress(NamedTuple):
 
 
 class GroupSnapshot(NamedTuple):
-    """A group at one moment (`at`: monotonic seconds); `scores` and `dead_letters` since the first look."""
+    """A group at one moment (`at`: monotonic seconds); `scores`, `dead_letters` since the first snapshot."""
 
     at: float
     group: GroupState
@@ -62,7 +62,7 @@ class GroupSnapshot(NamedTuple):
 
 
 class Watcher:
-    """Looks at one group, again and again. After an error the next look connects anew."""
+    """Takes snapshots of one group. After an error the next one connects anew. To be closed."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.model_copy(update={"patience": min(settings.patience, _PATIENCE_MS)})
@@ -73,7 +73,7 @@ class Watcher:
         self._positions: dict[tuple[str, int], int] = {}
 
     def snapshot(self, wait_ms: int = 200) -> GroupSnapshot:
-        """What is so now, after reading scores and dead letters for `wait_ms`.
+        """The group now, after reading scores and dead letters for `wait_ms`.
 
         Raises:
             UnavailableError: the broker does not answer, or there is no such topic.
@@ -113,7 +113,7 @@ class Watcher:
         self._connected = True
 
     def _reader(self, topic: str) -> Reader:
-        """From the end, or from where the last connection was."""
+        """A reader that starts at the end, or where the last connection was."""
         reader = self._open.enter_context(closing(Reader(self._settings, topic)))
         for partition, end in reader.end_offsets().items():
             reader.seek(partition, self._positions.setdefault((topic, partition), end))

@@ -1,4 +1,4 @@
-"""What a few seconds of looks say: rates, lag, what is next. Pure."""
+"""What a few seconds of snapshots show: rates, lag, latency. Pure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from clickstream.operate.group import GroupSnapshot, PartitionProgress
 from clickstream.operate.scrape import Scrape, quantile
 
 _SNAPSHOTS = 6
-"""Rates are over so many looks: consumers commit about once a second."""
+"""Snapshots that rates are over: consumers commit about once a second."""
 
 
 class Throughput(NamedTuple):
-    """Records a second: that came, that were committed; and scores a second."""
+    """Records a second that arrived and that were committed, and scores a second."""
 
     arriving: float = 0.0
     done: float = 0.0
@@ -22,14 +22,14 @@ class Throughput(NamedTuple):
 
 
 class Latency(NamedTuple):
-    """Close to score, in seconds: half, and 99 of 100, are faster; None without a score."""
+    """Seconds from the close of a session to its score, as quantiles; None without a score."""
 
     p50: float | None
     p99: float | None
 
 
 class GroupProgress:
-    """The last looks at a group.
+    """The last snapshots of a group, and the last scrapes of its consumers.
 
     `closes_after_ms` is the event time after which a silent session closes (T1, T3).
     """
@@ -40,24 +40,24 @@ class GroupProgress:
         self._snapshots: deque[GroupSnapshot] = deque(maxlen=_SNAPSHOTS)
         self._scrapes: deque[list[Scrape]] = deque(maxlen=_SNAPSHOTS)
 
-    def add(self, snapshot: GroupSnapshot | None, scrape: Sequence[Scrape] = ()) -> None:
-        """Take in a look, None where Kafka did not answer (the last one stays), and what consumers told."""
-        self._scrapes.append(list(scrape))
+    def add(self, snapshot: GroupSnapshot | None, scrapes: Sequence[Scrape] = ()) -> None:
+        """Add a snapshot, None where Kafka did not answer (the last one stays), and a scrape a consumer."""
+        self._scrapes.append(list(scrapes))
         if snapshot is not None:
             self._snapshots.append(snapshot)
 
     @property
     def now(self) -> GroupSnapshot | None:
-        """The last look."""
+        """The last snapshot; None before the first."""
         return self._snapshots[-1] if self._snapshots else None
 
     @property
     def consumers(self) -> list[Scrape]:
-        """What each told last."""
+        """The last scrape of each consumer."""
         return self._scrapes[-1] if self._scrapes else []
 
     def rates(self, partition: int | None = None) -> Throughput:
-        """Of one partition, or of all."""
+        """The throughput of one partition, or of all; zeros before the second snapshot."""
         if self._seconds() <= 0:
             return Throughput()
         partitions = [
@@ -73,13 +73,13 @@ class GroupProgress:
         return Throughput(*(max(count, 0) / self._seconds() for count in (arriving, done, scores)))
 
     def dead_letters_a_second(self) -> float:
-        """Dead letters a second."""
+        """Dead letters a second, 0 before the second snapshot."""
         if self._seconds() <= 0:
             return 0.0
         return (self._snapshots[-1].dead_letters - self._snapshots[0].dead_letters) / self._seconds()
 
     def event_time(self) -> int | None:
-        """The largest that was worked through, ms."""
+        """The largest event time (ms) that was worked through; None before any was."""
         return max(_times(self.now.partitions), default=None) if self.now else None
 
     def speed(self) -> float | None:
@@ -95,14 +95,14 @@ class GroupProgress:
         return self._closes_after_ms / 1000 / speed if speed and speed > 0 else None
 
     def latency(self, consumer: int) -> Latency:
-        """Of the last seconds, of one consumer; of all its time where nothing closed lately."""
+        """The latency of one consumer in the last seconds; of all its time where nothing closed lately."""
         now = self.consumers[consumer]
         then = self._scrapes[0][consumer] if len(self._scrapes[0]) > consumer else now
         before = then.latency if quantile(0.5, now.latency, then.latency) is not None else ()
         return Latency(quantile(0.5, now.latency, before), quantile(0.99, now.latency, before))
 
     def as_dict(self, state: str = "") -> dict[str, Any]:
-        """All of it, for JSON; `state` is what a person should know, null where all is well."""
+        """Everything, for JSON; `state` is what a person should know, null where all is well."""
         snapshot = self.now
         if snapshot is None:
             return {"group": self.group, "state": state or None}

@@ -1,4 +1,4 @@
-"""The scores topic as a judgement of the models: as it comes, and as a whole."""
+"""The quality of the models by the scores topic: as it comes, and as a whole."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class WatchedScores:
         self.alarms += self._observer.add(scores)
 
     def since_start(self) -> Quality | None:
-        """Over all that were added."""
+        """Quality over all scores that were added; None without one with evidence."""
         return self._observer.since_start()
 
     def rolling(self) -> Quality | None:
-        """Over the last ones with evidence."""
+        """Quality over the last scores with evidence; None without one."""
         return measure(self._observer.recent())
 
     def summary(self) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class WatchedScores:
 
 
 class RecordedScores:
-    """Scores kept whole, about 150 bytes each, to be judged with the figures of a training."""
+    """Scores kept whole, about 150 bytes each, to be evaluated with the figures of a training."""
 
     def __init__(self, bundle: str | None = None) -> None:
         self.bundles: Counter[str] = Counter()
@@ -91,7 +91,7 @@ class RecordedScores:
         """All of it, as JSON: the figures of `models.figures`, exact, for each scorer on the same sessions.
 
         `ari` compares the clusters of online with those of batch on all sessions with predictions. Drift is
-        looked for in the order of event time. Without a session that is judged, there are no figures.
+        detected in the order of event time. Without a session with evidence, there are no figures.
         """
         order = np.argsort(self._times, kind="stable").tolist()
         observer = Observer(2)
@@ -121,10 +121,10 @@ def _figures(table: Floats) -> dict[str, Figures]:
     converted, revenue = (found.tolist() for found in outcomes(table))
     return {
         name: {
-            **conversion_figures([value > 0.5 for value in converted], said),
+            **conversion_figures([value > 0.5 for value in converted], predicted),
             **revenue_figures(revenue, expected),
         }
-        for name, said, expected in columns(table)
+        for name, predicted, expected in columns(table)
     }
 
 

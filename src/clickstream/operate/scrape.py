@@ -1,4 +1,4 @@
-"""What consumers tell of themselves over HTTP: /metrics and /readyz."""
+"""Consumers, scraped over HTTP: /metrics and /readyz."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def address_of(url: str) -> str:
 
 
 def ask_all(addresses: Sequence[str]) -> list[Scrape]:
-    """All at once: one that is away must not hold up the others."""
+    """Scrape all consumers at once: one that is away must not hold up the others."""
     if not addresses:
         return []
     with ThreadPoolExecutor(min(len(addresses), _AT_ONCE)) as pool:

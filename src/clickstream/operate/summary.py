@@ -1,4 +1,4 @@
-"""What a run's scores say, taken together, while they arrive."""
+"""The scores of a run summed up while they arrive."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Summary:
         return self.conversion[scorer] / self._predicted
 
     def mean_revenue(self, scorer: str) -> float:
-        """Mean predicted revenue, US dollars."""
+        """Mean predicted revenue, in the currency of the prices."""
         return self.expected_revenue[scorer] / self._predicted
 
     def shares(self, scorer: str) -> list[tuple[str, float]]:
@@ -52,7 +52,7 @@ class Summary:
         return [(name, n / self._predicted) for name, n in self.clusters[scorer].most_common()]
 
     def delay_ms(self, quantile: float) -> int:
-        """From the moment of scoring to a subscriber's hands, milliseconds."""
+        """A quantile of the milliseconds from the moment of scoring to the subscriber; 0 without a score."""
         ordered = sorted(self.delays_ms)
         return ordered[min(int(quantile * len(ordered)), len(ordered) - 1)] if ordered else 0
 

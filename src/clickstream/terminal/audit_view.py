@@ -21,7 +21,7 @@ _WORDS = {
 
 
 def show(report: AuditReport, console: Console) -> None:
-    """Print the report for a person."""
+    """Print an audit's report for a person."""
     console.print(
         f"{counted(report.clicks, 'click')} and {counted(report.heartbeats, 'heartbeat')} on"
         f" {plain(report.clicks_topic)},"

@@ -16,10 +16,10 @@ from clickstream.infra.words import counted
 
 
 def fault_lines(console: Console) -> Callable[[str, FaultResult], None]:
-    """What prints a line for each fault that was played, with the seconds since now."""
+    """A function that prints a line for each fault that was played, with the seconds since now."""
     began = time.monotonic()
 
-    def told(name: str, row: FaultResult) -> None:
+    def line(name: str, row: FaultResult) -> None:
         if row.left_out:
             words = f"left out: {row.left_out}"
         elif row.not_reached and not row.times:
@@ -32,7 +32,7 @@ def fault_lines(console: Console) -> Callable[[str, FaultResult], None]:
             )
         console.print(f"[dim]{time.monotonic() - began:6.1f} s[/]  {name:<16} {words}")
 
-    return told
+    return line
 
 
 def show_outcome(outcome: DrillOutcome, console: Console) -> None:

@@ -14,20 +14,20 @@ _REASONS_SHOWN = 8
 _ROWS_SHOWN = 3
 
 
-def show_cleaning(cleaning: CleaningReport, say: Console) -> None:
-    """Rows kept, rows refused and why, and what was unusual."""
+def show_cleaning(cleaning: CleaningReport, console: Console) -> None:
+    """Print how many rows were kept, which were refused and why, and what was unusual."""
     # A line a fact, however wide the terminal.
-    tell = partial(say.print, soft_wrap=True)
+    line = partial(console.print, soft_wrap=True)
     skipped = f", {cleaning.skipped:,} skipped by the mapping" if cleaning.skipped else ""
-    tell(
+    line(
         f"{plain(cleaning.name)}: {counted(cleaning.rows, 'row')}, {cleaning.kept:,} kept{skipped},"
         f" {len(cleaning.refused):,} refused"
     )
     for note in cleaning.notes:
-        tell(f"  {plain(note)}")
+        line(f"  {plain(note)}")
     for reason, count in list(cleaning.reasons.items())[:_REASONS_SHOWN]:
-        tell(f"  [yellow]{count:,} refused:[/] {plain(reason)}")
+        line(f"  [yellow]{count:,} refused:[/] {plain(reason)}")
     if len(cleaning.reasons) > _REASONS_SHOWN:
-        tell(f"  and {len(cleaning.reasons) - _REASONS_SHOWN} reasons more")
+        line(f"  and {len(cleaning.reasons) - _REASONS_SHOWN} reasons more")
     for row in cleaning.refused[:_ROWS_SHOWN]:
-        tell(f"[dim]  line {row.line}: {plain(row.detail[:200])}[/]")
+        line(f"[dim]  line {row.line}: {plain(row.detail[:200])}[/]")

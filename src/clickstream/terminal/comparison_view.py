@@ -40,7 +40,7 @@ def show_comparison(found: BundleComparison, data_name: str, console: Console) -
                 f"{one.one:.4f}",
                 f"{one.other:.4f}",
                 f"{apart.value:+.4f} ({apart.low:+.4f} to {apart.high:+.4f})",
-                _judged(name, one),
+                _better(name, one),
             )
             scorer = ""
     console.print(table)
@@ -50,7 +50,7 @@ def show_comparison(found: BundleComparison, data_name: str, console: Console) -
 
 
 def verdict(found: BundleComparison) -> Iterator[str]:
-    """Which is better, by what, and what is not sure."""
+    """Lines that say which bundle is better, by what, and what is not sure."""
     by = f"by the log-loss of {DECIDES[0]}"
     if found.other_is_better:
         yield f"B is better {by}: {found.other}"
@@ -63,7 +63,7 @@ def verdict(found: BundleComparison) -> Iterator[str]:
 
 
 def comparison_as_dict(found: BundleComparison, data_name: str) -> dict[str, Any]:
-    """For JSON. `better` is `one`, `other`, or null where neither is for certain."""
+    """The comparison, for JSON. `better` is `one`, `other`, or null where neither is for certain."""
     better = "other" if found.other_is_better else "one" if found.one_is_better else None
     return {
         "one": found.one,
@@ -83,7 +83,7 @@ def comparison_as_dict(found: BundleComparison, data_name: str) -> dict[str, Any
     }
 
 
-def _judged(name: str, one: FigureComparison) -> str:
+def _better(name: str, one: FigureComparison) -> str:
     if one.difference.low <= 0 <= one.difference.high:
         return ""
     better = (one.difference.value > 0) == (name in HIGHER_IS_BETTER)

@@ -25,7 +25,7 @@ from clickstream.terminal.scores.writers import LineWriter
 
 
 class RoundsView(Protocol):
-    """Who is told."""
+    """What the rounds of an audit are shown on."""
 
     def reading(self, reading: TopicProgress) -> None:
         """A round is on its way."""
@@ -37,7 +37,7 @@ class RoundsView(Protocol):
         """The broker does not answer."""
 
     def is_read(self) -> bool:
-        """Whether somebody listens."""
+        """False once nobody reads any more."""
         ...
 
 

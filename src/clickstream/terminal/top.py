@@ -20,7 +20,7 @@ _HEAD, _FOOT = 5, 1
 
 
 def render_group(view: GroupProgress, state: str, height: int) -> Group:
-    """All that is known, in at most `height` lines; `state` is what a person should know."""
+    """All that is known of the group, in at most `height` lines; `state` is what a person should know."""
     parts: list[RenderableType] = [_first_line(view)]
     if (snapshot := view.now) is not None:
         consumers = view.consumers
@@ -156,7 +156,7 @@ def _time(ms: int) -> str:
 
 
 def _length(ms: int) -> str:
-    """In its largest unit: "3 s", "31 min"."""
+    """A length of time in its largest unit: "3 s", "31 min"."""
     for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000)):
         if ms >= 2 * size:
             return f"{ms // size:,} {unit}"

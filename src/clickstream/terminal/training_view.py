@@ -85,8 +85,8 @@ def _figures(manifest: Manifest, evaluation: Evaluation, wide: bool) -> Table:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("sessions", justify="right", no_wrap=True)
     for scorer, where in held_out.items():
-        told = evaluation.figures[scorer]
-        values = (_estimate(told[name], places) for _, name, places, _ in columns)
+        figures = evaluation.figures[scorer]
+        values = (_estimate(figures[name], places) for _, name, places, _ in columns)
         sessions = f"{manifest.figures[scorer]['conversion_n']:,}"
         table.add_row(f"[bold]{scorer}[/]\n[dim]{where}[/]", *values, sessions)
     return table
@@ -96,9 +96,9 @@ def _published(evaluation: Evaluation) -> Table:
     table = _table("The published work, by its protocol")
     for title in ("", "all inputs", "categories blank", "published"):
         table.add_column(title, justify="right" if title else "left", no_wrap=True)
-    told = {(one.model, one.figure, one.inputs): one for one in evaluation.published}
+    rows = {(row.model, row.figure, row.inputs): row for row in evaluation.published}
     for model, figure, title, places in _COMPARED:
-        variants = [told.get((model, figure, inputs)) for inputs in ("all", "category columns blank")]
+        variants = [rows.get((model, figure, inputs)) for inputs in ("all", "category columns blank")]
         measured = ["" if one is None else f"{one.measured:.{places}f}" for one in variants]
         published = "".join(one.published for one in variants if one is not None)
         table.add_row(title, *measured, f"[bold]{published}[/]")

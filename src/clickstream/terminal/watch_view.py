@@ -27,7 +27,7 @@ _COLUMNS = (
 
 
 def render_watched(watched: WatchedScores, state: str) -> Group:
-    """What is known, for a terminal."""
+    """Quality, bundles, drift and `state`, which is what a person should know, for a terminal."""
     since, rolling = watched.since_start(), watched.rolling()
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("")
@@ -54,7 +54,7 @@ def render_watched(watched: WatchedScores, state: str) -> Group:
 
 
 def final_table(summary: dict[str, Any]) -> Group:
-    """What `Recording.summary` says, for a terminal."""
+    """The summary of `RecordedScores`, for a terminal."""
     figures = summary["figures"]
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("")
@@ -79,8 +79,8 @@ def _cells(quality: Quality | None, name: Any) -> tuple[str, str, str]:
     return (f"{merit.log_loss:.4f}", "-" if merit.auc is None else f"{merit.auc:.4f}", f"{merit.mae:.2f}")
 
 
-def _sessions(seen: int, judged: int) -> str:
-    return f"{counted(seen, 'session')}, {judged:,} of them with evidence and predictions"
+def _sessions(seen: int, with_evidence: int) -> str:
+    return f"{counted(seen, 'session')}, {with_evidence:,} of them with evidence and predictions"
 
 
 def _bundles(bundles: dict[str, int]) -> str:

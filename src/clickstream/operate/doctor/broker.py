@@ -16,7 +16,7 @@ _DAY_MS = 86_400_000
 
 
 def check_broker(settings: Settings, admin: Admin) -> Iterator[Check]:
-    """Limits of the broker that transactions and the group depend on."""
+    """Check the limits of the broker that transactions and the group depend on."""
     config = admin.broker_config()
     longest = int(config.get("transaction.max.timeout.ms", 900_000))
     if longest >= settings.patience:
@@ -52,7 +52,7 @@ def check_broker(settings: Settings, admin: Admin) -> Iterator[Check]:
 
 
 def check_topics(settings: Settings, admin: Admin, clicks: Topic | None, survive: int) -> Iterator[Check]:
-    """The three topics; `survive` is the longest loss of Redis to get over, in ms."""
+    """Check the three topics; `survive` is the longest loss of Redis to get over, in ms."""
     if clicks is None:
         yield Check(
             "topics",
@@ -222,7 +222,7 @@ def check_group(
     log: Mapping[int, tuple[int, int]],
     offsets: Mapping[int, CommittedOffset],
 ) -> Iterator[Check]:
-    """Whether the log holds what the group reads next, and how far behind it is."""
+    """Check that the log holds what the group reads next, and how far behind it is."""
     if not offsets:
         yield Check("group", "info", f"{settings.group} has committed nothing on {settings.clicks_topic} yet")
         return

@@ -1,4 +1,4 @@
-"""Check: one thing that was looked at, and what to do about it."""
+"""Check: one thing that was examined, and what to do about it."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ HOUR = 3_600_000
 
 
 def examine(settings: Settings, survive: int = HOUR) -> Iterator[Check]:
-    """Look at everything; `survive` is the longest loss of Redis to get over, in ms. Changes nothing."""
+    """Run every check; `survive` is the longest loss of Redis to get over, in ms. Changes nothing."""
     yield from check_machine(settings)
     topic: Topic | None = None
     if settings.kafka_bootstrap is not None:

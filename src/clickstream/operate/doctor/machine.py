@@ -19,7 +19,7 @@ _CODECS = {"crc32c": "checksums of records are computed in Python", "lz4": "lz4 
 
 
 def check_machine(settings: Settings) -> Iterator[Check]:
-    """Everything that can be told without Kafka and Redis."""
+    """Check everything that can be checked without Kafka and Redis."""
     yield from _python()
     yield _horizon(settings)
     yield _bundle(settings)

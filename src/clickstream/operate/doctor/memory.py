@@ -23,7 +23,7 @@ _FULL = 0.8
 
 
 def check_redis(settings: Settings) -> Iterator[Check]:
-    """Version, eviction, persistence and room, of each node.
+    """Check version, eviction, persistence and room of each node.
 
     Raises:
         UnavailableError, ConfigurationError: it cannot be asked.
@@ -62,11 +62,11 @@ def _by_node(
 
 def _server(settings: Settings, info: Mapping[str, Any], node: str) -> Iterator[Check]:
     version = str(info["redis_version"])
-    told = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}"
+    product = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}"
     if int(version.split(".")[0]) >= _OLDEST:
-        yield Check("redis", "ok", f"{node} answers: {told}")
+        yield Check("redis", "ok", f"{node} answers: {product}")
     else:
-        yield Check("redis", "fail", f"{node} is {told}", "Upgrade it to Redis 7, or any Valkey.")
+        yield Check("redis", "fail", f"{node} is {product}", "Upgrade it to Redis 7, or any Valkey.")
     if info.get("aof_enabled"):
         yield Check("redis", "ok", f"{node} keeps its state on disk (appendonly yes)")
     else:
@@ -128,7 +128,7 @@ def check_partition_state(
     offsets: Mapping[int, CommittedOffset],
     log: Mapping[int, tuple[int, int]],
 ) -> Iterator[Check]:
-    """Whether consumers would go on with the state in Redis, and could rebuild it from the log.
+    """Check that consumers would go on with the state in Redis, and could rebuild it from the log.
 
     What was read in this order, state, offsets, log, agrees also while consumers work.
     """

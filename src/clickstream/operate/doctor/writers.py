@@ -14,7 +14,7 @@ from clickstream.operate.doctor.check import Check
 from clickstream.records.reading import read_score
 
 _LAST = 500
-"""Records of each partition that are looked at."""
+"""Records of each partition that are read."""
 
 _ONE_PARTITIONER = (
     "Give every producer the same one, for Kafka's own clients murmur2: docs/own-clicks.md has the settings."
@@ -22,7 +22,7 @@ _ONE_PARTITIONER = (
 
 
 def check_keys(settings: Settings, clicks: Topic) -> Iterator[Check]:
-    """Whether the last keys of the clicks topic lie where one default partitioner puts them."""
+    """Check that the last keys of the clicks topic lie where one default partitioner puts them."""
     keys = {(r.key, r.partition) for r in _last(settings, clicks.name) if r.key}
     if not keys or clicks.partitions == 1:
         return
@@ -66,7 +66,7 @@ def check_keys(settings: Settings, clicks: Topic) -> Iterator[Check]:
 
 
 def check_other_groups(settings: Settings, admin: Admin, clicks: Topic) -> Iterator[Check]:
-    """Whether another group scores the same clicks, and perhaps onto the same topic."""
+    """Check whether another group scores the same clicks, and perhaps onto the same topic."""
     others = [
         group
         for group, offsets in admin.offsets_of_all_groups(clicks.name).items()

@@ -20,7 +20,7 @@ def parse_condition(text: str, scorer: str = "batch") -> ScoreCondition:
     """Whether a score fulfils `text`; `conversion`, `revenue` and `cluster` in it are those of `scorer`.
 
     Raises:
-        ConditionError: it is no condition on a score; shows the place, and what is known.
+        ScoreConditionError: it is no condition on a score; shows the place, and what is known.
     """
 
     def lookup(name: str) -> Name:

@@ -19,12 +19,12 @@ def chosen(
     session: str | None = None,
     where: str | None = None,
 ) -> ScoreFilter:
-    """Whether a score passes the filters given; one without a prediction passes none that looks at it.
+    """Whether a score passes the filters given; one without a prediction passes none that asks for it.
 
     What is no score (None) passes where there is no filter.
 
     Raises:
-        ConditionError: `where` is no condition on a score.
+        ScoreConditionError: `where` is no condition on a score.
     """
     conditions = [
         _equal(name, wanted, scorer)

@@ -19,7 +19,7 @@ from clickstream.terminal.scores.fields import ScoreField, ScoreObject
 
 
 class Writer(Protocol):
-    """Takes scores, and shows them when told."""
+    """Takes scores, and shows them at each `flush`."""
 
     def write(self, value: bytes, score: ScoreObject | None, /) -> None:
         """Queue a record: its bytes, and the score in them, None where it is none."""
@@ -113,7 +113,7 @@ class TableWriter:
         self._console.print(rows)
 
     def is_read(self) -> bool:
-        """A terminal is."""
+        """True: a terminal is always read."""
         return True
 
     def _titles(self) -> tuple[str, ...]:
