@@ -1,4 +1,4 @@
-"""Arrived: a record of the scores topic, read as far as the page shows it.
+"""A record of the scores topic, read as far as the page shows it.
 
 Others may write to the topic. What does not have the shape of a score, or says what cannot be (a probability
 of 2, a year 33,000), is left out here, so that nothing behind has to expect it. Only the fields below are
@@ -56,5 +56,5 @@ def arrived(value: bytes | None) -> Mapping[str, Any] | None:
     score = _read(value)
     if score is None or (score.error is None and None in _answers(score.predictions)):
         return None
-    told: Mapping[str, Any] = msgspec.to_builtins(score)
-    return told
+    fields: Mapping[str, Any] = msgspec.to_builtins(score)
+    return fields

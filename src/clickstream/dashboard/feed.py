@@ -1,8 +1,8 @@
-"""Feed: one subscription to the scores, shared by everybody who looks at it.
+"""Feed: one subscription to the scores, shared by all tabs.
 
-A thread reads the scores without a group, so it disturbs nobody, and looks once a second at the group's
-offsets. It begins when somebody looks and ends when nobody has looked for a minute. What it keeps is bounded,
-however many scores come. A broker that is away is told and waited for.
+A thread reads the scores without a group, so it disturbs nobody, and once a second the group's offsets. It
+begins with the first snapshot and ends a minute after the last. What it keeps is bounded, however many scores
+come. A broker that is away is reported and waited for.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ RATE_S = 10
 HISTORY_S = 120
 
 _READ_BACK = 250
-"""Scores of a partition that are read at the start, so that the first look is not at nothing."""
+"""Scores of a partition that are read at the start, so that the first snapshot is not empty."""
 
-_LOOK_EVERY_S = 1.0
+_OFFSETS_EVERY_S = 1.0
 _FORGOTTEN_AFTER_S = 60.0
 _PATIENCE_MS = 3_000
 _FRESH_S = 0.5
@@ -73,7 +73,7 @@ class FeedSnapshot:
         history: the same by second, oldest first, `HISTORY_S` of them.
         delay_ms: median and 99th percentile from the moment of scoring to our hands, of live scores.
         last: the last scores, newest first.
-        window: over the last `WINDOW` scores; `rolling` and `since_start` judge the models over those with
+        window: over the last `WINDOW` scores; `rolling` and `since_start` evaluate the models over those with
             evidence.
     """
 
@@ -94,7 +94,7 @@ class FeedSnapshot:
 
 
 class Feed:
-    """Ask it for a `snapshot` as often as you like, from any thread."""
+    """The subscription; a `snapshot` may be asked for as often as wanted, from any thread."""
 
     _made: tuple[float, FeedSnapshot] | None
 
@@ -115,7 +115,7 @@ class Feed:
                 self._ended.clear()
                 self._thread = threading.Thread(target=self._follow, name="feed", daemon=True)
                 self._thread.start()
-            # Many who look at once cost no more than one.
+            # Many tabs at once cost no more than one.
             if self._made is None or now - self._made[0] > _FRESH_S:
                 self._made = now, self._now(now)
             return self._made[1]
@@ -165,24 +165,24 @@ class Feed:
     def _follow(self) -> None:
         reader: Reader | None = None
         watcher = _GroupWatcher(self._settings)
-        looked_at = float("-inf")
+        offsets_at = float("-inf")
         try:
             while not self._ended.is_set() and time.monotonic() - self._asked_at < _FORGOTTEN_AFTER_S:
                 try:
                     if reader is None:
                         reader, ends = _subscribe(self._settings)
                     self._take(reader.poll(timeout_ms=200), ends)
-                    if time.monotonic() - looked_at >= _LOOK_EVERY_S:
-                        looked_at = time.monotonic()
-                        # A poll does not tell that the broker is away; this does.
-                        group = watcher.look()
+                    if time.monotonic() - offsets_at >= _OFFSETS_EVERY_S:
+                        offsets_at = time.monotonic()
+                        # A poll does not notice that the broker is away; this does.
+                        group = watcher.totals()
                         with self._lock:
                             self._state, self._problem, self._group = "following", None, group
                 except ClickstreamError as error:
                     with self._lock:
                         self._state, self._problem = "away", error
                     # The reader stays: it goes on where it was once the broker is back.
-                    self._ended.wait(_LOOK_EVERY_S)
+                    self._ended.wait(_OFFSETS_EVERY_S)
         finally:
             watcher.close()
             if reader is not None:
@@ -211,7 +211,7 @@ class Feed:
 
 
 def _subscribe(settings: Settings) -> tuple[Reader, dict[int, int]]:
-    """A reader that stands some scores before the end, and the end."""
+    """A reader placed some scores before the end, and the end."""
     reader = Reader(settings, settings.scores_topic)
     try:
         begin, ends = reader.beginning_offsets(), reader.end_offsets()
@@ -231,8 +231,12 @@ class _GroupWatcher:
         self._open: tuple[Admin, Reader, Reader | None] | None = None
         self._letters = 0
 
-    def look(self) -> GroupTotals:
-        """Raises UnavailableError where the broker does not answer."""
+    def totals(self) -> GroupTotals:
+        """The totals of the group now.
+
+        Raises:
+            UnavailableError: the broker does not answer.
+        """
         settings = self._settings
         try:
             admin, clicks, letters = self._open = self._open or self._connected()

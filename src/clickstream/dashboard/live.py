@@ -50,11 +50,11 @@ def _show() -> None:
                 " host:port.",
             )
             return
-        _tell(_feed(settings).snapshot())
+        _draw(_feed(settings).snapshot())
 
 
-def _tell(now: FeedSnapshot) -> None:
-    _tell_state(now)
+def _draw(now: FeedSnapshot) -> None:
+    _draw_state(now)
     _tiles(now)
     if not now.window.sessions:
         return
@@ -68,7 +68,7 @@ def _tell(now: FeedSnapshot) -> None:
     _last(now)
 
 
-def _tell_state(now: FeedSnapshot) -> None:
+def _draw_state(now: FeedSnapshot) -> None:
     theme.words(f"topic {now.where}")
     if now.state == "away" and now.problem is not None:
         theme.problem(now.problem)

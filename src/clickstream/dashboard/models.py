@@ -16,15 +16,15 @@ from clickstream.models.bundle.bundle import load_bundle
 from clickstream.models.bundle.folder import ListedBundle, day_and_time, examine_bundles, figure, history
 
 _REPORT_HEIGHT = 900
-_TOLD, _ASKED = "models-told", "models-asked"
+_DONE, _ASKED = "models-done", "models-asked"
 
 
 def page() -> None:
     """Show the bundles, and let a person choose the one in use."""
     st.header("Models")
     settings = theme.settings()
-    if _TOLD in st.session_state:
-        st.success(st.session_state.pop(_TOLD), icon=":material/check:")
+    if _DONE in st.session_state:
+        st.success(st.session_state.pop(_DONE), icon=":material/check:")
     try:
         found = list(reversed(list(examine_bundles(settings))))
     except ClickstreamError as error:
@@ -76,7 +76,7 @@ def _value(one: ListedBundle, scorer: str, name: str) -> float | None:
 
 
 def _choose(found: Sequence[ListedBundle], settings: Settings) -> None:
-    """Promotion and rollback, each with a second step that says what it does."""
+    """Offer promotion and rollback, each with a second step that says what it does."""
     others = [one.id for one in found if one.problem is None and not one.in_use]
     earlier = history(settings)[1:]
     left, right = st.columns(2, gap="large")
@@ -120,7 +120,7 @@ def _confirm(settings: Settings, step: str, bundle_id: str) -> None:
             except ClickstreamError as error:
                 theme.problem(error)
                 return
-            st.session_state[_TOLD] = f"{bundle_id} is in use."
+            st.session_state[_DONE] = f"{bundle_id} is in use."
             st.rerun()
 
 

@@ -1,4 +1,4 @@
-"""Overview: what became of the rows of a file, and what the three scorers say of it."""
+"""What became of the rows of a file, and what the three scorers predict for it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WORTH_A_WARNING = 0.01
 
 
 def show(result: ScoredFile, bundle_id: str) -> None:
-    """Cleaning, figures and clusters."""
+    """Show cleaning, figures and clusters of a scored file."""
     scores = result.scores
     _cleaning(scores.cleaning)
     _warnings(scores)
@@ -86,15 +86,15 @@ def _refused(cleaning: CleaningReport) -> bytes:
 def _warnings(scores: FileScores) -> None:
     unknown, summary = scores.unknown, scores.summary
     if unknown.clicks:
-        told = (
+        words = (
             f"{theme.count(unknown.clicks)} of {theme.count(scores.cleaning.kept)} clicks show what the"
             f" models do not know ({counted(unknown.products, 'product')},"
             f" {theme.count(unknown.categories)} categories): they answer as if nothing were shown there."
         )
         if unknown.clicks < _WORTH_A_WARNING * scores.cleaning.kept:
-            st.caption(told)
+            st.caption(words)
         else:
-            st.warning(f"{told} Train your own models with `clickstream train`.", icon=":material/help:")
+            st.warning(f"{words} Train your own models with `clickstream train`.", icon=":material/help:")
     if summary.without_predictions:
         st.warning(
             f"{theme.count(summary.without_predictions)} sessions have no predictions: the download says"

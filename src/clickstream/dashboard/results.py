@@ -1,4 +1,4 @@
-"""Results: scored files in memory, few at a time, none on disk."""
+"""Scored files in memory, few at a time, none on disk."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Results:
         self._turn = threading.Lock()
 
     def get(self, key: str) -> ScoredFile | None:
-        """The result, if it is kept."""
+        """The scored file of a key, if it is kept."""
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
@@ -53,12 +53,12 @@ class Results:
         return result
 
     def drop(self, key: str | None) -> None:
-        """Forget it: its tab shows another file."""
+        """Forget a result, whose tab shows another file."""
         with self._lock:
             self._kept.pop(key or "", None)
 
 
 @st.cache_resource(show_spinner=False)
 def results() -> Results:
-    """Those of this process."""
+    """The results of this process."""
     return Results()

@@ -35,7 +35,7 @@ class Upload(NamedTuple):
 
 
 def page() -> None:
-    """Show it."""
+    """Let a person choose a file, score it, and show what came of it."""
     st.header("Score a file")
     with theme.guarded():
         models = theme.bundle()
@@ -53,7 +53,7 @@ def page() -> None:
 
 
 def _upload() -> Upload | None:
-    """What a person gave, or the example."""
+    """The file that a person gave, or the example."""
     st.write(
         "Clicks in the columns of [UCI 553](https://archive.ics.uci.edu/dataset/553), as CSV or zip. They are"
         " cleaned, cut into sessions and scored as the stream would. The file stays in this machine's memory;"
@@ -93,7 +93,7 @@ def _upload() -> Upload | None:
 
 
 def _result(upload: Upload, models: Bundle) -> ScoredFile:
-    """Of this upload and bundle, kept or made now.
+    """The result of this upload and bundle, kept or made now.
 
     Raises:
         ClickstreamError: the file cannot be used; the same again at once when the page is drawn anew.
@@ -109,7 +109,7 @@ def _result(upload: Upload, models: Bundle) -> ScoredFile:
     st.session_state.pop("refused", None)
     bar = st.progress(0.0, "waiting for its turn")
 
-    def tell(share: float, words: str) -> None:
+    def show_progress(share: float, words: str) -> None:
         bar.progress(share, words)
 
     try:
@@ -121,7 +121,7 @@ def _result(upload: Upload, models: Bundle) -> ScoredFile:
             bundle=models,
             settings=theme.settings(),
             mapping=mapping,
-            progress=tell,
+            progress=show_progress,
         )
         made = results().make(key, score, "$" if mapping is None else "")
     except ClickstreamError as error:
@@ -135,5 +135,5 @@ def _result(upload: Upload, models: Bundle) -> ScoredFile:
 
 
 def _forget() -> None:
-    """One result a tab."""
+    """Drop the result of this tab: it has one at a time."""
     results().drop(st.session_state.pop("result", None))

@@ -1,4 +1,4 @@
-"""Server: Streamlit in this process, set so that it keeps to this machine."""
+"""Streamlit in this process, set so that it keeps to this machine."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def serve_pages(host: str, port: int, open_browser: bool, allowed: Sequence[str]
 
 
 def ask_nobody_for_our_address() -> None:
-    """A page of somebody else that comes here is refused at once.
+    """Refuse at once a page of somebody else that comes here.
 
     Before it refuses, Streamlit would ask a server on the internet whether that page's name is our own
     address, and answer nobody meanwhile. It does so only while it holds no answer.
@@ -95,7 +95,7 @@ def ask_nobody_for_our_address() -> None:
 
 
 def _check_free(host: str, port: int) -> None:
-    """A port in use is told at once, and in our words."""
+    """Refuse a port in use at once, and in our words."""
     try:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

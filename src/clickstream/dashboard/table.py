@@ -1,4 +1,4 @@
-"""Table: the sessions of a scored file, to filter, sort, choose one of, and download."""
+"""The sessions of a scored file, to filter, sort, choose one of, and download."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FORMATS: tuple[tuple[FileFormat, str, str], ...] = (
 
 
 def show(result: ScoredFile) -> int | None:
-    """Filters, table and downloads; the place of the session to look at, None where none passes."""
+    """Show filters, table and downloads; return the place of the chosen session, None where none passes."""
     st.subheader("Sessions")
     frame = result.frame
     found = frame[_filters(frame)]

@@ -1,4 +1,4 @@
-"""Look: the one visual language of all pages. Numbers with units, colours, charts, and what a page says when
+"""The one visual language of all pages. Numbers with units, colours, charts, and what a page says when
 there is nothing, when something takes time, and when something failed.
 
 What comes from a file or a topic goes to the screen through `st.text`, a table or a chart, never through
@@ -30,8 +30,8 @@ COLOURS: dict[str, str] = {
     "short_premium": "#b97d10",
     "short_budget": "#cf4f8b",
 }
-"""Of each scorer and each cluster: told apart by the colour-blind, with a contrast of 3 and more on both
-backgrounds.
+"""Colours of the scorers and clusters, which the colour-blind can tell apart, with a contrast of 3 and more
+on both backgrounds.
 """
 
 CLUSTERS = NAMES
@@ -43,17 +43,17 @@ _LINES_SHOWN = 20
 
 
 def percent(share: float, places: int = 1) -> str:
-    """0.4234 -> "42.3%"."""
+    """A share as a percentage: 0.4234 -> "42.3%"."""
     return f"{share:.{places}%}"
 
 
 def dollars(amount: float, currency: str = "$") -> str:
-    """43.614 -> "$43.61". The prices of another shop have no currency that we know: give an empty one."""
+    """An amount: 43.614 -> "$43.61". For a shop whose currency is not known, give an empty one."""
     return f"{currency}{amount:,.2f}"
 
 
 def count(number: float) -> str:
-    """24026 -> "24,026"."""
+    """A number with its thousands apart: 24026 -> "24,026"."""
     return f"{number:,.0f}"
 
 
@@ -95,7 +95,7 @@ def chart(drawn: altair.Chart | altair.LayerChart, alt: str, height: int = HEIGH
 
 
 def problem(error: ClickstreamError) -> None:
-    """Something failed: what, and what to do. May hold text of others."""
+    """Show what failed, and what to do. The error may hold text of others."""
     st.error("**This did not work**", icon=":material/error:")
     words(error.what)
     if error.remedy:
@@ -103,14 +103,14 @@ def problem(error: ClickstreamError) -> None:
 
 
 def nothing(title: str, what_to_do: str) -> None:
-    """There is nothing to show yet. Both texts are ours, and may be Markdown."""
+    """Show that there is nothing yet. Both texts are ours, and may be Markdown."""
     with st.container(border=True, horizontal_alignment="center"):
         st.markdown(f"#### {title}", text_alignment="center")
         st.markdown(what_to_do, text_alignment="center")
 
 
 def no_bundle() -> None:
-    """There are no models yet."""
+    """Show that there are no models yet."""
     nothing(
         "No models yet",
         "Train them once, on the dataset or on your own clicks: `clickstream train`. This page finds them by"
@@ -119,7 +119,7 @@ def no_bundle() -> None:
 
 
 def words(text: str) -> None:
-    """Text of others, as it is: no Markdown, no HTML, no control characters; long ones are cut."""
+    """Show text of others as it is: no Markdown, no HTML, no control characters; long ones are cut."""
     lines = text.splitlines()
     shown = [printable(line)[:1_000] for line in lines[:_LINES_SHOWN]]
     if len(lines) > _LINES_SHOWN:

@@ -1,4 +1,4 @@
-"""Story: one session click by click, and how the predictions moved with each."""
+"""One session click by click, and how the predictions moved with each."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from clickstream.records.scorers import SCORERS
 
 
 def show(key: str, place: int | None, result: ScoredFile, bundle: Bundle) -> None:
-    """The story of the session at `place` of the result called `key`."""
+    """Show the session at `place` of the result called `key`, click by click."""
     if place is None:
         return
-    told = _told(key, place, result, bundle)
+    trace = _trace(key, place, result, bundle)
     st.subheader("One session")
-    window = f", window {told.window}" if told.window > 1 else ""
-    theme.words(f"{told.session_id}{window} · {told.day} · {counted(len(told.clicks), 'click')}")
-    _moved(told, result.currency)
-    _clicks(told)
+    window = f", window {trace.window}" if trace.window > 1 else ""
+    theme.words(f"{trace.session_id}{window} · {trace.day} · {counted(len(trace.clicks), 'click')}")
+    _moved(trace, result.currency)
+    _clicks(trace)
     with st.expander("Features of the session at its end", icon=":material/functions:"):
         # As texts: the values are of several kinds.
-        features = [(name, _text(value)) for name, value in told.clicks[-1].features.items()]
+        features = [(name, _text(value)) for name, value in trace.clicks[-1].features.items()]
         st.dataframe(
             pd.DataFrame(features, columns=["feature", "value"]),
             hide_index=True,
@@ -34,18 +34,18 @@ def show(key: str, place: int | None, result: ScoredFile, bundle: Bundle) -> Non
         )
 
 
-def _told(key: str, place: int, result: ScoredFile, bundle: Bundle) -> SessionTrace:
-    """Told once: it takes up to half a second, and a tab draws it at each interaction."""
-    kept: tuple[str, int, SessionTrace] | None = st.session_state.get("story_told")
+def _trace(key: str, place: int, result: ScoredFile, bundle: Bundle) -> SessionTrace:
+    """The trace, made once: it takes up to half a second, and a tab draws it at each interaction."""
+    kept: tuple[str, int, SessionTrace] | None = st.session_state.get("trace")
     if kept is not None and kept[:2] == (key, place):
         return kept[2]
     with st.spinner("reading the session's clicks again"):
-        told = trace_session(result.scores, place, bundle)
-    st.session_state["story_told"] = (key, place, told)
-    return told
+        trace = trace_session(result.scores, place, bundle)
+    st.session_state["trace"] = (key, place, trace)
+    return trace
 
 
-def _moved(told: SessionTrace, currency: str) -> None:
+def _moved(trace: SessionTrace, currency: str) -> None:
     rows = [
         {
             "click": click.number,
@@ -54,7 +54,7 @@ def _moved(told: SessionTrace, currency: str) -> None:
             "revenue": click.predictions[name].revenue,
             "cluster": click.predictions[name].cluster_name,
         }
-        for click in told.clicks
+        for click in trace.clicks
         for name in SCORERS
     ]
     frame = pd.DataFrame(rows)
@@ -68,7 +68,7 @@ def _moved(told: SessionTrace, currency: str) -> None:
     base = (
         altair.Chart(frame)
         .mark_line(
-            point=len(told.clicks) <= 60, interpolate="step-after" if len(told.clicks) > 1 else "linear"
+            point=len(trace.clicks) <= 60, interpolate="step-after" if len(trace.clicks) > 1 else "linear"
         )
         .encode(
             x=altair.X("click:Q", title="click", axis=altair.Axis(tickMinStep=1, format="d")),
@@ -98,7 +98,7 @@ def _moved(told: SessionTrace, currency: str) -> None:
         )
 
 
-def _clicks(told: SessionTrace) -> None:
+def _clicks(trace: SessionTrace) -> None:
     rows = [
         {
             "click": click.number,
@@ -111,10 +111,10 @@ def _clicks(told: SessionTrace) -> None:
             **{name: 100 * click.predictions[name].conversion for name in SCORERS},
             "cluster": click.predictions["batch"].cluster_name,
         }
-        for click in told.clicks
+        for click in trace.clicks
     ]
     frame = pd.DataFrame(rows)
-    if told.clicks[0].event_time is None:
+    if trace.clicks[0].event_time is None:
         frame = frame.drop(columns="time")
     st.dataframe(
         frame,
@@ -126,7 +126,7 @@ def _clicks(told: SessionTrace) -> None:
             "time": st.column_config.DatetimeColumn("time (UTC)", format="YYYY-MM-DD HH:mm:ss"),
         }
         | {name: st.column_config.NumberColumn(f"conv. {name}", format="%.1f%%") for name in SCORERS},
-        key="story",
+        key="trace_clicks",
         alt="The clicks of the session in order, with what each scorer said after each",
     )
 
