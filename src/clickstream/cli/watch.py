@@ -51,7 +51,7 @@ def watch(
     try:
         with closing(Reader(settings, settings.scores_topic)) as reader:
             if until_end:
-                _judge(reader, reader.decided_ends().offsets, RecordedScores(bundle))
+                _evaluate(reader, reader.decided_ends().offsets, RecordedScores(bundle))
                 return
             if not from_beginning:
                 for partition, offset in reader.end_offsets().items():
@@ -66,7 +66,7 @@ def watch(
         return
 
 
-def _judge(reader: Reader, ends: dict[int, int], recording: RecordedScores) -> None:
+def _evaluate(reader: Reader, ends: dict[int, int], recording: RecordedScores) -> None:
     for batch in reader.read_to(ends):
         recording.add([record for record in batch if record.offset < ends[record.partition]])
     summary = recording.summary()

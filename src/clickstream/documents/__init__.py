@@ -13,7 +13,7 @@ __all__ = ["documents"]
 
 
 def documents() -> Mapping[str, bytes]:
-    """Path below docs/ -> content."""
+    """The documents, as path below docs/ -> content."""
     pages = {
         "asyncapi.json": asyncapi(),
         "reference/commands.md": commands_page().encode(),

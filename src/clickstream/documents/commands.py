@@ -9,7 +9,7 @@ from clickstream.documents.templates import page
 
 
 def commands_page() -> str:
-    """docs/reference/commands.md"""
+    """The content of docs/reference/commands.md."""
     return page("commands.md.j2", commands=commands(), plain=_plain)
 
 

@@ -34,7 +34,7 @@ _SEEN: tuple[dict[str, Any], ...] = (
 
 
 def record_examples() -> dict[str, dict[str, Any]]:
-    """Kind of record -> one of them, as it travels."""
+    """One record of each kind as it travels, by the name of the kind."""
     heartbeat = {"type": "heartbeat", "event_time": _START + 2_000_000}
     return {
         "click": _click(1),

@@ -26,7 +26,7 @@ _RECORDS: Mapping[str, tuple[type[BaseModel], JsonSchemaMode]] = {
 
 
 def schema_files() -> Mapping[str, bytes]:
-    """File name -> content."""
+    """The schemas, as file name -> content."""
     return {f"{name}.json": as_json({"$schema": _DIALECT} | schema(name)) for name in _RECORDS}
 
 
@@ -47,11 +47,11 @@ def _schema_of(
     # What follows in a docstring is for who imports the class.
     found["description"] = found["description"].partition("\n\n")[0]
     if mode == "validation":
-        # It has a default in the model and none on the wire: the tag tells a click from a heartbeat.
+        # It has a default in the model and none on the wire: the tag tells clicks and heartbeats apart.
         found["required"] = ["type", *found["required"]]
     return found
 
 
 def as_json(document: object) -> bytes:
-    """As it lies in a file."""
+    """A document as JSON with two spaces of indent, as it lies in a file."""
     return orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"

@@ -46,7 +46,7 @@ class SettingRow(NamedTuple):
 
 
 def settings_page() -> str:
-    """docs/reference/settings.md"""
+    """The content of docs/reference/settings.md."""
     named = {name for names in _SECTIONS.values() for name in names}
     others = tuple(name for name in Settings.model_fields if name not in named)
     options = _options()

@@ -61,12 +61,12 @@ class FaultResult:
 
     @property
     def median_s(self) -> float | None:
-        """Of the recoveries; None without any."""
+        """The median of the recoveries in seconds; None without any."""
         return statistics.median(self.recoveries_s) if self.recoveries_s else None
 
     @property
     def longest_s(self) -> float | None:
-        """Of the recoveries; None without any."""
+        """The longest of the recoveries in seconds; None without any."""
         return max(self.recoveries_s, default=None)
 
 
@@ -149,14 +149,14 @@ def play(
     seed: int,
     *,
     deadline: float | None = None,
-    told: Callable[[str, FaultResult], None] = lambda *_: None,
+    report: Callable[[str, FaultResult], None] = lambda *_: None,
 ) -> DrillOutcome:
     """Play the faults on a stage that is set up, then let it finish, and audit it.
 
     Args:
         deadline: end of playing on the monotonic clock; faults that are left then are not played. None:
             all are.
-        told: called after each fault.
+        report: called after each fault.
 
     Raises:
         ClickstreamError: a process ended in a way that no fault explains.
@@ -185,14 +185,14 @@ def play(
             row.not_reached += 1
         else:
             row.times += 1
-        told(name, row)
+        report(name, row)
     finished = stage.finish(_FINISH_DEADLINE_S)
-    report = run_audit(stage.settings, bundle=stage.settings.bundle)
+    audit = run_audit(stage.settings, bundle=stage.settings.bundle)
     return DrillOutcome(
         seed,
         rows,
         finished,
-        report,
+        audit,
         read_committed=_seen(stage, committed_only=True),
         read_uncommitted=_seen(stage, committed_only=False),
         seconds=time.monotonic() - began,

@@ -1,4 +1,4 @@
-"""Load: a replay that goes on until it is told to end, whatever happens to it meanwhile."""
+"""A replay that goes on until it is asked to end, whatever happens to it meanwhile."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ReplayLoad:
             raise ClickstreamError(f"the replay ended with {code}", self._process.last_words())
 
     def kill(self) -> None:
-        """As kill -9 does."""
+        """End the replay with SIGKILL, as kill -9 does."""
         self._process.kill()
 
     def end(self) -> None:
@@ -59,7 +59,7 @@ class ReplayLoad:
             self._process.terminate()
 
     def close(self) -> None:
-        """End it at once."""
+        """End the replay at once."""
         self._process.kill()
 
     def _start(self, mode: str) -> Process:

@@ -31,7 +31,7 @@ class Proxy:
 
     @property
     def address(self) -> str:
-        """host:port that clients connect to."""
+        """The address that clients connect to, as host:port."""
         return f"{HOST}:{self.port}"
 
     def start(self, target: tuple[str, int]) -> None:
@@ -94,5 +94,5 @@ class Proxy:
             await self._open.wait()
             writer.write(data)
             await writer.drain()
-        # One side has ended: the other is told by the end of the group.
+        # One side has ended: the other learns it by the end of the group.
         raise ConnectionResetError

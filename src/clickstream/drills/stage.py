@@ -48,7 +48,7 @@ class Consumer:
     process: Process | None = None
 
     def start(self) -> None:
-        """Start it, with the failpoint that is armed."""
+        """Start the process, with the failpoint that is armed."""
         words = ["consume", *(["--instance", self.name] if self.identity else [])]
         self.process = Process(words, self.settings, self.log, self.failpoint)
 
@@ -58,7 +58,7 @@ class Consumer:
         return self.process is not None and self.process.poll() is None
 
     def keep_alive(self) -> None:
-        """Start it again where it died and is wanted.
+        """Start the process again where it died and is wanted.
 
         Raises:
             ClickstreamError: it ended in a way that no fault explains; carries its last words.
@@ -205,7 +205,7 @@ class DrillStage:
         return bool(ends) and all(committed.get(p, 0) >= end for p, end in ends.items())
 
     def finish(self, deadline_s: float) -> bool:
-        """Let the load end, wait until all is scored, stop the consumers in order; whether that worked."""
+        """Let the load end, wait until all is scored, stop the consumers in order; True if that worked."""
         self.load.end()
         if not self.wait(lambda: self.load.finished, deadline_s):
             return False

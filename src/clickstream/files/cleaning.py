@@ -1,4 +1,4 @@
-"""Cleaning: what of a file can be used, and of each other row why not."""
+"""What of a file can be used, and of each other row why not."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class CleanedFile(NamedTuple):
 
 
 def refuse_empty(cleaning: CleaningReport) -> None:
-    """Nothing to go on with is an error.
+    """Refuse a file of which no row can be used.
 
     Raises:
         InputError: no row is kept; names the first ones and what is wrong with them.
@@ -68,12 +68,12 @@ def refuse_empty(cleaning: CleaningReport) -> None:
     if not cleaning.rows:
         raise InputError(f"{cleaning.name} has a header but no clicks", "Give a file with rows.")
     skipped = f", {cleaning.skipped:,} are left out by [rows]" if cleaning.skipped else ""
-    told = [f"  line {row.line}, {row.reason}: {row.detail}" for row in cleaning.refused[:_SHOWN]]
+    lines = [f"  line {row.line}, {row.reason}: {row.detail}" for row in cleaning.refused[:_SHOWN]]
     if len(cleaning.refused) > _SHOWN:
-        told.append(f"  and {len(cleaning.refused) - _SHOWN:,} more")
+        lines.append(f"  and {len(cleaning.refused) - _SHOWN:,} more")
     raise InputError(
         "\n".join(
-            [f"{cleaning.name}: none of its {counted(cleaning.rows, 'row')} can be used{skipped}", *told]
+            [f"{cleaning.name}: none of its {counted(cleaning.rows, 'row')} can be used{skipped}", *lines]
         ),
         "Line 1 is the header. Look at the first rows with a text editor.",
     )

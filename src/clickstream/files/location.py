@@ -12,7 +12,7 @@ _NAMES = ("*lickstream*.zip", "e-shop*.zip", "e-shop*.csv")
 def find_dataset(given: Path | None) -> Path | None:
     """The path given, else $CLICKSTREAM_DATA, else the first e-shop file in `data/` or `../shared/data/`.
 
-    The variable names a file, or a folder to look into.
+    The variable names a file, or a folder to search.
     """
     if given is not None:
         return given

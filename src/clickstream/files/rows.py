@@ -1,4 +1,4 @@
-"""Rows: what a CSV in the layout of UCI 553 says, checked value by value.
+"""The rows of a CSV in the layout of UCI 553, checked value by value.
 
 Few values are distinct: a day, or what a click shows, is parsed once and then known by its number.
 """
@@ -124,7 +124,7 @@ def read_rows(name: str, content: bytes) -> CheckedClicks:
 
 
 def missing_columns(columns: Sequence[str]) -> list[str]:
-    """Those of UCI 553 that are not among `columns`."""
+    """The columns of UCI 553 that are not among `columns`."""
     return [column for column in COLUMNS if column not in columns]
 
 
@@ -159,7 +159,7 @@ def check_values(rows: CodedRows) -> tuple[list[PageView | None], list[date | No
         if not 1 <= len(session) <= 256
     }
     for codes, wrong in ((rows.view_of, of_views), (rows.day_of, of_days), (rows.session_of, of_sessions)):
-        # One look at each row, however many distinct values are wrong.
+        # One pass over the rows, however many distinct values are wrong.
         if any(wrong.values()):
             rows.problems += [
                 ValueProblem(number, *found)
@@ -193,7 +193,7 @@ def _split(name: str, content: bytes) -> CodedRows:
         raise InputError(f"{name} is not UTF-8 text: {error}", WHERE) from error
     except csv.Error as error:
         raise InputError(f"{name}, line {reader.line_num}: {error}", WHERE) from error
-    # Rows left out would shift the numbers of those after them, so nothing else is looked at.
+    # Rows left out would shift the numbers of those after them, so nothing else is checked.
     _refuse(name, rows.problems)
     if not rows.orders:
         raise InputError(f"{name} has a header but no clicks", WHERE)
@@ -265,10 +265,10 @@ def _refuse(name: str, problems: list[ValueProblem]) -> None:
     if not problems:
         return
     count = len({problem.row for problem in problems})
-    told = [str(problem) for problem in sorted(problems)[:_SHOWN]]
+    lines = [str(problem) for problem in sorted(problems)[:_SHOWN]]
     if len(problems) > _SHOWN:
-        told.append(f"  and {len(problems) - _SHOWN} more")
+        lines.append(f"  and {len(problems) - _SHOWN} more")
     raise InputError(
-        "\n".join([f"{name}: {count} of its rows are wrong", *told]),
+        "\n".join([f"{name}: {count} of its rows are wrong", *lines]),
         "Correct these rows (row 1 is the header), or leave their sessions out.",
     )

@@ -1,4 +1,4 @@
-"""Sifting: a file in the layout of UCI 553, taken row by row: what can be used is kept, and the rest told.
+"""A file in the layout of UCI 553, taken row by row: what can be used is kept, and the rest reported.
 
 The rows are checked as those of `read_dataset`, which refuses the whole file for one of them. Encoding and
 delimiter may be others; orders may have holes, as a stream may.
@@ -39,7 +39,7 @@ from clickstream.infra.errors import InputError
 from clickstream.infra.words import counted
 
 SiftingProgress = Callable[[float], None]
-"""Told the share done, from 0 to 1."""
+"""A function called with the share done, from 0 to 1."""
 
 DELIMITERS = (";", ",", "\t")
 LARGEST_ORDER = 1_000_000
@@ -50,7 +50,7 @@ _NAMES = {";": "';'", ",": "','", "\t": "tabulators"}
 
 
 def silent(_share: float) -> None:
-    """Tell nobody."""
+    """Report to nobody."""
 
 
 def sift_dataset(
@@ -233,11 +233,11 @@ def _texts(
 
 
 def _refused(line: int, problems: list[ValueProblem], text: str) -> RefusedRow:
-    told = "; ".join(f"{p.column}: {p.value[:60]!r}, {p.expected}" for p in problems)
+    detail = "; ".join(f"{p.column}: {p.value[:60]!r}, {p.expected}" for p in problems)
     first = problems[0]
     if first.column == "all":
         return RefusedRow(line, "fields", first.expected, text)
-    return RefusedRow(line, first.column, told[:_LONGEST_TEXT], text)
+    return RefusedRow(line, first.column, detail[:_LONGEST_TEXT], text)
 
 
 def _notes(encoding: str, delimiter: str) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ def read_source(
 ) -> tuple[str, bytes]:
     """Name and content of the file, or of the one file in a zip that ends with one of `endings`.
 
-    `name` is for messages; `where` tells what to do where there is no such file, or nothing in it.
+    `name` is for messages; `where` says what to do where there is no such file, or nothing in it.
 
     Raises:
         MissingFileError: there is no such file, or it may not be read.
@@ -133,7 +133,7 @@ def _unzipped(name: str, content: bytes, endings: Sequence[str], where: str) -> 
 
 
 def _check_directory(name: str, content: bytes) -> None:
-    """A directory of a million files would fill the memory before the first is looked at."""
+    """Refuse a directory of a million files, which would fill the memory before the first is read."""
     tail = content[-_END_SIZE - _LONGEST_COMMENT :]
     at = tail.rfind(_END)
     if at < 0 or len(tail) < at + _END_SIZE:

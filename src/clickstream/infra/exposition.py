@@ -23,7 +23,7 @@ from clickstream.infra.metrics import (
 
 
 def registry(sources: tuple[SampleSource, ...]) -> CollectorRegistry:
-    """What the sources say, and the process, as the client library's own exposition asks for it."""
+    """The samples of the sources and of the process, as the client library's own exposition asks for it."""
     collected = CollectorRegistry()
     collected.register(_Collector(sources))
     ProcessCollector(registry=collected)

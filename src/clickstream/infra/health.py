@@ -1,4 +1,4 @@
-"""Health: whether a process makes progress, and whether it can.
+"""Whether a process makes progress, and whether it can.
 
 Alive: its loop turned lately; if not, restart it. Ready: nothing stands in the way of results, by the loop's
 own word, and the servers answered when they were last asked. A server that is away is a reason to wait, not
@@ -31,7 +31,7 @@ _PROBE_MS = 1_500
 
 
 class Probe(Protocol):
-    """Asks a server."""
+    """A question to a server, which returns what is wrong, or nothing."""
 
     def __call__(self) -> None:
         """Raises a ClickstreamError where it does not answer."""
@@ -48,7 +48,7 @@ class HealthReport(NamedTuple):
 
 
 class Health:
-    """Told by the loop's thread, asked from others."""
+    """The health of a process: its loop reports each turn, other threads ask."""
 
     def __init__(self, probes: Sequence[Probe] = (), clock: Callable[[], float] = time.monotonic) -> None:
         self._probes = probes
@@ -68,7 +68,7 @@ class Health:
         self._watching.start()
 
     def turned(self, reasons: Sequence[str] = (), **details: Any) -> None:
-        """The loop made a turn; `reasons`: what keeps it from results, `details`: what else to tell."""
+        """The loop made a turn; `reasons`: what keeps it from results, `details`: what else to report."""
         self._turned_at = self._clock()
         self._reasons, self._details = tuple(reasons), details
 

@@ -63,7 +63,7 @@ def last_words(settings: Settings) -> Iterator[None]:
 
 
 def on_every_line(**values: str) -> None:
-    """Say `values` on each further line of this thread."""
+    """Add `values` to each further line of this thread."""
     structlog.contextvars.bind_contextvars(**values)
 
 

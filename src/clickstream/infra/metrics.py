@@ -51,7 +51,7 @@ MetricName = Literal[
 
 
 class MetricDefinition(NamedTuple):
-    """What a name stands for.
+    """What a metric is, what it means, and what to do about it.
 
     A name in `_total` is a counter since the start of the process, one with `buckets` (upper bounds) a
     histogram, any other a gauge.
@@ -322,7 +322,7 @@ DEFINITIONS = (
 
 
 class Distribution:
-    """Values counted into the buckets of a definition; told by one thread, read by another."""
+    """Values counted into the buckets of a definition; one thread adds, another reads."""
 
     def __init__(self, name: MetricName) -> None:
         (self._bounds,) = (one.buckets for one in DEFINITIONS if one.name == name)

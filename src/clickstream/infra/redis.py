@@ -46,7 +46,7 @@ def _absence(settings: Settings) -> tuple[str, str]:
 
 @contextmanager
 def translated(doing: str, settings: Settings) -> Iterator[None]:
-    """Turn the client's errors into ours."""
+    """Turn the errors of the Redis client into ours."""
     where = f"Redis at {address(settings)}"
     try:
         yield

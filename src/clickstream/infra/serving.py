@@ -1,8 +1,8 @@
-"""Serving: what a process tells of itself over HTTP, to Prometheus and to whoever watches over it.
+"""What a process reports of itself over HTTP, to Prometheus and to whoever watches over it.
 
 /metrics   for Prometheus
 /healthz   200 while the loop makes progress, else 503: restart it
-/readyz    200 while results can be expected, else 503 with the reasons: wait, or look
+/readyz    200 while results can be expected, else 503 with the reasons: wait, or act
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ _Answer = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 def served(
     host: str, port: int | None, *sources: SampleSource, health: Health | None = None
 ) -> Iterator[int | None]:
-    """Serve meanwhile what the sources say and how `health` is; the port. None or 0 serves nothing.
+    """Serve the samples of the sources and `health` within the block; yield the port.
+
+    A port of None or 0 serves nothing, and None is yielded.
 
     Raises:
         ConfigurationError: the port or the address cannot be used.

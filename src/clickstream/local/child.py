@@ -82,7 +82,7 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """Of the process; None before `spawn` and after `stop` or `kill`."""
+        """The id of the process; None before `spawn` and after `stop` or `kill`."""
         return self._process.pid if self._process else None
 
     @property

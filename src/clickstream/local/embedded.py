@@ -71,7 +71,7 @@ class EmbeddedValkey(Server):
 
     @property
     def url(self) -> str:
-        """redis://host:port/0"""
+        """The server as redis://host:port/0."""
         return f"redis://{self.address}/0"
 
     def _prepare(self) -> list[str]:
@@ -95,10 +95,10 @@ class EmbeddedValkey(Server):
             with redis.Redis(
                 host=HOST, port=self.port, socket_timeout=1.0, retry=Retry(NoBackoff(), 0)
             ) as client:
-                told = client.info()
+                info = client.info()
         except redis.RedisError:
             return False
-        return (told["process_id"], told["loading"]) == (self.pid, 0)
+        return (info["process_id"], info["loading"]) == (self.pid, 0)
 
 
 @dataclass(frozen=True)
@@ -110,12 +110,12 @@ class Servers:
 
     @property
     def bootstrap(self) -> str:
-        """For CLICKSTREAM_KAFKA_BOOTSTRAP."""
+        """The value for CLICKSTREAM_KAFKA_BOOTSTRAP."""
         return self.kafka.bootstrap
 
     @property
     def url(self) -> str:
-        """For CLICKSTREAM_REDIS_URL."""
+        """The value for CLICKSTREAM_REDIS_URL."""
         return self.valkey.url
 
 

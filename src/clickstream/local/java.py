@@ -62,7 +62,7 @@ def _bundled_java() -> str | None:
 
 def _major_version(java: str) -> int | None:
     try:
-        told = subprocess.run(
+        answer = subprocess.run(
             [java, "-version"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -73,7 +73,7 @@ def _major_version(java: str) -> int | None:
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return None
     # Java 8 and older call themselves 1.8; JAVA_TOOL_OPTIONS may put a line before the version.
-    found = re.search(r'version "(?:1\.)?(\d+)', told)
+    found = re.search(r'version "(?:1\.)?(\d+)', answer)
     return int(found[1]) if found else None
 
 
@@ -84,7 +84,7 @@ class _Jar:
     sha256: str
 
     def path(self, folder: Path) -> Path:
-        """Where it lies in a folder laid out as Maven does."""
+        """Where the jar lies in a folder laid out as Maven does."""
         group, artifact, version = self.coordinate.split(":")
         return folder.joinpath(*group.split("."), artifact, version, f"{artifact}-{version}.jar")
 

@@ -36,15 +36,15 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Of the process, running or not."""
+        """The id of the process, running or not."""
         return self._process.pid
 
     def poll(self) -> int | None:
-        """The exit code; None while it runs."""
+        """The exit code; None while the process runs."""
         return self._process.poll()
 
     def keep_alive(self) -> None:
-        """Start it again, with back-off, where it was fenced or killed.
+        """Start the process again, with back-off, where it was fenced or killed.
 
         Raises:
             ClickstreamError: it ended with an error that a restart cannot cure; carries its last words.
@@ -65,21 +65,21 @@ class Process:
             self._start()
 
     def last_words(self) -> str:
-        """The end of its log."""
+        """The end of the log."""
         return self.log.read_text(errors="replace")[-2000:] if self.log.exists() else ""
 
     def kill(self) -> None:
-        """As kill -9 does."""
+        """End the process with SIGKILL, as kill -9 does."""
         self._process.kill()
         self._process.wait()
 
     def signal(self, number: int) -> None:
-        """Send a signal, if it runs."""
+        """Send a signal, if the process runs."""
         if self._process.poll() is None:
             self._process.send_signal(number)
 
     def wait(self, deadline_s: float) -> int:
-        """Its exit code, once it ended.
+        """Wait for the end of the process; its exit code.
 
         Raises:
             TimeoutError: it still runs.
@@ -90,11 +90,11 @@ class Process:
             raise TimeoutError(f"clickstream {' '.join(self._words)} still runs") from error
 
     def terminate(self) -> None:
-        """Ask it to stop, without waiting."""
+        """Ask the process to stop, without waiting."""
         self.signal(signal.SIGTERM)
 
     def stop(self, deadline_s: float = 15.0) -> int:
-        """Ask it to stop; kill it after the deadline. Returns its exit code."""
+        """Ask the process to stop, and kill it after the deadline; the exit code."""
         self.terminate()
         try:
             return self.wait(deadline_s)

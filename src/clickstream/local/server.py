@@ -35,7 +35,7 @@ class Server(ABC):
 
     @property
     def address(self) -> str:
-        """host:port"""
+        """The address as host:port."""
         return f"{HOST}:{self.port}"
 
     @property
@@ -45,12 +45,12 @@ class Server(ABC):
 
     @property
     def log(self) -> Path:
-        """What the server has to say."""
+        """The log of the server."""
         return self._child.log
 
     @property
     def pid(self) -> int | None:
-        """Of the server's process, None when it is stopped."""
+        """The id of the server's process; None when it is stopped."""
         return self._child.pid
 
     @property

@@ -79,7 +79,7 @@ def show_decision(
     """Print how the bundle compares, whether it is in use, and what may come next.
 
     Args:
-        shop: what the commands to come need to be told of the shop.
+        shop: what the commands to come need to know of the shop.
     """
 
     def line(words: str) -> None:

@@ -46,14 +46,16 @@ class FaultOptions:
 
     @property
     def probabilities(self) -> list[float]:
-        """In the order of Fault."""
+        """The probabilities, in the order of PublicationFault."""
         return [self.late, self.duplicate, self.drop, self.reorder, self.malformed]
 
 
 @dataclass(frozen=True, eq=False)
 class Faults:
-    """For each record of a timeline its Fault, a uniform number for its details, and the record after which
-    it is published: late or out of order, or for the second time. `after[i] == i` where nothing moves.
+    """For each record of a timeline its fault, a uniform number for its details, and a record.
+
+    The record, in `after`, is the one after which this one is published: late or out of order, or for the
+    second time. `after[i] == i` where nothing moves.
     """
 
     kinds: NDArray[np.int8]

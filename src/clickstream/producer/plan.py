@@ -39,7 +39,7 @@ class PlanOptions:
 
     @classmethod
     def of(cls, settings: Settings, partitions: int, heartbeats: bool, faults: FaultOptions) -> PlanOptions:
-        """With the rules of `settings`, which must be the consumers' too."""
+        """Options with the rules of `settings`, which must be the consumers' too."""
         return cls(
             partitions, settings.gap, settings.allowed_lateness, settings.max_clicks, heartbeats, faults
         )
@@ -115,7 +115,7 @@ class Plan:
         return np.flatnonzero(self.sequence > done[self.timeline.partitions[self.source]])
 
     def publications(self, after: Mapping[int, int] | None = None) -> Iterator[Publication]:
-        """In order of publication, without those that `after` says are there."""
+        """All publications in their order, without those that are there by `after`."""
         places = self.left(after or {})
         for start in range(0, len(places), _CHUNK):
             yield from self._chunk(places[start : start + _CHUNK])

@@ -1,4 +1,4 @@
-"""Replay: publication of a plan, paced, checked, and cut short cleanly.
+"""The publication of a plan: paced, checked, and cut short cleanly.
 
 The one file of the producer that talks to a server. Records of a partition are acknowledged in order or
 not at all, so what a killed replay left on a partition is a beginning of its plan, and `--resume` goes on
@@ -23,7 +23,7 @@ from clickstream.producer.schedule import Schedule
 from clickstream.producer.start import LogTail, ReplayStart, StartMode, choose_start, tails_for
 
 ReplayProgress = Callable[[int, int], None]
-"""Told the records sent so far and the event time reached, ms."""
+"""A function called with the records sent so far and the event time reached, ms."""
 
 _TAIL = 2_000
 _WINDOW = 20_000
@@ -34,7 +34,7 @@ _LONG_S = 0.05
 
 
 class Sink(Protocol):
-    """Where records go."""
+    """The place where records go."""
 
     def send(self, publication: Publication) -> None:
         """Take a record; it may be delivered later."""
@@ -216,7 +216,7 @@ def prepare(settings: Settings, partitions: int | None) -> Topic:
 
 
 def find_start(mode: StartMode, settings: Settings, schedule: Schedule, options: PlanOptions) -> ReplayStart:
-    """Look at the end of each partition of the clicks topic and choose where to start.
+    """Read the end of each partition of the clicks topic and choose where to start.
 
     Raises:
         RefusedError: the topic holds what this replay must not follow; names the remedies.
@@ -252,7 +252,7 @@ def _read_tails(
             read[partition].read(records)
         tails |= read
         size *= 8
-        # A mark of others tells that ours is not further back than the start of their run; without any,
+        # A mark of others shows that ours is not further back than the start of their run; without any,
         # consumers may have written many heartbeats since ours.
         unknown = {p for p in unknown if mode == "resume" and not tails[p].any_mark and starts[p] > begins[p]}
     return tails

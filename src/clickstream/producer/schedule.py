@@ -88,7 +88,7 @@ class Schedule:
 
     @cached_property
     def session_ids(self) -> list[str]:
-        """As they are published, by place in the dataset."""
+        """The ids of the sessions as they are published, by place in the dataset."""
         prefix = f"r{self.run}-" if self.run > 1 else ""
         return [prefix + session_id for session_id in self.dataset.session_ids]
 

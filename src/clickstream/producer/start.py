@@ -165,6 +165,6 @@ def _later_times(mode: StartMode, topic: str, schedule: Schedule, newest: int, b
 def tails_for(
     partitions: Iterable[int], schedule: Schedule, options: PlanOptions, settings: Settings
 ) -> dict[int, LogTail]:
-    """A Tail that has read nothing yet, for each partition."""
+    """A LogTail that has read nothing yet, for each partition."""
     plan = plan_fingerprint(schedule, options)
     return {partition: LogTail(plan, settings) for partition in partitions}

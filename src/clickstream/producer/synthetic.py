@@ -126,10 +126,10 @@ def _walk(
 ) -> NDArray[np.int64]:
     """The product of each click, by its place in the catalogue."""
     first, moves = _cells()
-    shelves = np.array([product.cell for product in catalogue])
-    # The n-th product of a shelf draws visitors in proportion to 1 / (n + 5): the top one twice the mean.
-    ranks = np.array([np.sum(shelves[:place] == cell) for place, cell in enumerate(shelves)])
-    appeal = (shelves == np.arange(len(moves))[:, None]) / (ranks + 6)
+    cells = np.array([product.cell for product in catalogue])
+    # The n-th product of a cell draws visitors in proportion to 1 / (n + 5): the top one twice the mean.
+    ranks = np.array([np.sum(cells[:place] == cell) for place, cell in enumerate(cells)])
+    appeal = (cells == np.arange(len(moves))[:, None]) / (ranks + 6)
     products = np.empty(starts[-1], np.int64)
     # Longest first, so that at each step the sessions that go on are the first of them.
     longest = np.argsort(-lengths, kind="stable")

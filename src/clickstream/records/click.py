@@ -94,7 +94,7 @@ ClockFault = Literal["invalid", "future", "past"]
 
 
 class InvalidRecordError(ValueError):
-    """A record that is no Click and no Heartbeat.
+    """A record that is neither a Click nor a Heartbeat.
 
     `detail` names field and value.
     """
@@ -179,14 +179,14 @@ def _explain(error: ValidationError) -> InvalidRecordError:
     problems = error.errors(include_url=False, include_context=False)
     if problems[0]["type"] == "json_invalid":
         return InvalidRecordError("not-json", problems[0]["msg"])
-    told = []
+    details = []
     for problem in problems[:5]:
         # The first part of the location is the tag of the union, which the sender never wrote.
         where = ".".join(str(part) for part in problem["loc"] if part not in ("click", "heartbeat"))
         value = "" if problem["type"] == "missing" else f" (got {_short(problem['input'])})"
-        told.append(f"{where or 'record'}: {problem['msg']}{value}")
+        details.append(f"{where or 'record'}: {problem['msg']}{value}")
     # A message can quote what was sent.
-    return InvalidRecordError("invalid", "; ".join(told)[:_LONGEST_DETAIL])
+    return InvalidRecordError("invalid", "; ".join(details)[:_LONGEST_DETAIL])
 
 
 def _short(value: object) -> str:

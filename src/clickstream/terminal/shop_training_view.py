@@ -55,12 +55,12 @@ def _figures(evaluation: ShopEvaluation) -> Table:
         table.add_column(plain(title), justify="right", no_wrap=title in evaluation.figures)
     for title, figure, places in _FIGURES:
         if any(figure in of for of in rows.values()):
-            # What the models are held against is told without its interval: a narrow terminal has no room.
-            told = [
+            # What the models are compared with is shown without its interval: a narrow terminal has no room.
+            cells = [
                 _told(of.get(figure), places, with_interval=name in evaluation.figures)
                 for name, of in rows.items()
             ]
-            table.add_row(title, *told)
+            table.add_row(title, *cells)
     return table
 
 

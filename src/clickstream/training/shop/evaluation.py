@@ -18,7 +18,7 @@ SEEN = (1, 2, 3, 5, 8, 12)
 """Numbers of clicks seen that quality is shown by, beside the last decision point."""
 
 FEWEST_SEEN = 15
-"""Sessions of each kind below which no quality is told."""
+"""Sessions of each kind below which no quality is reported."""
 
 _TENTH = 0.1
 
