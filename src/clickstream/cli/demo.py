@@ -143,7 +143,7 @@ def _watch(run: DemoRun, console: Console) -> None:
             printed = time.monotonic()
             console.print(
                 f"{printed - run.started_at:5.1f} s  records {run.clicks:,}  open {run.open_sessions:,}"
-                f"  scores {run.summary.sessions:,}  lag {run.clicks - run.applied:,}"
+                f"  scores {run.summary.sessions:,}  lag {run.clicks - run.committed:,}"
             )
 
 
@@ -159,8 +159,8 @@ def _view(run: DemoRun) -> Panel:
         f"{run.clicks:,}",
         f"{run.summary.sessions:,}",
         f"{run.open_sessions:,}",
-        f"{run.clicks - run.applied:,}",
-        f"{run.applied / seconds:,.0f}",
+        f"{run.clicks - run.committed:,}",
+        f"{run.committed / seconds:,.0f}",
         f"{seconds:.0f}",
     )
     parts: list[Table | Text] = [grid]

@@ -15,13 +15,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from clickstream.consumer.note import read_note
 from clickstream.dashboard.arrived import arrived
-from clickstream.infra.errors import ClickstreamError, UnavailableError
-from clickstream.infra.kafka import Admin, Reader, Record
+from clickstream.infra.errors import ClickstreamError
+from clickstream.infra.kafka import MissingError, Reader, Record
 from clickstream.infra.settings import Settings
 from clickstream.models.drift import Alarm
 from clickstream.models.quality import Quality
+from clickstream.operate.group import GroupObserver
 from clickstream.operate.quality import WatchedScores
 from clickstream.operate.summary import Summary
 from clickstream.terminal.scores.fields import ScoreObject
@@ -224,53 +224,45 @@ def _subscribe(settings: Settings) -> tuple[Reader, dict[int, int]]:
 
 
 class _GroupWatcher:
-    """How far the group is, asked over connections that are kept while they work."""
+    """How far the group is, and how many dead letters it has written since the first question."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._open: tuple[Admin, Reader, Reader | None] | None = None
+        self._observer = GroupObserver(settings)
+        self._is_connected = False
+        self._letter_reader: Reader | None = None
         self._letters = 0
 
     def totals(self) -> GroupTotals:
-        """The totals of the group now.
-
-        Raises:
-            UnavailableError: the broker does not answer.
-        """
-        settings = self._settings
+        """Raises UnavailableError where the broker does not answer."""
         try:
-            admin, clicks, letters = self._open = self._open or self._connected()
-            committed = admin.group_offsets(settings.group, settings.clicks_topic)
-            ends = clicks.end_offsets()
-            notes = [note for one in committed.values() if (note := read_note(one)) is not None]
-            return GroupTotals(
-                open_sessions=sum(note.open for note in notes) if notes else None,
-                lag=sum(
-                    max(end - (committed[p].offset if p in committed else 0), 0) for p, end in ends.items()
-                ),
-                dead_letters=self._count(letters),
-            )
+            _, partitions = self._observer.progress()
+            self._count_letters()
         except ClickstreamError:
             self.close()
             raise
+        committed = [one for one in partitions if one.committed is not None]
+        return GroupTotals(
+            open_sessions=sum(one.open_sessions for one in committed) if committed else None,
+            lag=sum(one.lag for one in partitions),
+            dead_letters=self._letters,
+        )
 
     def close(self) -> None:
         """Drop the connections."""
-        for client in self._open or ():
-            if client is not None:
-                client.close()
-        self._open = None
+        self._observer.close()
+        if self._letter_reader is not None:
+            self._letter_reader.close()
+        self._letter_reader = None
+        self._is_connected = False
 
-    def _count(self, letters: Reader | None) -> int:
-        if letters is not None:
-            self._letters += len(letters.poll(timeout_ms=0))
-        return self._letters
-
-    def _connected(self) -> tuple[Admin, Reader, Reader | None]:
-        settings = self._settings
-        admin, clicks, letters = Admin(settings), Reader(settings, settings.clicks_topic), None
-        with suppress(UnavailableError):
-            letters = Reader(settings, settings.dead_letter_topic)
-            for partition, end in letters.end_offsets().items():
-                letters.seek(partition, end)
-        return admin, clicks, letters
+    def _count_letters(self) -> None:
+        if not self._is_connected:
+            self._is_connected = True
+            # Scores of others may have come without that topic; to look for it takes its time.
+            with suppress(MissingError):
+                self._letter_reader = Reader(self._settings, self._settings.dead_letter_topic)
+                for partition, end in self._letter_reader.end_offsets().items():
+                    self._letter_reader.seek(partition, end)
+        if self._letter_reader is not None:
+            self._letters += len(self._letter_reader.poll(timeout_ms=0))

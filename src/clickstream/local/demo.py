@@ -10,12 +10,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from clickstream.consumer.store import Store
 from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.errors import ClickstreamError
-from clickstream.infra.kafka import Admin, Reader, Record
+from clickstream.infra.kafka import Reader, Record
 from clickstream.infra.settings import Settings
 from clickstream.local.processes import Process
+from clickstream.operate.group import GroupObserver
 from clickstream.operate.summary import Summary
 from clickstream.records.reading import read_score
 
@@ -25,7 +25,6 @@ class DemoRun:
 
     Attributes:
         clicks: records on the clicks topic (heartbeats included).
-        applied: records whose effect is in Redis.
         committed: records whose scores are published.
         open_sessions: sessions open now.
         summary: of the scores read so far.
@@ -34,13 +33,10 @@ class DemoRun:
     def __init__(self, settings: Settings, logs: Path, consumers: int, replay: Sequence[str]) -> None:
         self.settings = settings
         self.summary = Summary()
-        self.clicks = self.applied = self.committed = self.open_sessions = 0
+        self.clicks = self.committed = self.open_sessions = 0
         self.started_at = time.monotonic()
-        topic = prepare_topics(settings)
-        self._topic = topic
-        self._store = Store(settings, topic.id)
-        self._admin = Admin(settings)
-        self._clicks = Reader(settings, settings.clicks_topic)
+        prepare_topics(settings)
+        self._observer = GroupObserver(settings)
         self._scores = Reader(settings, settings.scores_topic)
         self.consumers = [
             Process(["consume", "--instance", f"demo-{n}"], settings, logs / f"consumer-{n}.log")
@@ -60,13 +56,10 @@ class DemoRun:
         if code:
             raise ClickstreamError(f"the replay ended with {code}", self.replay.last_words())
         self._take_scores(self._scores.poll(timeout_ms=200))
-        ends = self._clicks.end_offsets()
-        self.clicks = sum(ends.values())
-        metas = [self._store.peek(p) for p in ends]
-        self.applied = sum(meta.applied or 0 for meta in metas)
-        self.open_sessions = sum(meta.open_sessions for meta in metas)
-        offsets = self._admin.group_offsets(self.settings.group, self._topic.name)
-        self.committed = sum(committed.offset for committed in offsets.values())
+        _, partitions = self._observer.progress()
+        self.clicks = sum(one.end for one in partitions)
+        self.committed = sum(one.committed or 0 for one in partitions)
+        self.open_sessions = sum(one.open_sessions for one in partitions)
         return code == 0 and self.committed == self.clicks
 
     def finish(self) -> None:
@@ -95,10 +88,8 @@ class DemoRun:
             process.terminate()
         for process in (self.replay, *self.consumers):
             process.stop()
-        self._clicks.close()
         self._scores.close()
-        self._admin.close()
-        self._store.close()
+        self._observer.close()
 
     def _take_scores(self, records: Sequence[Record]) -> None:
         now = time.time_ns() // 1_000_000

@@ -61,11 +61,74 @@ class GroupSnapshot(NamedTuple):
     dead_letters: int
 
 
+class GroupObserver:
+    """Asks Kafka how far one group is. After an error the next question connects anew. To be closed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._admin: Admin | None = None
+        self._topic: Topic | None = None
+
+    def progress(self) -> tuple[GroupState, tuple[PartitionProgress, ...]]:
+        """The group, and its partitions in their order.
+
+        Raises:
+            UnavailableError: the broker does not answer, or there is no such topic.
+        """
+        try:
+            self._admin = self._admin or Admin(self._settings)
+            self._topic = self._topic or _existing(self._admin, self._settings)
+            return self._ask(self._admin, self._topic)
+        except UnavailableError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Drop the connection."""
+        if self._admin is not None:
+            self._admin.close()
+        self._admin = self._topic = None
+
+    def _ask(self, admin: Admin, topic: Topic) -> tuple[GroupState, tuple[PartitionProgress, ...]]:
+        # Offsets before ends: what is published meanwhile is lag, and never less than none.
+        offsets = admin.group_offsets(self._settings.group, topic.name)
+        ends = admin.log_ends(topic)
+        group = admin.group_state(self._settings.group, topic.name)
+        owners = {partition: member.name for member in group.members for partition in member.partitions}
+        partitions = []
+        for partition, end in sorted(ends.items()):
+            committed = offsets.get(partition)
+            note = read_note(committed)
+            partitions.append(
+                PartitionProgress(
+                    partition,
+                    owners.get(partition, ""),
+                    end.offset,
+                    end.newest,
+                    committed.offset if committed else None,
+                    note.newest if note and note.newest != NOTHING_SEEN else None,
+                    note.open if note else 0,
+                )
+            )
+        return group, tuple(partitions)
+
+
+def _existing(admin: Admin, settings: Settings) -> Topic:
+    topic = admin.describe_topic(settings.clicks_topic)
+    if topic is None:
+        raise MissingError(
+            f"there is no topic {settings.clicks_topic!r} at {settings.kafka_bootstrap}",
+            "Check the name; `clickstream replay` and `clickstream consume` create their topics.",
+        )
+    return topic
+
+
 class Watcher:
-    """Takes snapshots of one group. After an error the next one connects anew. To be closed."""
+    """Takes snapshots of one group and counts its results. After an error it connects anew. To be closed."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.model_copy(update={"patience": min(settings.patience, _PATIENCE_MS)})
+        self._observer = GroupObserver(self._settings)
         self._open = ExitStack()
         self._connected = False
         self._scores: Counter[int] = Counter()
@@ -85,32 +148,26 @@ class Watcher:
                 # In turns: what a poll finds was fetched since the last one, so each needs many.
                 for reader in (self._score_reader, self._letter_reader):
                     self._count(reader, min(round(left_s * 1000), _TURN_MS))
-            return self._seen()
+            group, partitions = self._observer.progress()
         except UnavailableError:
             self.close()
             raise
+        if self._score_reader.partitions == [one.partition for one in partitions]:
+            partitions = tuple(one._replace(scores=self._scores[one.partition]) for one in partitions)
+        return GroupSnapshot(time.monotonic(), group, partitions, self._scores.total(), self._letters)
 
     def close(self) -> None:
         """Drop the connections."""
+        self._observer.close()
         self._open.close()
         self._connected = False
 
     def _connect(self) -> None:
-        if self._connected:
-            return
-        settings, opened = self._settings, self._open
-        self._admin = opened.enter_context(closing(Admin(settings)))
-        topic = self._admin.describe_topic(settings.clicks_topic)
-        if topic is None:
-            raise MissingError(
-                f"there is no topic {settings.clicks_topic!r} at {settings.kafka_bootstrap}",
-                "Check the name; `clickstream replay` and `clickstream consume` create their topics.",
-            )
-        self._topic: Topic = topic
-        self._score_reader = self._reader(settings.scores_topic)
-        self._letter_reader = self._reader(settings.dead_letter_topic)
-        self._aligned = self._score_reader.partitions == list(range(topic.partitions))
-        self._connected = True
+        if not self._connected:
+            self._observer.progress()
+            self._score_reader = self._reader(self._settings.scores_topic)
+            self._letter_reader = self._reader(self._settings.dead_letter_topic)
+            self._connected = True
 
     def _reader(self, topic: str) -> Reader:
         """A reader that starts at the end, or where the last connection was."""
@@ -126,27 +183,3 @@ class Watcher:
                 self._scores[record.partition] += 1
             else:
                 self._letters += 1
-
-    def _seen(self) -> GroupSnapshot:
-        # Offsets before ends: what is published meanwhile is lag, and never less than none.
-        offsets = self._admin.group_offsets(self._settings.group, self._topic.name)
-        ends = self._admin.log_ends(self._topic)
-        group = self._admin.group_state(self._settings.group, self._topic.name)
-        owners = {partition: member.name for member in group.members for partition in member.partitions}
-        partitions = []
-        for partition, end in sorted(ends.items()):
-            committed = offsets.get(partition)
-            note = read_note(committed)
-            partitions.append(
-                PartitionProgress(
-                    partition,
-                    owners.get(partition, ""),
-                    end.offset,
-                    end.newest,
-                    committed.offset if committed else None,
-                    note.newest if note and note.newest != NOTHING_SEEN else None,
-                    note.open if note else 0,
-                    self._scores[partition] if self._aligned else 0,
-                )
-            )
-        return GroupSnapshot(time.monotonic(), group, tuple(partitions), self._scores.total(), self._letters)
