@@ -68,9 +68,27 @@ def test_a_log_becomes_a_bundle_of_its_shop_in_use(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_trained_is_refused_at_once(
-    words: tuple[str, ...], error: type[Exception], message: str, tmp_path: Path
+    words: tuple[str, ...],
+    error: type[Exception],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(error) as raised:
         run("train", *words, "--home", str(tmp_path))
+    # The setting says the same as the option.
+    monkeypatch.setenv("CLICKSTREAM_SHOP", words[1])
+    with pytest.raises(error):
+        run("train", *words[2:], "--home", str(tmp_path))
     told = f"{raised.value}\n{getattr(raised.value, 'remedy', '')}"
     assert message in told
+
+
+def test_another_shop_under_the_name_of_uci553_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "shop.toml"
+    file.write_text(
+        'name = "uci553"\n[fields]\nevent = "text"\n[goal]\nwhen = \'event == "buy"\'\n'
+        "[features]\nclicks = { count = true }\n"
+    )
+    with pytest.raises(ConfigurationError, match="Give yours a name of its own"):
+        run("train", "--shop", str(file), "--data", LOG, "--home", str(tmp_path))

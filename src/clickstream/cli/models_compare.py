@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from clickstream.cli.options import ColumnsOption, DatasetOption, HomeOption, Shop
-from clickstream.cli.shop import load_shop
+from clickstream.cli.shop import shop_of
 from clickstream.cli.train import read_sessions
 from clickstream.cli.train_shop import own_windows
 from clickstream.features.shop_file import UCI553
@@ -48,7 +48,7 @@ def compare(
     """
     settings = load_settings(home=home, clicks_topic=clicks_topic, shop=shop)
     console = Console(highlight=False, stderr=as_json)
-    definition = load_shop(settings.shop)
+    definition = shop_of(settings)
     first, second = (load_bundle(settings, name, definition) for name in (one, other))
     if definition.name != UCI553:
         if from_topic:

@@ -15,7 +15,7 @@ from clickstream.documents.records import as_json as json_document
 from clickstream.documents.records import click_schema
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.fold import compile_fold
-from clickstream.features.shop_file import DefinitionError, built_in, built_in_names, read_definition
+from clickstream.features.shop_file import UCI553, DefinitionError, built_in, built_in_names, read_definition
 from clickstream.features.words import feature_in_words, field_in_words, goal_in_words
 from clickstream.infra.errors import ConfigurationError, MissingFileError
 from clickstream.infra.settings import Settings
@@ -102,13 +102,28 @@ def load_shop(shop: str) -> ShopDefinition:
         raise ConfigurationError(error.what, error.remedy) from None
 
 
+def shop_of(settings: Settings) -> ShopDefinition:
+    """The shop that the settings name, as models know it.
+
+    Raises:
+        ConfigurationError: it cannot be used, or is another one under the name of uci553.
+    """
+    definition = load_shop(settings.shop)
+    if definition.name == UCI553 and definition != built_in(UCI553):
+        raise ConfigurationError(
+            f"{settings.shop} defines a shop {UCI553} ({definition.hash}) that is not the built-in one",
+            "Give yours a name of its own.",
+        )
+    return definition
+
+
 def chosen_shop(settings: Settings) -> tuple[ShopDefinition, Path]:
     """The shop that the settings name, and the folder of its bundles.
 
     Raises:
-        ConfigurationError: as `load_shop`.
+        ConfigurationError: as `shop_of`.
     """
-    definition = load_shop(settings.shop)
+    definition = shop_of(settings)
     return definition, bundles_of(settings.bundles, definition.name)
 
 

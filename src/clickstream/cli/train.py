@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from clickstream.cli.options import ColumnsOption, DatasetOption, HomeOption, Shop
-from clickstream.cli.shop import load_shop
+from clickstream.cli.shop import shop_of
 from clickstream.cli.train_shop import train_own
 from clickstream.features.shop_file import UCI553
 from clickstream.files.dataset import read_dataset
@@ -104,7 +104,7 @@ def train(
     the bundle cannot be written.
     """
     settings = load_settings(home=home, clicks_topic=clicks_topic, shop=shop)
-    definition = load_shop(settings.shop)
+    definition = shop_of(settings)
     if definition.name != UCI553:
         if or_synthetic or from_topic or grid or (split, sets) != ("time", "both"):
             raise UsageError(

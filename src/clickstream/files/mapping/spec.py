@@ -6,7 +6,6 @@ import hashlib
 import re
 import tomllib
 import zoneinfo
-from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -234,13 +233,12 @@ def mapping_onto(definition: ShopDefinition) -> type[ColumnMapping]:
     return create_model("ShopMapping", __base__=ColumnMapping, clicks=(clicks, ...))
 
 
-def mapping_by_name(definition: ShopDefinition, columns: Collection[str] | None = None) -> ColumnMapping:
+def mapping_by_name(definition: ShopDefinition) -> ColumnMapping:
     """The mapping of a file whose columns are named as the fields, as clicks lie on the topic."""
     times = {"event_time": {"column": "event_time", "format": "ms"}}
     named = {field.name: field.name for field in definition.fields}
-    given = {name: name for name in ("session_id", "order", "end")} | named | times
-    kept = given if columns is None else {name: of for name, of in given.items() if name in columns}
-    return mapping_onto(definition).model_validate({"clicks": kept})
+    clicks = {name: name for name in ("session_id", "order", "end")} | named | times
+    return mapping_onto(definition).model_validate({"clicks": clicks})
 
 
 def read_mapping(source: Path | bytes, name: str | None = None) -> UciMapping:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.fold import compile_fold
-from clickstream.features.goal import Course, course_of, drawn_point, sampled_points
+from clickstream.features.goal import Course, course_of, sampled_points
 from clickstream.features.vector import Features
 from clickstream.infra.errors import InputError
 from clickstream.models.case import Floats
@@ -19,6 +19,9 @@ from clickstream.models.shop.examples import FeatureTable, ShopWindow, table_of
 
 MOST_A_SESSION = 64
 """Decision points of a session that are used; of a longer one, a sample."""
+
+MOST_POINTS = 150_000
+"""Decision points beyond which fewer of each session are taken: more cost time and teach little."""
 
 MOST_CELLS = 20_000_000
 """Decision points times features: what training may hold of them in memory, 160 MB."""
@@ -35,7 +38,6 @@ class Points:
         weight: 1 / m for each of the m points of a window that stand for all of its points; 0 for a point
             that is there for itself, shape (n,).
         last: whether it is the last decision point of its window, shape (n,).
-        drawn: whether it is the one drawn evenly from all points of its window, shape (n,).
         converted, revenue: of the window, after the point, shape (n,); revenue 0 where the goal has no value.
     """
 
@@ -45,7 +47,6 @@ class Points:
     seen: NDArray[np.intp]
     weight: Floats
     last: NDArray[np.bool_]
-    drawn: NDArray[np.bool_]
     converted: Floats
     revenue: Floats
 
@@ -61,7 +62,6 @@ class Points:
             self.seen[places],
             self.weight[places],
             self.last[places],
-            self.drawn[places],
             self.converted[places],
             self.revenue[places],
         )
@@ -97,7 +97,7 @@ def points_of(
     found = courses(definition, windows)
     features = max(len(definition.features), 1)
     room = MOST_CELLS // features
-    while most > 1 and sum(min(len(course.points), most) for course in found) > room:
+    while most > 1 and sum(min(len(course.points), most) for course in found) > min(room, MOST_POINTS):
         most //= 2
     if sum(bool(course.points) for course in found) > room:
         raise InputError(
@@ -115,7 +115,6 @@ def points_of(
         np.array([point.seen for point in points], dtype=np.intp),
         np.array([point.weight for point in points], dtype=np.float64),
         np.array([point.last for point in points], dtype=np.bool_),
-        np.array([point.drawn for point in points], dtype=np.bool_),
         np.array([found[number].converted for number in numbers], dtype=np.float64),
         np.array([found[number].revenue or 0.0 for number in numbers], dtype=np.float64),
     )
@@ -162,22 +161,16 @@ class _Point:
     seen: int
     weight: float
     last: bool
-    drawn: bool
 
 
 def _chosen(window: ShopWindow, course: Course, also: Collection[int], most: int) -> list[_Point]:
     points = course.points
     if not points:
         return []
-    key = window.session_id, window.opened_at
-    sampled = sampled_points(*key, points, most)
-    drawn = drawn_point(*key, points)
+    sampled = sampled_points(window.session_id, window.opened_at, points, most)
     weights = dict.fromkeys(sampled, 1 / len(sampled))
     named = {k for k in also if k in points} | ({points[-1]} if also else set())
-    return [
-        _Point(k, weights.get(k, 0.0), k == points[-1], k == drawn)
-        for k in sorted(weights.keys() | named | {drawn})
-    ]
+    return [_Point(k, weights.get(k, 0.0), k == points[-1]) for k in sorted(weights.keys() | named)]
 
 
 def _evidence(
