@@ -43,21 +43,21 @@ def fit_best(definition: ShopDefinition, inputs: ShopInputs, points: Points, see
     """The plan with the lowest cross-validated log-loss, fitted on all of `points`."""
     fold = folds_of(points, seed)
     candidates = plans(inputs)
-    forecasts = {plan.encoding: np.empty((0, 0)) for plan in candidates}
-    for encoding in forecasts:
-        sizes = [plan for plan in candidates if plan.encoding == encoding]
-        forecasts[encoding] = _cross_fitted(sizes, inputs, points, fold, seed)
-    losses = []
-    for plan in candidates:
-        place = [one for one in candidates if one.encoding == plan.encoding].index(plan)
-        forecast = forecasts[plan.encoding][place]
-        losses.append([_log_loss(points, forecast, fold == number) for number in range(FOLDS)])
+    # Plans of one encoding stand together, so these are the forecasts of the candidates in their order.
+    forecasts = np.vstack(
+        [
+            _cross_fitted(
+                [plan for plan in candidates if plan.encoding == encoding], inputs, points, fold, seed
+            )
+            for encoding in dict.fromkeys(plan.encoding for plan in candidates)
+        ]
+    )
+    losses = [
+        [_log_loss(points, forecast, fold == number) for number in range(FOLDS)] for forecast in forecasts
+    ]
     best = min(range(len(candidates)), key=lambda at: float(np.mean(losses[at])))
     plan = candidates[best]
-    place = [one for one in candidates if one.encoding == plan.encoding].index(plan)
-    calibration = choose_calibration(
-        points.converted, forecasts[plan.encoding][place], seed, points.weight, fold
-    )
+    calibration = choose_calibration(points.converted, forecasts[best], seed, points.weight, fold)
     models = fit_plan(definition, plan, inputs, points, fold, seed)
     models = ShopBatch({**models.artefact, "calibration": calibration._asdict()}, definition, inputs)
     trials = [
