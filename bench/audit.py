@@ -24,6 +24,7 @@ from random import Random
 from typing import NamedTuple, cast
 
 import orjson
+from factory import parse
 from rich.console import Console
 from rich.table import Table
 
@@ -32,6 +33,7 @@ from clickstream.audit.evaluation import AuditedLogs, evaluate_run
 from clickstream.audit.partition import CommittedRange
 from clickstream.audit.spill import Spill
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
+from clickstream.features.shop import UCI553
 from clickstream.infra.kafka import Record
 from clickstream.infra.memory import resident_bytes
 from clickstream.infra.settings import Settings
@@ -39,9 +41,8 @@ from clickstream.models.bundle.bundle import Bundle, Case, ScorerOutput
 from clickstream.models.case import prediction
 from clickstream.models.clusters import NAMES
 from clickstream.models.online import OnlineModels
-from clickstream.records.click import parse
-from clickstream.windows.fingerprint import fingerprint
-from clickstream.windows.partition import Partition, Rules
+from clickstream.windows.fingerprint import fingerprint, rules_of
+from clickstream.windows.partition import Partition
 
 PARTITIONS = 8
 START = 1_200_000_000_000
@@ -156,9 +157,10 @@ def write_logs(folder: Path, marks: Sequence[int]) -> list[Cut]:
         cast(Bundle, Arithmetic()),
         settings.clicks_topic,
         fingerprint(settings),
+        UCI553,
     )
     learners = [cast(OnlineModels, Unlearned()) for _ in range(PARTITIONS)]
-    lanes = [Partition(Rules(**settings.rules)) for _ in range(PARTITIONS)]
+    lanes = [Partition(rules_of(settings)) for _ in range(PARTITIONS)]
     offsets, published = [0] * PARTITIONS, [0] * PARTITIONS
     cuts: list[Cut] = []
     written = scored = 0

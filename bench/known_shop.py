@@ -28,7 +28,7 @@ AUC_WITHIN, ECE_AT_MOST, CONTROL = 0.01, 0.015, (0.49, 0.51)
 def main(sessions: int) -> int:
     """Train, judge, print; the exit code."""
     shop, known = built_in(SHOP), known_sessions(sessions)
-    windows = shop_windows(shop, known.sessions, Rules())
+    windows = shop_windows(known.sessions, Rules())
     fitted = train_shop(shop, windows, data_sha256=known.sha256, data_name=SHOP, step=print)
     held = windows[round(TRAIN_SHARE * len(windows)) :]
     points = points_of(shop, held).weighing()

@@ -9,7 +9,16 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 
 from clickstream.features.session import Session, SessionStep
+from clickstream.features.shop import UCI553
 from clickstream.records.click import Click, Heartbeat
+from clickstream.records.shop_click import parser_of
+from clickstream.windows.partition import OpenSession
+
+parse, click_of = parser_of(UCI553.definition).parse, parser_of(UCI553.definition).click_of
+_open: Any = OpenSession
+STORED = _open[UCI553.step, UCI553.aggregate]
+"""What is stored of a session id, to be read back."""
+prefix, reference, outcome = UCI553.evidence, UCI553.features, UCI553.outcome
 
 FIELDS: dict[str, Any] = {
     "type": "click",
@@ -33,7 +42,7 @@ def click_json(**changes: Any) -> bytes:
 def click(event_time: int, order: int | None = None, session_id: str = "visit", **changes: Any) -> Click:
     """A parsed click."""
     fields = FIELDS | {"event_time": event_time, "order": order, "session_id": session_id} | changes
-    return Click(**fields)
+    return click_of(fields)
 
 
 def heartbeat(event_time: int, flush: bool = False) -> Heartbeat:
@@ -44,12 +53,13 @@ def heartbeat(event_time: int, flush: bool = False) -> Heartbeat:
 def step(event_time: int, order: int | None = None, **changes: Any) -> SessionStep:
     """What the fold takes of a click."""
     fields = {name: FIELDS[name] for name in ("product", "category", "price", "price_2", "page")}
-    return SessionStep(**({"event_time": event_time, "order": order} | fields | changes))
+    made: SessionStep = UCI553.step(**({"event_time": event_time, "order": order} | fields | changes))
+    return made
 
 
 def session(*clicks: SessionStep) -> Session:
     """The window of some clicks in order; the first was read at offset 0."""
-    window = Session.open(clicks[0], 0)
+    window = UCI553.open(clicks[0])
     for offset, later in enumerate(clicks[1:], 1):
         window.add(later, offset)
     return window

@@ -333,12 +333,12 @@ def shown(closed: ClosedWindow) -> Result:
         missing=session.missing,
         clicks=session.clicks,
         evidence=session.evidence,
-        spent=round(whole.mean_price * whole.clicks, 6),
-        products=tuple(sorted(whole.products)),
-        categories=tuple(sorted(whole.categories.items())),
+        spent=round(whole.price_mean * whole.clicks, 6),
+        products=tuple(sorted(whole.product_values)),
+        categories=tuple(sorted(whole.category_counts.items())),
         first=(whole.first.event_time, whole.first.product),
         last=(whole.last.event_time, whole.last.product),
-        transitions=whole.transitions,
+        transitions=whole.category_changes,
         time_source=whole.last.time_source,
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import orjson
-from factory import click_json
+from factory import click_json, parse
 
 from clickstream.audit.evaluation import AuditedLogs, evaluate_run
 from clickstream.audit.ledger import LedgerLine
@@ -18,15 +18,16 @@ from clickstream.audit.report import AuditReport, Finding, Place
 from clickstream.audit.rounds import REMEMBERED, AuditRounds, TopicsAtStart
 from clickstream.audit.spill import Spill
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
+from clickstream.features.shop import UCI553
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle.bundle import Bundle, Case, ScorerOutput
 from clickstream.models.case import prediction
 from clickstream.models.clusters import NAMES
 from clickstream.models.online import OnlineModels
-from clickstream.records.click import InvalidRecordError, parse
+from clickstream.records.click import InvalidRecordError
 from clickstream.records.score import DeadLetter
-from clickstream.windows.fingerprint import fingerprint
-from clickstream.windows.partition import Partition, Rules
+from clickstream.windows.fingerprint import fingerprint, rules_of
+from clickstream.windows.partition import Partition
 
 MINUTE = 60_000
 START = 1_200_000_000_000
@@ -124,7 +125,7 @@ class ScoredLog:
     def publish(self) -> None:
         """Publish what the records appended since the last call produce."""
         rules = fingerprint(self.settings)
-        scorer = WindowScorer(cast(Bundle, self.bundle), self.settings.clicks_topic, rules)
+        scorer = WindowScorer(cast(Bundle, self.bundle), self.settings.clicks_topic, rules, UCI553)
         for line in self.clicks:
             p = line.partition
             if line.offset < self._read.get(p, 0):
@@ -133,7 +134,7 @@ class ScoredLog:
             logic = self._logic.get(p)
             if logic is None:
                 logic = self._logic[p] = Partition(
-                    Rules(**self.settings.rules), partial_before=self.partial_before
+                    rules_of(self.settings), partial_before=self.partial_before
                 )
             try:
                 logic.advance(
@@ -168,7 +169,7 @@ class ScoredLog:
         """Go on with other settings, as consumers do after a drain."""
         newest = {p: logic.newest for p, logic in self._logic.items()}
         self.settings = self.settings.model_copy(update=settings)
-        self._logic = {p: Partition(Rules(**self.settings.rules), newest=n) for p, n in newest.items()}
+        self._logic = {p: Partition(rules_of(self.settings), newest=n) for p, n in newest.items()}
 
     def put(
         self, lines: list[Line], topic: str, partition: int, key: bytes | None, value: bytes | None

@@ -13,9 +13,11 @@ import pytest
 from composed import ROOT
 
 FOLD = """
-from clickstream import Click, Partition, Rules
+from clickstream import Partition, Rules, click_model, load_shop
 import clickstream, sys
-partition = Partition(Rules())
+shop = load_shop("uci553")
+Click = click_model(shop.definition)
+partition = Partition(Rules(shop=shop))
 for offset, time in enumerate((0, 1_000, 10_000_000)):
     stamp = 1_700_000_000_000 + time
     shown = {"product": "A1", "category": "sale", "price": 9.0, "price_2": 2, "page": 1}

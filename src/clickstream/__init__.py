@@ -18,20 +18,22 @@ if TYPE_CHECKING:
     from clickstream.infra.settings import Settings
     from clickstream.models.bundle.bundle import Bundle, load_bundle
     from clickstream.offline.scoring import score_file
-    from clickstream.records.click import Click
     from clickstream.records.score import Score
+    from clickstream.records.shop_click import click_model
+    from clickstream.records.shops import load_shop
     from clickstream.windows.partition import Partition, Rules
 
 __all__ = [
     "Bundle",
-    "Click",
     "Engine",
     "Partition",
     "Rules",
     "Score",
     "Session",
     "Settings",
+    "click_model",
     "load_bundle",
+    "load_shop",
     "open_engine",
     "run_audit",
     "score_file",
@@ -39,15 +41,16 @@ __all__ = [
 
 _HOMES = {
     "Bundle": "models.bundle.bundle",
-    "Click": "records.click",
     "Engine": "consumer.engine",
     "Partition": "windows.partition",
     "Rules": "windows.partition",
     "Score": "records.score",
     "Session": "features.session",
     "Settings": "infra.settings",
+    "click_model": "records.shop_click",
     "load_bundle": "models.bundle.bundle",
     "open_engine": "consumer.assembly",
+    "load_shop": "records.shops",
     "run_audit": "audit.run",
     "score_file": "offline.scoring",
 }

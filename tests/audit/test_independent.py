@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from factory import examples
+from factory import examples, parse, prefix, reference
 from hypothesis import given
 from oracle import Read as Written
 from oracle import crowded_logs, logs, rules_to_keep
 from scored_log import ScoredLog
 from small_logs import SHOP
 
-from clickstream.audit import compare, expected, interpreter, twice
+from clickstream.audit import interpreter
 from clickstream.audit.expected import facts
 from clickstream.audit.independent import IndependentReading, ReadWindow
 from clickstream.audit.report import AuditReport
-from clickstream.consumer import scoring
-from clickstream.features import vector
 from clickstream.features.outcome import Outcome
-from clickstream.features.session import Aggregate, Session
-from clickstream.features.vector import prefix, reference
+from clickstream.features.session import Session
+from clickstream.features.shop import UCI553, Shop
 from clickstream.infra.settings import Settings
-from clickstream.records.click import Click, parse
+from clickstream.records.click import Click
 from clickstream.windows.partition import EVERY_SESSION, OpenSession, Partition, Rules
 
 
@@ -40,7 +37,9 @@ def test_on_any_log_it_makes_of_the_clicks_what_the_consumer_makes(log: list[Wri
         logic.refused.clear()
         logic.advance(offset, timestamp, record)
         reads = [
-            ReadWindow(facts(closed, reference(closed.session), "clicks", 0, ""), prefix(closed.session))
+            ReadWindow(
+                facts(UCI553, closed, reference(closed.session), "clicks", 0, ""), prefix(closed.session)
+            )
             for closed in logic.closed
         ]
         refused = logic.refused[0].reason if logic.refused else None
@@ -51,7 +50,7 @@ def test_on_any_log_it_makes_of_the_clicks_what_the_consumer_makes(log: list[Wri
 def test_it_imports_nothing_of_the_code_that_it_checks() -> None:
     for module in ("interpreter.py", "independent.py"):
         text = (Path(interpreter.__file__).parent / module).read_text()
-        for name in ("features.session", "features.vector", "features.outcome", "consumer"):
+        for name in ("features.fold", "features.session", "features.shop", "consumer"):
             assert f"clickstream.{name}" not in text, (module, name)
 
 
@@ -106,7 +105,7 @@ def _first_click_counts_twice(patch: pytest.MonkeyPatch) -> None:
     def add(self: Session, click: Any, offset: int) -> None:
         right(self, click, offset)
         if self.body.clicks == 1:
-            self.body.premium += 1
+            self.body.num_high_price_views__count += 1
 
     patch.setattr(Session, "add", add)
 
@@ -125,41 +124,41 @@ def _late_clicks_are_left_out_of_the_features(patch: pytest.MonkeyPatch) -> None
     right = Session.add_late
 
     def add_late(self: Session, click: Any, offset: int) -> None:
-        body = copy(self.body)
-        body.products, body.categories = set(body.products), dict(body.categories)
+        body = self.body.copied()
         right(self, click, offset)
-        self.body = body
-        self.body.clicks += 1
+        if body.clicks:
+            self.body = body
+            self.body.clicks += 1
 
     patch.setattr(Session, "add_late", add_late)
 
 
 def _the_spread_is_that_of_a_sample(patch: pytest.MonkeyPatch) -> None:
-    right = vector._vector
+    right = UCI553.aggregate.features
 
-    def wrong(clicks: Aggregate) -> dict[str, Any]:
-        found = right(clicks)
-        n = clicks.clicks
+    def wrong(self: Any) -> dict[str, Any]:
+        found: dict[str, Any] = right(self)
+        n = self.clicks
         return found | {"std_price": found["std_price"] * (n / (n - 1)) ** 0.5 if n > 1 else 0.0}
 
-    patch.setattr(vector, "_vector", wrong)
+    patch.setattr(UCI553.aggregate, "features", wrong)
 
 
 def _prefix_sees_the_last_product(patch: pytest.MonkeyPatch) -> None:
-    def wrong(session: Session) -> dict[str, Any] | None:
-        found = prefix(session)
+    right = Shop.evidence
+
+    def wrong(self: Shop, session: Session) -> dict[str, Any] | None:
+        found = right(self, session)
         return None if found is None else found | {"last_product": session.last.product}
 
-    patch.setattr(scoring, "prefix", wrong)
-    patch.setattr(twice, "prefix", wrong)
+    patch.setattr(Shop, "evidence", wrong)
 
 
 def _outcome_takes_page_five_only(patch: pytest.MonkeyPatch) -> None:
-    def wrong(last: Any) -> Outcome:
+    def wrong(_: Shop, last: Any) -> Outcome:
         return Outcome(last.price_2 == 1 or last.page >= 5, last.price)
 
-    for module in (scoring, compare, expected):
-        patch.setattr(module, "proxy_outcome", wrong)
+    patch.setattr(Shop, "decided_by", wrong)
 
 
 def _a_gap_of_exactly_the_limit_parts(patch: pytest.MonkeyPatch) -> None:
@@ -250,14 +249,14 @@ def _a_flush_forgets_those_that_wait(patch: pytest.MonkeyPatch) -> None:
 
 
 def _products_are_compared_by_their_first_letter(patch: pytest.MonkeyPatch) -> None:
-    right = Aggregate.count
+    right = UCI553.aggregate.add
 
-    def count(self: Aggregate, click: Any) -> None:
+    def add(self: Any, click: Any) -> None:
         right(self, click)
-        self.products.discard(click.product)
-        self.products.add(click.product[:1])
+        self.product_values.discard(click.product)
+        self.product_values.add(click.product[:1])
 
-    patch.setattr(Aggregate, "count", count)
+    patch.setattr(UCI553.aggregate, "add", add)
 
 
 BUGS = [value for name, value in list(globals().items()) if name.startswith("_") and callable(value)]
@@ -294,7 +293,7 @@ def test_the_sample_finds_a_bug_that_one_session_in_three_has(monkeypatch: pytes
     def add(self: Session, click: Any, offset: int) -> None:
         right(self, click, offset)
         if offset % 3 == 0:
-            self.body.depth += 1
+            self.body.page_max = (self.body.page_max or 0) + 1
 
     monkeypatch.setattr(Session, "add", add)
     report = audit_of(many_visits(), independent=False)
@@ -311,7 +310,9 @@ def test_more_open_sessions_than_are_remembered_halve_the_draw() -> None:
         record = parse(line.value, line.key)
         logic.advance(line.offset, line.timestamp, record)
         reads = [
-            ReadWindow(facts(closed, reference(closed.session), "clicks", 0, ""), prefix(closed.session))
+            ReadWindow(
+                facts(UCI553, closed, reference(closed.session), "clicks", 0, ""), prefix(closed.session)
+            )
             for closed in logic.closed
             if again.is_drawn(closed.session_id)
         ]

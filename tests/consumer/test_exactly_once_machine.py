@@ -50,6 +50,7 @@ from clickstream.local.embedded import EmbeddedValkey
 from clickstream.models.bundle.bundle import Bundle
 from clickstream.models.online import OnlineModels
 from clickstream.records.reasons import ClosedBy
+from clickstream.windows.fingerprint import rules_of
 from clickstream.windows.partition import ClosedWindow, PublishedClosing, Rules
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3_600)]
@@ -177,7 +178,7 @@ class Worker:
             Told(log),
             cast(Bundle, Teacher()),
         )
-        self._rules = Rules(**settings.rules)
+        self._rules = rules_of(settings)
         self._membership = Membership(0, None)
         self.claim: Claim | None = None
 

@@ -17,14 +17,14 @@ from clickstream.consumer.recovery import (
 )
 from clickstream.consumer.store import STATE_VERSION, _meta, decode, encode, meta_fields
 from clickstream.features.session import FOLD_VERSION
+from clickstream.features.shop import UCI553
 from clickstream.infra.errors import ConfigurationError, RefusedError
 from clickstream.infra.kafka import CommittedOffset, Topic
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.windows import fingerprint as fingerprints
-from clickstream.windows.fingerprint import fingerprint
+from clickstream.windows.fingerprint import fingerprint, rules_of
 from clickstream.windows.partition import (
     NOTHING_SEEN,
-    UNKNOWN,
     OpenSession,
     Partition,
     PendingClick,
@@ -33,9 +33,25 @@ from clickstream.windows.partition import (
     Rules,
 )
 
-# What version 1 of the state and of the fold wrote of `kept()`. A difference means that state in Redis would
-# be misread: raise STATE_VERSION (other bytes for the same session) or FOLD_VERSION (another session of the
-# same clicks), then renew this.
+# What version 3 of the state and version 1 of the fold write of `kept()`. A difference means that state in
+# Redis would be misread: raise STATE_VERSION (other bytes for the same session) or FOLD_VERSION (another
+# session of the same clicks), then renew this.
+VERSION_3 = (
+    "8301a9b9899299cd03e899cd07d003a3413133a473616c65cb40290000000000000104c2c000079c0291a341313381a8"
+    "74726f75736572730200cb4043000000000000cb0000000000000000cb4043000000000000cb40430000000000000201"
+    "99cd03e801a3413133a874726f7573657273cb40430000000000000101c2c099cd03e801a3413133a874726f75736572"
+    "73cb40430000000000000101c2c0920103900101919399cd232804a3413133a874726f7573657273cb40430000000000"
+    "000101c3a973796e7468657469630801"
+)
+
+# What versions 1 and 2 wrote of it, which had the features of one dataset built in.
+VERSION_2 = (
+    "8224fba1809299cd03e899cd07d003a3413133a473616c65cb40290000000000000104c2c000079c0291a341313381a8"
+    "74726f757365727302cb4043000000000000cb0000000000000000cb4043000000000000cb4043000000000000020100"
+    "99cd03e801a3413133a874726f7573657273cb40430000000000000101c2c099cd03e801a3413133a874726f75736572"
+    "73cb40430000000000000101c2c0920103900101919399cd232804a3413133a874726f7573657273cb40430000000000"
+    "000101c3a973796e7468657469630801"
+)
 VERSION_1 = (
     "019299cd03e899cd07d003a3413133a473616c65cb40290000000000000104c2c000079c0291a341313381a874726f75"
     "7365727302cb4043000000000000cb0000000000000000cb4043000000000000cb404300000000000002010099cd03e8"
@@ -54,25 +70,30 @@ def kept() -> OpenSession:
 
 
 def test_a_session_is_read_back_as_it_was_written() -> None:
-    assert decode(encode(kept())) == kept()
+    assert decode(encode(kept()), UCI553) == kept()
 
 
-def test_what_version_1_wrote_of_a_session_is_read_and_written_after_a_checksum() -> None:
-    """The first byte says that one is there."""
-    assert (STATE_VERSION, FOLD_VERSION) == (2, 1)
-    state = encode(kept())
-    assert state[0] == 0x80 | STATE_VERSION
-    assert state[5:].hex() == VERSION_1[2:]
-    assert decode(bytes.fromhex(VERSION_1)) == kept()
+def test_the_bytes_of_a_session_are_those_of_this_version() -> None:
+    assert (STATE_VERSION, FOLD_VERSION) == (3, 1)
+    assert encode(kept()).hex() == VERSION_3
 
 
-def test_a_partition_of_version_1_is_read_with_sessions_open_and_nobody_counted_its_closings() -> None:
-    fields = written(Partition(Rules(), 5_000, 3), version=1, crumbs="[[7,1000]]", cut='{"visit":9}')
-    for unknown in ("closings", "rebuild"):
-        del fields[unknown]
-    meta = _meta(fields)
-    assert (meta.open_sessions, meta.doubtful, meta.closings, meta.rebuild) == (3, {"visit": 9}, 0, None)
-    assert meta.rebuild_points == (RebuildPoint(7, 1_000, UNKNOWN),)
+@pytest.mark.parametrize(("state", "version"), [(VERSION_1, 1), (VERSION_2, 2)])
+def test_what_an_earlier_version_wrote_of_a_session_is_refused_by_name(state: str, version: int) -> None:
+    with pytest.raises(
+        RefusedError, match=rf"format {version}; this program reads {STATE_VERSION}"
+    ) as caught:
+        decode(bytes.fromhex(state), UCI553)
+    assert "clickstream drain" in caught.value.remedy
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_partition_of_an_earlier_version_is_refused_with_sessions_open_and_taken_drained(
+    version: int,
+) -> None:
+    with pytest.raises(RefusedError, match=f"3 open sessions in format {version}"):
+        _meta(written(Partition(Rules(), 5_000, 3), version=version))
+    assert _meta(written(Partition(Rules(), 5_000), version=version)).applied == 9
 
 
 def test_a_rebuild_under_way_is_kept() -> None:
@@ -94,26 +115,26 @@ def test_without_a_count_of_closings_only_the_beginning_is_a_place_to_rebuild_fr
     assert place_of(msgspec.structs.replace(old, open=0), 9).offset == 9
 
 
-@pytest.mark.parametrize("at", range(len(VERSION_1) // 2 + 4))
+@pytest.mark.parametrize("at", range(len(VERSION_3) // 2))
 def test_a_changed_byte_of_a_session_is_noticed(at: int) -> None:
     state = bytearray(encode(kept()))
     state[at] ^= 1
     with pytest.raises(RefusedError):
-        decode(bytes(state))
+        decode(bytes(state), UCI553)
 
 
 @pytest.mark.parametrize("version", [0, STATE_VERSION + 1, 255])
 def test_a_session_of_another_format_is_refused_with_the_way_out(version: int) -> None:
     state = bytes((version,)) + encode(kept())[1:]
     with pytest.raises(RefusedError, match=rf"this program reads {STATE_VERSION}") as caught:
-        decode(state)
+        decode(state, UCI553)
     assert "clickstream drain" in caught.value.remedy
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2, 40, -1])
 def test_a_damaged_session_is_refused(cut: int) -> None:
     with pytest.raises(RefusedError):
-        decode(encode(kept())[:cut])
+        decode(encode(kept())[:cut], UCI553)
 
 
 def written(logic: Partition, **more: str | int) -> dict[str, str]:
@@ -198,7 +219,7 @@ def test_max_behind_is_a_rule_like_the_others_where_it_is_set_and_none_where_it_
     off, on = Settings(), Settings(max_behind=604_800_000)
     assert "max_behind" not in describe_settings(off)
     assert fingerprint(on) != fingerprint(off)
-    assert (Rules(**off.rules).max_behind, Rules(**on.rules).max_behind) == (0, 604_800_000)
+    assert (rules_of(off).max_behind, rules_of(on).max_behind) == (0, 604_800_000)
     nothing = cast(Any, None)
     mine = Recovery(on, Topic("clicks", "id", 8), nothing, nothing, nothing, nothing, nothing)
     with pytest.raises(SettingsChangedError, match="max_behind was off and is 604800000"):

@@ -21,15 +21,27 @@ from typing import Any
 
 import msgspec
 import pytest
-from factory import FIELDS, click, click_json, heartbeat, session, step
+from factory import (
+    FIELDS,
+    STORED,
+    click,
+    click_json,
+    heartbeat,
+    outcome,
+    parse,
+    prefix,
+    reference,
+    session,
+    step,
+)
 
-from clickstream.features.outcome import proxy_outcome
 from clickstream.features.session import Session
-from clickstream.features.vector import DEFINITIONS, PREFIX, REFERENCE, prefix, reference
+from clickstream.features.shop import UCI553
+from clickstream.features.vector import DEFINITIONS, PREFIX, REFERENCE
 from clickstream.producer.schedule import Calendar, Schedule, ScheduleOptions, make_schedule
 from clickstream.producer.synthetic import synthetic_dataset
 from clickstream.producer.timeline import NO_CLICK, make_timeline
-from clickstream.records.click import Click, Heartbeat, InvalidRecordError, parse
+from clickstream.records.click import Click, Heartbeat, InvalidRecordError
 from clickstream.records.score import comparable, digest
 from clickstream.windows.partition import ClosedWindow, OpenSession, Partition, Rules
 
@@ -103,7 +115,7 @@ class Told:
 
 def settled(visit: OpenSession, partition: Partition) -> OpenSession:
     """The session with all settled that the watermark has passed; the partition itself puts that off."""
-    copy = msgspec.msgpack.decode(msgspec.msgpack.encode(visit), type=OpenSession)
+    copy: OpenSession = msgspec.msgpack.decode(msgspec.msgpack.encode(visit), type=STORED)
     assert copy.settle(partition.watermark, partition.rules) is None, "something due was left open"
     return copy
 
@@ -145,7 +157,7 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def example(*lines: Line, **rules: int) -> Example:
-    return Example(Rules(**rules), lines)
+    return Example(Rules(**rules, shop=UCI553), lines)
 
 
 # --- the examples ---
@@ -502,9 +514,9 @@ def test_where_clicks_carry_no_order_late_ones_move_the_position_of_the_last() -
 
 
 def test_the_outcome_is_a_rule_over_the_last_click() -> None:
-    assert proxy_outcome(visit().last) == (True, 61.0)
-    assert proxy_outcome(step(0, price_2=2, page=3, price=28.0)) == (False, 28.0)
-    assert proxy_outcome(step(0, price_2=2, page=4, price=28.0)) == (True, 28.0)
+    assert outcome(visit()) == (True, 61.0)
+    assert UCI553.decided_by(step(0, price_2=2, page=3, price=28.0)) == (False, 28.0)
+    assert UCI553.decided_by(step(0, price_2=2, page=4, price=28.0)) == (True, 28.0)
 
 
 def test_a_session_of_one_click_has_no_evidence() -> None:

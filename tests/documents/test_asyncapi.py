@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
+from factory import parse
 from jsonschema import Draft7Validator, Draft202012Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT7
@@ -19,7 +20,6 @@ from clickstream.documents.asyncapi import asyncapi
 from clickstream.documents.examples import record_examples
 from clickstream.documents.records import schema
 from clickstream.infra.settings import Settings
-from clickstream.records.click import parse
 from clickstream.records.score import SCHEMA_VERSION
 
 DOCUMENT: dict[str, Any] = orjson.loads(asyncapi())

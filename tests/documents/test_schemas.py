@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 import typer
-from factory import click_json
+from factory import click_json, parse
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from clickstream.cli.schemas import schemas
 from clickstream.documents import documents
-from clickstream.records.click import InvalidRecordError, parse
+from clickstream.records.click import InvalidRecordError
 
 DOCS = Path(__file__).parents[2] / "docs"
 FOLDER = DOCS / "schemas"

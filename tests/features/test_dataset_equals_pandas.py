@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from factory import outcome, prefix, reference
 
-from clickstream.features.outcome import Outcome, proxy_outcome
-from clickstream.features.session import Session, SessionStep
-from clickstream.features.vector import PREFIX, REFERENCE, prefix, reference
+from clickstream.features.outcome import Outcome
+from clickstream.features.session import Session
+from clickstream.features.shop import UCI553
+from clickstream.features.vector import PREFIX, REFERENCE
 
 CATEGORIES = {1: "trousers", 2: "skirts", 3: "blouses", 4: "sale"}
 COLUMNS = {
@@ -42,11 +44,11 @@ def sessions(clicks: pd.DataFrame) -> dict[int, Session]:
     columns = ("session", "order", "product", "category", "price", "price_2", "page")
     rows = zip(*(clicks[name].tolist() for name in columns), strict=True)
     for offset, (session, order, product, category, price, price_2, page) in enumerate(rows):
-        one = SessionStep(order, order, product, category, price, price_2, page)
+        one = UCI553.step(order, order, product, category, price, price_2, page)
         if session in folded:
             folded[session].add(one, offset)
         else:
-            folded[session] = Session.open(one, offset)
+            folded[session] = UCI553.open(one, offset)
     return folded
 
 
@@ -108,7 +110,7 @@ def test_the_file_is_the_one_that_the_figures_are_about(
     assert clicks["session"].nunique() == 24_026
     assert sum(one.clicks > 1 for one in sessions.values()) == 18_984
     assert max(one.clicks for one in sessions.values()) == 195
-    converted = [proxy_outcome(one.last).converted for one in sessions.values()]
+    converted = [outcome(one).converted for one in sessions.values()]
     assert np.mean(converted) == pytest.approx(0.5635, abs=5e-5)
 
 
@@ -144,7 +146,7 @@ def test_the_outcome_is_the_published_rule_and_its_base_rate(
     last = clicks.groupby("session").last()
     converted = (last["price_2"] == 1) | (last["page"] >= 4)
     expected = [Outcome(*pair) for pair in zip(converted.tolist(), last["price"].tolist(), strict=True)]
-    assert [proxy_outcome(one.last) for one in sessions.values()] == expected
+    assert [outcome(one) for one in sessions.values()] == expected
 
 
 def test_no_session_of_the_dataset_misses_an_order(sessions: dict[int, Session]) -> None:

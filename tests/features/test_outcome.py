@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from factory import step
 
-from clickstream.features.outcome import Outcome, proxy_outcome
+from clickstream.features.outcome import Outcome
+from clickstream.features.shop import UCI553
 
 
 @pytest.mark.parametrize(
@@ -21,8 +22,8 @@ from clickstream.features.outcome import Outcome, proxy_outcome
 def test_a_last_click_converts_when_its_price_is_high_or_its_page_deep(
     price_2: int, page: int, converted: bool
 ) -> None:
-    assert proxy_outcome(step(1, price_2=price_2, page=page, price=43.0)) == Outcome(converted, 43.0)
+    assert UCI553.decided_by(step(1, price_2=price_2, page=page, price=43.0)) == Outcome(converted, 43.0)
 
 
 def test_revenue_is_the_last_price_also_when_the_visit_did_not_convert() -> None:
-    assert proxy_outcome(step(1, price_2=2, page=1, price=28.5)) == Outcome(False, 28.5)
+    assert UCI553.decided_by(step(1, price_2=2, page=1, price=28.5)) == Outcome(False, 28.5)

@@ -4,6 +4,7 @@ import math
 import statistics
 from collections import Counter
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,7 +12,11 @@ from factory import examples, session, step
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.features.session import Aggregate, Session, SessionStep
+from clickstream.features.session import Session, SessionStep
+from clickstream.features.shop import UCI553
+
+_session: Any = Session
+STORED = _session[UCI553.step, UCI553.aggregate]
 
 orders = st.lists(st.integers(1, 30), min_size=1, max_size=30, unique=True)
 prices = st.floats(0, 1e9) | st.integers(0, 100).map(float)
@@ -126,13 +131,13 @@ def test_the_whole_counts_every_click_and_the_body_all_but_the_last(some: list[S
     assert window.clicks == len(some)
     for aggregate, expected in ((window.whole(), some), (window.body, some[:-1])):
         assert aggregate.clicks == len(expected)
-        assert aggregate.products == {one.product for one in expected}
-        assert aggregate.categories == Counter(one.category for one in expected)
-        assert aggregate.max_price == max((one.price for one in expected), default=0.0)
-        assert aggregate.min_price == min((one.price for one in expected), default=0.0)
-        assert aggregate.premium == sum(one.price_2 == 1 for one in expected)
-        assert aggregate.depth == max((one.page for one in expected), default=0)
-        assert aggregate.transitions == sum(a.category != b.category for a, b in pairwise(expected))
+        assert aggregate.product_values == {one.product for one in expected}
+        assert aggregate.category_counts == Counter(one.category for one in expected)
+        assert aggregate.price_max == max((one.price for one in expected), default=None)
+        assert aggregate.price_min == min((one.price for one in expected), default=None)
+        assert aggregate.num_high_price_views__count == sum(one.price_2 == 1 for one in expected)
+        assert aggregate.page_max == max((one.page for one in expected), default=None)
+        assert aggregate.category_changes == sum(a.category != b.category for a, b in pairwise(expected))
         assert aggregate.first == (expected[0] if expected else None)
         assert aggregate.last == (expected[-1] if expected else None)
 
@@ -141,8 +146,8 @@ def test_the_whole_counts_every_click_and_the_body_all_but_the_last(some: list[S
 @examples(100)
 def test_mean_and_deviation_of_the_price_are_those_of_the_statistics_module(some: list[float]) -> None:
     whole = session(*(step(i, i + 1, price=price) for i, price in enumerate(some))).whole()
-    assert whole.mean_price == pytest.approx(statistics.fmean(some), rel=1e-12)
-    deviation = math.sqrt(whole.squares / len(some))
+    assert whole.price_mean == pytest.approx(statistics.fmean(some), rel=1e-12)
+    deviation = math.sqrt(whole.price_squares / len(some))
     # Squares of prices below 1e-154 are below the smallest float.
     assert deviation == pytest.approx(statistics.pstdev(some), rel=1e-9, abs=1e-12 * max(some) + 1e-150)
 
@@ -150,14 +155,14 @@ def test_mean_and_deviation_of_the_price_are_those_of_the_statistics_module(some
 def test_small_differences_of_large_prices_survive() -> None:
     some = [999_999_999.25, 999_999_999.75] * 500
     whole = session(*(step(i, i + 1, price=price) for i, price in enumerate(some))).whole()
-    assert math.sqrt(whole.squares / 1_000) == pytest.approx(0.25, abs=1e-7)
+    assert math.sqrt(whole.price_squares / 1_000) == pytest.approx(0.25, abs=1e-7)
 
 
 @given(st.floats(0, 1e9), st.integers(1, 50))
 @examples(100)
 def test_one_price_over_and_over_has_no_deviation(price: float, times: int) -> None:
     whole = session(*(step(i, i + 1, price=price) for i in range(times))).whole()
-    assert (whole.mean_price, whole.squares) == (price, 0.0)
+    assert (whole.price_mean, whole.price_squares) == (price, 0.0)
 
 
 def test_looking_at_the_whole_changes_nothing() -> None:
@@ -171,7 +176,7 @@ def test_two_sessions_share_nothing() -> None:
     one, other = session(step(1), step(2, product="B1")), session(step(1))
     one.add(step(3, 9, product="B2"), 5)
     assert other == session(step(1))
-    assert Aggregate() == Aggregate(0, set(), {})
+    assert UCI553.aggregate() == UCI553.aggregate(0, set(), {})
 
 
 # --- late clicks ---
@@ -185,11 +190,11 @@ def test_a_late_click_counts_into_what_does_not_depend_on_order() -> None:
     window.add_late(step(20, 2, product="B2", category="skirts", price=80.0, price_2=1, page=5), 7)
     whole = window.whole()
     assert (window.clicks, window.late, window.missing) == (3, 1, 0)
-    assert whole.products == {"A1", "A3", "B2"}
-    assert whole.categories == {"trousers": 2, "skirts": 1}
-    assert (whole.mean_price, whole.max_price, whole.min_price) == (40.0, 80.0, 10.0)
-    assert (whole.premium, whole.depth) == (1, 5)
-    assert whole.transitions == 0
+    assert whole.product_values == {"A1", "A3", "B2"}
+    assert whole.category_counts == {"trousers": 2, "skirts": 1}
+    assert (whole.price_mean, whole.price_max, whole.price_min) == (40.0, 80.0, 10.0)
+    assert (whole.num_high_price_views__count, whole.page_max) == (1, 5)
+    assert whole.category_changes == 0
     assert (whole.first, whole.last) == (window.body.first, window.last)
 
 
@@ -198,7 +203,7 @@ def test_a_late_click_is_in_the_body_also_when_the_window_has_one_click_in_order
     window.add_late(step(10, 2, price=50.0), 1)
     assert window.body.clicks == 1
     assert (window.body.first, window.body.last) == (None, None)
-    assert window.whole().mean_price == 30.0
+    assert window.whole().price_mean == 30.0
     assert window.whole().first == window.last
 
 
@@ -219,7 +224,7 @@ def test_evidence_is_the_clicks_in_order_before_the_last(some: list[SessionStep]
 @given(st.permutations(range(6)), st.sets(st.integers(1, 5)))
 @examples(100)
 def test_a_window_spans_the_offsets_of_the_clicks_it_counts(offsets: list[int], late: set[int]) -> None:
-    window = Session.open(step(0, 1), offsets[0])
+    window = UCI553.open(step(0, 1), offsets[0])
     for place, offset in enumerate(offsets[1:], 1):
         (window.add_late if place in late else window.add)(step(0, place + 1), offset)
         assert (window.first_offset, window.last_offset) == (
@@ -236,7 +241,7 @@ def test_a_session_goes_on_from_its_stored_bytes_as_if_it_had_never_left(
     kept = session(*before)
     for order in late:
         kept.add_late(step(before[0].event_time, order), order)
-    stored = msgspec.msgpack.decode(msgspec.msgpack.encode(kept), type=Session)
+    stored = msgspec.msgpack.decode(msgspec.msgpack.encode(kept), type=STORED)
     assert stored == kept
     for offset, one in enumerate(after, 200):
         assert stored.has(one) == kept.has(one)

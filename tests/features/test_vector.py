@@ -3,10 +3,9 @@ from __future__ import annotations
 from math import log2, sqrt
 
 import pytest
-from factory import session, step
+from factory import prefix, reference, session, step
 
-from clickstream.features.session import Aggregate, Session
-from clickstream.features.vector import DEFINITIONS, PREFIX, REFERENCE, FeatureSet, prefix, reference
+from clickstream.features.vector import DEFINITIONS, PREFIX, REFERENCE, FeatureSet
 
 VISIT = (
     step(1_000, 1, product="A1", category="trousers", price=20.0, price_2=2, page=1),
@@ -159,10 +158,3 @@ def test_the_hash_of_a_set_changes_with_a_definition(monkeypatch: pytest.MonkeyP
     before = REFERENCE.hash
     monkeypatch.setitem(DEFINITIONS, "std_price", "sample standard deviation of the price")
     assert REFERENCE.hash != before
-
-
-def test_a_window_that_holds_no_click_in_order_is_refused_loudly() -> None:
-    hollow = Session(0, VISIT[0], 0, 0, Aggregate(), [], set())
-    hollow.body.last = VISIT[0]
-    with pytest.raises(ValueError, match="no features"):
-        prefix(hollow)

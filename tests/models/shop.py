@@ -6,6 +6,7 @@ import datetime
 import random
 
 from clickstream.features.session import Session, SessionStep
+from clickstream.features.shop import UCI553
 from clickstream.training.training import TrainingSession
 
 CATEGORIES = ("trousers", "skirts", "blouses", "sale")
@@ -37,7 +38,7 @@ def visit(rng: random.Random) -> tuple[Session, list[SessionStep]]:
         model = rng.randrange(MODELS // 2) + (MODELS // 2 if rng.random() < (0.8 if dear else 0.3) else 0)
         page = min(5, 1 + int(rng.expovariate(1.2)) + order // 12)
         steps.append(click(order, category, model, page))
-    session = Session.open(steps[0], 0)
+    session = UCI553.open(steps[0])
     for step in steps[1:]:
         session.add(step, 0)
     return session, steps
@@ -47,4 +48,7 @@ def click(order: int, category: int, model: int, page: int) -> SessionStep:
     """A click on a product, whose price follows from its category and model."""
     price = 20.0 + 5.0 * category + 3.0 * model
     dear = 1 if model >= MODELS // 2 else 2
-    return SessionStep(order, order, f"{'ABCP'[category]}{model}", CATEGORIES[category], price, dear, page)
+    made: SessionStep = UCI553.step(
+        order, order, f"{'ABCP'[category]}{model}", CATEGORIES[category], price, dear, page
+    )
+    return made

@@ -6,8 +6,8 @@ import random
 
 import numpy as np
 import pytest
+from factory import reference
 
-from clickstream.features.vector import reference
 from clickstream.models.case import Floats
 from clickstream.models.drift import BLOCK, FEATURES, SETTLING, Alarm, Drift
 from clickstream.models.examples import TrainingSession

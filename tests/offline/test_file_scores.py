@@ -7,10 +7,12 @@ from typing import Any
 
 import orjson
 import pytest
+from factory import parse
 from scored_log import ScoredLog
 from shop_files import csv_bytes, row, visits
 
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
+from clickstream.features.shop import UCI553, Shop
 from clickstream.files.mapping import read_mapping
 from clickstream.files.sifting import sift_dataset
 from clickstream.infra.errors import UsageError
@@ -20,7 +22,6 @@ from clickstream.offline import COLUMNS, FileScores, UnseenValues, score_file, t
 from clickstream.offline import scoring as module
 from clickstream.producer.plan import PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
-from clickstream.records.click import parse
 from clickstream.windows.fingerprint import fingerprint
 from clickstream.windows.partition import Partition, Rules
 
@@ -48,7 +49,7 @@ def streamed(content: bytes, bundle: Bundle) -> dict[str, dict[str, Any]]:
     dataset = sift_dataset(content).dataset
     plan = make_plan(make_schedule(dataset, ScheduleOptions()), PlanOptions(1))
     log, online = Partition(Rules()), bundle.online()
-    scorer = WindowScorer(bundle, "clicks", "")
+    scorer = WindowScorer(bundle, "clicks", "", UCI553)
     for offset, sent in enumerate(plan.publications()):
         log.advance(offset, sent.timestamp, parse(sent.value, sent.key))
     found = scorer.score([UnscoredWindow(0, closed, online) for closed in log.closed])
@@ -80,9 +81,9 @@ def test_a_file_and_the_stream_score_by_the_same_fingerprint(
     said: list[str] = []
     made = WindowScorer.__init__
 
-    def noted(self: WindowScorer, models: Bundle, topic: str, settings: str) -> None:
+    def noted(self: WindowScorer, models: Bundle, topic: str, settings: str, shop: Shop) -> None:
         said.append(settings)
-        made(self, models, topic, settings)
+        made(self, models, topic, settings, shop)
 
     monkeypatch.setattr(WindowScorer, "__init__", noted)
     settings = Settings()

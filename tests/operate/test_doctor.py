@@ -28,6 +28,7 @@ from clickstream.infra.settings import Settings, format_duration
 from clickstream.local.child import free_port
 from clickstream.models.bundle.bundle import Bundle
 from clickstream.operate.doctor import Check, examine
+from clickstream.windows.fingerprint import rules_of
 from clickstream.windows.partition import Partition, Rules
 
 __all__ = ["bundle", "fitted", "shop"]
@@ -82,7 +83,7 @@ def keep_state(
     topic = prepare_topics(settings)
     with closing(Store(settings, topic.id)) as store:
         store.claim(0, "token", 1, "id")
-        logic = Partition(Rules(**under.rules), 1_000, open_sessions)
+        logic = Partition(rules_of(under), 1_000, open_sessions)
         meta = meta_fields(logic, describe_settings(under), topic.partitions) | {"version": version}
         store.commit(0, "token", Changes(None, applied, meta))
         store.trim(0, "token", applied)

@@ -6,18 +6,17 @@ from collections import Counter, defaultdict
 from itertools import pairwise
 
 import pytest
-from factory import examples
+from factory import examples, parse, prefix, reference
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from clickstream.features.vector import prefix, reference
 from clickstream.infra.errors import UsageError
 from clickstream.producer.damage import DAMAGES
 from clickstream.producer.faults import FaultOptions, PublicationFault, parse_faults
 from clickstream.producer.plan import Plan, PlanOptions, make_plan
 from clickstream.producer.schedule import Calendar, ScheduleOptions, make_schedule
 from clickstream.producer.synthetic import synthetic_dataset
-from clickstream.records.click import Click, InvalidRecordError, parse
+from clickstream.records.click import Click, InvalidRecordError
 from clickstream.windows.partition import ClosedWindow, Partition, Rules
 
 GAP, LATENESS = 1_800_000, 60_000

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import orjson
 import pytest
-from factory import examples
+from factory import examples, parse
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +19,7 @@ from clickstream.producer.mark import HEADER, Mark, mark_of
 from clickstream.producer.plan import Plan, PlanOptions, Publication, make_plan
 from clickstream.producer.schedule import Calendar, ScheduleOptions, make_schedule
 from clickstream.producer.synthetic import synthetic_dataset
-from clickstream.records.click import Click, Heartbeat, parse
+from clickstream.records.click import Click, Heartbeat
 
 GAP, LATENESS, BEAT = 1_800_000, 60_000, 300_000
 SOME_OF_EACH = FaultOptions(late=0.1, duplicate=0.1, drop=0.1, reorder=0.1, malformed=0.1)

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 import typer
+from factory import parse
 from typer.testing import CliRunner
 
 from clickstream.cli.replay import replay
 from clickstream.infra.errors import ClickstreamError, UnavailableError
-from clickstream.records.click import InvalidRecordError, parse
+from clickstream.records.click import InvalidRecordError
 
 app = typer.Typer()
 app.command()(replay)

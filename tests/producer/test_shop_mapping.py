@@ -153,7 +153,7 @@ def test_the_examples_read_their_samples_whole(
     shop = read_definition((folder / "shop.toml").read_bytes(), name)
     found = map_log(folder / file, shop, read_shop_mapping(folder / "mapping.toml", shop))
     assert not found.cleaning.refused
-    windows = shop_windows(shop, found.sessions, Rules())
+    windows = shop_windows(found.sessions, Rules())
     courses = [course_of(shop)(window.clicks) for window in windows]
     assert len(windows) == sessions
     assert sum(course.converted for course in courses) == converted

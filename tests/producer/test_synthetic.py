@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
+from factory import outcome
 
-from clickstream.features.outcome import proxy_outcome
 from clickstream.files.dataset import Dataset
 from clickstream.files.rows import PageView
 from clickstream.infra.errors import UsageError
@@ -20,8 +20,8 @@ def shares(dataset: Dataset, field: str) -> dict[object, float]:
 
 
 def converted(dataset: Dataset) -> float:
-    outcomes = [proxy_outcome(session.last).converted for _, _, session in dataset.sessions()]
-    return sum(outcomes) / len(outcomes)
+    outcomes = [outcome(session).converted for _, _, session in dataset.sessions()]
+    return float(np.mean(outcomes))
 
 
 def products(dataset: Dataset) -> dict[str, set[tuple[object, ...]]]:
@@ -82,7 +82,7 @@ def test_prices_and_outcomes_are_near_the_data_s(synthetic: Dataset, uci: Datase
 
 
 def test_a_session_looks_at_as_many_products_as_the_data_s(synthetic: Dataset, uci: Dataset) -> None:
-    for kind in ("products", "categories"):
+    for kind in ("product_values", "category_counts"):
         ours, theirs = (
             np.mean([len(getattr(session.whole(), kind)) for _, _, session in dataset.sessions()])
             for dataset in (synthetic, uci)

@@ -5,11 +5,11 @@ import re
 from typing import Any
 
 import pytest
-from factory import FIELDS, click_json, examples
+from factory import FIELDS, click_json, click_of, examples, parse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.records.click import Click, Heartbeat, InvalidRecordError, click_of, parse
+from clickstream.records.click import Click, Heartbeat, InvalidRecordError
 
 KEY = b"visit"
 LAST_MS = 253_402_300_799_999
@@ -27,7 +27,7 @@ def refusal(value: bytes | None, key: bytes | None = KEY) -> InvalidRecordError:
 
 def test_a_click_needs_no_more_than_the_required_fields() -> None:
     record = parse(click_json(), KEY)
-    assert record == Click(**FIELDS)
+    assert record == click_of(FIELDS)
     assert isinstance(record, Click)
     assert record.order is None
     assert record.end is False
@@ -37,7 +37,7 @@ def test_a_click_needs_no_more_than_the_required_fields() -> None:
 def test_a_click_may_carry_all_that_the_dataset_knows() -> None:
     extra: dict[str, Any] = {"order": 7, "country": 29, "colour": 14, "location": 6, "photography": 2}
     record = parse(click_json(**extra, end=True, time_source="synthetic"), KEY)
-    assert record == Click(**FIELDS, **extra, end=True, time_source="synthetic")
+    assert record == click_of(FIELDS | extra | {"end": True, "time_source": "synthetic"})
 
 
 def test_a_heartbeat_is_an_event_time_and_needs_no_key() -> None:
@@ -48,7 +48,7 @@ def test_a_heartbeat_is_an_event_time_and_needs_no_key() -> None:
 
 
 def test_unknown_fields_are_ignored() -> None:
-    assert parse(click_json(campaign={"deep": [1, None]}, Price="x"), KEY) == Click(**FIELDS)
+    assert parse(click_json(campaign={"deep": [1, None]}, Price="x"), KEY) == click_of(FIELDS)
     assert parse(b'{"type":"heartbeat","event_time":5,"session_id":3}', None) == Heartbeat(event_time=5)
 
 
@@ -237,7 +237,7 @@ def test_a_record_without_a_value_is_refused() -> None:
 
 def test_a_record_is_taken_up_to_the_largest_size_and_not_beyond() -> None:
     value = click_json()
-    assert parse(value, KEY, max_bytes=len(value)) == Click(**FIELDS)
+    assert parse(value, KEY, max_bytes=len(value)) == click_of(FIELDS)
     with pytest.raises(InvalidRecordError) as refused:
         parse(value, KEY, max_bytes=len(value) - 1)
     assert refused.value.reason == "too-large"

@@ -39,8 +39,8 @@ def known() -> KnownSessions:
 
 
 @pytest.fixture(scope="session")
-def windows(shop: ShopDefinition, known: KnownSessions) -> list[ShopWindow]:
-    return shop_windows(shop, known.sessions, Rules())
+def windows(known: KnownSessions) -> list[ShopWindow]:
+    return shop_windows(known.sessions, Rules())
 
 
 @pytest.fixture(scope="session")

@@ -26,8 +26,8 @@ def test_the_clicks_listed_are_those_that_the_fold_counted(rules: Rules, log: li
     for closed in listing.closed:
         steps, whole = clicks_of(closed.session), closed.session.whole()
         assert len({step.identity for step in steps}) == len(steps) == closed.session.clicks
-        assert Counter(step.category for step in steps) == whole.categories
-        assert {step.product for step in steps} == whole.products
-        spent = whole.mean_price * whole.clicks
+        assert Counter(step.category for step in steps) == whole.category_counts
+        assert {step.product for step in steps} == whole.product_values
+        spent = whole.price_mean * whole.clicks
         assert math.isclose(math.fsum(step.price for step in steps), spent, abs_tol=1e-9)
         assert steps[-1] == closed.session.last

@@ -10,7 +10,7 @@ from typing import cast
 
 import msgspec
 import pytest
-from factory import click, heartbeat, session, step
+from factory import STORED, click, heartbeat, session, step
 
 from clickstream.records.click import Click, Heartbeat
 from clickstream.windows.partition import (
@@ -109,7 +109,7 @@ def test_clicks_that_arrive_out_of_order_within_the_lateness_settle_in_order() -
     )
     window = only(log.time(T0 + GAP + 20 * S + 1)).session
     assert (window.opened_at, window.last.order) == (T0, 3)
-    assert window.whole().transitions == 1
+    assert window.whole().category_changes == 1
     assert window.late == 0
 
 
@@ -339,7 +339,7 @@ def test_a_late_click_counts_into_an_open_window_from_its_first_click_on() -> No
     log.read(click(T0, 1, price=40.0), click(T0 + 5 * S, 3, price=40.0))
     window = only(log.flush()).session
     assert (window.clicks, window.late, window.evidence, window.missing) == (4, 2, 1, 0)
-    assert window.whole().mean_price == 25.0
+    assert window.whole().price_mean == 25.0
     assert window.last.order == 4
     assert log.refused == []
 
@@ -737,7 +737,7 @@ def test_a_stored_session_goes_on_where_it_was() -> None:
     before.read(click(T0, 1), click(T0 + 2 * S, 3))
     before.time(T0 + S)
     kept, _ = before.partition.changes()
-    stored = msgspec.msgpack.decode(msgspec.msgpack.encode(kept["visit"][0]), type=OpenSession)
+    stored = msgspec.msgpack.decode(msgspec.msgpack.encode(kept["visit"][0]), type=STORED)
 
     after = Log(partition=Partition(Rules(), newest=before.partition.newest, open_sessions=1))
     after.partition.load({"visit": stored})

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import msgspec
 import pytest
-from factory import examples, heartbeat
+from factory import STORED, examples, heartbeat
 from hypothesis import event, given
 from hypothesis import strategies as st
 from oracle import (
@@ -126,7 +126,8 @@ def needed(partition: Partition, records: Sequence[Read], dues: dict[str, int]) 
 
 
 def copied(encoded: bytes) -> OpenSession:
-    return msgspec.msgpack.decode(encoded, type=OpenSession)
+    stored: OpenSession = msgspec.msgpack.decode(encoded, type=STORED)
+    return stored
 
 
 @given(rules=rules_to_keep, log=logs)
@@ -233,7 +234,8 @@ def test_windows_that_a_heartbeat_closes_come_in_order_of_due_time_and_session(
 
 
 def due_of(closed: ClosedWindow, rules: Rules) -> int:
-    return closed.session.last.event_time + (rules.gap if closed.closed_by == "gap" else 0) + 1
+    last: int = closed.session.last.event_time
+    return last + (rules.gap if closed.closed_by == "gap" else 0) + 1
 
 
 @given(

@@ -21,7 +21,6 @@ from clickstream.audit.report import Finding, Place, Tally
 from clickstream.audit.spill import PartialScore, Spill, SpilledLetter, SpilledScore, WindowPlace
 from clickstream.audit.twice import SecondReading
 from clickstream.consumer.scoring import case_of
-from clickstream.features.outcome import proxy_outcome
 from clickstream.infra.kafka import Record
 from clickstream.records.click import Click, Heartbeat
 from clickstream.windows.partition import ClosedWindow, RefusedRecord, Rules
@@ -73,10 +72,10 @@ class LogComparison:
         """Take the next record of its partition of the clicks topic."""
         audited = self._partition(record.partition)
         parsed = audited.advance(record)
-        if isinstance(parsed, Click):
-            self.tally.clicks += 1
-        elif parsed is not None:
+        if type(parsed) is Heartbeat:
             self.tally.heartbeats += 1
+        elif parsed is not None:
+            self.tally.clicks += 1
         refused = audited.logic.refused[0] if audited.logic.refused else None
         there = self._letter_about(record)
         if refused is not None or there is not None:
@@ -157,9 +156,9 @@ class LogComparison:
         tally.windows += 1
         score_id = f"{closed.session_id}/{session.opened_at}"
         cause = Place(self.clicks_topic, partition, closed.offset)
-        case = case_of(closed)
-        outcome = proxy_outcome(session.last)
-        expected = facts(closed, case.reference, self.clicks_topic, partition, self.settings)
+        case = case_of(self.rules.shop, closed)
+        outcome = self.rules.shop.outcome(session)
+        expected = facts(self.rules.shop, closed, case.reference, self.clicks_topic, partition, self.settings)
         digest = digest_of(expected)
         self._check_home(closed, WindowPlace(partition, session.opened_at, session.last.event_time), cause)
         found = self.spill.take_score(closed.session_id, session.opened_at, digest, closed.offset)

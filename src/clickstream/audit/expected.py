@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from clickstream.audit.report import Difference
-from clickstream.features.outcome import proxy_outcome
+from clickstream.features.shop import Shop
 from clickstream.features.vector import Features
 from clickstream.infra.kafka import Record
 from clickstream.records.score import KEY_CAP, SCHEMA_VERSION, VALUE_CAP
@@ -46,10 +46,12 @@ RULES = {
 Facts = dict[str, Any]
 
 
-def facts(closed: ClosedWindow, features: Features, topic: str, partition: int, settings: str) -> Facts:
+def facts(
+    shop: Shop, closed: ClosedWindow, features: Features, topic: str, partition: int, settings: str
+) -> Facts:
     """The fields of the score of `closed` that the log and the settings decide."""
     session, last = closed.session, closed.session.last
-    outcome = proxy_outcome(last)
+    outcome = shop.outcome(session)
     return {
         "schema_version": SCHEMA_VERSION,
         "score_id": f"{closed.session_id}/{session.opened_at}",

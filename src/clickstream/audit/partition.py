@@ -12,7 +12,8 @@ from collections.abc import Set
 from dataclasses import dataclass
 
 from clickstream.infra.kafka import Record
-from clickstream.records.click import Click, Heartbeat, InvalidRecordError, parse
+from clickstream.records.click import Click, Heartbeat, InvalidRecordError
+from clickstream.records.shop_click import parser_of
 from clickstream.windows.partition import ClosedWindow, Partition, Rules
 
 _FOREVER = 1 << 62
@@ -51,6 +52,7 @@ class AuditedPartition:
         logic: type[Partition] = Partition,
     ) -> None:
         self.logic = logic(rules)
+        self._parse = parser_of(rules.shop.definition).parse
         self.begin = self.position = there.begin
         # What was published was committed with it, so it stands in where there is no offset.
         self.committed = max(there.committed or 0, published_to)
@@ -76,7 +78,7 @@ class AuditedPartition:
         logic.changed.clear()
         parsed: Click | Heartbeat | None
         try:
-            parsed = parse(record.value, record.key, rules.max_record_bytes)
+            parsed = self._parse(record.value, record.key, rules.max_record_bytes)
         except InvalidRecordError as error:
             parsed = None
             logic.refuse(record.offset, error.reason, error.detail)

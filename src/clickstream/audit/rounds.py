@@ -23,8 +23,7 @@ from clickstream.audit.spill import Spill
 from clickstream.audit.twice import SecondReading
 from clickstream.infra.kafka import Record
 from clickstream.infra.settings import Settings
-from clickstream.windows.fingerprint import fingerprint
-from clickstream.windows.partition import Rules
+from clickstream.windows.fingerprint import fingerprint, rules_of
 
 REMEMBERED = 10_000_000
 """Published records that are accounted for and remembered, by which a copy is recognised."""
@@ -87,7 +86,7 @@ class AuditRounds:
             sessions or SessionSums(),
             digests,
         )
-        rules = Rules(**settings.rules)
+        rules = rules_of(settings)
         predictions = PredictionCheck(self._published, bundle, self._mismatches.add, self.tally)
         self._comparison = LogComparison(
             rules=rules,

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from clickstream.audit.expected import facts
 from clickstream.audit.independent import IndependentReading, ReadWindow
 from clickstream.audit.report import Finding, Place, Tally
-from clickstream.features.vector import prefix, reference
 from clickstream.infra.kafka import Record
 from clickstream.records.click import Click, Heartbeat
 from clickstream.windows.partition import EVERY_SESSION, Partition, RefusedRecord, Rules
@@ -31,10 +30,18 @@ class SecondReading:
         again = self._again.get(record.partition)
         if again is None:
             again = self._again[record.partition] = IndependentReading(self.rules, self.independent)
+        shop = self.rules.shop
         reads = [
             ReadWindow(
-                facts(closed, reference(closed.session), self.clicks_topic, record.partition, self.settings),
-                prefix(closed.session),
+                facts(
+                    shop,
+                    closed,
+                    shop.features(closed.session),
+                    self.clicks_topic,
+                    record.partition,
+                    self.settings,
+                ),
+                shop.evidence(closed.session),
             )
             for closed in logic.closed
             if again.is_drawn(closed.session_id)

@@ -9,10 +9,10 @@ import typer
 from rich.console import Console
 
 from clickstream.cli.options import ColumnsOption, DatasetOption, HomeOption, Shop
-from clickstream.cli.shop import shop_of
+from clickstream.cli.shop import chosen_definition
 from clickstream.cli.train import read_sessions
 from clickstream.cli.train_shop import own_windows
-from clickstream.features.shop_file import UCI553
+from clickstream.features.shop_file import UCI553_NAME
 from clickstream.infra.errors import UsageError
 from clickstream.infra.settings import load_settings
 from clickstream.models.bundle.bundle import load_bundle
@@ -48,9 +48,9 @@ def compare(
     """
     settings = load_settings(home=home, clicks_topic=clicks_topic, shop=shop)
     console = Console(highlight=False, stderr=as_json)
-    definition = shop_of(settings)
+    definition = chosen_definition(settings)
     first, second = (load_bundle(settings, name, definition) for name in (one, other))
-    if definition.name != UCI553:
+    if definition.name != UCI553_NAME:
         if from_topic:
             raise UsageError(f"bundles of shop {definition.name} are compared on a log", "Give --data.")
         log = own_windows(settings, definition, data, mapping, synthetic, second.manifest.seed, console)

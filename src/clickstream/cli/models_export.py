@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from clickstream.cli.options import HomeOption
-from clickstream.features import vector
+from clickstream.features.shop import UCI553
 from clickstream.files.dataset import Dataset, read_dataset
 from clickstream.files.location import find_dataset
 from clickstream.files.source import WHERE
@@ -58,7 +58,7 @@ def export(
             f"[yellow]note:[/] answers are compared on {escape(dataset.name)}; the bundle was trained on"
             f" {escape(trained_on.name)}"
         )
-    cases = [Case(vector.prefix(session), vector.reference(session)) for _, _, session in dataset.sessions()]
+    cases = [Case(UCI553.evidence(session), UCI553.features(session)) for _, _, session in dataset.sessions()]
     folder = out or Path(f"{models.id}-onnx")
     refused = False
     for one in convert(models, cases, f"{dataset.name}, SHA-256 {dataset.sha256}", folder):

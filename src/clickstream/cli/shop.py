@@ -15,13 +15,14 @@ from clickstream.documents.records import as_json as json_document
 from clickstream.documents.records import click_schema
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.fold import compile_fold
-from clickstream.features.shop_file import UCI553, DefinitionError, built_in, built_in_names, read_definition
+from clickstream.features.shop import UCI553
 from clickstream.features.words import feature_in_words, field_in_words, goal_in_words
 from clickstream.infra.errors import ConfigurationError, MissingFileError
 from clickstream.infra.settings import Settings
 from clickstream.infra.words import counted
 from clickstream.models.bundle.champion import bundles_of
 from clickstream.offline.trial import ShopTrial, try_definition
+from clickstream.records.shops import load_shop
 from clickstream.terminal.printable import plain
 
 _Shop = Annotated[str, typer.Argument(metavar="FILE|NAME", help="A shop file, or a shop that is built in.")]
@@ -41,7 +42,7 @@ def check(
 
     Exit code 78 where the file cannot be used, 1 where no click of the data fits it.
     """
-    definition = load_shop(shop)
+    definition = load_shop(shop).definition
     trial = None
     if data is not None:
         if str(data) == "-":
@@ -74,7 +75,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print the definition as one JSON object.")] = False,
 ) -> None:
     """Show a shop: what a click carries, what each feature is in words, what counts as a conversion."""
-    definition = load_shop(shop)
+    definition = load_shop(shop).definition
     if code:
         typer.echo(compile_fold(definition).source, nl=False)
     elif schema:
@@ -85,33 +86,17 @@ def show(
         _show(Console(highlight=False), definition)
 
 
-def load_shop(shop: str) -> ShopDefinition:
-    """The definition of a shop that is built in, or of a file.
-
-    Raises:
-        ConfigurationError: it cannot be used; names key and value.
-    """
-    try:
-        if shop in built_in_names():
-            return built_in(shop)
-        path = Path(shop)
-        if path.is_file():
-            return read_definition(path.read_bytes(), shop)
-        return built_in(shop)
-    except DefinitionError as error:
-        raise ConfigurationError(error.what, error.remedy) from None
-
-
-def shop_of(settings: Settings) -> ShopDefinition:
+def chosen_definition(settings: Settings) -> ShopDefinition:
     """The shop that the settings name, as models know it.
 
     Raises:
         ConfigurationError: it cannot be used, or is another one under the name of uci553.
     """
-    definition = load_shop(settings.shop)
-    if definition.name == UCI553 and definition != built_in(UCI553):
+    definition = load_shop(settings.shop).definition
+    if definition.name == UCI553.definition.name and definition != UCI553.definition:
         raise ConfigurationError(
-            f"{settings.shop} defines a shop {UCI553} ({definition.hash}) that is not the built-in one",
+            f"{settings.shop} defines a shop {definition.name} ({definition.hash}) that is not the built-in"
+            " one",
             "Give yours a name of its own.",
         )
     return definition
@@ -121,9 +106,9 @@ def chosen_shop(settings: Settings) -> tuple[ShopDefinition, Path]:
     """The shop that the settings name, and the folder of its bundles.
 
     Raises:
-        ConfigurationError: as `shop_of`.
+        ConfigurationError: as `chosen_definition`.
     """
-    definition = shop_of(settings)
+    definition = chosen_definition(settings)
     return definition, bundles_of(settings.bundles, definition.name)
 
 

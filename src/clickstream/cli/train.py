@@ -15,9 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from clickstream.cli.options import ColumnsOption, DatasetOption, HomeOption, Shop
-from clickstream.cli.shop import shop_of
+from clickstream.cli.shop import chosen_definition
 from clickstream.cli.train_shop import train_own
-from clickstream.features.shop_file import UCI553
+from clickstream.features.shop_file import UCI553_NAME
 from clickstream.files.dataset import read_dataset
 from clickstream.files.location import find_dataset
 from clickstream.files.mapping import map_dataset, read_mapping
@@ -41,7 +41,7 @@ from clickstream.training.split import SplitKind
 from clickstream.training.training import SetChoice, TrainingProgress, TrainingSession
 from clickstream.training.training import train as fit
 from clickstream.training.writing import write
-from clickstream.windows.partition import Rules
+from clickstream.windows.fingerprint import rules_of
 
 # Without a terminal, a line for so many fits.
 _LINES = 10
@@ -104,8 +104,8 @@ def train(
     the bundle cannot be written.
     """
     settings = load_settings(home=home, clicks_topic=clicks_topic, shop=shop)
-    definition = shop_of(settings)
-    if definition.name != UCI553:
+    definition = chosen_definition(settings)
+    if definition.name != UCI553_NAME:
         if or_synthetic or from_topic or grid or (split, sets) != ("time", "both"):
             raise UsageError(
                 f"models of shop {definition.name} are fitted to a log, which is divided by time",
@@ -227,7 +227,7 @@ def _from_mapped(
     show_cleaning(cleaning, console)
     sessions = [
         TrainingSession(cut.closed.session_id, cut.day, cut.closed.session, cut.steps)
-        for cut in cut_windows(dataset, Rules(**settings.rules))
+        for cut in cut_windows(dataset, rules_of(settings))
     ]
     sessions.sort(key=lambda one: (one.session.opened_at, one.session_id))
     return SessionSource(dataset.name, dataset.sha256, sessions)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from clickstream.features.definition import ShopDefinition
+from clickstream.features.shop import shop_of
 from clickstream.features.shop_file import built_in
 from clickstream.files.mapping import map_log, mapping_by_name, read_shop_mapping
 from clickstream.infra.errors import MissingFileError, UsageError
@@ -103,4 +104,4 @@ def own_windows(
         columns = mapping_by_name(definition) if mapping is None else read_shop_mapping(mapping, definition)
         name, sha256, sessions, cleaning = map_log(data, definition, columns)
         show_cleaning(cleaning, console)
-    return OwnLog(name, sha256, shop_windows(definition, sessions, Rules(**settings.rules)))
+    return OwnLog(name, sha256, shop_windows(sessions, Rules(**settings.rules, shop=shop_of(definition))))

@@ -26,7 +26,8 @@ from clickstream.infra.health import Health, KafkaProbe, RedisProbe
 from clickstream.infra.kafka import GroupConsumer, TransactionalProducer
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle.bundle import Bundle
-from clickstream.windows.fingerprint import fingerprint
+from clickstream.records.shop_click import parser_of
+from clickstream.windows.fingerprint import fingerprint, rules_of
 
 
 def open_engine(settings: Settings, bundle: Bundle, only: Collection[int] | None = None) -> Engine:
@@ -84,8 +85,10 @@ def open_engine(settings: Settings, bundle: Bundle, only: Collection[int] | None
         ports.clock,
         only,
     )
-    scorer = WindowScorer(bundle, settings.clicks_topic, fingerprint(settings))
+    shop = rules_of(settings).shop
+    scorer = WindowScorer(bundle, settings.clicks_topic, fingerprint(settings), shop)
     monitor = Monitor(settings.scores_topic, bundle.id)
-    processor = Processor(settings, topic, ports, recovery, claims, scorer, counters, monitor)
+    parser = parser_of(shop.definition)
+    processor = Processor(settings, topic, ports, recovery, claims, parser, scorer, counters, monitor)
     health = Health((RedisProbe(settings), KafkaProbe(settings)))
     return Engine(settings, ports, claims, processor, scorer, Promotions(settings, ports.clock), idle, health)

@@ -26,6 +26,7 @@ from clickstream.infra.errors import RefusedError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.kafka import CommittedOffset, Membership, Record, Topic
 from clickstream.infra.settings import Settings
+from clickstream.records.shop_click import ClickParser
 
 
 class Processor:
@@ -42,6 +43,7 @@ class Processor:
         ports: Ports,
         recovery: Recovery,
         claims: Claims,
+        parser: ClickParser,
         scorer: WindowScorer,
         counters: Counters,
         monitor: Monitor,
@@ -51,6 +53,7 @@ class Processor:
         self._consumer, self._publisher, self._store, self._clock = ports
         self._recovery = recovery
         self._claims = claims
+        self._parser = parser
         self._scorer = scorer
         self.counters = counters
         self.monitor = monitor
@@ -136,7 +139,7 @@ class Processor:
         logic, stage = claim.logic, self.counters.stage
         logic.clear()
         with stage("parse"):
-            parsed = parse_records(records, self._settings.max_record_bytes)
+            parsed = parse_records(self._parser, records, self._settings.max_record_bytes)
             needs = logic.needs(zip((record.offset for record in records), parsed, strict=True))
         with stage("load"):
             basis = Basis(claim.token, claim.stored, logic.open_sessions)

@@ -35,8 +35,8 @@ from clickstream.infra.logs import logger
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle.bundle import Bundle
 from clickstream.models.online import OnlineModels
-from clickstream.windows.fingerprint import rules_text
-from clickstream.windows.partition import NOTHING_SEEN, Partition, PublishedClosing, Rebuild, Rules
+from clickstream.windows.fingerprint import rules_of, rules_text
+from clickstream.windows.partition import NOTHING_SEEN, Partition, PublishedClosing, Rebuild
 
 log = logger("recovery")
 
@@ -133,7 +133,7 @@ class Recovery:
         self.bundle = bundle
         self._counted = counted
         self._clock = clock
-        self._rules = Rules(**settings.rules)
+        self._rules = rules_of(settings)
         self.description = describe_settings(settings)
 
     def note(self, logic: Partition) -> str:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from clickstream.features.outcome import proxy_outcome
-from clickstream.features.vector import PREFIX, REFERENCE, prefix, reference
+from clickstream.features.shop import Shop
+from clickstream.features.vector import PREFIX, REFERENCE
 from clickstream.models.bundle.bundle import Bundle, Case, ScorerOutput
 from clickstream.models.online import OnlineModels
 from clickstream.models.scorers import LEARNER
@@ -45,16 +45,20 @@ class UnscoredWindow(NamedTuple):
     learn: bool = True
 
 
-def case_of(closed: ClosedWindow) -> Case:
+def case_of(shop: Shop, closed: ClosedWindow) -> Case:
     """What the models may see."""
-    return Case(prefix(closed.session), reference(closed.session))
+    return Case(shop.evidence(closed.session), shop.features(closed.session))
 
 
 class WindowScorer:
-    """Scores windows. `bundle` is the one to ask, `settings` the fingerprint that goes into each score."""
+    """Scores windows of a shop.
 
-    def __init__(self, bundle: Bundle, topic: str, settings: str) -> None:
+    `bundle` is the one to ask, `settings` the fingerprint that goes into each score.
+    """
+
+    def __init__(self, bundle: Bundle, topic: str, settings: str, shop: Shop) -> None:
         self.bundle = bundle
+        self._shop = shop
         self._topic = topic
         self._settings = settings
         self._feature_sets = {s.name: s.hash for s in (PREFIX, REFERENCE)}
@@ -67,7 +71,7 @@ class WindowScorer:
         return scores
 
     def _score_some(self, windows: Sequence[UnscoredWindow]) -> list[bytes | None]:
-        cases = [case_of(window.closed) for window in windows]
+        cases = [case_of(self._shop, window.closed) for window in windows]
         asked = [i for i, window in enumerate(windows) if window.publish and not window.closed.partial]
         answers = dict(zip(asked, self._predict([cases[i] for i in asked]), strict=True))
         scored_at = time.time_ns() // 1_000_000
@@ -80,7 +84,7 @@ class WindowScorer:
                 if predictions is not None:
                     predictions[LEARNER.name] = _as_dict(window.online.predict(case))
                 if window.learn and not partial:
-                    window.online.learn(case, proxy_outcome(window.closed.session.last))
+                    window.online.learn(case, self._shop.outcome(window.closed.session))
             except _UNSCORABLE as problem:
                 predictions, error = None, _explain(problem)
             if window.publish:
@@ -114,7 +118,7 @@ class WindowScorer:
         scored_at: int,
     ) -> dict[str, Any]:
         session_id, session, closed_by, offset, _ = window.closed
-        outcome = proxy_outcome(session.last)
+        outcome = self._shop.outcome(session)
         return {
             "schema_version": SCHEMA_VERSION,
             "score_id": f"{session_id}/{session.opened_at}",

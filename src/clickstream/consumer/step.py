@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from clickstream.consumer.store import OutboxRecord
 from clickstream.infra.kafka import Record
-from clickstream.records.click import Click, Heartbeat, InvalidRecordError, parse
+from clickstream.records.click import Click, Heartbeat, InvalidRecordError
 from clickstream.records.score import KEY_CAP, VALUE_CAP, DeadLetter
+from clickstream.records.shop_click import ClickParser
 from clickstream.windows.partition import Partition, RefusedRecord
 
 ParsedRecord = Click | Heartbeat | InvalidRecordError
@@ -28,9 +29,9 @@ class TakenRecords(NamedTuple):
     heartbeats: int
 
 
-def parse_records(records: Sequence[Record], max_bytes: int) -> list[ParsedRecord]:
+def parse_records(parser: ClickParser, records: Sequence[Record], max_bytes: int) -> list[ParsedRecord]:
     """What each record says."""
-    return [_parsed(record, max_bytes) for record in records]
+    return [_parsed(parser, record, max_bytes) for record in records]
 
 
 def advance(
@@ -46,8 +47,10 @@ def advance(
         logic.advance(raw.offset, raw.timestamp, record)
         if len(logic.closed) >= most_closed:
             break
+    # By type alone: asking pydantic whether a record is a click of some shop costs more than its parsing.
     kinds = Counter(map(type, parsed[:count]))
-    return TakenRecords(records[:count], kinds[Click], kinds[Heartbeat])
+    heartbeats = kinds[Heartbeat]
+    return TakenRecords(records[:count], count - heartbeats - kinds[InvalidRecordError], heartbeats)
 
 
 def outbox_of(
@@ -62,9 +65,9 @@ def outbox_of(
     return sorted([*scores, *letters], key=lambda record: record.offset)
 
 
-def _parsed(record: Record, max_bytes: int) -> ParsedRecord:
+def _parsed(parser: ClickParser, record: Record, max_bytes: int) -> ParsedRecord:
     try:
-        return parse(record.value, record.key, max_bytes)
+        return parser.parse(record.value, record.key, max_bytes)
     except InvalidRecordError as error:
         return error
 

@@ -8,24 +8,26 @@ is the one we started from.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
 import msgspec
 
+from clickstream.features.shop import Shop
 from clickstream.infra.errors import ClickstreamError, RefusedError
 from clickstream.infra.logs import logger
 from clickstream.infra.redis import Script, WrongTypeError, connect, evicting, translated
 from clickstream.infra.settings import Settings
+from clickstream.windows.fingerprint import rules_of
 from clickstream.windows.partition import NOTHING_SEEN, OpenSession, Partition, Rebuild, RebuildPoint
 
-STATE_VERSION = 2
-"""Of the encoding below; `_READ` are those that are read. What is in another is refused, never guessed at.
-
-Version 1 had rebuild points without their number of closings, and counted none; a session was as it is in 2.
+STATE_VERSION = 3
+"""Of the encoding below. What is in another is refused, never guessed at: versions 1 and 2 had sessions with
+the features of one dataset in them.
 
 What is the same in every version, so that each takes over what another one drained: of the metadata
 `version`, `applied`, `published`, `newest`, `open`, `outbox` (how many records), `partial_before`, `early`,
@@ -33,9 +35,8 @@ What is the same in every version, so that each takes over what another one drai
 have a version of their own.
 """
 
-_READ = (1, STATE_VERSION)
 _CHECKED = 0x80
-"""Set in the first byte of a session with a checksum; without it, an earlier program wrote the session."""
+"""Set in the first byte of a session: a checksum follows. Version 1 had none."""
 
 _UNSUMMED = frozenset(("token", "generation", "transactional_id", "published", "outbox", "online", "sum"))
 """Metadata that scripts write by themselves, or not with each step."""
@@ -43,7 +44,6 @@ _UNSUMMED = frozenset(("token", "generation", "transactional_id", "published", "
 log = logger("store")
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(OpenSession).decode
 _times = msgspec.json.Decoder(dict[str, int])
 _rebuild_points = msgspec.json.Decoder(tuple[RebuildPoint, ...])
 _rebuild = msgspec.json.Decoder(Rebuild | None)
@@ -145,6 +145,7 @@ class Store:
 
     def __init__(self, settings: Settings, topic_id: str) -> None:
         self._settings = settings
+        self._shop = rules_of(settings).shop
         self._client = connect(settings)
         self._prefix = f"clickstream:{settings.group}:{topic_id}:"
         package = files("clickstream.consumer")
@@ -217,7 +218,7 @@ class Store:
                 raise DamagedError(partition, answer[1].decode(errors="backslashreplace"))
             if answer[0] != b"OK":
                 raise self._lost(partition, answer[0])
-            return {answer[i].decode(): decode(answer[i + 1]) for i in range(1, len(answer), 2)}
+            return {answer[i].decode(): decode(answer[i + 1], self._shop) for i in range(1, len(answer), 2)}
         except (RefusedError, UnicodeDecodeError) as error:
             # A claim accepts no sessions of another version: here, one that seems to be of it is damage too.
             self.wipe(partition, basis.token)
@@ -336,8 +337,8 @@ def encode(session: OpenSession) -> bytes:
     return bytes((_CHECKED | STATE_VERSION,)) + zlib.crc32(state).to_bytes(4) + state
 
 
-def decode(state: bytes) -> OpenSession:
-    """The open session in `state`.
+def decode(state: bytes, shop: Shop) -> OpenSession:
+    """The open session in `state`, of clicks of `shop`.
 
     Raises:
         RefusedError: written by another version.
@@ -345,19 +346,24 @@ def decode(state: bytes) -> OpenSession:
     """
     if not state:
         raise DamagedError(None, "a session is empty")
-    checked, version = state[0] & _CHECKED, state[0] & ~_CHECKED
-    if version not in _READ:
+    if state[0] != _CHECKED | STATE_VERSION:
         raise RefusedError(
-            f"a session was stored in format {state[:1]!r}; this program reads {STATE_VERSION}",
+            f"a session was stored in format {state[0] & ~_CHECKED}; this program reads {STATE_VERSION}",
             "Run the version that wrote it, `clickstream drain`, then start this one.",
         )
-    kept = state[5:] if checked else state[1:]
-    if checked and zlib.crc32(kept) != int.from_bytes(state[1:5]):
+    kept = state[5:]
+    if zlib.crc32(kept) != int.from_bytes(state[1:5]):
         raise DamagedError(None, "the checksum of a session does not match")
     try:
-        return _decode(kept)
+        return _decoder(shop)(kept)
     except (msgspec.DecodeError, ValueError) as error:
         raise DamagedError(None, f"a session cannot be read ({error})") from error
+
+
+@cache
+def _decoder(shop: Shop) -> Callable[[bytes], OpenSession]:
+    opened: Any = OpenSession
+    return msgspec.msgpack.Decoder(opened[shop.step, shop.aggregate]).decode
 
 
 def meta_fields(
@@ -388,7 +394,7 @@ def _meta(values: Mapping[str, str], outbox: int = 0) -> Meta:
         DamagedError, ValueError: not what was written.
     """
     version = int(values.get("version", STATE_VERSION))
-    if version in _READ and "sum" in values and _sum(values) != values["sum"]:
+    if version == STATE_VERSION and "sum" in values and _sum(values) != values["sum"]:
         raise DamagedError(None, "the checksum of the metadata does not match")
     meta = Meta(
         applied=int(values["applied"]) if "applied" in values else None,
@@ -402,7 +408,7 @@ def _meta(values: Mapping[str, str], outbox: int = 0) -> Meta:
         transactional_id=values.get("transactional_id", ""),
         version=version,
     )
-    if version in _READ:
+    if version == STATE_VERSION:
         return replace(
             meta,
             doubtful=_times.decode(values.get("cut", "{}")),

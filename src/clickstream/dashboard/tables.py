@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from clickstream.features.outcome import proxy_outcome
-from clickstream.features.vector import reference
+from clickstream.features.shop import UCI553
 from clickstream.files.dataset import Dataset
 
 LEAVES = "(leaves)"
@@ -32,12 +31,12 @@ def tables_of(dataset: Dataset) -> DatasetTables:
     ).astype({"session": "category", "category": "category", "product": "category"})
     rows = []
     for session_id, day, session in dataset.sessions():
-        features = reference(session)
+        features = UCI553.features(session)
         rows.append(
             {
                 "session": session_id,
                 "day": day,
-                "converted": proxy_outcome(session.last).converted,
+                "converted": UCI553.outcome(session).converted,
                 "clicks": features["session_length"],
                 "depth": features["navigation_depth"],
                 "categories": features["n_unique_categories"],

@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from clickstream.features.outcome import proxy_outcome
-from clickstream.features.vector import PREFIX, REFERENCE, reference
+from clickstream.features.shop import UCI553
+from clickstream.features.vector import PREFIX, REFERENCE
 from clickstream.infra.settings import Settings
-from clickstream.records.click import Click, Heartbeat, InvalidRecordError, parse
+from clickstream.records.click import Click, Heartbeat, InvalidRecordError
 from clickstream.records.score import (
     DeadLetter,
     Models,
@@ -21,10 +21,12 @@ from clickstream.records.score import (
     Source,
 )
 from clickstream.records.scorers import SCORERS
-from clickstream.windows.fingerprint import fingerprint
-from clickstream.windows.partition import Partition, Rules
+from clickstream.records.shop_click import parser_of
+from clickstream.windows.fingerprint import fingerprint, rules_of
+from clickstream.windows.partition import Partition
 
 _ANSWERS = ((0.59, 44.21), (0.61, 43.87), (0.99, 51.3))
+_PARSER = parser_of(UCI553.definition)
 _START = 1_218_679_933_268
 _SEEN: tuple[dict[str, Any], ...] = (
     {"product": "A7", "category": "trousers", "price": 28, "price_2": 2, "page": 1},
@@ -52,14 +54,14 @@ def _click(order: int) -> dict[str, Any]:
 def _score(heartbeat: dict[str, Any]) -> Score:
     """Of the three clicks. What the models say is made up; what the session is, is not."""
     settings = _defaults()
-    partition = Partition(Rules(**settings.rules))
-    clicks = [Click(**_click(order)) for order in (1, 2, 3)]
+    partition = Partition(rules_of(settings))
+    clicks = [_PARSER.click_of(_click(order)) for order in (1, 2, 3)]
     records: list[Click | Heartbeat] = [*clicks, Heartbeat(**heartbeat)]
     for offset, record in enumerate(records):
         partition.advance(offset, record.event_time, record)
     (closed,) = partition.closed
     window = closed.session
-    converted, revenue = proxy_outcome(window.last)
+    converted, revenue = UCI553.outcome(window)
     return Score(
         score_id=f"{closed.session_id}/{window.opened_at}",
         session_id=closed.session_id,
@@ -70,7 +72,7 @@ def _score(heartbeat: dict[str, Any]) -> Score:
         duplicates=window.duplicates,
         late=window.late,
         missing=window.missing,
-        features=reference(window),
+        features=UCI553.features(window),
         predictions=Predictions.model_validate(
             {
                 name: Prediction(
@@ -105,7 +107,7 @@ def _dead_letter() -> DeadLetter:
     value = orjson.dumps(_click(3) | {"order": "3"})
     key = b"16249"
     try:
-        parse(value, key)
+        _PARSER.parse(value, key)
     except InvalidRecordError as error:
         return DeadLetter(
             reason=error.reason,

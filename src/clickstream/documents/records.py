@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import DEFAULT_REF_TEMPLATE, JsonSchemaMode
 
 from clickstream.features.definition import ShopDefinition
-from clickstream.records.click import Click, Heartbeat
+from clickstream.features.shop import UCI553
+from clickstream.records.click import Heartbeat
 from clickstream.records.score import DeadLetter, Score
 from clickstream.records.shop_click import click_model
 
@@ -18,7 +19,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 # What others send is described as we take it, what we publish as it leaves us.
 _RECORDS: Mapping[str, tuple[type[BaseModel], JsonSchemaMode]] = {
-    "click": (Click, "validation"),
+    "click": (click_model(UCI553.definition), "validation"),
     "heartbeat": (Heartbeat, "validation"),
     "score": (Score, "serialization"),
     "dead-letter": (DeadLetter, "serialization"),

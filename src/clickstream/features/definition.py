@@ -134,6 +134,9 @@ class ShopDefinition:
     source: str
     """The definition as it was given, as JSON: `from_source` reads it back, with the same hash."""
 
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
     def field(self, name: str) -> Field:
         """The field of that name."""
         return next(field for field in self.fields if field.name == name)

@@ -1,8 +1,10 @@
 """From a definition to its fold: code that is written once, compiled, and costs what hand-written code costs.
 
 The source that is written holds two classes, `Step` (what the fold needs of one click) and `Aggregate` (the
-running state of a run of clicks, O(1) a click), and is meant to be read: `clickstream shop show --code`
-prints it. What two features share, as the mean and the deviation of one price, is kept once.
+running state of a run of clicks, O(1) a click), and two functions: `step_of` makes a Step of a click as it
+travels, `meets_goal` says whether a step meets the condition of the goal. It is meant to be read:
+`clickstream shop show --code` prints it. What two features share, as the mean and the deviation of one price,
+is kept once; what they ask of the first or last click is read off that click, where every click carries it.
 
 A null is skipped: an aggregation of a field sees only clicks that carry it, and a feature of nothing is null,
 as in SQL; only counts of nothing are 0.
@@ -11,11 +13,11 @@ as in SQL; only counts of nothing are 0.
 from __future__ import annotations
 
 import linecache
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import log2, sqrt
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -24,36 +26,21 @@ from clickstream.features.definition import (
     Aggregation,
     Condition,
     Feature,
+    Field,
     FieldType,
     ShopDefinition,
 )
 
 
-class CompiledAggregate(Protocol):
-    """The running state over a run of clicks. The classes that are written have these methods."""
-
-    def add(self, click: Any) -> None:
-        """Count a click that comes after all counted so far."""
-
-    def count(self, click: Any) -> None:
-        """Count what does not depend on the order of clicks: a late one."""
-
-    def copied(self) -> CompiledAggregate:
-        """A state of its own, equal to this one."""
-        ...
-
-    def features(self) -> dict[str, Any]:
-        """Feature -> value, in the order of the definition."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class CompiledFold:
-    """What a definition compiles to: the source, and the two classes in it."""
+    """What a definition compiles to: the source, and the classes and functions in it."""
 
     source: str
     step: type[Any]
     aggregate: type[Any]
+    step_of: Callable[[Any], Any]
+    meets_goal: Callable[[Any], bool]
 
 
 @cache
@@ -71,8 +58,8 @@ def compile_fold(definition: ShopDefinition) -> CompiledFold:
     }
     # A traceback through this code shows its lines.
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    exec(compile(source, filename, "exec"), namespace)
-    return CompiledFold(source, namespace["Step"], namespace["Aggregate"])
+    exec(compile(source, filename, "exec", dont_inherit=True), namespace)
+    return CompiledFold(source, *(namespace[name] for name in ("Step", "Aggregate", "step_of", "meets_goal")))
 
 
 def entropy(counts: Mapping[Any, int]) -> float | None:
@@ -102,7 +89,9 @@ class _Piece(NamedTuple):
     """Something that is kept of a group: attributes (name, type, first value) and the lines that keep them.
 
     In lines, `v` is the value of the field, `a` the prefix of the group's attributes, `n` the number of
-    values so far, `most` the bound on different values. `in_order` pieces see no late click.
+    values so far, `most` the bound on different values, `last` and `last_time` what the click before had.
+    `before`, `before_time` are none where there was no click before, `no_max`, `no_min` true where there is
+    no value yet. `in_order` pieces see no late click.
     """
 
     in_order: bool
@@ -121,24 +110,32 @@ _PIECES: dict[str, _Piece] = {
     "mean": _Piece(
         False,
         (("mean", "float", "0.0"),),
-        ("_{key}_deviation = {v} - {a}mean", "{a}mean += _{key}_deviation / {n}"),
+        (
+            "_{key}_mean = {a}mean",
+            "_{key}_deviation = {v} - _{key}_mean",
+            "{a}mean = _{key}_mean = _{key}_mean + _{key}_deviation / {n}",
+        ),
     ),
     # Sum of squared deviations from the mean (Welford 1962).
     "squares": _Piece(
-        False, (("squares", "float", "0.0"),), ("{a}squares += _{key}_deviation * ({v} - {a}mean)",)
+        False, (("squares", "float", "0.0"),), ("{a}squares += _{key}_deviation * ({v} - _{key}_mean)",)
     ),
     "max": _Piece(
-        False, (("max", "{type} | None", "None"),), ("if {a}max is None or {v} > {a}max:", "    {a}max = {v}")
+        False,
+        (("max", "{type} | None", "None"),),
+        ("if {no_max} or {v} > {a}max:", "    {a}max = {v}"),
     ),
     "min": _Piece(
-        False, (("min", "{type} | None", "None"),), ("if {a}min is None or {v} < {a}min:", "    {a}min = {v}")
+        False,
+        (("min", "{type} | None", "None"),),
+        ("if {no_min} or {v} < {a}min:", "    {a}min = {v}"),
     ),
     "values": _Piece(
         False,
         (("values", "set[{type}]", "set()"),),
         (
             "_{key}_values = {a}values",
-            "if len(_{key}_values) < {most}:",
+            "if _n <= {most} or len(_{key}_values) < {most}:",
             "    _{key}_values.add({v})",
         ),
     ),
@@ -147,16 +144,32 @@ _PIECES: dict[str, _Piece] = {
         (("counts", "dict[{type}, int]", "{{}}"),),
         (
             "_{key}_counts = {a}counts",
-            "_{key}_seen = _{key}_counts.get({v}, 0)",
-            "if _{key}_seen or len(_{key}_counts) < {most}:",
+            "_{key}_seen = _{key}_counts.get({v})",
+            "if _{key}_seen is not None:",
             "    _{key}_counts[{v}] = _{key}_seen + 1",
+            "elif _n <= {most} or len(_{key}_counts) < {most}:",
+            "    _{key}_counts[{v}] = 1",
         ),
     ),
     "changes": _Piece(
         True,
         (("changes", "int", "0"),),
-        ("if {a}last is not None and {v} != {a}last:", "    {a}changes += 1"),
+        ("if {before} is not None and {v} != {last}:", "    {a}changes += 1"),
     ),
+    "pause": _Piece(
+        True,
+        (("pause", "int | None", "None"),),
+        ("if {before_time} is not None:", "    {a}pause = click.event_time - {last_time}"),
+    ),
+    "longest_pause": _Piece(
+        True,
+        (("longest_pause", "int", "-1"),),
+        (
+            "if {before_time} is not None and click.event_time - {last_time} > {a}longest_pause:",
+            "    {a}longest_pause = click.event_time - {last_time}",
+        ),
+    ),
+    "pauses": _Piece(True, (("pauses", "int", "-1"),), ("{a}pauses += 1",)),
     "first": _Piece(
         True,
         (("first", "{type} | None", "None"),),
@@ -164,26 +177,22 @@ _PIECES: dict[str, _Piece] = {
     ),
     "last": _Piece(True, (("last", "{type} | None", "None"),), ("{a}last = {v}",)),
     "order": _Piece(True, (("order", "int | None", "None"),), ("{a}order = click.order",)),
-    "pause": _Piece(
-        True,
-        (("pause", "int | None", "None"),),
-        ("if {a}last_time is not None:", "    {a}pause = click.event_time - {a}last_time"),
-    ),
-    "longest_pause": _Piece(
-        True,
-        (("longest_pause", "int", "-1"),),
-        (
-            "if {a}last_time is not None and click.event_time - {a}last_time > {a}longest_pause:",
-            "    {a}longest_pause = click.event_time - {a}last_time",
-        ),
-    ),
-    "pauses": _Piece(True, (("pauses", "int", "-1"),), ("{a}pauses += 1",)),
     "first_time": _Piece(
         True,
         (("first_time", "int | None", "None"),),
         ("if {a}first_time is None:", "    {a}first_time = click.event_time"),
     ),
     "last_time": _Piece(True, (("last_time", "int | None", "None"),), ("{a}last_time = click.event_time",)),
+}
+
+# Of a group that every click belongs to, these are read off the first or the last click, which is kept whole:
+# which one, and its attribute ("": the field of the group).
+_OF_A_CLICK = {
+    "first": ("first", ""),
+    "last": ("last", ""),
+    "order": ("last", "order"),
+    "first_time": ("first", "event_time"),
+    "last_time": ("last", "event_time"),
 }
 
 # Aggregation (of seconds: the distance) -> the pieces that it is made of, and its value.
@@ -193,19 +202,19 @@ _MADE_OF: dict[str, tuple[tuple[str, ...], str]] = {
     "std": (("mean", "squares"), "_sqrt({a}squares / {n}) if {n} else None"),
     "min": (("min",), "{a}min"),
     "max": (("max",), "{a}max"),
-    "first": (("first",), "{a}first"),
-    "last": (("last",), "{a}last"),
+    "first": (("first",), "{first}"),
+    "last": (("last",), "{last}"),
     "entropy": (("counts",), "_entropy({a}counts)"),
     "changes": (("changes", "last"), "{a}changes"),
-    "position": (("order",), "{a}order or self.clicks"),
+    "position": (("order",), "{order} or self.clicks"),
     "since first": (
         ("first_time", "last_time"),
-        "({a}last_time - {a}first_time) / 1000 if {a}last_time is not None else None",
+        "({last_time} - {first_time}) / 1000 if {last_time} is not None else None",
     ),
     "since previous": (("pause", "last_time"), "{a}pause / 1000 if {a}pause is not None else None"),
     "mean since previous": (
         ("pauses", "first_time", "last_time"),
-        "({a}last_time - {a}first_time) / {a}pauses / 1000 if {a}pauses > 0 else None",
+        "({last_time} - {first_time}) / {a}pauses / 1000 if {a}pauses > 0 else None",
     ),
     "max since previous": (
         ("longest_pause", "last_time"),
@@ -225,14 +234,20 @@ class _Writer:
         self._kept: dict[_Group, set[str]] = {}
         counted = (Aggregation.ENTROPY,)
         self._with_counts = {(f.field, f.where) for f in definition.features if f.aggregation in counted}
+        # Which clicks are kept whole: the first, the last.
+        self._whole: set[str] = set()
         self._at = ""
         self._values = {feature.name: self._value(feature) for feature in definition.features}
 
     def source(self) -> str:
-        """Two classes."""
-        return "\n".join([*self._step(), "", "", *self._aggregate()]) + "\n"
+        """Two classes and two functions."""
+        parts = (self._step(), self._aggregate(), self._step_of(), self._meets_goal())
+        return "\n\n\n".join("\n".join(part) for part in parts) + "\n"
 
     def _step(self) -> Iterator[str]:
+        names = self._definition.identity
+        identity = [self._definition.field(name) for name in names]
+        others = [field for field in self._definition.used_fields() if field.name not in names]
         yield "class Step(Struct, array_like=True, frozen=True, gc=False):"
         yield f'    """What the fold of shop {self._definition.name} needs of one click."""'
         yield ""
@@ -242,9 +257,52 @@ class _Writer:
             yield f"    {field.name}: {_PYTHON[field.type]}{' | None' if field.optional else ''}"
         yield "    end: bool = False"
         yield "    time_source: str | None = None"
+        yield ""
+        yield "    @property"
+        yield "    def identity(self):"
+        yield '        """What makes two clicks of a session the same one."""'
+        yield "        if self.order is not None:"
+        yield "            return self.order"
+        yield f"        return {_tuple(['self.event_time', *(f'self.{name}' for name in names)])}"
+        yield ""
+        yield "    @property"
+        yield "    def sort_key(self):"
+        yield '        """Its place: what tells two clicks apart makes the order total."""'
+        yield f"        return {_tuple(['self.event_time', 'self.order or 0', *_sortable(identity)])}"
+        yield ""
+        yield "    @property"
+        yield "    def content(self):"
+        yield '        """All that it says, as it is compared with a copy of another content."""'
+        # A time_source has a character or more where there is one.
+        said = [*_sortable(identity + others), "self.end", 'self.time_source or ""']
+        yield f"        return {_tuple(said)}"
+
+    def _step_of(self) -> Iterator[str]:
+        yield "def step_of(click):"
+        yield '    """The step of a click as it travels."""'
+        yield "    return Step("
+        yield "        click.event_time,"
+        yield "        click.order,"
+        yield from (f"        click.{field.name}," for field in self._definition.used_fields())
+        yield "        click.end,"
+        yield "        click.time_source,"
+        yield "    )"
+
+    def _meets_goal(self) -> Iterator[str]:
+        when = self._definition.goal.when
+        yield "def meets_goal(click):"
+        yield f'    """Whether {when.text.replace(chr(92), chr(92) * 2)} holds for a step."""'
+        for name in dict.fromkeys(self._fields_of(_Group(None, when))):
+            yield f"    {name} = click.{name}"
+        yield f"    return {self._test(when)}"
 
     def _aggregate(self) -> Iterator[str]:
         attributes = list(self._attributes())
+        nothing = ", ".join(["None"] * (len(self._definition.used_fields()) + 2))
+        if self._whole:
+            yield f"NOTHING = Step({nothing})  # in place of a click where there is none"
+            yield ""
+            yield ""
         yield "class Aggregate(Struct, array_like=True):"
         yield '    """What is kept of a run of clicks."""'
         yield ""
@@ -270,6 +328,7 @@ class _Writer:
         yield ""
         yield "    def features(self):"
         yield '        """Feature -> value."""'
+        yield from (f"        _{which} = self.{which} or NOTHING" for which in sorted(self._whole))
         # What others are made of has a name of its own; it comes before what is made of it.
         named = list(self._by_need())
         yield from (f"        {name} = {self._values[name]}" for name in named)
@@ -299,10 +358,13 @@ class _Writer:
             for what, annotation, first in piece.attributes:
                 kind = _PYTHON[self._definition.field(group.field).type] if group.field else ""
                 yield f"{self._keys[group]}_{what}", annotation.format(type=kind), first.format()
+        yield from ((which, "Step | None", "None") for which in sorted(self._whole))
 
     def _body(self, in_order: bool) -> Iterator[str]:
         """The lines that count a click; of one that came in its order also those that depend on it."""
         yield "        self.clicks = _n = self.clicks + 1"
+        if in_order and self._whole:
+            yield "        _last = self.last"
         read: set[str] = set()
         for group in self._kept:
             pieces = [
@@ -324,6 +386,11 @@ class _Writer:
             for piece in pieces:
                 for line in piece.lines:
                     yield ("            " if tests else "        ") + self._filled(line, group, "_n")
+        if in_order and "first" in self._whole:
+            yield "        if _last is None:"
+            yield "            self.first = click"
+        if in_order and self._whole:
+            yield "        self.last = click"
 
     def _fields_of(self, group: _Group) -> Iterator[str]:
         """What a group's lines and its condition read of a click."""
@@ -343,17 +410,39 @@ class _Writer:
             key = (field or "click") if where is None else f"{self._at}_"
             taken = sum(1 for other in self._keys.values() if other.rstrip("0123456789") == key)
             self._keys[group] = f"{key}{taken}" if taken else key
-        self._kept.setdefault(group, set()).update(pieces)
+        kept = self._kept.setdefault(group, set())
+        for piece in pieces:
+            if piece in _OF_A_CLICK and self._has_value_each_click(group):
+                # The first is known by nothing having been the last before it.
+                self._whole |= {_OF_A_CLICK[piece][0], "last"}
+            else:
+                kept.add(piece)
         return group
 
     def _filled(self, text: str, group: _Group, clicks: str = "self.clicks") -> str:
         key = self._keys[group]
+        if self._has_value_each_click(group):
+            known = {
+                piece: f"_{which}.{attribute or group.field}"
+                for piece, (which, attribute) in _OF_A_CLICK.items()
+            }
+            before = before_time = "_last"
+            no_max = no_min = "_n == 1"
+        else:
+            known = {piece: f"self.{key}_{piece}" for piece in _OF_A_CLICK}
+            before, before_time = known["last"], known["last_time"]
+            no_max, no_min = f"self.{key}_max is None", f"self.{key}_min is None"
         return text.format(
             a=f"self.{key}_",
             key=key,
             v=group.field,
             n=self._number_of(group, clicks) if "{n}" in text else "",
             most=self._definition.distinct_at_most,
+            before=before,
+            before_time=before_time,
+            no_max=no_max,
+            no_min=no_min,
+            **known,
         )
 
     def _has_value_each_click(self, group: _Group) -> bool:
@@ -404,6 +493,18 @@ class _Writer:
 
 def _of_click(click: Any, path: tuple[str, ...]) -> Any:
     return getattr(click, path[0])
+
+
+def _tuple(parts: Sequence[str]) -> str:
+    return f"({', '.join(parts)})"
+
+
+def _sortable(fields: Sequence[Field]) -> Iterator[str]:
+    """Of each field what can be compared, also where one of two is null."""
+    for field in fields:
+        if field.optional:
+            yield f"self.{field.name} is not None"
+        yield f"self.{field.name}"
 
 
 def _both(one: Condition | None, other: Condition | None) -> Condition | None:

@@ -1,8 +1,12 @@
-"""Session: the O(1) fold of clicks, in event-time order.
+"""Session: the O(1) fold of clicks, in event-time order, for any shop.
 
 A session keeps two things apart: its `body`, an Aggregate over all clicks but the last, and the `last`
-click. The last click decides the outcome, so what a model may honestly see is the body alone; what the
-published models see is the body with the last click added. Both are one step away at any moment.
+click. The last click decides the outcome where a rule over it does, so what a model may honestly see is the
+body alone; what the published models see is the body with the last click added. Both are one step away at
+any moment.
+
+Step and Aggregate are written for each shop by fold.py. `Session[step, aggregate]` names the session of one
+shop where stored state is read; whatever does not touch the fields of a shop works on any.
 
 Clicks must be added in (event time, order) order; `add_late` takes the exception.
 """
@@ -10,102 +14,90 @@ Clicks must be added in (event time, order) order; `add_late` takes the exceptio
 from __future__ import annotations
 
 from bisect import bisect_right
-from copy import copy
+from typing import Any, Generic, Protocol
 
 from msgspec import Struct
+from typing_extensions import TypeVar
 
 FOLD_VERSION = 1
 """Raised when the same clicks would give another Session: open state is then refused, not misread."""
 
 
-class SessionStep(Struct, array_like=True, frozen=True, gc=False):
-    """What the fold needs of one click."""
-
-    event_time: int
-    order: int | None
-    product: str
-    category: str
-    price: float
-    price_2: int
-    page: int
-    end: bool = False
-    time_source: str | None = None
+class SessionStep(Protocol):
+    """What the fold needs of one click; the fields of its shop are attributes, too."""
 
     @property
-    def identity(self) -> int | tuple[int, str, int]:
+    def event_time(self) -> int:
+        """Milliseconds since the epoch."""
+        ...
+
+    @property
+    def order(self) -> int | None:
+        """Position in the session, from 1."""
+        ...
+
+    @property
+    def end(self) -> bool:
+        """Whether the shop says that the visit is over."""
+        ...
+
+    @property
+    def time_source(self) -> str | None:
+        """What made up the event time; None where nothing did."""
+        ...
+
+    @property
+    def identity(self) -> Any:
         """What makes two clicks of a session the same one (T5)."""
-        return self.order if self.order is not None else (self.event_time, self.product, self.page)
+        ...
 
     @property
-    def sort_key(self) -> tuple[int, int, str, int]:
-        """Settling order. Product and page make it total where there is no `order`."""
-        return (self.event_time, self.order or 0, self.product, self.page)
+    def sort_key(self) -> tuple[Any, ...]:
+        """Settling order; begins with event time and order, and is total where there is no order."""
+        ...
+
+    @property
+    def content(self) -> tuple[Any, ...]:
+        """All that it says: of copies of one time that differ, the smallest counts."""
+        ...
+
+    def __getattr__(self, name: str) -> Any: ...
 
 
-class Aggregate(Struct, array_like=True):
-    """Counts, sums and extremes over a run of clicks, and its first and last click in order."""
+class CompiledAggregate(Protocol):
+    """Counts, sums and extremes over a run of clicks."""
 
-    clicks: int = 0
-    products: set[str] = set()
-    categories: dict[str, int] = {}
-    mean_price: float = 0.0
-    squares: float = 0.0
-    """Sum of squared deviations from the mean (Welford 1962)."""
-    max_price: float = 0.0
-    min_price: float = 0.0
-    premium: int = 0
-    depth: int = 0
-    transitions: int = 0
-    first: SessionStep | None = None
-    last: SessionStep | None = None
+    clicks: int
 
-    def add(self, click: SessionStep) -> None:
+    def add(self, click: Any) -> None:
         """Count a click that comes after all counted so far."""
-        self.count(click)
-        if self.last is None:
-            self.first = click
-        elif click.category != self.last.category:
-            self.transitions += 1
-        self.last = click
 
-    def count(self, click: SessionStep) -> None:
-        """Count what does not depend on the order of clicks."""
-        price = click.price
-        self.clicks = clicks = self.clicks + 1
-        self.products.add(click.product)
-        categories = self.categories
-        categories[click.category] = categories.get(click.category, 0) + 1
-        deviation = price - self.mean_price
-        self.mean_price += deviation / clicks
-        self.squares += deviation * (price - self.mean_price)
-        if clicks == 1:
-            self.max_price = self.min_price = price
-        elif price > self.max_price:
-            self.max_price = price
-        elif price < self.min_price:
-            self.min_price = price
-        if click.price_2 == 1:
-            self.premium += 1
-        if click.page > self.depth:
-            self.depth = click.page
+    def count(self, click: Any) -> None:
+        """Count what does not depend on the order of clicks: a late one."""
 
-    def with_click(self, click: SessionStep) -> Aggregate:
-        """A new aggregate with `click` added; this one stays as it is."""
-        whole = copy(self)
-        whole.products = set(self.products)
-        whole.categories = dict(self.categories)
-        whole.add(click)
-        return whole
+    def copied(self) -> Any:
+        """A state of its own, equal to this one."""
+
+    def features(self) -> dict[str, Any]:
+        """Feature -> value, in the order of the definition."""
+        ...
+
+    def __getattr__(self, name: str) -> Any: ...
 
 
-class Session(Struct, array_like=True):
+S = TypeVar("S", bound=SessionStep, default=Any)
+A = TypeVar("A", bound=CompiledAggregate, default=Any)
+
+
+class Session(Struct, Generic[S, A], array_like=True):
     """One window of one session id, from its first settled click on.
 
     `seen` holds the orders counted, as a flat list of disjoint inclusive ranges [low, high, low, high…];
-    `unordered` holds (event time, product, page) of clicks without an order. A partition adds the clicks, and
+    `unordered` holds the identities of clicks without an order. A partition adds the clicks, and
     gives the session with the window that it closes:
 
-    >>> from clickstream import Click, Partition, Rules
+    >>> from clickstream import Partition, Rules, click_model, load_shop
+    >>> Click = click_model(load_shop("uci553").definition)
     >>> partition, shown = Partition(Rules()), dict(category="sale", price=9.0, price_2=2, page=1)
     >>> for offset, (time, product) in enumerate([(0, "A1"), (40_000, "A2"), (9_000_000, "A1")]):
     ...     click = Click(session_id="alice", event_time=time, product=product, **shown)
@@ -116,19 +108,19 @@ class Session(Struct, array_like=True):
     """
 
     opened_at: int
-    last: SessionStep
+    last: S
     first_offset: int
     last_offset: int
-    body: Aggregate
+    body: A
     seen: list[int]
-    unordered: set[tuple[int, str, int]]
+    unordered: set[tuple[bool | int | float | str | None, ...]]
     late: int = 0
     duplicates: int = 0
 
     @classmethod
-    def open(cls, click: SessionStep, offset: int) -> Session:
-        """A window that starts with `click`, read at `offset`."""
-        session = cls(click.event_time, click, offset, offset, Aggregate(), [], set())
+    def open(cls, click: Any, offset: int, body: Any) -> Session:
+        """A window that starts with `click`, read at `offset`; `body` has counted nothing yet."""
+        session = cls(click.event_time, click, offset, offset, body, [], set())
         session._remember(click)
         return session
 
@@ -151,31 +143,33 @@ class Session(Struct, array_like=True):
         counted = sum(high - low + 1 for low, high in zip(seen[::2], seen[1::2], strict=True))
         return seen[-1] - seen[0] + 1 - counted
 
-    def has(self, click: SessionStep) -> bool:
+    def has(self, click: S) -> bool:
         """Whether a click of this identity was counted already."""
         if click.order is None:
-            return (click.event_time, click.product, click.page) in self.unordered
+            return click.identity in self.unordered
         # An odd position is inside a range; an even one may still be a range's inclusive end.
         place = bisect_right(self.seen, click.order)
         return place % 2 == 1 or (place > 0 and self.seen[place - 1] == click.order)
 
-    def add(self, click: SessionStep, offset: int) -> None:
+    def add(self, click: S, offset: int) -> None:
         """Count the next click in order. The caller has asked `has` before."""
         self.body.add(self.last)
         self.last = click
         self._remember(click)
         self._span(offset)
 
-    def add_late(self, click: SessionStep, offset: int) -> None:
+    def add_late(self, click: S, offset: int) -> None:
         """Count a click that came too late to take its place in the order."""
         self.body.count(click)
         self.late += 1
         self._remember(click)
         self._span(offset)
 
-    def whole(self) -> Aggregate:
-        """The aggregate over all clicks, the last included."""
-        return self.body.with_click(self.last)
+    def whole(self) -> A:
+        """The aggregate over all clicks, the last included; the body stays as it is."""
+        whole: A = self.body.copied()
+        whole.add(self.last)
+        return whole
 
     def _span(self, offset: int) -> None:
         if offset > self.last_offset:
@@ -183,10 +177,10 @@ class Session(Struct, array_like=True):
         elif offset < self.first_offset:
             self.first_offset = offset
 
-    def _remember(self, click: SessionStep) -> None:
+    def _remember(self, click: S) -> None:
         order = click.order
         if order is None:
-            self.unordered.add((click.event_time, click.product, click.page))
+            self.unordered.add(click.identity)
             return
         seen = self.seen
         if not seen:

@@ -45,7 +45,7 @@ LARGEST_INTEGER = 2**53
 LONGEST_TEXT = 256
 DISTINCT_AT_MOST = 1_000
 
-UCI553 = "uci553"
+UCI553_NAME = "uci553"
 """The shop that is meant where none is named."""
 
 RESERVED = ("type", "session_id", "event_time", "order", "end", "time_source")

@@ -1,17 +1,16 @@
-"""The named feature sets taken from a Session.
+"""The named feature sets of the models of UCI 553, taken from a session by its shop.
 
 `reference` sees every click, as in the published work: it contains the click that decides the outcome.
-`prefix` sees all clicks but the last, and adds the last product seen. Both are the same function of
-another Aggregate. A set's hash covers names, order and definitions: a model is used with its own set only.
+`prefix`, the evidence, looks at all clicks but the last, and adds the last product seen. A set's hash covers
+names, order and definitions: a model is used with its own set only.
 """
 
 from __future__ import annotations
 
 import hashlib
-from math import log2, sqrt
 from typing import Any, NamedTuple
 
-from clickstream.features.session import FOLD_VERSION, Aggregate, Session
+from clickstream.features.session import FOLD_VERSION
 
 Features = dict[str, Any]
 """Feature name -> int, float or str."""
@@ -59,55 +58,3 @@ class FeatureSet(NamedTuple):
 
 REFERENCE = FeatureSet("reference", "all clicks", tuple(n for n in DEFINITIONS if n != "last_product"))
 PREFIX = FeatureSet("prefix", "all clicks but the last", tuple(DEFINITIONS))
-
-
-def reference(session: Session) -> Features:
-    """The set `reference` of a session."""
-    return _vector(session.whole())
-
-
-def prefix(session: Session) -> Features | None:
-    """The set `prefix` of a session; None when no click came before the deciding one."""
-    body = session.body
-    if body.last is None:
-        return None
-    features = _vector(body)
-    features["last_product"] = body.last.product
-    return features
-
-
-def _vector(clicks: Aggregate) -> Features:
-    first, last = clicks.first, clicks.last
-    if first is None or last is None:
-        raise ValueError("an aggregate without clicks in order has no features")
-    n = clicks.clicks
-    categories = clicks.categories
-    return {
-        "session_length": n,
-        "n_unique_models": len(clicks.products),
-        "n_unique_categories": len(categories),
-        "category_entropy": _entropy(categories, n),
-        "mean_price": clicks.mean_price,
-        "max_price": clicks.max_price,
-        "min_price": clicks.min_price,
-        "std_price": sqrt(clicks.squares / n),
-        "last_price": last.price,
-        "last_price_2": last.price_2,
-        "num_high_price_views": clicks.premium,
-        "pct_price2_views": clicks.premium / n,
-        "first_page": first.page,
-        "last_page": last.page,
-        "first_category": first.category,
-        "last_category": last.category,
-        "first_eq_last_category": int(first.category == last.category),
-        "models_per_click": len(clicks.products) / n,
-        "last_order": last.order or n,
-        "navigation_depth": clicks.depth,
-        "category_transitions": clicks.transitions,
-    }
-
-
-def _entropy(counts: dict[str, int], total: int) -> float:
-    if len(counts) == 1:
-        return 0.0
-    return -sum(count / total * log2(count / total) for count in counts.values())

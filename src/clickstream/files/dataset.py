@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clickstream.features.session import Session, SessionStep
+from clickstream.features.shop import UCI553
 from clickstream.files.rows import PageView, read_rows
 from clickstream.files.source import read_source
 from clickstream.infra.errors import InputError
@@ -99,7 +100,7 @@ class Dataset:
     def visits(self) -> Iterator[tuple[str, date, Session, list[SessionStep]]]:
         """Each session folded, and its clicks in order."""
         for session_id, day, steps in self.steps():
-            session = Session.open(steps[0], 0)
+            session = UCI553.open(steps[0])
             for step in steps[1:]:
                 session.add(step, 0)
             yield session_id, day, session, steps
@@ -115,7 +116,7 @@ class Dataset:
                 session_id,
                 day,
                 [
-                    SessionStep(
+                    UCI553.step(
                         time,
                         order or None,
                         shown.product,

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from clickstream.features import vector
-from clickstream.features.outcome import Outcome, proxy_outcome
+from clickstream.features.outcome import Outcome
 from clickstream.features.session import Session, SessionStep
+from clickstream.features.shop import UCI553
 from clickstream.features.vector import Features
 from clickstream.infra.errors import InputError
 from clickstream.models.case import Case, Example, Floats
@@ -87,8 +87,8 @@ class SplitParts(NamedTuple):
 
 def example(session: Session) -> Example:
     """What the models see of a closed session, and the proxy of what became of it."""
-    case = Case(vector.prefix(session), vector.reference(session))
-    return Example(case, proxy_outcome(session.last))
+    case = Case(UCI553.evidence(session), UCI553.features(session))
+    return Example(case, UCI553.outcome(session))
 
 
 def followed_products(training: TrainingSession) -> list[FollowedProduct]:
@@ -96,7 +96,7 @@ def followed_products(training: TrainingSession) -> list[FollowedProduct]:
     session = training.session
     steps = training.steps or (session.body.last, session.last)
     return [
-        FollowedProduct(one.product, *proxy_outcome(after))
+        FollowedProduct(one.product, *UCI553.decided_by(after))
         for one, after in pairwise(steps)
         if one is not None and after is not None
     ]

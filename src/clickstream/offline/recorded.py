@@ -21,8 +21,8 @@ from clickstream.infra.kafka import Record
 from clickstream.infra.settings import Settings
 from clickstream.models.examples import TrainingSession
 from clickstream.records.click import Click
+from clickstream.windows.fingerprint import rules_of
 from clickstream.windows.listing import ListingPartition, clicks_of, unlisted
-from clickstream.windows.partition import Rules
 
 
 class RecordedSessions(NamedTuple):
@@ -69,7 +69,7 @@ def sessions_of(records: Iterable[Record], begin: Mapping[int, int], settings: S
     Raises:
         InputError: they close none.
     """
-    rules = Rules(**settings.rules)
+    rules = rules_of(settings)
     partitions = {
         partition: AuditedPartition(rules, CommittedRange(offset), -1, -1, ListingPartition)
         for partition, offset in begin.items()

@@ -26,8 +26,7 @@ from clickstream.models.bundle.bundle import Bundle
 from clickstream.offline.sessions import Sessions
 from clickstream.offline.windows import DatedWindow, cut_windows
 from clickstream.operate.summary import Summary
-from clickstream.windows.fingerprint import fingerprint
-from clickstream.windows.partition import Rules
+from clickstream.windows.fingerprint import fingerprint, rules_of
 
 ScoringProgress = Callable[[float, str], None]
 """A function called with the share done, from 0 to 1, and what is being done."""
@@ -114,14 +113,15 @@ def score_file(
 
 def _score(cleaned: CleanedFile, bundle: Bundle, settings: Settings, report: ScoringProgress) -> FileScores:
     dataset, cleaning = cleaned
-    scorer = WindowScorer(bundle, dataset.name, fingerprint(settings))
+    rules = rules_of(settings)
+    scorer = WindowScorer(bundle, dataset.name, fingerprint(settings), rules.shop)
     online = bundle.online()
     sessions, summary = Sessions(), Summary()
     report(_READING, "scoring")
     steps: list[list[SessionStep]] = []
     states: list[bytes] = []
     clicks = 0
-    for cuts in _batches(cut_windows(dataset, Rules(**settings.rules))):
+    for cuts in _batches(cut_windows(dataset, rules)):
         states.append(online.state())
         scores = scorer.score([UnscoredWindow(0, cut.closed, online) for cut in cuts])
         for cut, value in zip(cuts, scores, strict=True):

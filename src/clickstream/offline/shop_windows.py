@@ -7,17 +7,13 @@ and copies (T3, T5, T7 in docs/semantics.md).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from operator import attrgetter
 from typing import Any
 
-from clickstream.features.definition import ShopDefinition
 from clickstream.models.shop.examples import ShopWindow
 from clickstream.windows.partition import Rules
 
 
-def shop_windows(
-    definition: ShopDefinition, sessions: dict[str, list[Any]], rules: Rules
-) -> list[ShopWindow]:
+def shop_windows(sessions: dict[str, list[Any]], rules: Rules) -> list[ShopWindow]:
     """All windows of a log, by the time at which they open, then by session id.
 
     Args:
@@ -26,15 +22,14 @@ def shop_windows(
     windows = [
         ShopWindow(session_id, window)
         for session_id, clicks in sessions.items()
-        for window in cut_visits(definition, clicks, rules)
+        for window in cut_visits(clicks, rules)
     ]
     windows.sort(key=lambda window: (window.opened_at, window.session_id))
     return windows
 
 
-def cut_visits(definition: ShopDefinition, clicks: Sequence[Any], rules: Rules) -> Iterator[list[Any]]:
+def cut_visits(clicks: Sequence[Any], rules: Rules) -> Iterator[list[Any]]:
     """The windows of one session, in order; copies are left out."""
-    content = attrgetter("event_time", *definition.identity)
     window: list[Any] = []
     seen: set[Any] = set()
     closing = False
@@ -45,10 +40,9 @@ def cut_visits(definition: ShopDefinition, clicks: Sequence[Any], rules: Rules) 
             if since > rules.gap or (closing and since > 0):
                 yield window
                 window, seen, closing = [], set(), False
-        identity = click.order if click.order is not None else content(click)
-        if identity in seen:
+        if click.identity in seen:
             continue
-        seen.add(identity)
+        seen.add(click.identity)
         window.append(click)
         closing = closing or click.end or len(window) >= rules.max_clicks
     if window:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime
 from typing import NamedTuple
 
-from clickstream.features.outcome import proxy_outcome
 from clickstream.features.session import Session, SessionStep
-from clickstream.features.vector import Features, prefix, reference
+from clickstream.features.shop import UCI553
+from clickstream.features.vector import Features
 from clickstream.infra.errors import UsageError
 from clickstream.models.bundle.bundle import Bundle, Case, ScorerOutput
 from clickstream.models.online import OnlineModels
@@ -80,7 +80,7 @@ def trace_session(scores: FileScores, place: int, bundle: Bundle) -> SessionTrac
 
 def _cases(steps: list[SessionStep]) -> list[Case]:
     """What the scorers see of the session after each of its clicks."""
-    session = Session.open(steps[0], 0)
+    session = UCI553.open(steps[0])
     cases = [_case(session)]
     for step in steps[1:]:
         session.add(step, 0)
@@ -89,7 +89,7 @@ def _cases(steps: list[SessionStep]) -> list[Case]:
 
 
 def _case(session: Session) -> Case:
-    return Case(prefix(session), reference(session))
+    return Case(UCI553.evidence(session), UCI553.features(session))
 
 
 def _online_before(scores: FileScores, place: int, bundle: Bundle) -> OnlineModels:
@@ -99,5 +99,5 @@ def _online_before(scores: FileScores, place: int, bundle: Bundle) -> OnlineMode
     for steps in scores.steps[kept * AT_ONCE : place]:
         session = refold(steps)
         case = _case(session)
-        online.learn(case, proxy_outcome(session.last))
+        online.learn(case, UCI553.outcome(session))
     return online

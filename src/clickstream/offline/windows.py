@@ -14,12 +14,16 @@ from typing import NamedTuple
 import numpy as np
 
 from clickstream.features.session import Session, SessionStep
+from clickstream.features.shop import UCI553
 from clickstream.files.dataset import Dataset
 from clickstream.records.click import Click, Heartbeat
+from clickstream.records.shop_click import click_model
 from clickstream.windows.listing import ListingPartition, clicks_of, unlisted
 from clickstream.windows.partition import ClosedWindow, OpenSession, Partition, PendingClick, Rules
 
 _FOREVER = 1 << 62
+
+_UCI_CLICK = click_model(UCI553.definition)
 
 
 class DatedWindow(NamedTuple):
@@ -39,7 +43,7 @@ def cut_windows(dataset: Dataset, rules: Rules) -> Iterator[DatedWindow]:
 
 def refold(steps: list[SessionStep]) -> Session:
     """The session of some clicks in order."""
-    session = Session.open(steps[0], 0)
+    session = UCI553.open(steps[0])
     for step in steps[1:]:
         session.add(step, 0)
     return session
@@ -101,7 +105,7 @@ def _taken(log: Partition) -> Iterator[DatedWindow]:
 
 def _click(session_id: str, step: SessionStep) -> Click:
     """Checked when the file was read."""
-    return Click.model_construct(
+    return _UCI_CLICK.model_construct(
         session_id=session_id,
         event_time=step.event_time,
         order=step.order,

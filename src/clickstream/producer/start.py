@@ -17,7 +17,9 @@ from clickstream.infra.settings import Settings
 from clickstream.producer.mark import Mark, mark_of
 from clickstream.producer.plan import Plan, PlanOptions, make_plan, plan_fingerprint
 from clickstream.producer.schedule import DAY_MS, Schedule
-from clickstream.records.click import Click, InvalidRecordError, parse, wrong_clock
+from clickstream.records.click import Click, InvalidRecordError, wrong_clock
+from clickstream.records.shop_click import parser_of
+from clickstream.windows.fingerprint import rules_of
 
 StartMode = Literal["new", "append", "resume"]
 
@@ -41,6 +43,9 @@ class LogTail:
     foreign_click: int = -1
     any_mark: bool = False
 
+    def __post_init__(self) -> None:
+        self._parse = parser_of(rules_of(self.settings).shop.definition).parse
+
     def read(self, records: Iterable[Record]) -> None:
         """Take records of the partition in offset order."""
         for record in records:
@@ -62,7 +67,7 @@ class LogTail:
         """Event time of a record, -1 where it is a dead letter; and whether it is a click."""
         settings = self.settings
         try:
-            parsed = parse(record.value, record.key, settings.max_record_bytes)
+            parsed = self._parse(record.value, record.key, settings.max_record_bytes)
         except InvalidRecordError:
             return -1, False
         if wrong_clock(parsed.event_time, record.timestamp, settings.max_ahead, settings.max_behind):

@@ -1,4 +1,7 @@
-"""The click record of any shop as a pydantic model: what every click has, and the shop's own fields."""
+"""The clicks of a shop: their record as a pydantic model, and the reading of what lies on the clicks topic.
+
+A record is either parsed whole or refused whole, with a reason that goes into the dead letter.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ from functools import cache
 from typing import Annotated, Any
 
 from pydantic import Field as Described
-from pydantic import create_model
+from pydantic import TypeAdapter, ValidationError, create_model
 
 from clickstream.features.definition import Field, FieldType, ShopDefinition
-from clickstream.records.click import ClickBase
+from clickstream.records.click import SECONDS, Click, Heartbeat, InvalidRecordError
+
+_LONGEST_DETAIL = 1_000
 
 _PYTHON: dict[FieldType, Any] = {
     FieldType.TEXT: str,
@@ -19,11 +24,77 @@ _PYTHON: dict[FieldType, Any] = {
 }
 
 
+class ClickParser:
+    """Reads the records on the clicks topic of one shop; to be had from `parser_of`.
+
+    Attributes:
+        model: the click of this shop.
+    """
+
+    def __init__(self, definition: ShopDefinition) -> None:
+        self.model = click_model(definition)
+        either: Any = Annotated[self.model | Heartbeat, Described(discriminator="type")]
+        self._validate = TypeAdapter(either).validate_json
+
+    def parse(self, value: bytes | None, key: bytes | None, max_bytes: int = 65_536) -> Click | Heartbeat:
+        """The record in `value`, checked against `key`.
+
+        Raises:
+            InvalidRecordError: it cannot be used, and why.
+        """
+        if value is None:
+            raise InvalidRecordError("invalid", "the record has no value")
+        if len(value) > max_bytes:
+            raise InvalidRecordError("too-large", f"{len(value)} bytes; at most {max_bytes} are taken")
+        try:
+            record: Click | Heartbeat = self._validate(value)
+        except ValidationError as error:
+            raise _explain(error) from None
+        if type(record) is self.model and key != record.session_id.encode():
+            raise InvalidRecordError("key-mismatch", f"key {_short(key)}, session_id {record.session_id!r}")
+        _refuse_seconds(record)
+        return record
+
+    def click_of(self, fields: dict[str, Any]) -> Click:
+        """A click from its fields, checked as one on the topic is.
+
+        Raises:
+            InvalidRecordError: it cannot be used, and why.
+        """
+        try:
+            click = self.model.model_validate(fields)
+        except ValidationError as error:
+            raise _explain(error) from None
+        _refuse_seconds(click)
+        return click
+
+
 @cache
-def click_model(definition: ShopDefinition) -> type[ClickBase]:
-    """Clicks of this shop, checked field by field; strict, frozen, unknown fields are ignored."""
+def parser_of(definition: ShopDefinition) -> ClickParser:
+    """The parser of a shop's clicks."""
+    return ClickParser(definition)
+
+
+@cache
+def click_model(definition: ShopDefinition) -> type[Click]:
+    """The click of a shop: one page view of one visitor, checked field by field.
+
+    Times are milliseconds since the epoch, UTC. Strict and frozen; fields that are not known are ignored, and
+    a wrong one raises `pydantic.ValidationError`, a ValueError.
+
+    >>> from clickstream import click_model, load_shop
+    >>> Click = click_model(load_shop("uci553").definition)
+    >>> shown = dict(product="A13", category="trousers", price=48.0, price_2=1, page=1)
+    >>> click = Click(session_id="alice", event_time=1_700_000_000_000, **shown)
+    >>> click.order is None, click.end
+    (True, False)
+    >>> Click(session_id="alice", event_time="now", **shown)
+    Traceback (most recent call last):
+    pydantic_core._pydantic_core.ValidationError: ...
+    """
     fields: dict[str, Any] = {field.name: _described(field) for field in definition.fields}
-    return create_model("Click", __base__=ClickBase, __doc__=ClickBase.__doc__, **fields)
+    doc = "One page view of one visitor. The record's key is the session id."
+    return create_model("Click", __base__=Click, __doc__=doc, **fields)
 
 
 def _described(field: Field) -> tuple[Any, Any]:
@@ -36,3 +107,30 @@ def _described(field: Field) -> tuple[Any, Any]:
     if field.optional:
         return Annotated[_PYTHON[field.type] | None, described], None
     return Annotated[_PYTHON[field.type], described], ...
+
+
+def _refuse_seconds(record: Click | Heartbeat) -> None:
+    event_time = record.event_time
+    if SECONDS.start <= event_time < SECONDS.stop:
+        raise InvalidRecordError(
+            "invalid", f"event_time: {event_time} reads as seconds since the epoch; send milliseconds"
+        )
+
+
+def _explain(error: ValidationError) -> InvalidRecordError:
+    problems = error.errors(include_url=False, include_context=False)
+    if problems[0]["type"] == "json_invalid":
+        return InvalidRecordError("not-json", problems[0]["msg"])
+    told = []
+    for problem in problems[:5]:
+        # The first part of the location is the tag of the union, which the sender never wrote.
+        where = ".".join(str(part) for part in problem["loc"] if part not in ("click", "heartbeat"))
+        value = "" if problem["type"] == "missing" else f" (got {_short(problem['input'])})"
+        told.append(f"{where or 'record'}: {problem['msg']}{value}")
+    # A message can quote what was sent.
+    return InvalidRecordError("invalid", "; ".join(told)[:_LONGEST_DETAIL])
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

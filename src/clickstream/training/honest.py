@@ -9,9 +9,8 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from clickstream.features.outcome import proxy_outcome
 from clickstream.features.session import SessionStep
-from clickstream.features.vector import prefix
+from clickstream.features.shop import UCI553
 from clickstream.models.batch import BatchModels, BatchParameters, calibrate, fit_batch
 from clickstream.models.case import Example, Floats
 from clickstream.models.clusters import NAMES, Clusters
@@ -178,7 +177,7 @@ def _evidence_decided_by(
     found = Evidence([], [], [])
     for place in places:
         session = msgspec.structs.replace(sessions[place].session, last=deciding[place])
-        row, outcome = prefix(session), proxy_outcome(session.last)
+        row, outcome = UCI553.evidence(session), UCI553.outcome(session)
         if row is not None:
             found.rows.append(row)
             found.outcomes.append(outcome)

@@ -13,11 +13,12 @@ import heapq
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, Generic, NamedTuple
 
 from msgspec import Struct
 
-from clickstream.features.session import Session, SessionStep
+from clickstream.features.session import A, S, Session, SessionStep
+from clickstream.features.shop import UCI553, Shop
 from clickstream.records.click import Click, Heartbeat, wrong_clock
 from clickstream.records.reasons import ClosedBy, Reason
 from clickstream.windows.doubt import CERTAIN, Doubt
@@ -42,9 +43,10 @@ _MANY = 16
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What decides how a log becomes sessions. Times are milliseconds; a `max_behind` of 0 is no bound.
+    """What decides how a log becomes sessions, the shop included.
 
-    The values are those of the settings of the same names, and nothing is checked here.
+    Times are milliseconds; a `max_behind` of 0 is no bound. The values are those of the settings of the same
+    names, and nothing is checked here.
 
     >>> from clickstream import Rules, Settings
     >>> Rules(gap=20 * 60_000).allowed_lateness
@@ -61,38 +63,30 @@ class Rules:
     max_pending: int = 1_000
     max_open_sessions: int = 50_000
     max_record_bytes: int = 65_536
+    shop: Shop = UCI553
 
 
-class PendingClick(Struct, array_like=True):
+class PendingClick(Struct, Generic[S], array_like=True):
     """A click that the watermark has not passed, and how many copies of it came."""
 
-    click: SessionStep
+    click: S
     offset: int
     copies: int = 0
 
 
-def _order(pending: PendingClick) -> tuple[int, int, str, int]:
-    return pending.click.sort_key
+def _order(pending: PendingClick) -> tuple[Any, ...]:
+    key: tuple[Any, ...] = pending.click.sort_key
+    return key
 
 
-def _content(click: SessionStep) -> tuple[str, int, str, float, int, bool, str]:
-    # A time_source has a character or more where there is one.
-    return (
-        click.product,
-        click.page,
-        click.category,
-        click.price,
-        click.price_2,
-        click.end,
-        click.time_source or "",
-    )
+class OpenSession(Struct, Generic[S, A], array_like=True):
+    """All that is open of one session id: a window of settled clicks, and clicks that wait, in order.
 
+    Stored state is read as `Open[step, aggregate]` of a shop.
+    """
 
-class OpenSession(Struct, array_like=True):
-    """All that is open of one session id: a window of settled clicks, and clicks that wait, in order."""
-
-    window: Session | None = None
-    pending: list[PendingClick] = []
+    window: Session[S, A] | None = None
+    pending: list[PendingClick[S]] = []
 
     windows: ClassVar[type[Session]] = Session
 
@@ -118,7 +112,7 @@ class OpenSession(Struct, array_like=True):
             elif window is not None and click.event_time > window.last.event_time:
                 break
             if window is None:
-                self.window = window = self.windows.open(click, waiting.offset)
+                self.window = window = self.windows.open(click, waiting.offset, rules.shop.aggregate())
             elif click.event_time > window.last.event_time + rules.gap:
                 closed = "gap"
                 break
@@ -164,10 +158,11 @@ class OpenSession(Struct, array_like=True):
                 return last + 1
         return last + rules.gap + 1
 
-    def find(self, click: SessionStep) -> tuple[int, PendingClick | None]:
+    def find(self, click: S) -> tuple[int, PendingClick[S] | None]:
         """The waiting click of this time and identity, if there is one, and its place or the one for it."""
         order, pending = click.order, self.pending
-        key = click.sort_key if order is None else (click.event_time, order, "", 0)
+        # An order alone makes two clicks the same: what begins with it is in its place.
+        key = click.sort_key if order is None else (click.event_time, order)
         place = bisect_left(pending, key, key=_order)
         if place < len(pending):
             other = pending[place]
@@ -175,7 +170,7 @@ class OpenSession(Struct, array_like=True):
                 return place, other
         return place, None
 
-    def copy_of(self, click: SessionStep, due: int, rules: Rules) -> PendingClick | None:
+    def copy_of(self, click: S, due: int, rules: Rules) -> PendingClick[S] | None:
         """The click that waits for the first window and has this late one's identity.
 
         `due` is that of the session: the first window takes what lies before it, and nothing else.
@@ -261,7 +256,8 @@ class Partition:
     `advance` takes the records in the order of their offsets; what closes is appended to `closed`, what is
     refused to `refused`, and `clear` forgets both.
 
-    >>> from clickstream import Click, Partition, Rules
+    >>> from clickstream import Partition, Rules, click_model, load_shop
+    >>> Click = click_model(load_shop("uci553").definition)
     >>> partition = Partition(Rules(gap=30 * 60_000))
     >>> shown = dict(product="A13", category="trousers", price=48.0, price_2=1, page=1)
     >>> for offset, time in enumerate((0, 60_000, 3_600_000, 30_000)):
@@ -337,12 +333,12 @@ class Partition:
         offsets: list[int] = []
         for offset, record in records:
             offsets.append(offset)
-            if isinstance(record, Click):
-                named.add(record.session_id)
-            elif isinstance(record, Heartbeat):
+            if isinstance(record, Exception):
+                continue
+            if type(record) is Heartbeat:
                 flushes = flushes or record.flush
             else:
-                continue
+                named.add(record.session_id)
             if record.event_time > newest:
                 newest = record.event_time
         due = EVERYTHING_DUE if flushes else newest - self.rules.allowed_lateness
@@ -367,7 +363,8 @@ class Partition:
             self._end_rebuild(offset)
         self._mark(offset)
         before = len(self.closed)
-        if isinstance(record, Click):
+        # By its exact type: pydantic takes longer to say that something is a click of some shop.
+        if type(record) is not Heartbeat:
             self.doubt.arrived(record.session_id, event_time)
             self._arrive(offset, record)
         closed = self._published.pop(offset, ())
@@ -383,7 +380,7 @@ class Partition:
             self.newest = event_time
         if self.rebuild is None:
             self._close_due(offset)
-        if isinstance(record, Heartbeat) and record.flush:
+        if type(record) is Heartbeat and record.flush:
             self._flush(offset)
         while self.rebuild is None and self.open_sessions > rules.max_open_sessions:
             if self.doubt.any_open(self.watermark):
@@ -431,17 +428,7 @@ class Partition:
 
     def _arrive(self, offset: int, record: Click) -> None:
         rules, watermark = self.rules, self.watermark
-        click = SessionStep(
-            record.event_time,
-            record.order,
-            record.product,
-            record.category,
-            record.price,
-            record.price_2,
-            record.page,
-            record.end,
-            record.time_source,
-        )
+        click: SessionStep = rules.shop.step_of(record)
         session_id = record.session_id
         self._catch_up(offset, session_id)
         late = click.event_time < watermark or (bool(self.early) and self._settled_early(session_id, click))
@@ -493,7 +480,7 @@ class Partition:
         if other is not None:
             other.copies += 1
             # Copies are equal; where they are not, the choice must not depend on which came first.
-            if _content(click) < _content(other.click):
+            if click.content < other.click.content:
                 other.click, other.offset = click, offset
             return
         pending.insert(place, PendingClick(click, offset))

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from clickstream.features.shop import UCI553
 from clickstream.files.cleaning import CleanedFile
 from clickstream.files.dataset import Dataset
 from clickstream.files.mapping.derive import depths, mean_prices
@@ -23,7 +24,7 @@ from clickstream.files.mapping.spec import Column, TextColumn, TimeColumn, UciMa
 from clickstream.files.rows import PageView
 from clickstream.files.sifting import SiftingProgress, silent
 from clickstream.files.source import FileSource
-from clickstream.records.click import click_of
+from clickstream.records.shop_click import parser_of
 
 _DERIVED = {"price_2": 2, "page": 1}
 
@@ -70,6 +71,7 @@ class _Clicks:
     """Clicks of shop uci553."""
 
     def __init__(self) -> None:
+        self._click_of = parser_of(UCI553.definition).click_of
         self._texts: dict[str, str] = {}
 
     def field(self, name: str, spec: Column | TimeColumn, fetch: ColumnAccess) -> FieldReader | None:
@@ -82,7 +84,7 @@ class _Clicks:
         return number_field(spec, fetch, whole=name != "price")
 
     def click(self, found: dict[str, Any], ends: bool) -> _Shown:
-        click = click_of(_DERIVED | found)
+        click = self._click_of(_DERIVED | found)
         known = self._texts.setdefault
         return _Shown(
             known(click.session_id, click.session_id),

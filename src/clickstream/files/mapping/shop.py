@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from clickstream.features.definition import FieldType, ShopDefinition
-from clickstream.features.fold import compile_fold
+from clickstream.features.shop import shop_of
 from clickstream.files.cleaning import CleaningReport
 from clickstream.files.mapping.fields import (
     FieldReader,
@@ -21,8 +21,7 @@ from clickstream.files.mapping.reading import ColumnAccess, read_log
 from clickstream.files.mapping.spec import Column, ColumnMapping, TimeColumn
 from clickstream.files.sifting import SiftingProgress, silent
 from clickstream.files.source import FileSource
-from clickstream.records.click import checked
-from clickstream.records.shop_click import click_model
+from clickstream.records.shop_click import parser_of
 
 
 class ShopLog(NamedTuple):
@@ -67,9 +66,8 @@ class _Clicks:
     def __init__(self, definition: ShopDefinition, mapping: ColumnMapping) -> None:
         self._definition = definition
         self._mapping = mapping
-        self._model = click_model(definition)
-        self._step = compile_fold(definition).step
-        self._names = self._step.__struct_fields__
+        self._click_of = parser_of(definition).click_of
+        self._step_of = shop_of(definition).step_of
         self._texts: dict[str, str] = {}
 
     def field(self, name: str, spec: Column | TimeColumn, fetch: ColumnAccess) -> FieldReader:
@@ -92,20 +90,18 @@ class _Clicks:
     def click(self, found: dict[str, Any], ends: bool) -> tuple[str, Any]:
         found["end"] = ends or bool(found.get("end"))
         found["time_source"] = self._mapping.time_source
-        click = checked(self._model, found)
         known = self._texts.setdefault
-        values = (getattr(click, name) for name in self._names)
-        step = self._step(*(known(value, value) if isinstance(value, str) else value for value in values))
-        return known(click.session_id, click.session_id), step
+        click = self._click_of(
+            {name: known(value, value) if isinstance(value, str) else value for name, value in found.items()}
+        )
+        return click.session_id, self._step_of(click)
 
     def place(self, click: tuple[str, Any]) -> tuple[str, int]:
         return click[0], click[1].event_time
 
     def sort_key(self, click: tuple[str, Any]) -> Any:
         step = click[1]
-        # What is absent comes first; the fields of an identity make the order total.
-        content = ((value is not None, value) for value in msgspec.structs.astuple(step)[2:])
-        return (step.event_time, step.order or 0, *content)
+        return step.sort_key, step.content
 
     def ended(self, click: tuple[str, Any]) -> tuple[str, Any]:
         return click[0], msgspec.structs.replace(click[1], end=True)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from clickstream.features.definition import ShopDefinition
-from clickstream.features.shop_file import UCI553, built_in, from_source
+from clickstream.features.shop_file import UCI553_NAME, built_in, from_source
 from clickstream.features.vector import Features
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings
@@ -189,7 +189,7 @@ def load_bundle(
     Traceback (most recent call last):
     clickstream.infra.errors.BundleError: ...
     """
-    shop = shop or built_in(UCI553)
+    shop = shop or built_in(UCI553_NAME)
     folder, key = place(source, shop.name)
     if name is None:
         name = source.bundle if isinstance(source, Settings) else "champion"
@@ -214,7 +214,7 @@ def open_bundle(verified: VerifiedBundle) -> Bundle:
         ) from error
 
 
-def place(source: Settings | Path, shop: str = UCI553) -> tuple[Path, bytes | None]:
+def place(source: Settings | Path, shop: str = UCI553_NAME) -> tuple[Path, bytes | None]:
     """The folder of all bundles of a shop, and the key that they must be signed with."""
     folder, key = (source.bundles, signing_key(source)) if isinstance(source, Settings) else (source, None)
     return bundles_of(folder, shop), key
@@ -227,7 +227,7 @@ def shop_of(manifest: Manifest, files: Mapping[str, bytes]) -> ShopDefinition:
         ValueError: the one that it carries is not read as it was when the bundle was made.
     """
     if manifest.shop is None:
-        return built_in(UCI553)
+        return built_in(UCI553_NAME)
     definition = from_source(files[DEFINITION], DEFINITION)
     if (definition.name, definition.hash) != (manifest.shop.name, manifest.shop.hash):
         raise ValueError(f"{DEFINITION} is {definition.name} {definition.hash}, not that of the manifest")
@@ -241,7 +241,7 @@ def check_shop(manifest: Manifest, shop: ShopDefinition, where: str) -> None:
         BundleError: it is another's; names both.
     """
     if manifest.shop is None:
-        name, digest = UCI553, built_in(UCI553).hash
+        name, digest = UCI553_NAME, built_in(UCI553_NAME).hash
     else:
         name, digest = manifest.shop.name, manifest.shop.hash
     if (name, digest) != (shop.name, shop.hash):

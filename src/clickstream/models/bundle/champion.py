@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from clickstream.features.shop_file import UCI553
+from clickstream.features.shop_file import UCI553_NAME
 from clickstream.infra.errors import BundleError
 from clickstream.infra.files import replace_file
 from clickstream.models.bundle.manifest import BUNDLE_ID, MANIFEST
@@ -41,7 +41,7 @@ def bundles_of(folder: Path, shop: str) -> Path:
     Args:
         folder: that of all bundles; those of uci553 lie in it itself.
     """
-    return folder if shop == UCI553 else folder / "shops" / shop
+    return folder if shop == UCI553_NAME else folder / "shops" / shop
 
 
 def bundle_ids(folder: Path) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from clickstream.features.shop_file import UCI553
+from clickstream.features.shop_file import UCI553_NAME
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle.champion import Promotion, bundle_ids, bundles_of, promotions
@@ -50,7 +50,7 @@ class ListedBundle(NamedTuple):
         return content
 
 
-def examine_bundles(settings: Settings, shop: str = UCI553) -> Iterator[ListedBundle]:
+def examine_bundles(settings: Settings, shop: str = UCI553_NAME) -> Iterator[ListedBundle]:
     """Every bundle of a shop in the folder, the oldest first, verified and not opened.
 
     Raises:
@@ -71,7 +71,7 @@ def examine_bundles(settings: Settings, shop: str = UCI553) -> Iterator[ListedBu
             yield ListedBundle(bundle_id, path, verified.manifest, verified.signed, in_use, None)
 
 
-def history(settings: Settings, shop: str = UCI553) -> list[Promotion]:
+def history(settings: Settings, shop: str = UCI553_NAME) -> list[Promotion]:
     """The bundle in use, and those before it, the latest first; empty where there is none."""
     try:
         return promotions(bundles_of(settings.bundles, shop))

@@ -1,0 +1,31 @@
+"""Shops by name or file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from clickstream.features.shop import Shop, shop_of
+from clickstream.features.shop_file import DefinitionError, built_in, built_in_names, read_definition
+from clickstream.infra.errors import ConfigurationError
+
+
+def load_shop(named: str) -> Shop:
+    """The shop that is built in under this name, or that a file of this name defines.
+
+    Raises:
+        ConfigurationError: it cannot be used; names key and value.
+
+    >>> from clickstream import load_shop
+    >>> shop = load_shop("uci553")
+    >>> [field.name for field in shop.definition.fields][:3]
+    ['product', 'category', 'price']
+    """
+    try:
+        path = Path(named)
+        if named not in built_in_names() and path.is_file():
+            return shop_of(read_definition(path.read_bytes(), named))
+        return shop_of(built_in(named))
+    except DefinitionError as error:
+        raise ConfigurationError(error.what, error.remedy) from None
+    except OSError as error:
+        raise ConfigurationError(f"shop {named} cannot be read: {error.strerror}") from None
