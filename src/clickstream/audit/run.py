@@ -1,4 +1,4 @@
-"""The reading part of an audit up to now: topics, a group's offsets, bundles, a ledger, a baseline."""
+"""An audit up to now: reads topics, offsets, bundles, a ledger and a baseline, and has them evaluated."""
 
 from __future__ import annotations
 

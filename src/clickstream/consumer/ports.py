@@ -15,7 +15,7 @@ from clickstream.infra.kafka import CommittedOffset, Membership, OutgoingRecord,
 from clickstream.windows.partition import OpenSession, PublishedClosing
 
 Clock = Callable[[], float]
-"""Seconds since any moment, which never go back."""
+"""Seconds since an arbitrary moment; they never go back."""
 
 
 class ClicksLog(Protocol):

@@ -1,9 +1,9 @@
 """A real Kafka and a real Valkey on loopback ports, started and stopped by us.
 
 `embedded_servers` runs both for the length of a `with` block; `EmbeddedKafka` and `EmbeddedValkey` are for
-who wants one alone, or wants to kill it. What they write stays in their folder: a start on the same folder
-finds it again. Start them from the main thread: on Linux the kernel kills a server whose starting thread
-ended, so that even a SIGKILL of this process leaves nothing behind.
+those who want only one of them, or want to kill it. What they write stays in their folder: a start on the
+same folder finds it again. Start them from the main thread: on Linux the kernel kills a server whose
+starting thread ended, so that even a SIGKILL of this process leaves no server behind.
 """
 
 from __future__ import annotations

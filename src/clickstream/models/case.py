@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 
 
 class Case(NamedTuple):
-    """A closed session as the scorers see it. `prefix` is None where no click came before the last."""
+    """A session as the scorers see it: features of the evidence, None without any, and of all clicks."""
 
     prefix: Features | None
     reference: Features
@@ -47,6 +47,6 @@ Artefact = dict[str, Any]
 
 
 def prediction(conversion: float, revenue: float | None, cluster: int, cluster_name: str) -> ScorerOutput:
-    """A Prediction, rounded; a linear model's negative price becomes 0."""
+    """A scorer's answer, rounded; a linear model's negative price becomes 0."""
     earning = None if revenue is None else round(max(revenue, 0.0), DECIMALS)
     return ScorerOutput(round(conversion, DECIMALS), earning, cluster, cluster_name)

@@ -39,7 +39,7 @@ class Scorer:
         feature_set: what its conversion and revenue see. Clusters see `reference`, whoever asks.
         opened: makes its models of what its file holds; None for the one that learns in the stream, whose
             answers depend on what came before and cannot be computed again from a score alone.
-        judged_on: the sessions that its figures were measured on.
+        evaluated_on: the sessions that its figures were measured on.
         sentence: what it is, for people.
         colour, colour_on_dark, colour_on_any: on a light page, on a dark one, and where one must do for both.
         line: its kind of line in plots.
