@@ -71,7 +71,7 @@ def _figures(sessions: Sequence[Example], answers: Sequence[ScorerOutput], batch
     ]
     found = {
         **conversion_figures([o.converted for o, _ in evident], [a.conversion for _, a in evident]),
-        **revenue_figures([o.revenue for o, _ in evident], [a.revenue or 0.0 for _, a in evident]),
+        **revenue_figures([o.revenue or 0.0 for o, _ in evident], [a.revenue or 0.0 for _, a in evident]),
         "ari": cluster_agreement([answer.cluster for answer in answers], batch),
     }
     return [f"{found[name]:.4f}" for name in ("auc", "log_loss", "ece", "r2", "mae", "ari")]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import orjson
-from factory import click_json, parse
+from factory import click_json
 
 from clickstream.audit.evaluation import AuditedLogs, evaluate_run
 from clickstream.audit.ledger import LedgerLine
@@ -18,7 +18,6 @@ from clickstream.audit.report import AuditReport, Finding, Place
 from clickstream.audit.rounds import REMEMBERED, AuditRounds, TopicsAtStart
 from clickstream.audit.spill import Spill
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
-from clickstream.features.shop import UCI553
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle.bundle import Bundle, Case, ScorerOutput
 from clickstream.models.case import prediction
@@ -26,6 +25,7 @@ from clickstream.models.clusters import NAMES
 from clickstream.models.online import OnlineModels
 from clickstream.records.click import InvalidRecordError
 from clickstream.records.score import DeadLetter
+from clickstream.records.shop_click import parser_of
 from clickstream.windows.fingerprint import fingerprint, rules_of
 from clickstream.windows.partition import Partition
 
@@ -54,11 +54,12 @@ class Oracle:
     def predict(self, cases: Sequence[Case]) -> list[dict[str, ScorerOutput]]:
         answers = []
         for case in cases:
-            clicks = case.reference["session_length"]
-            seen = 0 if case.prefix is None else case.prefix["session_length"]
+            clicks = _clicks(case.reference)
+            seen = 0 if case.prefix is None else _clicks(case.prefix)
+            worth = _worth(case, 10.0 + seen)
             answers.append(
                 {
-                    "batch": prediction(1 / (1 + seen), 10.0 + seen, clicks % 2, NAMES[clicks % 2]),
+                    "batch": prediction(1 / (1 + seen), worth, clicks % 2, NAMES[clicks % 2]),
                     "reference": prediction(1 / (1 + clicks), 20.0, clicks % 2, NAMES[clicks % 2]),
                 }
             )
@@ -66,6 +67,17 @@ class Oracle:
 
     def online(self) -> OnlineOracle:
         return OnlineOracle()
+
+
+def _clicks(features: Mapping[str, Any]) -> int:
+    """How many they are of: each shop names it in its own way."""
+    count: int = features["session_length" if "session_length" in features else "clicks"]
+    return count
+
+
+def _worth(case: Case, revenue: float) -> float | None:
+    """Nothing of a shop whose goal has no value; all but the e-shop's are such here."""
+    return float(revenue) if "session_length" in case.reference else None
 
 
 class OnlineOracle:
@@ -76,8 +88,8 @@ class OnlineOracle:
 
     def predict(self, case: Case) -> ScorerOutput:
         if case.prefix is None:
-            return prediction(1.0, 10.0, 0, NAMES[0])
-        return prediction(1 / (1 + self.lessons), float(self.lessons), 0, NAMES[0])
+            return prediction(1.0, _worth(case, 10.0), 0, NAMES[0])
+        return prediction(1 / (1 + self.lessons), _worth(case, self.lessons), 0, NAMES[0])
 
     def learn(self, _case: Case, _outcome: object) -> None:
         self.lessons += 1
@@ -113,6 +125,8 @@ class ScoredLog:
         fields = {"session_id": session_id, "event_time": at} | changes
         if order is not None:
             fields["order"] = order
+        if self.settings.shop != "uci553":
+            return self.send(session_id.encode(), orjson.dumps({"type": "click"} | fields), at, partition)
         return self.send(session_id.encode(), click_json(**fields), at, partition)
 
     def heartbeat(self, minute: float, flush: bool = False, partition: int = 0) -> int:
@@ -124,8 +138,11 @@ class ScoredLog:
 
     def publish(self) -> None:
         """Publish what the records appended since the last call produce."""
-        rules = fingerprint(self.settings)
-        scorer = WindowScorer(cast(Bundle, self.bundle), self.settings.clicks_topic, rules, UCI553)
+        shop = rules_of(self.settings).shop
+        parser = parser_of(shop.definition)
+        scorer = WindowScorer(
+            cast(Bundle, self.bundle), self.settings.clicks_topic, fingerprint(self.settings), shop
+        )
         for line in self.clicks:
             p = line.partition
             if line.offset < self._read.get(p, 0):
@@ -138,7 +155,9 @@ class ScoredLog:
                 )
             try:
                 logic.advance(
-                    line.offset, line.timestamp, parse(line.value, line.key, logic.rules.max_record_bytes)
+                    line.offset,
+                    line.timestamp,
+                    parser.parse(line.value, line.key, logic.rules.max_record_bytes),
                 )
             except InvalidRecordError as error:
                 logic.refuse(line.offset, error.reason, error.detail)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
 
 from clickstream.features.definition import FieldType, ShopDefinition
 from clickstream.features.shop_file import define
+from clickstream.records.click import Click
+from clickstream.records.shop_click import parser_of
 
 FIELDS: dict[str, dict[str, Any]] = {
     "event": {"type": "text"},
@@ -81,6 +85,7 @@ def definitions(draw: st.DrawFn) -> ShopDefinition:
     source = {
         "name": "random",
         "distinct_at_most": draw(st.integers(1, 5)),
+        "identity": draw(st.lists(_fields, max_size=3, unique=True)),
         "fields": FIELDS,
         "goal": goal,
         "features": features,
@@ -106,3 +111,20 @@ def clicks(draw: st.DrawFn, definition: ShopDefinition) -> dict[str, Any]:
         value = values[field.type]
         click[field.name] = draw(st.none() | value if field.optional else value)
     return click
+
+
+def dressed(definition: ShopDefinition, one: Click) -> Click:
+    """A click of this shop in place of another's: equal ones stay equal, others differ."""
+    random = Random(repr((one.product, one.page, one.category, one.price)))
+    values: dict[FieldType, Sequence[Any]] = {
+        FieldType.TEXT: ("look", "cart", "buy", "a"),
+        FieldType.NUMBER: (0.0, 0.5, 2.5, 10.25),
+        FieldType.INTEGER: (0, 1, 2, 5),
+        FieldType.BOOLEAN: (False, True),
+    }
+    fields = {
+        field.name: None if field.optional and random.random() < 0.3 else random.choice(values[field.type])
+        for field in definition.fields
+    }
+    every = {name: getattr(one, name) for name in ("session_id", "event_time", "order", "end", "time_source")}
+    return parser_of(definition).click_of(every | fields)

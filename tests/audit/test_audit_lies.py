@@ -101,7 +101,7 @@ def test_scores_under_another_fingerprint_are_unchecked_and_said_to_be_so() -> N
     log = a_day()
     every_score(log, "settings", "0123456789ab")
     every_score(log, "clicks", 77)
-    every_score(log, "outcome", {"converted": False, "revenue": 0.0, "source": "proxy"})
+    every_score(log, "outcome", {"converted": False, "revenue": 0.0, "source": "proxy", "at": None})
     report = log.audit()
     assert report.verdict == "unchecked"
     assert unchecked_parts(report)["scores under other settings"] == 5

@@ -15,7 +15,7 @@ from oracle import crowded_logs, logs, rules_to_keep
 from scored_log import ScoredLog
 from small_logs import SHOP
 
-from clickstream.audit import interpreter
+from clickstream.audit import plain
 from clickstream.audit.expected import facts
 from clickstream.audit.independent import IndependentReading, ReadWindow
 from clickstream.audit.report import AuditReport
@@ -31,7 +31,7 @@ from clickstream.windows.partition import EVERY_SESSION, OpenSession, Partition,
 @examples(400)
 def test_on_any_log_it_makes_of_the_clicks_what_the_consumer_makes(log: list[Written], rules: Rules) -> None:
     logic = Partition(rules)
-    again = IndependentReading(rules, whole=True)
+    again = IndependentReading(rules, UCI553.definition, whole=True)
     for offset, timestamp, record in log:
         logic.closed.clear()
         logic.refused.clear()
@@ -48,8 +48,8 @@ def test_on_any_log_it_makes_of_the_clicks_what_the_consumer_makes(log: list[Wri
 
 
 def test_it_imports_nothing_of_the_code_that_it_checks() -> None:
-    for module in ("interpreter.py", "independent.py"):
-        text = (Path(interpreter.__file__).parent / module).read_text()
+    for module in ("plain.py", "independent.py"):
+        text = (Path(plain.__file__).parent / module).read_text()
         for name in ("features.fold", "features.session", "features.shop", "consumer"):
             assert f"clickstream.{name}" not in text, (module, name)
 
@@ -164,8 +164,10 @@ def _outcome_takes_page_five_only(patch: pytest.MonkeyPatch) -> None:
 def _a_gap_of_exactly_the_limit_parts(patch: pytest.MonkeyPatch) -> None:
     right = OpenSession.settle
 
-    def settle(self: OpenSession, watermark: int, rules: Rules, last_word: Any = "gap") -> Any:
-        return right(self, watermark, shorter(rules), last_word)
+    def settle(
+        self: OpenSession, session_id: str, watermark: int, rules: Rules, last_word: Any = "gap"
+    ) -> Any:
+        return right(self, session_id, watermark, shorter(rules), last_word)
 
     patch.setattr(OpenSession, "settle", settle)
     due = OpenSession.due
@@ -303,7 +305,7 @@ def test_the_sample_finds_a_bug_that_one_session_in_three_has(monkeypatch: pytes
 
 def test_more_open_sessions_than_are_remembered_halve_the_draw() -> None:
     rules = Rules()
-    logic, again = Partition(rules), IndependentReading(rules, whole=False, most=10)
+    logic, again = Partition(rules), IndependentReading(rules, UCI553.definition, whole=False, most=10)
     log = many_visits()
     for line in log.clicks:
         logic.closed.clear()
@@ -317,7 +319,7 @@ def test_more_open_sessions_than_are_remembered_halve_the_draw() -> None:
             if again.is_drawn(closed.session_id)
         ]
         assert not again.advance(line.offset, line.timestamp, record, reads, None, logic.open_sessions, -1)
-        assert len(again._interpreter.visits) <= 10
+        assert len(again._plain.visits) <= 10
     assert 0 < again.windows < 40
 
 

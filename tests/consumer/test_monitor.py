@@ -27,7 +27,7 @@ def score(bundle: str = "one", price: float = 44.0, evidence: int = 3, **changes
         "features": dict.fromkeys(FEATURES, 2) | {"mean_price": price, "first_category": "sale"},
         "predictions": {"batch": answer, "online": answer | {"cluster": 2}, "reference": answer},
         "evidence": evidence,
-        "outcome": {"converted": True, "revenue": 50.0, "source": "proxy"},
+        "outcome": {"converted": True, "revenue": 50.0, "source": "proxy", "at": None},
         "models": {"bundle": bundle, "feature_sets": {}, "lessons": 0},
         "error": None,
     }

@@ -19,7 +19,7 @@ SCORE: dict[str, Any] = {
     "closed_by": "gap",
     "features": {"session_length": 3},
     "predictions": dict.fromkeys(SCORERS, PREDICTION),
-    "outcome": {"converted": True, "revenue": 48.0, "source": "proxy"},
+    "outcome": {"converted": True, "revenue": 48.0, "source": "proxy", "at": None},
     "scored_at": 1_795_476_857_106,
     "error": None,
 }

@@ -35,6 +35,7 @@ from factory import (
     step,
 )
 
+from clickstream.features.outcome import Outcome
 from clickstream.features.session import Session
 from clickstream.features.shop import UCI553
 from clickstream.features.vector import DEFINITIONS, PREFIX, REFERENCE
@@ -92,7 +93,7 @@ class Told:
         partition = self.partition
         closed, refused = len(partition.closed), len(partition.refused)
         partition.advance(offset, *parsed(text))
-        visits = {name: settled(visit, partition) for name, visit in partition.sessions.items()}
+        visits = {name: settled(name, visit, partition) for name, visit in partition.sessions.items()}
         windows = [one.session for one in partition.closed]
         windows += [visit.window for visit in visits.values() if visit.window is not None]
         late = sum(window.late for window in windows)
@@ -113,10 +114,10 @@ class Told:
         return text, clock(partition.watermark), "; ".join(words) or "nothing"
 
 
-def settled(visit: OpenSession, partition: Partition) -> OpenSession:
+def settled(name: str, visit: OpenSession, partition: Partition) -> OpenSession:
     """The session with all settled that the watermark has passed; the partition itself puts that off."""
     copy: OpenSession = msgspec.msgpack.decode(msgspec.msgpack.encode(visit), type=STORED)
-    assert copy.settle(partition.watermark, partition.rules) is None, "something due was left open"
+    assert copy.settle(name, partition.watermark, partition.rules) is None, "something due was left open"
     return copy
 
 
@@ -514,9 +515,9 @@ def test_where_clicks_carry_no_order_late_ones_move_the_position_of_the_last() -
 
 
 def test_the_outcome_is_a_rule_over_the_last_click() -> None:
-    assert outcome(visit()) == (True, 61.0)
-    assert UCI553.decided_by(step(0, price_2=2, page=3, price=28.0)) == (False, 28.0)
-    assert UCI553.decided_by(step(0, price_2=2, page=4, price=28.0)) == (True, 28.0)
+    assert outcome(visit()) == Outcome(True, 61.0, "proxy", 3_000)
+    assert UCI553.decided_by(step(0, price_2=2, page=3, price=28.0)) == Outcome(False, 28.0)
+    assert UCI553.decided_by(step(0, price_2=2, page=4, price=28.0)) == Outcome(True, 28.0, "proxy", 0)
 
 
 def test_a_session_of_one_click_has_no_evidence() -> None:

@@ -149,4 +149,9 @@ def test_the_example_of_a_score_says_of_its_session_what_the_code_says() -> None
     score = record_examples()["score"]
     assert (score["clicks"], score["evidence"], score["closed_by"]) == (3, 2, "gap")
     assert score["features"]["mean_price"] == 47
-    assert score["outcome"] == {"converted": True, "revenue": 61.0, "source": "proxy"}
+    assert score["outcome"] == {
+        "converted": True,
+        "revenue": 61.0,
+        "source": "proxy",
+        "at": score["last_click_at"],
+    }

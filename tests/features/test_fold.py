@@ -48,7 +48,9 @@ def test_the_fold_is_what_the_definition_says(data: st.DataObject, definition: S
     for row in late:
         aggregate.count(step(fold, row))
     found = aggregate.features()
-    meant = interpreter.features(definition, interpreter.WindowClicks(in_order, late))
+    meant = interpreter.features(
+        definition, interpreter.WindowClicks(in_order, [interpreter.Late(row, len(in_order)) for row in late])
+    )
     assert list(found) == list(meant)
     for name, value in meant.items():
         assert close(found[name], value), definition.feature(name)
@@ -61,7 +63,7 @@ def test_uci553_gives_the_features_and_outcomes_that_its_models_were_published_w
     seen = hashlib.sha256()
     for one in real_sessions:
         window = one.session
-        row = (UCI553.evidence(window), UCI553.features(window), tuple(UCI553.outcome(window)))
+        row = (UCI553.evidence(window), UCI553.features(window), tuple(UCI553.outcome(window)[:2]))
         seen.update(repr(row).encode())
     assert seen.hexdigest()[:16] == "d8728100ebcbc83c"
 

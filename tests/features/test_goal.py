@@ -33,17 +33,17 @@ def test_points_label_and_revenue_are_what_the_definition_says(
     rows = data.draw(st.lists(clicks(definition), min_size=1, max_size=10))
     course = course_of(definition)(steps(definition, rows))
     achieved = interpreter.achieved(definition, rows)
-    evidence = interpreter.evidence(definition, rows)
+    evidence = interpreter.evidence(definition, interpreter.WindowClicks(rows))
     assert course.converted == achieved.converted
     if definition.goal.value is None:
         assert course.revenue is None
     else:
         assert math.isclose(course.revenue or 0.0, achieved.revenue or 0.0, abs_tol=1e-9)
-    assert course.points.stop - 1 == len(evidence)
+    assert course.points.stop - 1 == len(evidence.in_order)
     if definition.goal.last_click:
-        assert list(course.points) == ([len(evidence)] if evidence else [])
+        assert list(course.points) == ([len(evidence.in_order)] if evidence.in_order else [])
     else:
-        assert list(course.points) == list(range(1, len(evidence) + 1))
+        assert list(course.points) == list(range(1, len(evidence.in_order) + 1))
 
 
 @given(st.data(), definitions())

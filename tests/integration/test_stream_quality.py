@@ -60,7 +60,7 @@ def figures(sessions: list[tuple[Example, dict[str, Any]]], scorer: str) -> dict
     evident = [(one.outcome, said[scorer]) for one, said in sessions if one.case.prefix is not None]
     return {
         **conversion_figures([o.converted for o, _ in evident], [a["conversion"] for _, a in evident]),
-        **revenue_figures([o.revenue for o, _ in evident], [a["revenue"] for _, a in evident]),
+        **revenue_figures([o.revenue or 0.0 for o, _ in evident], [a["revenue"] for _, a in evident]),
     }
 
 

@@ -35,7 +35,7 @@ def by_the_stream(clicks: list[SessionStep]) -> list[list[tuple[Any, ...]]]:
     waiting = ListedOpenSession(None, [PendingClick(click, at) for at, click in enumerate(clicks)])
     windows = []
     while waiting.pending:
-        assert waiting.settle(1 << 60, RULES) is not None
+        assert waiting.settle("", 1 << 60, RULES) is not None
         assert waiting.window is not None
         windows.append([key(click) for click in clicks_of(waiting.window)])
         waiting.window = None

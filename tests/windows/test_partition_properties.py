@@ -211,10 +211,11 @@ def test_a_session_is_due_at_the_first_watermark_that_closes_a_window(rules: Rul
     partition = new_partition(rules)
     for read in log:
         partition.advance(*read)
-        for visit in partition.sessions.values():
+        for session_id, visit in partition.sessions.items():
             due = visit.due(rules)
             encoded = msgspec.msgpack.encode(visit)
-            closing = (w for w in range(partition.watermark, due + 1) if copied(encoded).settle(w, rules))
+            watermarks = range(partition.watermark, due + 1)
+            closing = (w for w in watermarks if copied(encoded).settle(session_id, w, rules))
             assert next(closing, None) == due
 
 

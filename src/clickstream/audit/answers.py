@@ -13,8 +13,9 @@ from clickstream.audit.predictions import MismatchSink, PredictionCheck
 from clickstream.audit.published import PublishedRecords
 from clickstream.audit.report import Difference, Finding, Place, Tally
 from clickstream.audit.spill import PartialScore, SpilledScore
-from clickstream.features.outcome import Outcome
 from clickstream.models.bundle.bundle import Case, ScorerOutput
+from clickstream.models.case import Example
+from clickstream.records.scorers import LEARNING
 from clickstream.windows.partition import ClosedWindow
 
 
@@ -31,22 +32,23 @@ class AnswerCheck:
     tally: Tally
 
     def check(
-        self, whole: bool, found: SpilledScore, case: Case, outcome: Outcome, cause: Place, place: Place
+        self, whole: bool, found: SpilledScore, case: Case, lesson: Example, cause: Place, place: Place
     ) -> None:
         """Compare predictions, lessons and error of a score whose facts are right.
 
+        `lesson`: what the online models learn of its window.
         `whole`: every window of its partition was seen.
         """
         tally, score_id = self.tally, found.score_id
         failed = self.predictions.raised(found.bundle, case) if found.error is not None else None
-        published = self.published.unpack(found.answers)[-1] if found.answers else None
+        published = self.published.unpack(found.answers)[LEARNING] if found.answers else None
         answer = self.online.score(
             found.source,
             found.bundle,
             found.lessons,
             published,
             case,
-            outcome,
+            lesson,
             whole=whole,
             batch_failed=failed is not None,
         )
@@ -94,7 +96,7 @@ class AnswerCheck:
             is_same = partial.closing == closed.offset
             if not is_same and "limit" in (score["closed_by"], closed.closed_by):
                 continue  # cut elsewhere than before the loss
-            differ = problems(score, expected)
+            differ = problems(self.published.shop.definition, score, expected)
             lessons = score["models"]["lessons"]
             if is_same and not self.online.partly(partial.source, lessons):
                 plausible = False

@@ -9,7 +9,8 @@ from clickstream.audit.predictions import Predictor
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle.bundle import load_bundle
-from clickstream.models.bundle.champion import bundle_ids
+from clickstream.models.bundle.champion import bundle_ids, bundles_of
+from clickstream.records.shops import load_shop
 
 
 def bundle_finder(settings: Settings, named: str | None) -> Callable[[str], Predictor | str]:
@@ -20,13 +21,14 @@ def bundle_finder(settings: Settings, named: str | None) -> Callable[[str], Pred
     Raises:
         BundleError: `named` cannot be used.
     """
+    folder = bundles_of(settings.bundles, load_shop(settings.shop).definition.name)
     given = None if named is None else load_bundle(settings, named)
 
     def find(bundle_id: str) -> Predictor | str:
         if given is not None and given.id == bundle_id:
             return given
         # The id comes from the topic: only what is in our own folder is opened by it, never a path.
-        if bundle_id in bundle_ids(settings.bundles):
+        if bundle_id in bundle_ids(folder):
             try:
                 return load_bundle(settings, bundle_id)
             except BundleError as error:
@@ -35,6 +37,6 @@ def bundle_finder(settings: Settings, named: str | None) -> Callable[[str], Pred
             used = load_bundle(settings)
             if used.id == bundle_id:
                 return used
-        return f"bundle {bundle_id!r} is not in {settings.bundles}"
+        return f"bundle {bundle_id!r} is not in {folder}"
 
     return find

@@ -20,7 +20,7 @@ from clickstream.audit.published import PublishedRecords
 from clickstream.audit.report import Finding, Place, Tally
 from clickstream.audit.spill import PartialScore, Spill, SpilledLetter, SpilledScore, WindowPlace
 from clickstream.audit.twice import SecondReading
-from clickstream.consumer.scoring import case_of
+from clickstream.consumer.scoring import case_of, lesson_of
 from clickstream.infra.kafka import Record
 from clickstream.records.click import Click, Heartbeat
 from clickstream.windows.partition import ClosedWindow, RefusedRecord, Rules
@@ -157,7 +157,7 @@ class LogComparison:
         score_id = f"{closed.session_id}/{session.opened_at}"
         cause = Place(self.clicks_topic, partition, closed.offset)
         case = case_of(self.rules.shop, closed)
-        outcome = self.rules.shop.outcome(session)
+        lesson = lesson_of(self.rules.shop, session, case)
         expected = facts(self.rules.shop, closed, case.reference, self.clicks_topic, partition, self.settings)
         digest = digest_of(expected)
         self._check_home(closed, WindowPlace(partition, session.opened_at, session.last.event_time), cause)
@@ -172,16 +172,16 @@ class LogComparison:
             self._unscored(audited, partition, closed, cause, blind, bool(partials))
             if partials:
                 if not self.answers.check_partials(partials, closed, expected, blind):
-                    self.answers.online.unscored(partition, case, outcome)
+                    self.answers.online.unscored(partition, lesson)
             elif blind:
                 self.answers.online.in_doubt(partition, None)
             else:
-                self.answers.online.unscored(partition, case, outcome)
+                self.answers.online.unscored(partition, lesson)
             return
         place = Place(self.scores_topic, found.place, found.offset)
         if digest == found.facts:
             tally.scored += 1
-            self.answers.check(audited.sees_all, found, case, outcome, cause, place)
+            self.answers.check(audited.sees_all, found, case, lesson, cause, place)
         elif blind:
             tally.unchecked += 1
             self.answers.online.in_doubt(partition, found.lessons)
@@ -189,7 +189,7 @@ class LogComparison:
             tally.scored += 1
             tally.add_wrong(score_id)
             self.mismatch("score", score_id, cause, place, expected)
-            self.answers.online.unscored(partition, case, outcome)
+            self.answers.online.unscored(partition, lesson)
 
     def _check_home(self, closed: ClosedWindow, here: WindowPlace, cause: Place) -> None:
         """Whether a part of the visit lies on another partition."""

@@ -35,6 +35,7 @@ RULES = {
     "features": "the set reference, over all clicks",
     "evidence": "clicks in order before the deciding one",
     "outcome": "the proxy outcome of the last click",
+    "shop": "the shop that the settings name",
     "settings": "the fingerprint of the settings",
     "source": "where the clicks lie, and the record that closed the window",
     "predictions": "what the bundle answers to these features",
@@ -51,7 +52,6 @@ def facts(
 ) -> Facts:
     """The fields of the score of `closed` that the log and the settings decide."""
     session, last = closed.session, closed.session.last
-    outcome = shop.outcome(session)
     return {
         "schema_version": SCHEMA_VERSION,
         "score_id": f"{closed.session_id}/{session.opened_at}",
@@ -65,7 +65,8 @@ def facts(
         "missing": session.missing,
         "features": features,
         "evidence": session.evidence,
-        "outcome": {"converted": outcome.converted, "revenue": outcome.revenue, "source": "proxy"},
+        "outcome": shop.outcome(session)._asdict(),
+        "shop": shop.as_dict(),
         "settings": settings,
         "source": {
             "topic": topic,

@@ -2,7 +2,8 @@
 
 What the log makes of the clicks is computed by the code that the consumers run; a fault of that code would be
 on both sides of the comparison. So the windows of some sessions, drawn by a hash of their id, are made again
-from their clicks alone, and features, outcome and offsets are held against each other.
+from their clicks alone, what they say is read off the shop's definition literally, and features, outcome and
+offsets are held against each other.
 
 Memory is bounded: where more than `MOST` drawn sessions are open on a partition, half of the draw is dropped.
 """
@@ -11,14 +12,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 from clickstream.audit.expected import Facts, differences
-from clickstream.audit.interpreter import InterpretedWindow, Interpreter, KeptClick, Limits
+from clickstream.audit.plain import InterpretedWindow, Limits, PlainReading
 from clickstream.audit.report import Difference
+from clickstream.features import interpreter as literal
+from clickstream.features.definition import ShopDefinition
 from clickstream.records.click import Click, Heartbeat
 
 ONE_IN = 8
@@ -52,13 +53,14 @@ class IndependentReading:
         windows: those that were read twice.
     """
 
-    def __init__(self, rules: Limits, whole: bool, most: int = MOST) -> None:
+    def __init__(self, rules: Limits, definition: ShopDefinition, whole: bool, most: int = MOST) -> None:
+        self._definition = definition
         self.windows = 0
         self._below = _ALL if whole else _ALL // ONE_IN
         self._most = _ALL if whole else most
         self._whole = whole
         self._rules = rules
-        self._interpreter = Interpreter(rules, self.is_drawn, whole)
+        self._plain = PlainReading(rules, definition, self.is_drawn, whole)
 
     def is_drawn(self, session_id: str) -> bool:
         """Whether a session is read a second time."""
@@ -82,7 +84,7 @@ class IndependentReading:
             open_sessions: how many are open then by that reading.
             all_early: up to which event time it takes a click of any session for late.
         """
-        own = self._interpreter
+        own = self._plain
         own.read(offset, timestamp, record)
         if not self._whole:
             own.all_early = all_early  # decided by all sessions: taken on trust
@@ -126,7 +128,7 @@ class IndependentReading:
                 )
             elif name not in ours:
                 found.append(Disagreement(name, "a plain reading closes no such window here"))
-            elif differ := _differences(ours[name], theirs[name]):
+            elif differ := _differences(self._definition, ours[name], theirs[name]):
                 found.append(Disagreement(name, "a plain reading of its clicks differs", differ))
         if not found and list(ours) != list(theirs):
             order = ", ".join(ours)
@@ -136,51 +138,23 @@ class IndependentReading:
         return found
 
 
-def window_features(counted: Sequence[KeptClick], in_order: Sequence[KeptClick]) -> dict[str, Any]:
-    """The features of some clicks: those that depend on the order from the ones `in_order`."""
-    clicks = [kept.click for kept in counted]
-    ordered = [kept.click for kept in in_order]
-    first, last, n = ordered[0], ordered[-1], len(clicks)
-    prices = [click.price for click in clicks]
-    mean = math.fsum(prices) / n
-    shares = [count / n for count in Counter(click.category for click in clicks).values()]
-    premium = sum(click.price_2 == 1 for click in clicks)
-    products = len({click.product for click in clicks})
-    return {
-        "session_length": n,
-        "n_unique_models": products,
-        "n_unique_categories": len(shares),
-        "category_entropy": -sum(share * math.log2(share) for share in shares) if len(shares) > 1 else 0.0,
-        "mean_price": mean,
-        "max_price": max(prices),
-        "min_price": min(prices),
-        "std_price": math.sqrt(math.fsum((price - mean) ** 2 for price in prices) / n),
-        "last_price": last.price,
-        "last_price_2": last.price_2,
-        "num_high_price_views": premium,
-        "pct_price2_views": premium / n,
-        "first_page": first.page,
-        "last_page": last.page,
-        "first_category": first.category,
-        "last_category": last.category,
-        "first_eq_last_category": 1 if first.category == last.category else 0,
-        "models_per_click": products / n,
-        "last_order": n if last.order is None else last.order,
-        "navigation_depth": max(click.page for click in clicks),
-        "category_transitions": sum(one.category != other.category for one, other in pairwise(ordered)),
-    }
+def visit_of(window: InterpretedWindow) -> literal.WindowClicks:
+    """The clicks of a window as the definition speaks of them."""
+    late = [literal.Late(kept.row, kept.after) for kept in window.late]
+    return literal.WindowClicks([kept.row for kept in window.settled], late)
 
 
-def seen_before_the_last(window: InterpretedWindow) -> dict[str, Any] | None:
-    """The features of all clicks but the last, with the last product seen; None: there are none."""
-    before = window.settled[:-1]
-    if not before:
-        return None
-    return window_features((*before, *window.late), before) | {"last_product": before[-1].click.product}
+def evidence_of(definition: ShopDefinition, window: InterpretedWindow) -> dict[str, Any] | None:
+    """The features that a prediction may look at; None: there is nothing."""
+    seen = literal.evidence(definition, visit_of(window))
+    return literal.features(definition, seen) if seen.in_order else None
 
 
-def facts_of(window: InterpretedWindow) -> Facts:
+def facts_of(definition: ShopDefinition, window: InterpretedWindow) -> Facts:
     """What a score of the window must say, by its clicks alone."""
+    visit = visit_of(window)
+    became = literal.achieved(definition, visit.in_order)
+    values = literal.features(definition, visit)
     counted = (*window.settled, *window.late)
     last = window.settled[-1].click
     opened_at = window.settled[0].time
@@ -196,12 +170,15 @@ def facts_of(window: InterpretedWindow) -> Facts:
         "duplicates": window.duplicates,
         "late": len(window.late),
         "missing": max(orders) - min(orders) + 1 - len(orders) if orders else 0,
-        "features": window_features(counted, window.settled),
-        "evidence": len(window.settled) - 1,
+        "features": {
+            feature.name: values[feature.name] for feature in definition.features if feature.in_scores
+        },
+        "evidence": len(literal.evidence(definition, visit).in_order),
         "outcome": {
-            "converted": last.price_2 == 1 or last.page >= 4,
-            "revenue": last.price,
-            "source": "proxy",
+            "converted": became.converted,
+            "revenue": became.revenue,
+            "source": "proxy" if definition.goal.last_click else "goal",
+            "at": None if became.at is None else window.settled[became.at].time,
         },
         "time_source": last.time_source,
         "first_offset": min(offsets),
@@ -210,19 +187,28 @@ def facts_of(window: InterpretedWindow) -> Facts:
     }
 
 
-def _differences(window: InterpretedWindow, read: ReadWindow) -> tuple[Difference, ...]:
-    mine = facts_of(window) | {"prefix": seen_before_the_last(window) or "no evidence"}
+def _differences(
+    definition: ShopDefinition, window: InterpretedWindow, read: ReadWindow
+) -> tuple[Difference, ...]:
+    mine = facts_of(definition, window) | {"prefix": evidence_of(definition, window) or "no evidence"}
     places = read.facts["source"]
     theirs = {name: places.get(name, read.facts.get(name)) for name in mine}
     theirs["prefix"] = "no evidence" if read.prefix is None else dict(read.prefix)
-    return tuple(one for one in differences(mine, theirs) if not _is_rounding(one.expected, one.found, mine))
+    scale = _largest(window)
+    return tuple(one for one in differences(mine, theirs) if not _is_rounding(one.expected, one.found, scale))
 
 
-def _is_rounding(one: object, other: object, mine: Facts) -> bool:
+def _largest(window: InterpretedWindow) -> float:
+    """The largest number that its clicks carry."""
+    values = [value for kept in (*window.settled, *window.late) for value in kept.row.values()]
+    return max((abs(value) for value in values if isinstance(value, float)), default=0.0)
+
+
+def _is_rounding(one: object, other: object, scale: float) -> bool:
     """Sums in another order differ in their last digits."""
     if not (isinstance(one, float) and isinstance(other, float)):
         return False
-    return math.isclose(one, other, rel_tol=_SAME, abs_tol=_SAME * max(1.0, mine["features"]["max_price"]))
+    return math.isclose(one, other, rel_tol=_SAME, abs_tol=_SAME * max(1.0, scale))
 
 
 def _name(window: InterpretedWindow) -> str:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from clickstream.audit.predictions import UNSCORABLE, Learner, Predictor, agree
-from clickstream.features.outcome import Outcome
 from clickstream.models.bundle.bundle import Case, ScorerOutput
+from clickstream.models.case import Example
 
 OnlineVerdict = Literal["checked", "unchecked", "lessons", "answers"]
 
@@ -75,7 +75,7 @@ class OnlineCheck:
         lessons: int,
         published: ScorerOutput | None,
         case: Case,
-        outcome: Outcome,
+        lesson: Example,
         whole: bool,
         batch_failed: bool,
     ) -> OnlineAnswer:
@@ -94,7 +94,7 @@ class OnlineCheck:
         if models is not None:
             try:
                 answer = None if batch_failed else models.predict(case)
-                models.learn(case, outcome)
+                models.learn(*lesson)
             except UNSCORABLE as error:
                 raised = error
             chain.lessons = models.lessons
@@ -112,13 +112,13 @@ class OnlineCheck:
             return OnlineAnswer("answers", answer, raised)
         return OnlineAnswer("checked", None, raised)
 
-    def unscored(self, partition: int, case: Case, outcome: Outcome) -> None:
+    def unscored(self, partition: int, lesson: Example) -> None:
         """The window that closed next has no score; it was learned all the same."""
         chain = self._chain(partition)
         chain.passed += 1
         if chain.models is not None:
             with suppress(*UNSCORABLE):
-                chain.models.learn(case, outcome)
+                chain.models.learn(*lesson)
             chain.lessons = chain.models.lessons
         elif chain.lessons is not None:
             chain.lessons += 1

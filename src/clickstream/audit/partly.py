@@ -12,6 +12,8 @@ from typing import Any
 
 from clickstream.audit.expected import Facts, rule_of
 from clickstream.audit.report import Difference
+from clickstream.features.condition import Name, ValueKind, holds, parts_of
+from clickstream.features.definition import KINDS, Aggregation, Feature, ShopDefinition
 
 _PART = "a window that was rebuilt partly holds a part of the clicks"
 _ITSELF = "the fields of a score agree with one another"
@@ -20,52 +22,48 @@ _AS_THE_WINDOW = (
     "last_click_at",
     "closed_by",
     "time_source",
+    "shop",
     "settings",
-    "outcome.converted",
-    "outcome.revenue",
-    "features.last_price",
-    "features.last_price_2",
-    "features.last_page",
-    "features.last_category",
     "source.topic",
     "source.partition",
     "source.closing_offset",
 )
-_AT_MOST = (
-    "clicks",
-    "late",
-    "duplicates",
-    "evidence",
-    "features.n_unique_models",
-    "features.n_unique_categories",
-    "features.max_price",
-    "features.num_high_price_views",
-    "features.last_order",
-    "features.navigation_depth",
-    "source.last_offset",
-)
-_AT_LEAST = ("opened_at", "features.min_price", "source.first_offset")
+_AT_MOST = ("clicks", "late", "duplicates", "evidence", "source.last_offset")
+_AT_LEAST = ("opened_at", "source.first_offset")
+
+_GROWING = (Aggregation.COUNT, Aggregation.DISTINCT, Aggregation.MAX, Aggregation.POSITION)
+"""More clicks make no less of them."""
 
 
-def problems(score: Mapping[str, Any], window: Facts) -> tuple[Difference, ...]:
+def problems(definition: ShopDefinition, score: Mapping[str, Any], window: Facts) -> tuple[Difference, ...]:
     """What cannot be true of a score, given the window that closes with the same record.
 
     Where `max_clicks` or the bound on open sessions has cut one of the two, both may begin and end elsewhere:
     then only the fields of the score itself are compared.
     """
-    found = list(_within(score))
+    named = {feature.name for feature in definition.features if feature.in_scores}
+    if missing := sorted(named - score["features"].keys()):
+        return (Difference("features", f"with {missing[0]}", sorted(score["features"]), _ITSELF),)
+    for feature in definition.features:
+        value = score["features"].get(feature.name)
+        if value is not None and not isinstance(value, _type_of(definition, feature)):
+            return (Difference(f"features.{feature.name}", "of its kind", value, _ITSELF),)
+    found = list(_within(definition, score))
     if "limit" not in (score["closed_by"], window["closed_by"]):
+        lasting = [*_AS_THE_WINDOW, *(f"features.{one.name}" for one in _of_the_last_click(definition))]
+        if definition.goal.last_click:
+            lasting += ("outcome.converted", "outcome.revenue")
         found += (
             Difference(path, wanted, there, rule_of(path))
-            for path in _AS_THE_WINDOW
+            for path in lasting
             if (there := _at(score, path)) != (wanted := _at(window, path))
         )
         if score["opened_at"] >= window["opened_at"]:
-            found += _part_of(score, window)
+            found += _part_of(definition, score, window)
     return tuple(found)
 
 
-def _part_of(score: Mapping[str, Any], window: Facts) -> Iterator[Difference]:
+def _part_of(definition: ShopDefinition, score: Mapping[str, Any], window: Facts) -> Iterator[Difference]:
     published, there = (one["clicks"] + one["duplicates"] for one in (score, window))
     if published > there:
         yield Difference("clicks", f"with duplicates at most {there}", published, _PART)
@@ -74,30 +72,23 @@ def _part_of(score: Mapping[str, Any], window: Facts) -> Iterator[Difference]:
         yield Difference("missing", f"with clicks at most {span}", score["missing"] + score["clicks"], _PART)
     if window["duplicates"]:
         return  # a copy may have taken the place of a click that is not known
-    for path in _AT_MOST:
-        if _at(score, path) > (bound := _at(window, path)):
-            yield Difference(path, f"at most {bound}", _at(score, path), _PART)
-    for path in _AT_LEAST:
-        if _at(score, path) < (bound := _at(window, path)):
-            yield Difference(path, f"at least {bound}", _at(score, path), _PART)
+    shown = [feature for feature in definition.features if feature.in_scores]
+    at_most = [*_AT_MOST, *(f"features.{one.name}" for one in shown if one.aggregation in _GROWING)]
+    at_least = [*_AT_LEAST, *(f"features.{one.name}" for one in shown if one.aggregation is Aggregation.MIN)]
+    for path in at_most:
+        bound, value = _at(window, path), _at(score, path)
+        if value is not None and (bound is None or value > bound):
+            yield Difference(path, f"at most {bound}", value, _PART)
+    for path in at_least:
+        bound, value = _at(window, path), _at(score, path)
+        if value is not None and (bound is None or value < bound):
+            yield Difference(path, f"at least {bound}", value, _PART)
 
 
-def _within(score: Mapping[str, Any]) -> Iterator[Difference]:
+def _within(definition: ShopDefinition, score: Mapping[str, Any]) -> Iterator[Difference]:
     """What contradicts itself."""
     features, clicks = score["features"], score["clicks"]
-    if missing := [path.partition(".")[2] for path in (*_AS_THE_WINDOW, *_AT_MOST) if not _has(score, path)]:
-        yield Difference("features", f"with {missing[0]}", sorted(features), _ITSELF)
-        return
-    wanted = {
-        "evidence": clicks - 1 - score["late"],
-        "features.session_length": clicks,
-        "features.pct_price2_views": features["num_high_price_views"] / clicks,
-        "features.models_per_click": features["n_unique_models"] / clicks,
-        "features.first_eq_last_category": int(features["first_category"] == features["last_category"]),
-        "outcome.converted": features["last_price_2"] == 1 or features["last_page"] >= 4,
-        "outcome.revenue": features["last_price"],
-    }
-    for path, value in wanted.items():
+    for path, value in _wanted(definition, score):
         there = _at(score, path)
         if there != value and not (isinstance(value, float) and math.isclose(there, value)):
             yield Difference(path, value, there, _ITSELF)
@@ -105,22 +96,106 @@ def _within(score: Mapping[str, Any]) -> Iterator[Difference]:
     offsets = [source[name] for name in ("first_offset", "last_offset", "closing_offset")]
     if offsets != sorted(offsets):
         yield Difference("source", "first_offset <= last_offset <= closing_offset", source, _ITSELF)
-    low, high = features["min_price"], features["max_price"]
-    slack = 1e-9 * max(1.0, high)
-    for name, bounds in {
-        "mean_price": (low, high),
-        "last_price": (low, high),
-        "std_price": (0.0, (high - low) / 2),
-        "category_entropy": (0.0, math.log2(max(1, features["n_unique_categories"]))),
-        "category_transitions": (0, max(0, score["evidence"])),
-    }.items():
-        if not bounds[0] - slack <= features[name] <= bounds[1] + slack:
-            yield Difference(f"features.{name}", f"from {bounds[0]} to {bounds[1]}", features[name], _ITSELF)
+    for feature in definition.features:
+        bounds = _bounds(definition, feature, features, clicks - score["late"])
+        value = features.get(feature.name)
+        if bounds is None or value is None:
+            continue
+        low, high = bounds
+        slack = 1e-9 * max(1.0, abs(low), abs(high))
+        if not low - slack <= value <= high + slack:
+            yield Difference(f"features.{feature.name}", f"from {low} to {high}", value, _ITSELF)
 
 
-def _has(score: Mapping[str, Any], path: str) -> bool:
-    parent, _, name = path.rpartition(".")
-    return not parent or name in score[parent]
+def _wanted(definition: ShopDefinition, score: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Fields that follow from others."""
+    features = score["features"]
+    if definition.goal.last_click:
+        yield "evidence", score["clicks"] - 1 - score["late"]
+        yield from _outcome(definition, features)
+    for feature in definition.features:
+        if feature.name not in features:
+            continue
+        path = f"features.{feature.name}"
+        if feature.aggregation is Aggregation.COUNT and feature.counted is feature.where is None:
+            yield path, score["clicks"]
+        if feature.of and all(name in features for name in feature.of):
+            one, other = (features[name] for name in feature.of)
+            if one is None or other is None or (feature.aggregation is Aggregation.RATIO and not other):
+                yield path, None
+            elif feature.aggregation is Aggregation.RATIO:
+                yield path, one / other
+            else:
+                yield path, int(one == other)
+        if feature.aggregation is Aggregation.SHARE and feature.where is None:
+            counts = _shown(definition, features, Aggregation.COUNT, None, feature.where)
+            for name in [n for n in counts if definition.feature(n).counted == feature.counted]:
+                yield path, features[name] / score["clicks"]
+
+
+def _outcome(definition: ShopDefinition, features: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What the last click decides, where the features tell what it carried."""
+    last = {one.field: features[one.name] for one in _of_the_last_click(definition)}
+    goal = definition.goal
+    needed = {part.path[0] for part in parts_of(goal.when.expression) if isinstance(part, Name)}
+    if needed <= last.keys():
+        yield "outcome.converted", holds(goal.when.expression, lambda row, path: row[path[0]])(last)
+    if goal.value in last:
+        yield "outcome.revenue", last[goal.value]
+
+
+def _bounds(
+    definition: ShopDefinition, feature: Feature, features: Mapping[str, Any], in_order: int
+) -> tuple[float, float] | None:
+    """From where to where a feature can lie, given others of the same clicks; None: anywhere."""
+
+    def other(aggregation: Aggregation) -> Any:
+        names = _shown(definition, features, aggregation, feature.field, feature.where)
+        return features[names[0]] if names else None
+
+    least, most = other(Aggregation.MIN), other(Aggregation.MAX)
+    match feature.aggregation:
+        case Aggregation.MEAN | Aggregation.FIRST | Aggregation.LAST if (
+            least is not None and most is not None
+        ):
+            return least, most
+        case Aggregation.STD if least is not None and most is not None:
+            return 0.0, (most - least) / 2
+        case Aggregation.ENTROPY if (kinds := other(Aggregation.DISTINCT)) is not None:
+            return 0.0, math.log2(max(1, kinds))
+        case Aggregation.CHANGES:
+            return 0, max(0, in_order - 1)
+    return None
+
+
+def _type_of(definition: ShopDefinition, feature: Feature) -> tuple[type, ...]:
+    kind = ValueKind.number
+    if feature.aggregation in (Aggregation.FIRST, Aggregation.LAST):
+        kind = KINDS[definition.field(feature.field or "").type]
+    return {ValueKind.number: (int, float), ValueKind.text: (str,), ValueKind.truth: (bool,)}[kind]
+
+
+def _of_the_last_click(definition: ShopDefinition) -> list[Feature]:
+    """The shown features that are what the last click carried, whatever came before."""
+    return [
+        feature
+        for feature in definition.features
+        if feature.aggregation is Aggregation.LAST
+        and feature.in_scores
+        and feature.where is None
+        and not definition.field(feature.field or "").optional
+    ]
+
+
+def _shown(
+    definition: ShopDefinition, features: Mapping[str, Any], aggregation: Aggregation, field: Any, where: Any
+) -> list[str]:
+    """The names of features of one kind, over one field and the same clicks."""
+    return [
+        one.name
+        for one in definition.features
+        if (one.aggregation, one.field, one.where) == (aggregation, field, where) and one.name in features
+    ]
 
 
 def _at(content: Mapping[str, Any], path: str) -> Any:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from clickstream.audit.expected import Facts
-from clickstream.audit.published import RECOMPUTED, PublishedRecords
+from clickstream.audit.published import PublishedRecords
 from clickstream.audit.report import Place, RecordKind, Tally
 from clickstream.audit.spill import SpilledScore
 from clickstream.features.outcome import Outcome
 from clickstream.models.bundle.bundle import Case, ScorerOutput
+from clickstream.records.scorers import LEARNING
 
 TOLERANCE = 1e-9
 """Answers are rounded to ten places; on another processor the last of them may differ."""
@@ -131,9 +132,10 @@ class PredictionCheck:
     def _compare(self, bundle: Predictor, asked: Sequence[_Asked]) -> None:
         for one, answers in zip(asked, _predict(bundle, [one.case for one in asked]), strict=True):
             self._tally.predictions_checked += 1
-            expected = {name: None if answers is None else answers[name]._asdict() for name in RECOMPUTED}
-            published = dict(zip(RECOMPUTED, self._published.unpack(one.answers), strict=False))
-            if answers is None or not all(agree(published[name], answers[name]) for name in RECOMPUTED):
+            names = [name for name in self._published.scorers if name != LEARNING]
+            expected = {name: None if answers is None else answers[name]._asdict() for name in names}
+            published = self._published.unpack(one.answers)
+            if answers is None or not all(agree(published[name], answers[name]) for name in names):
                 self._tally.add_wrong(one.score_id)
                 self._suspect("score", one.score_id, one.cause, one.place, {"predictions": expected})
 

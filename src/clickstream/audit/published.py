@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from struct import Struct as Packing
@@ -14,27 +15,22 @@ from clickstream.audit.expected import NOT_FACTS, digest_of, rule_of
 from clickstream.audit.report import Difference, Finding, Place, Tally
 from clickstream.audit.sessions import SessionSums
 from clickstream.audit.spill import Addition, PartialScore, Spill, SpilledLetter, SpilledScore
-from clickstream.features.vector import PREFIX, REFERENCE
+from clickstream.features.shop import UCI553, Shop
 from clickstream.infra.kafka import Record
 from clickstream.models.case import DECIMALS, ScorerOutput
 from clickstream.models.clusters import NAMES
-from clickstream.models.scorers import FITTED
+from clickstream.models.scorers import scorers_of
 from clickstream.records.score import COMPARISONS, REBUILT_PARTLY, DeadLetter, Score, digest_line
-from clickstream.records.scorers import LEARNING
+from clickstream.records.scorers import SCORERS
 
-RECOMPUTED = tuple(scorer.name for scorer in FITTED)
-"""The scorers whose answers are a function of features and bundle alone."""
+_answer = Packing("<ddHH")
 
-ALL = (*RECOMPUTED, LEARNING)
-
-_answers = Packing("<" + len(ALL) * "ddHH")
+_MOST_NAMES = 1 << 16
+"""Of clusters; a bundle has a handful."""
 
 _KNOWN_ERROR = re.compile(rf"{REBUILT_PARTLY}|prediction failed: \w+: .*", re.DOTALL)
 
 _CLUSTERS = frozenset(enumerate(NAMES))
-
-_FEATURE_SETS = {known.name: known.hash for known in (PREFIX, REFERENCE)}
-
 
 _TWIN = "one score_id from two partitions: producers that disagree have torn the session apart"
 
@@ -51,11 +47,14 @@ class PublishedRecords:
         kept_from: clicks partition -> the first closing offset that was found.
         letters_kept_from: the same of dead letters.
         bundles: a name's place in the list stands for it in the spill.
+        shop: the one that the settings name.
+        scorers: those of the shop.
     """
 
     def __init__(
         self,
         clicks_topic: str,
+        shop: Shop,
         settings: str,
         aligned: bool,
         spill: Spill,
@@ -67,6 +66,9 @@ class PublishedRecords:
         self.published_to: dict[int, int] = {}
         self.kept_from: dict[int, int] = {}
         self.letters_kept_from: dict[int, int] = {}
+        self.scorers = scorers_of(shop)
+        self.shop = shop
+        self._cluster_names = list(NAMES)
         self._topic = clicks_topic
         self._settings = settings
         self._aligned = aligned
@@ -213,23 +215,25 @@ class PublishedRecords:
         self._tally.add_finding(Finding("duplicate", "dead letter", letter.reason, cause, place))
 
     def pack(self, predictions: dict[str, Any]) -> bytes:
-        """The answers of the scorers of ALL, in 60 bytes."""
-        values: list[Any] = []
-        for name in ALL:
+        """The answers of the shop's scorers, in 20 bytes each."""
+        packed = b""
+        for name in self.scorers:
             answer = predictions[name]
-            values += (
-                answer["conversion"],
-                answer["revenue"],
-                answer["cluster"],
-                NAMES.index(answer["cluster_name"]),
-            )
-        return _answers.pack(*values)
+            revenue = math.nan if answer["revenue"] is None else answer["revenue"]
+            number = self._cluster_names.index(answer["cluster_name"])
+            packed += _answer.pack(answer["conversion"], revenue, answer["cluster"], number)
+        return packed
 
-    def unpack(self, answers: bytes) -> list[ScorerOutput]:
-        """The answers of the scorers of ALL, in their order, from what `pack` gave."""
-        values = _answers.unpack(answers)
-        cuts = (values[at : at + 4] for at in range(0, len(values), 4))
-        return [ScorerOutput(p, revenue, number, NAMES[name]) for p, revenue, number, name in cuts]
+    def unpack(self, answers: bytes) -> dict[str, ScorerOutput]:
+        """Scorer -> answer, from what `pack` gave."""
+        return {
+            name: ScorerOutput(
+                conversion, None if math.isnan(revenue) else revenue, cluster, self._cluster_names[number]
+            )
+            for name, (conversion, revenue, cluster, number) in zip(
+                self.scorers, _answer.iter_unpack(answers), strict=True
+            )
+        }
 
     def _problems(self, record: Record, score: dict[str, Any]) -> tuple[Difference, ...]:
         """What is wrong with a score, as far as that shows without the log."""
@@ -245,9 +249,9 @@ class PublishedRecords:
             rule = "scores has the partitions of clicks"
             found.append(Difference("partition", partition, record.partition, rule))
         models = score["models"]
-        if models["feature_sets"] != _FEATURE_SETS:
+        if models["feature_sets"] != (sets := self.shop.feature_sets):
             path = "models.feature_sets"
-            found.append(Difference(path, _FEATURE_SETS, models["feature_sets"], rule_of(path)))
+            found.append(Difference(path, sets, models["feature_sets"], rule_of(path)))
         return (*found, *self._wrong_answers(score))
 
     def _wrong_answers(self, score: dict[str, Any]) -> Sequence[Difference]:
@@ -262,20 +266,28 @@ class PublishedRecords:
             if not _KNOWN_ERROR.fullmatch(error):
                 rule = "predictions are null only where the state was rebuilt or a model failed"
                 return (Difference("error", f"{REBUILT_PARTLY}, or prediction failed", error, rule),)
-            given = [name for name in ALL if predictions[name] is not None]
+            given = [name for name in SCORERS if predictions[name] is not None]
             return differ(given[0], "null, as there is an error") if given else ()
-        for name in ALL:
+        if absent := [name for name in SCORERS if name not in self.scorers and predictions[name] is not None]:
+            return differ(absent[0], f"null, as shop {self.shop.definition.name} has no such scorer")
+        for name in self.scorers:
             answer = predictions[name]
             if answer is None:
                 return differ(name, "an answer, as there is no error")
-            if answer["revenue"] < 0:
+            if (answer["revenue"] is None) is not (self.shop.definition.goal.value is None):
+                return differ(name, "a revenue where the shop says what one is, and only there")
+            if answer["revenue"] is not None and answer["revenue"] < 0:
                 return differ(name, "revenue >= 0")
-            if any(round(answer[part], DECIMALS) != answer[part] for part in ("conversion", "revenue")):
+            figures = [answer[part] for part in ("conversion", "revenue") if answer[part] is not None]
+            if any(round(figure, DECIMALS) != figure for figure in figures):
                 return differ(name, f"figures that are rounded to {DECIMALS} decimals")
-            if (answer["cluster"], answer["cluster_name"]) not in _CLUSTERS:
-                return differ(name, f"a cluster of {', '.join(NAMES)}, by its number")
+            if not self._may_be_cluster(answer["cluster"], answer["cluster_name"]):
+                return differ(name, f"a cluster of {', '.join(self._cluster_names)}, by its number")
         batch, online, reference = (predictions[name] for name in ("batch", "online", "reference"))
-        if (batch["cluster"], batch["cluster_name"]) != (reference["cluster"], reference["cluster_name"]):
+        if reference is not None and (batch["cluster"], batch["cluster_name"]) != (
+            reference["cluster"],
+            reference["cluster_name"],
+        ):
             return differ("batch", f"the cluster of reference, {reference['cluster_name']}")
         if score["evidence"] == 0:
             bundle = score["models"]["bundle"]
@@ -285,6 +297,14 @@ class PublishedRecords:
                 if (answer["conversion"], answer["revenue"]) != expected:
                     return differ(name, f"the base rates of {bundle}, as there is no evidence: {expected}")
         return ()
+
+    def _may_be_cluster(self, number: int, name: str) -> bool:
+        """Whether a bundle may have this cluster; the names of any shop's are what its bundles say."""
+        if self.shop is UCI553:
+            return (number, name) in _CLUSTERS
+        if name not in self._cluster_names and len(self._cluster_names) < _MOST_NAMES:
+            self._cluster_names.append(name)
+        return number < _MOST_NAMES and name in self._cluster_names
 
     def _number(self, bundle: str) -> int:
         if bundle not in self._bundle_numbers:

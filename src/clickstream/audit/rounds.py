@@ -77,8 +77,10 @@ class AuditRounds:
         self._mismatches = Mismatches()
         self._remembered = remembered
         self._notes_two_groups = False
+        rules = rules_of(settings)
         self._published = PublishedRecords(
             settings.clicks_topic,
+            rules.shop,
             self.settings,
             topics.aligned,
             spill,
@@ -86,7 +88,6 @@ class AuditRounds:
             sessions or SessionSums(),
             digests,
         )
-        rules = rules_of(settings)
         predictions = PredictionCheck(self._published, bundle, self._mismatches.add, self.tally)
         self._comparison = LogComparison(
             rules=rules,

@@ -29,7 +29,9 @@ class SecondReading:
         """Read the record that `logic` has just taken, and compare what both make of it."""
         again = self._again.get(record.partition)
         if again is None:
-            again = self._again[record.partition] = IndependentReading(self.rules, self.independent)
+            again = self._again[record.partition] = IndependentReading(
+                self.rules, self.rules.shop.definition, self.independent
+            )
         shop = self.rules.shop
         reads = [
             ReadWindow(

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from clickstream.audit import run_audit
 from clickstream.audit.verdict import EXIT_CODES
 from clickstream.cli.audit_follow import follow_audit
+from clickstream.cli.options import Shop
 from clickstream.infra.errors import UsageError
 from clickstream.infra.settings import load_settings, parse_duration
 from clickstream.local.servers import with_running_servers
@@ -25,6 +26,7 @@ def audit(
     clicks_topic: Annotated[str | None, typer.Option(help="Topic of the clicks.")] = None,
     scores_topic: Annotated[str | None, typer.Option(help="Topic of the scores.")] = None,
     group: Annotated[str | None, typer.Option(help="Consumer group that scored them.")] = None,
+    shop: Shop = None,
     bundle: Annotated[
         str | None,
         typer.Option(help="Id or path of a bundle to check predictions with, when it is not in its folder."),
@@ -74,7 +76,7 @@ def audit(
     if not follow and (every or for_):
         raise UsageError("--every and --for are for --follow", "Give --follow too, or leave them out.")
     settings = with_running_servers(
-        load_settings(clicks_topic=clicks_topic, scores_topic=scores_topic, group=group)
+        load_settings(clicks_topic=clicks_topic, scores_topic=scores_topic, group=group, shop=shop)
     )
     if follow:
         ends_in = None if for_ is None else _seconds("--for", for_)

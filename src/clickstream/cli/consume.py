@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from clickstream.cli.options import Shop
 from clickstream.consumer.assembly import open_engine
 from clickstream.consumer.engine import Engine
 from clickstream.consumer.publisher import transactional_id
@@ -36,6 +37,7 @@ def consume(
     ] = None,
     group: Annotated[str | None, typer.Option(help="Consumer group.")] = None,
     bundle: Annotated[str | None, typer.Option(help="Bundle id, path, or champion.")] = None,
+    shop: Shop = None,
     max_poll_records: Annotated[int | None, typer.Option(help="Clicks taken in one step.")] = None,
     gap: Annotated[str | None, typer.Option(help="Inactivity that closes a session, as 30min.")] = None,
     allowed_lateness: Annotated[
@@ -78,6 +80,7 @@ def consume(
             instance=instance,
             group=group,
             bundle=bundle,
+            shop=shop,
             max_poll_records=max_poll_records,
             gap=gap,
             allowed_lateness=allowed_lateness,

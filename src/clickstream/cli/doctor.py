@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from clickstream.cli.options import Shop
 from clickstream.infra.errors import UsageError
 from clickstream.infra.settings import load_settings, parse_duration
 from clickstream.local.servers import with_running_servers
@@ -26,6 +27,7 @@ _MARKS = {
 def doctor(
     group: Annotated[str | None, typer.Option(help="Consumer group.")] = None,
     bundle: Annotated[str | None, typer.Option(help="Bundle id, path, or champion.")] = None,
+    shop: Shop = None,
     survive: Annotated[
         str, typer.Option(help="Longest loss of Redis to get over, as 1h: the clicks must be kept as long.")
     ] = "1h",
@@ -35,7 +37,7 @@ def doctor(
 
     Changes nothing. Exit codes: 0 nothing failed; 1 something did, and its line says what to do.
     """
-    settings = with_running_servers(load_settings(group=group, bundle=bundle))
+    settings = with_running_servers(load_settings(group=group, bundle=bundle, shop=shop))
     try:
         longest = int(parse_duration(survive))
     except ValueError as error:

@@ -12,6 +12,7 @@ import orjson
 import typer
 from rich.console import Console
 
+from clickstream.cli.options import Shop
 from clickstream.consumer.admission import open_rules
 from clickstream.consumer.recovery import SettingsChangedError, rule_differences
 from clickstream.consumer.store import DamagedError, Store
@@ -26,6 +27,7 @@ from clickstream.operate.draining import rule_sets, serve_partitions
 
 def drain(
     group: Annotated[str | None, typer.Option(help="Consumer group.")] = None,
+    shop: Shop = None,
     wait: Annotated[str, typer.Option(help="How long to wait for the consumers, as 60s.")] = "60s",
 ) -> None:
     """Close all open sessions of the group, each by the rules that it was opened under.
@@ -34,7 +36,7 @@ def drain(
     where none runs, by this command, which then scores like one.
     Stop the producers first: what they send afterwards opens new sessions.
     """
-    settings = with_running_servers(load_settings(group=group))
+    settings = with_running_servers(load_settings(group=group, shop=shop))
     logs.configure(settings)
     console = Console(stderr=True)
     with closing(Admin(settings)) as admin:

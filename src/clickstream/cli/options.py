@@ -17,7 +17,7 @@ DatasetOption = Annotated[
 ]
 Shop = Annotated[
     str | None,
-    typer.Option(metavar="FILE|NAME", help="A shop file, or a shop that is built in; by default uci553."),
+    typer.Option(metavar="FILE|NAME", help="Shop file, or a shop that is built in. Else CLICKSTREAM_SHOP."),
 ]
 ColumnsOption = Annotated[
     Path | None, typer.Option(help="TOML file that says which column of --data is which.")

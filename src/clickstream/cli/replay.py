@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from clickstream.cli.options import Shop
 from clickstream.files.dataset import UCI_CLICKS, UCI_SESSIONS, Dataset, read_dataset
 from clickstream.files.location import find_dataset
 from clickstream.files.mapping import map_dataset, read_mapping
@@ -40,6 +41,7 @@ from clickstream.producer.replay import (
 from clickstream.producer.schedule import Calendar, ScheduleOptions, make_schedule
 from clickstream.producer.start import ReplayStart, StartMode, show_time
 from clickstream.producer.synthetic import synthetic_dataset
+from clickstream.records.shops import check_source, load_shop
 from clickstream.terminal.cleaning_view import show_cleaning
 from clickstream.terminal.stopping import asked_to_stop
 
@@ -81,6 +83,7 @@ def replay(
     sessions: Annotated[int | None, typer.Option(min=1, help="Take the first so many sessions.")] = None,
     seed: Annotated[int, typer.Option(help="Other seeds give other times.")] = 42,
     topic: Annotated[str | None, typer.Option(help="Topic of the clicks.")] = None,
+    shop: Shop = None,
     partitions: Annotated[
         int | None, typer.Option(min=1, max=1024, help="Partitions of the topic, where it is created.")
     ] = None,
@@ -122,7 +125,8 @@ def replay(
             "--append and --resume need --sink kafka", "Nothing is there to go on from elsewhere."
         )
     pace = Pace(_speed(speed))
-    settings = load_settings(clicks_topic=topic)
+    settings = load_settings(clicks_topic=topic, shop=shop)
+    check_source(load_shop(settings.shop))
     fault_options = parse_faults(faults, fault_seed)
     say = Console(stderr=True, highlight=False, soft_wrap=True)
     if mapping is None:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from clickstream.cli.options import HomeOption
+from clickstream.cli.options import HomeOption, Shop
 from clickstream.files.cleaning import CleaningReport
 from clickstream.files.mapping import map_dataset, read_mapping
 from clickstream.infra.errors import UsageError
@@ -77,6 +77,7 @@ def score(
         typer.Option(help="Write the rows that could not be used there, with line and reason: CSV."),
     ] = None,
     bundle: Annotated[str | None, typer.Option(help="Bundle id, path, or champion.")] = None,
+    shop: Shop = None,
     home: HomeOption = None,
 ) -> None:
     """Score the sessions of a file: the same fold, rules and models as those of the stream.
@@ -93,7 +94,7 @@ def score(
     kind = _format(out, format)
     for name, path in (("--out", out), ("--refused", refused)):
         _check_target(name, path, file)
-    settings = load_settings(home=home, bundle=bundle)
+    settings = load_settings(home=home, bundle=bundle, shop=shop)
     layout = None if mapping is None else read_mapping(mapping)
     source: Path | BinaryIO = sys.stdin.buffer if file == _STANDARD else file
     called = "standard input" if file == _STANDARD else None

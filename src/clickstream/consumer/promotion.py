@@ -13,7 +13,8 @@ from clickstream.infra.errors import BundleError, ConfigurationError
 from clickstream.infra.logs import logger
 from clickstream.infra.settings import Settings
 from clickstream.models.bundle.bundle import Bundle, load_bundle
-from clickstream.models.bundle.champion import CHAMPION, champion
+from clickstream.models.bundle.champion import CHAMPION, bundles_of, champion
+from clickstream.records.shops import load_shop
 
 log = logger("promotion")
 
@@ -28,6 +29,7 @@ class Promotions:
 
     def __init__(self, settings: Settings, clock: Clock = time.monotonic) -> None:
         self._settings = settings
+        self._bundles = bundles_of(settings.bundles, load_shop(settings.shop).definition.name)
         self._follows = settings.bundle == CHAMPION
         self._seen: _Stamp | None = None
         self._clock = clock
@@ -48,7 +50,7 @@ class Promotions:
             return None
         self._seen, self._try_again_at = stamp, None
         try:
-            promoted = champion(self._settings.bundles)
+            promoted = champion(self._bundles)
             if promoted == current.id:
                 return None
             bundle = load_bundle(self._settings, promoted)
@@ -66,7 +68,7 @@ class Promotions:
 
     def _stamp(self) -> _Stamp | None:
         try:
-            found = (self._settings.bundles / CHAMPION).stat()
+            found = (self._bundles / CHAMPION).stat()
         except OSError:
             return None
         return found.st_mtime_ns, found.st_ino, found.st_size

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from clickstream.features.session import Session
 from clickstream.features.shop import Shop
-from clickstream.features.vector import PREFIX, REFERENCE
-from clickstream.models.bundle.bundle import Bundle, Case, ScorerOutput
+from clickstream.models.bundle.bundle import Bundle, Case
+from clickstream.models.case import Example
 from clickstream.models.online import OnlineModels
-from clickstream.models.scorers import LEARNER
+from clickstream.models.scorers import LEARNER, scorers_of
 from clickstream.records.score import REBUILT_PARTLY, SCHEMA_VERSION
 from clickstream.records.scorers import SCORERS
 from clickstream.windows.partition import ClosedWindow
@@ -50,6 +51,13 @@ def case_of(shop: Shop, closed: ClosedWindow) -> Case:
     return Case(shop.evidence(closed.session), shop.features(closed.session))
 
 
+def lesson_of(shop: Shop, session: Session, case: Case) -> Example:
+    """What the online models learn of a session whose `case` they were asked about."""
+    # The very case that was predicted, where it is the same: the online models know it again.
+    learned = case if session.goal is None else Case(shop.lesson(session), case.reference)
+    return Example(learned, shop.outcome(session))
+
+
 class WindowScorer:
     """Scores windows of a shop.
 
@@ -61,7 +69,7 @@ class WindowScorer:
         self._shop = shop
         self._topic = topic
         self._settings = settings
-        self._feature_sets = {s.name: s.hash for s in (PREFIX, REFERENCE)}
+        self._absent = {name: None for name in SCORERS if name not in scorers_of(shop)}
 
     def score(self, windows: Sequence[UnscoredWindow]) -> list[bytes | None]:
         """One Score as JSON per window, None where it is not to be published; `online` models learn."""
@@ -82,13 +90,14 @@ class WindowScorer:
             predictions, error = answers.get(i) or (None, REBUILT_PARTLY if partial else None)
             try:
                 if predictions is not None:
-                    predictions[LEARNER.name] = _as_dict(window.online.predict(case))
+                    predictions[LEARNER.name] = window.online.predict(case)._asdict()
                 if window.learn and not partial:
-                    window.online.learn(case, self._shop.outcome(window.closed.session))
+                    window.online.learn(*lesson_of(self._shop, window.closed.session, case))
             except _UNSCORABLE as problem:
                 predictions, error = None, _explain(problem)
             if window.publish:
-                score = self._score(window, case, predictions or _NO_PREDICTIONS, error, lessons, scored_at)
+                said = _NO_PREDICTIONS if predictions is None else predictions | self._absent
+                score = self._score(window, case, said, error, lessons, scored_at)
                 scores.append(orjson.dumps(score))
             else:
                 scores.append(None)
@@ -99,7 +108,7 @@ class WindowScorer:
             return []
         try:
             return [
-                ({name: _as_dict(prediction) for name, prediction in found.items()}, None)
+                ({name: prediction._asdict() for name, prediction in found.items()}, None)
                 for found in self.bundle.predict(cases)
             ]
         except _UNSCORABLE as problem:
@@ -118,7 +127,6 @@ class WindowScorer:
         scored_at: int,
     ) -> dict[str, Any]:
         session_id, session, closed_by, offset, _ = window.closed
-        outcome = self._shop.outcome(session)
         return {
             "schema_version": SCHEMA_VERSION,
             "score_id": f"{session_id}/{session.opened_at}",
@@ -133,12 +141,13 @@ class WindowScorer:
             "features": case.reference,
             "predictions": predictions,
             "evidence": session.evidence,
-            "outcome": {"converted": outcome.converted, "revenue": outcome.revenue, "source": "proxy"},
+            "outcome": self._shop.outcome(session)._asdict(),
             "models": {
                 "bundle": self.bundle.id,
-                "feature_sets": self._feature_sets,
+                "feature_sets": self._shop.feature_sets,
                 "lessons": lessons,
             },
+            "shop": self._shop.as_dict(),
             "settings": self._settings,
             "source": {
                 "topic": self._topic,
@@ -151,11 +160,6 @@ class WindowScorer:
             "scored_at": scored_at,
             "error": error,
         }
-
-
-def _as_dict(prediction: ScorerOutput) -> dict[str, Any]:
-    asdict: dict[str, Any] = prediction._asdict()
-    return asdict
 
 
 def _explain(problem: Exception) -> str:

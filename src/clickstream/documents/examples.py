@@ -8,7 +8,6 @@ from typing import Any
 import orjson
 
 from clickstream.features.shop import UCI553
-from clickstream.features.vector import PREFIX, REFERENCE
 from clickstream.infra.settings import Settings
 from clickstream.records.click import Click, Heartbeat, InvalidRecordError
 from clickstream.records.score import (
@@ -18,6 +17,7 @@ from clickstream.records.score import (
     Predictions,
     Score,
     ScoredOutcome,
+    ScoredShop,
     Source,
 )
 from clickstream.records.scorers import SCORERS
@@ -61,7 +61,6 @@ def _score(heartbeat: dict[str, Any]) -> Score:
         partition.advance(offset, record.event_time, record)
     (closed,) = partition.closed
     window = closed.session
-    converted, revenue = UCI553.outcome(window)
     return Score(
         score_id=f"{closed.session_id}/{window.opened_at}",
         session_id=closed.session_id,
@@ -82,12 +81,13 @@ def _score(heartbeat: dict[str, Any]) -> Score:
             }
         ),
         evidence=window.evidence,
-        outcome=ScoredOutcome(converted=converted, revenue=revenue),
+        outcome=ScoredOutcome(**UCI553.outcome(window)._asdict()),
         models=Models(
             bundle="20261124T024349Z-c9b48c2f",
-            feature_sets={one.name: one.hash for one in (PREFIX, REFERENCE)},
+            feature_sets=UCI553.feature_sets,
             lessons=2_962,
         ),
+        shop=ScoredShop(**UCI553.as_dict()),
         settings=fingerprint(settings),
         source=Source(
             topic=settings.clicks_topic,

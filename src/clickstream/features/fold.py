@@ -1,8 +1,8 @@
 """From a definition to its fold: code that is written once, compiled, and costs what hand-written code costs.
 
 The source that is written holds two classes, `Step` (what the fold needs of one click) and `Aggregate` (the
-running state of a run of clicks, O(1) a click), and two functions: `step_of` makes a Step of a click as it
-travels, `meets_goal` says whether a step meets the condition of the goal. It is meant to be read:
+running state of a run of clicks, O(1) a click), and a function, `step_of`, that makes a Step of a click as it
+travels. It is meant to be read:
 `clickstream shop show --code` prints it. What two features share, as the mean and the deviation of one price,
 is kept once; what they ask of the first or last click is read off that click, where every click carries it.
 
@@ -34,13 +34,12 @@ from clickstream.features.definition import (
 
 @dataclass(frozen=True, slots=True)
 class CompiledFold:
-    """What a definition compiles to: the source, and the classes and functions in it."""
+    """What a definition compiles to: the source, and what stands in it."""
 
     source: str
     step: type[Any]
     aggregate: type[Any]
     step_of: Callable[[Any], Any]
-    meets_goal: Callable[[Any], bool]
 
 
 @cache
@@ -59,7 +58,7 @@ def compile_fold(definition: ShopDefinition) -> CompiledFold:
     # A traceback through this code shows its lines.
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     exec(compile(source, filename, "exec", dont_inherit=True), namespace)
-    return CompiledFold(source, *(namespace[name] for name in ("Step", "Aggregate", "step_of", "meets_goal")))
+    return CompiledFold(source, *(namespace[name] for name in ("Step", "Aggregate", "step_of")))
 
 
 def entropy(counts: Mapping[Any, int]) -> float | None:
@@ -229,7 +228,7 @@ class _Writer:
     def __init__(self, definition: ShopDefinition) -> None:
         self._definition = definition
         self.functions: dict[str, Callable[[Any], bool]] = {}
-        self._tests: dict[str, str] = {}
+        self._called: dict[str, str] = {}
         self._keys: dict[_Group, str] = {}
         self._kept: dict[_Group, set[str]] = {}
         counted = (Aggregation.ENTROPY,)
@@ -240,8 +239,8 @@ class _Writer:
         self._values = {feature.name: self._value(feature) for feature in definition.features}
 
     def source(self) -> str:
-        """Two classes and two functions."""
-        parts = (self._step(), self._aggregate(), self._step_of(), self._meets_goal())
+        """Two classes and a function."""
+        parts = (self._step(), self._aggregate(), self._step_of())
         return "\n\n\n".join("\n".join(part) for part in parts) + "\n"
 
     def _step(self) -> Iterator[str]:
@@ -276,6 +275,18 @@ class _Writer:
         # A time_source has a character or more where there is one.
         said = [*_sortable(identity + others), "self.end", 'self.time_source or ""']
         yield f"        return {_tuple(said)}"
+        goal = self._definition.goal
+        yield ""
+        yield "    @property"
+        yield "    def meets_goal(self):"
+        yield f'        """Whether it meets the goal: {_quoted(goal.when.text)}."""'
+        yield from (f"        {name} = self.{name}" for name in dict.fromkeys(self._names_in(goal.when)))
+        yield f"        return {self._test(goal.when, 'self')}"
+        yield ""
+        yield "    @property"
+        yield "    def worth(self):"
+        yield '        """What it is worth where it meets the goal."""'
+        yield f"        return {f'self.{goal.value}' if goal.value else None}"
 
     def _step_of(self) -> Iterator[str]:
         yield "def step_of(click):"
@@ -287,14 +298,6 @@ class _Writer:
         yield "        click.end,"
         yield "        click.time_source,"
         yield "    )"
-
-    def _meets_goal(self) -> Iterator[str]:
-        when = self._definition.goal.when
-        yield "def meets_goal(click):"
-        yield f'    """Whether {when.text.replace(chr(92), chr(92) * 2)} holds for a step."""'
-        for name in dict.fromkeys(self._fields_of(_Group(None, when))):
-            yield f"    {name} = click.{name}"
-        yield f"    return {self._test(when)}"
 
     def _aggregate(self) -> Iterator[str]:
         attributes = list(self._attributes())
@@ -396,8 +399,13 @@ class _Writer:
         """What a group's lines and its condition read of a click."""
         if group.field is not None:
             yield group.field
-        if group.where is not None and "(click)" not in self._test(group.where):
-            yield from (part.path[0] for part in parts_of(group.where.expression) if isinstance(part, Name))
+        if group.where is not None:
+            yield from self._names_in(group.where)
+
+    def _names_in(self, condition: Condition) -> Iterator[str]:
+        """The fields whose values the test of a condition takes; one that is called takes the click."""
+        if _written(condition) is not None:
+            yield from (part.path[0] for part in parts_of(condition.expression) if isinstance(part, Name))
 
     def _pieces(self) -> Iterator[tuple[_Group, _Piece]]:
         for group, kept in self._kept.items():
@@ -480,19 +488,29 @@ class _Writer:
         pieces, value = _MADE_OF[feature.seconds or feature.aggregation]
         return self._filled(value, self._keep(feature.field, feature.where, *pieces))
 
-    def _test(self, condition: Condition) -> str:
-        if condition.text not in self._tests:
-            written = code(condition.expression, lambda name: name.path[0])
-            if written is None:
-                name = f"_condition_{len(self.functions) + 1}"
-                self.functions[name] = holds(condition.expression, _of_click)
-                written = f"{name}(click)"
-            self._tests[condition.text] = written
-        return self._tests[condition.text]
+    def _test(self, condition: Condition, click: str = "click") -> str:
+        """The condition as Python; the values of its fields stand in variables of their names."""
+        written = _written(condition)
+        if written is not None:
+            return written
+        if condition.text not in self._called:
+            self._called[condition.text] = name = f"_condition_{len(self.functions) + 1}"
+            self.functions[name] = holds(condition.expression, _of_click)
+        return f"{self._called[condition.text]}({click})"
+
+
+def _written(condition: Condition) -> str | None:
+    """The condition as an expression; None where it takes arithmetic, and a function has to be called."""
+    return code(condition.expression, lambda name: name.path[0])
 
 
 def _of_click(click: Any, path: tuple[str, ...]) -> Any:
     return getattr(click, path[0])
+
+
+def _quoted(text: str) -> str:
+    """A text as it may stand in a docstring."""
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _tuple(parts: Sequence[str]) -> str:

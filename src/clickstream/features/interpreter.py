@@ -1,7 +1,8 @@
 """The definition read literally: features, goal and evidence, from the list of a session's clicks.
 
 Slow and obvious on purpose. It is what a definition means, written a second time: the fold that runs is held
-against it in tests, and the audit computes with it. It shares nothing with fold.py but the definition itself.
+against it in tests, and the audit computes with it. It shares nothing with fold.py but the definition itself
+and the draw of a decision point, of which a test pins the values.
 """
 
 from __future__ import annotations
@@ -14,17 +15,29 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from clickstream.features.condition import holds
-from clickstream.features.definition import Aggregation, Condition, Feature, ShopDefinition
+from clickstream.features.definition import Aggregation, Condition, Feature, FieldType, ShopDefinition
+from clickstream.features.goal import is_drawn
 
 ClickValues = Mapping[str, Any]
 """A click: field -> value, with `event_time` and `order`; a field that is absent is null."""
+
+
+class Late(NamedTuple):
+    """A click that came late, and how many clicks in order had been counted before it."""
+
+    row: ClickValues
+    after: int
 
 
 class WindowClicks(NamedTuple):
     """The clicks of a window: those in order, and late ones, which have no place in the order."""
 
     in_order: Sequence[ClickValues]
-    late: Sequence[ClickValues] = ()
+    late: Sequence[Late] = ()
+
+    def until(self, count: int) -> WindowClicks:
+        """What had been counted when the click in order after the first `count` was to be."""
+        return WindowClicks(self.in_order[:count], [one for one in self.late if one.after <= count])
 
 
 class AchievedGoal(NamedTuple):
@@ -66,16 +79,29 @@ def achieved(definition: ShopDefinition, in_order: Sequence[ClickValues]) -> Ach
     return AchievedGoal(bool(deciding), revenue, deciding[0] if deciding else None)
 
 
-def evidence(definition: ShopDefinition, in_order: Sequence[ClickValues]) -> Sequence[ClickValues]:
+def evidence(definition: ShopDefinition, visit: WindowClicks) -> WindowClicks:
     """The clicks that a prediction of the closed session may look at."""
     if definition.goal.last_click:
-        return in_order[:-1]
-    first = achieved(definition, in_order).at
-    return in_order if first is None else in_order[:first]
+        return WindowClicks(visit.in_order[:-1], visit.late)
+    first = achieved(definition, visit.in_order).at
+    return visit if first is None else visit.until(first)
+
+
+def lesson(definition: ShopDefinition, session_id: str, visit: WindowClicks) -> WindowClicks:
+    """The clicks that the online models learn the closed session from.
+
+    Of the decision points, each click of the evidence, the last k that is drawn: which one in k is.
+    """
+    seen = evidence(definition, visit)
+    if definition.goal.last_click or not seen.in_order:
+        return seen
+    opened_at = visit.in_order[0]["event_time"]
+    numbers = range(1, len(seen.in_order) + 1)
+    return visit.until(max(k for k in numbers if is_drawn(session_id, opened_at, k)))
 
 
 def _aggregated(definition: ShopDefinition, feature: Feature, visit: WindowClicks) -> Any:
-    everything = [*visit.in_order, *visit.late]
+    everything = [*visit.in_order, *(one.row for one in visit.late)]
     chosen = _where(everything, feature.where)
     chosen_in_order = _where(visit.in_order, feature.where)
     match feature.aggregation:
@@ -104,7 +130,7 @@ def _aggregated(definition: ShopDefinition, feature: Feature, visit: WindowClick
         return None
     match feature.aggregation:
         case Aggregation.SUM:
-            return math.fsum(values)
+            return sum(values) if definition.field(field).type is FieldType.INTEGER else math.fsum(values)
         case Aggregation.MEAN:
             return statistics.fmean(values)
         case Aggregation.STD:

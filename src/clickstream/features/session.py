@@ -1,9 +1,9 @@
 """Session: the O(1) fold of clicks, in event-time order, for any shop.
 
 A session keeps two things apart: its `body`, an Aggregate over all clicks but the last, and the `last`
-click. The last click decides the outcome where a rule over it does, so what a model may honestly see is the
-body alone; what the published models see is the body with the last click added. Both are one step away at
-any moment.
+click. Where a rule over the last click decides the outcome, what a model may honestly see is the body alone;
+what the published models see is the body with the last click added. Both are one step away at any moment.
+Where an event does, the session has a GoalState besides.
 
 Step and Aggregate are written for each shop by fold.py. `Session[step, aggregate]` names the session of one
 shop where stored state is read; whatever does not touch the fields of a shop works on any.
@@ -18,6 +18,8 @@ from typing import Any, Generic, Protocol
 
 from msgspec import Struct
 from typing_extensions import TypeVar
+
+from clickstream.features.goal import is_drawn
 
 FOLD_VERSION = 1
 """Raised when the same clicks would give another Session: open state is then refused, not misread."""
@@ -61,6 +63,16 @@ class SessionStep(Protocol):
         """All that it says: of copies of one time that differ, the smallest counts."""
         ...
 
+    @property
+    def meets_goal(self) -> bool:
+        """Whether it meets the condition of its shop's goal."""
+        ...
+
+    @property
+    def worth(self) -> float | None:
+        """What it is worth where it does; None where the shop does not say."""
+        ...
+
     def __getattr__(self, name: str) -> Any: ...
 
 
@@ -87,6 +99,51 @@ class CompiledAggregate(Protocol):
 
 S = TypeVar("S", bound=SessionStep, default=Any)
 A = TypeVar("A", bound=CompiledAggregate, default=Any)
+
+
+class GoalState(Struct, Generic[A], array_like=True):
+    """What is known of a goal that is an event: whether a click has met it, and what had been seen before.
+
+    Each click in order before the first that meets the goal is a decision point: a moment at which the models
+    could have been asked. They could have looked at what had been counted when the next click settled: one
+    that comes late after that changes nothing of it.
+
+    One point is drawn evenly to learn from, as `goal.is_drawn` says: what is drawn depends on the log alone,
+    not on who reads it, in which steps, or how often it had to be read again.
+
+    Attributes:
+        session_id, opened_at: what the draw hangs on.
+        points: decision points so far.
+        drawn: the aggregate at the point that is drawn; None while that is the last click.
+        reached_at: event time of the first click that met the goal.
+        revenue: what the clicks that met it are worth together.
+        evidence: the aggregate before the first of them.
+    """
+
+    session_id: str
+    opened_at: int
+    points: int = 0
+    drawn: A | None = None
+    reached_at: int | None = None
+    revenue: float = 0.0
+    evidence: A | None = None
+
+    @property
+    def draws_last(self) -> bool:
+        """Whether the latest decision point is the one that is drawn."""
+        return self.points > 0 and is_drawn(self.session_id, self.opened_at, self.points)
+
+    def settle(self, body: A, click: SessionStep) -> None:
+        """Note the next click in order; `body` has counted all before it."""
+        if self.reached_at is None and self.draws_last:
+            self.drawn = body.copied()
+        if click.meets_goal:
+            if self.reached_at is None:
+                self.reached_at = click.event_time
+                self.evidence = body.copied()
+            self.revenue += click.worth or 0.0
+        elif self.reached_at is None:
+            self.points += 1
 
 
 class Session(Struct, Generic[S, A], array_like=True):
@@ -116,11 +173,17 @@ class Session(Struct, Generic[S, A], array_like=True):
     unordered: set[tuple[bool | int | float | str | None, ...]]
     late: int = 0
     duplicates: int = 0
+    goal: GoalState[A] | None = None
 
     @classmethod
-    def open(cls, click: Any, offset: int, body: Any) -> Session:
-        """A window that starts with `click`, read at `offset`; `body` has counted nothing yet."""
-        session = cls(click.event_time, click, offset, offset, body, [], set())
+    def open(cls, click: Any, offset: int, body: Any, goal: GoalState | None = None) -> Session:
+        """A window that starts with `click`, read at `offset`; `body` has counted nothing yet.
+
+        `goal`: of a shop whose goal is an event.
+        """
+        session = cls(click.event_time, click, offset, offset, body, [], set(), goal=goal)
+        if goal is not None:
+            goal.settle(body, click)
         session._remember(click)
         return session
 
@@ -131,8 +194,8 @@ class Session(Struct, Generic[S, A], array_like=True):
 
     @property
     def evidence(self) -> int:
-        """Clicks in order before the deciding one."""
-        return self.clicks - 1 - self.late
+        """Clicks in order before the deciding one; all of them where the goal is an event that never came."""
+        return self.clicks - 1 - self.late if self.goal is None else self.goal.points
 
     @property
     def missing(self) -> int:
@@ -154,6 +217,8 @@ class Session(Struct, Generic[S, A], array_like=True):
     def add(self, click: S, offset: int) -> None:
         """Count the next click in order. The caller has asked `has` before."""
         self.body.add(self.last)
+        if self.goal is not None:
+            self.goal.settle(self.body, click)
         self.last = click
         self._remember(click)
         self._span(offset)

@@ -8,9 +8,9 @@ from typing import Any
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.fold import compile_fold
 from clickstream.features.outcome import Outcome
-from clickstream.features.session import CompiledAggregate, Session, SessionStep
+from clickstream.features.session import CompiledAggregate, GoalState, Session, SessionStep
 from clickstream.features.shop_file import UCI553_NAME, built_in
-from clickstream.features.vector import Features
+from clickstream.features.vector import Features, feature_sets
 
 
 class Shop:
@@ -21,6 +21,8 @@ class Shop:
         step: the class of what the fold needs of one click.
         step_of: makes one of a click as it travels.
         aggregate: the class of the running state; called without arguments, that of no click.
+        feature_sets: name of a set, `reference` of all clicks and `prefix` of the evidence, -> hash.
+        is_event_goal: a click that meets the goal converts the session; else its last click decides.
     """
 
     def __init__(self, definition: ShopDefinition) -> None:
@@ -29,41 +31,88 @@ class Shop:
         self.step: type[Any] = fold.step
         self.step_of = fold.step_of
         self.aggregate: type[Any] = fold.aggregate
-        self._meets_goal = fold.meets_goal
-        self._value = definition.goal.value
+        self.is_event_goal = not definition.goal.last_click
+        self.feature_sets = feature_sets(definition)
         self._unshown = tuple(feature.name for feature in definition.features if not feature.in_scores)
 
     def __repr__(self) -> str:
-        return f"<shop {self.definition.name} {self.definition.hash}>"
+        return f"<shop {self.label}>"
 
-    def open(self, click: SessionStep, offset: int = 0) -> Session:
+    def as_dict(self) -> dict[str, str]:
+        """Name and hash, as they stand in a score."""
+        return {"name": self.definition.name, "hash": self.definition.hash}
+
+    @property
+    def label(self) -> str:
+        """Name and hash, which tell two shops apart."""
+        return f"{self.definition.name}/{self.definition.hash}"
+
+    def open(self, click: SessionStep, offset: int = 0, session_id: str = "") -> Session:
         """A session that starts with `click`, read at `offset`."""
-        return Session.open(click, offset, self.aggregate())
+        return Session.open(click, offset, *self.begin(session_id, click))
+
+    def begin(self, session_id: str, click: SessionStep) -> tuple[Any, GoalState | None]:
+        """What a session that starts with `click` has counted before it, and what it knows of its goal."""
+        goal = GoalState(session_id, click.event_time) if self.is_event_goal else None
+        return self.aggregate(), goal
 
     def features(self, session: Session) -> Features:
         """What a score shows: the features over all clicks."""
         return self._shown(session.whole())
 
     def evidence(self, session: Session) -> Features | None:
-        """What a prediction may look at: the features over all clicks but the last.
+        """What a prediction of a closed session may look at; None where there is nothing.
 
-        None where no click in order came before the last.
+        Where the last click decides, the features over all clicks but the last. Where an event does, over the
+        clicks before the first that met the goal; over all, where none did.
         """
-        return session.body.features() if session.evidence else None
+        if not session.evidence:
+            return None
+        goal = session.goal
+        if goal is None:
+            return _features(session.body)
+        return _features(session.whole() if goal.evidence is None else goal.evidence)
+
+    def lesson(self, session: Session) -> Features | None:
+        """What the online models learn a closed session from; None where there is nothing.
+
+        The evidence where the last click decides; else what was known at the decision point that is drawn.
+        """
+        goal = session.goal
+        if goal is None or (goal.evidence is None and goal.draws_last):
+            return self.evidence(session)
+        return None if goal.drawn is None else _features(goal.drawn)
 
     def outcome(self, session: Session) -> Outcome:
         """What became of a closed session."""
-        return self.decided_by(session.last)
+        goal = session.goal
+        if goal is None:
+            return self.decided_by(session.last)
+        revenue = None if self.definition.goal.value is None else goal.revenue
+        return Outcome(goal.reached_at is not None, revenue, "goal", goal.reached_at)
 
     def decided_by(self, last: SessionStep) -> Outcome:
         """The outcome that a last click decides."""
-        return Outcome(self._meets_goal(last), getattr(last, self._value or ""))
+        converted = last.meets_goal
+        return Outcome(converted, last.worth, "proxy", last.event_time if converted else None)
+
+    def refuses_late(self, click: SessionStep) -> bool:
+        """Whether a click that came late counts nowhere.
+
+        One that meets a goal that is an event: it would stand in the evidence of its own prediction, or leave
+        what came after it there.
+        """
+        return self.is_event_goal and click.meets_goal
 
     def _shown(self, aggregate: CompiledAggregate) -> Features:
-        features = aggregate.features()
+        features = _features(aggregate)
         for name in self._unshown:
             del features[name]
         return features
+
+
+def _features(aggregate: CompiledAggregate) -> Features:
+    return aggregate.features()
 
 
 @cache

@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 from typing import Any, NamedTuple
 
+from clickstream.features.definition import ShopDefinition
 from clickstream.features.session import FOLD_VERSION
+from clickstream.features.shop_file import built_in
 
 Features = dict[str, Any]
 """Feature name -> int, float or str."""
@@ -58,3 +60,12 @@ class FeatureSet(NamedTuple):
 
 REFERENCE = FeatureSet("reference", "all clicks", tuple(n for n in DEFINITIONS if n != "last_product"))
 PREFIX = FeatureSet("prefix", "all clicks but the last", tuple(DEFINITIONS))
+
+
+def feature_sets(definition: ShopDefinition) -> dict[str, str]:
+    """Name of each set of a shop -> hash of its definition."""
+    if definition == built_in("uci553"):
+        return {feature_set.name: feature_set.hash for feature_set in (PREFIX, REFERENCE)}
+    lines = (f"fold {FOLD_VERSION}\n{name}\n{definition.hash}" for name in (PREFIX.name, REFERENCE.name))
+    hashes = [hashlib.sha256(line.encode()).hexdigest()[:16] for line in lines]
+    return dict(zip((PREFIX.name, REFERENCE.name), hashes, strict=True))

@@ -114,14 +114,16 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CLICKSTREAM_", frozen=True, extra="ignore")
 
-    shop: str = Field(
-        "uci553", description="the shop: the name of one that is built in, or a shop file (docs/own-shop.md)"
-    )
     home: Path = Field(
         default_factory=default_home,
         description="folder of the model bundles, of Kafka's jars, and of the data of the servers that `up`"
         " and `demo` start; where `XDG_DATA_HOME` is set and the default is not there yet,"
         " `$XDG_DATA_HOME/clickstream`, and likewise jars in `$XDG_CACHE_HOME/clickstream`",
+    )
+    shop: str = Field(
+        "uci553",
+        description="the shop: the name of one that is built in, or a shop file (docs/own-shop.md), which"
+        " says what a click carries, what is computed of a session, what a conversion is",
     )
     bundle: str = Field(
         "champion",

@@ -91,12 +91,17 @@ def example(session: Session) -> Example:
     return Example(case, UCI553.outcome(session))
 
 
+def followed_by(product: str, outcome: Outcome) -> FollowedProduct:
+    """A product, and the outcome of what came after it."""
+    return FollowedProduct(product, outcome.converted, outcome.revenue or 0.0)
+
+
 def followed_products(training: TrainingSession) -> list[FollowedProduct]:
     """The pairs of neighbouring clicks of a session, in order."""
     session = training.session
     steps = training.steps or (session.body.last, session.last)
     return [
-        FollowedProduct(one.product, *UCI553.decided_by(after))
+        followed_by(one.product, UCI553.decided_by(after))
         for one, after in pairwise(steps)
         if one is not None and after is not None
     ]
@@ -144,5 +149,5 @@ def base_rates(examples: Sequence[Example]) -> BaseRates:
     """What is answered where there is no evidence."""
     return BaseRates(
         sum(one.outcome.converted for one in examples) / len(examples),
-        sum(one.outcome.revenue for one in examples) / len(examples),
+        sum(one.outcome.revenue or 0.0 for one in examples) / len(examples),
     )

@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from clickstream.features.shop import UCI553, Shop
 from clickstream.features.vector import PREFIX, REFERENCE, Features, FeatureSet
 from clickstream.models.batch import BatchModels
 from clickstream.models.case import Artefact, Case, Floats
 from clickstream.models.inputs import Vocabulary
 from clickstream.models.reference import ReferenceModels
-from clickstream.records.scorers import LEARNING, ScorerName
+from clickstream.records.scorers import LEARNING, SCORERS, ScorerName
 
 
 class FittedModels(Protocol):
@@ -119,3 +120,8 @@ LEARNER: Scorer = REGISTRY[LEARNING]
 
 HONEST: tuple[ScorerName, ...] = tuple(s.name for s in REGISTRY.values() if s.feature_set is PREFIX)
 """They predict; the others see what they are asked for."""
+
+
+def scorers_of(shop: Shop) -> tuple[ScorerName, ...]:
+    """The scorers that a shop has."""
+    return tuple(name for name in SCORERS if shop is UCI553 or REGISTRY[name].of_any_shop)

@@ -114,7 +114,8 @@ class UciOnlineModels(OnlineModels):
             plain, scaled, linear = prepared.evidence
             self._scaler.learn_one(plain)
             self._conversion.learn_one(scaled, outcome.converted)
-            self._revenue.learn_one(linear, min(outcome.revenue, self._revenue_limit))
+            if outcome.revenue is not None:
+                self._revenue.learn_one(linear, min(outcome.revenue, self._revenue_limit))
         self._kmeans.learn_one(prepared.standardised)
         self.lessons += 1
 

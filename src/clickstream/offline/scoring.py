@@ -26,6 +26,7 @@ from clickstream.models.bundle.bundle import Bundle
 from clickstream.offline.sessions import Sessions
 from clickstream.offline.windows import DatedWindow, cut_windows
 from clickstream.operate.summary import Summary
+from clickstream.records.shops import check_source, load_shop
 from clickstream.windows.fingerprint import fingerprint, rules_of
 
 ScoringProgress = Callable[[float, str], None]
@@ -91,6 +92,7 @@ def score_file(
     Raises:
         MissingFileError: the file is not there.
         InputError: it is no such file, or no row of it can be used.
+        UsageError: the settings name a shop that is not that of the file.
 
     >>> from pathlib import Path
     >>> from clickstream import Settings, load_bundle, score_file
@@ -99,6 +101,7 @@ def score_file(
     >>> scored.cleaning.refused, len(scored.sessions) == scored.summary.sessions
     ((), True)
     """
+    check_source(load_shop(settings.shop))
     report = _Seldom(progress)
 
     def reading(share: float) -> None:

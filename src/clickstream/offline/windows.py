@@ -56,7 +56,7 @@ def _by_session_id(dataset: Dataset, rules: Rules) -> Iterator[DatedWindow]:
         waiting = OpenSession(None, [PendingClick(step, offset + place) for place, step in enumerate(steps)])
         first = 0
         while waiting.pending:
-            closed_by = waiting.settle(_FOREVER, rules)
+            closed_by = waiting.settle(session_id, _FOREVER, rules)
             window = waiting.window
             if window is None or closed_by is None:
                 raise AssertionError(f"session {session_id} has clicks and did not close")

@@ -28,15 +28,17 @@ class Summary:
         self.sessions += 1
         self.last = score
         self.converted += score["outcome"]["converted"]
-        self.revenue += score["outcome"]["revenue"]
+        self.revenue += score["outcome"]["revenue"] or 0.0
         self.delays_ms.append(received_ms - score["scored_at"])
         if score["error"] is not None:
             self.without_predictions += 1
             return
         for name in SCORERS:
             prediction = score["predictions"][name]
+            if prediction is None:
+                continue  # the shop has no such scorer
             self.conversion[name] += prediction["conversion"]
-            self.expected_revenue[name] += prediction["revenue"]
+            self.expected_revenue[name] += prediction["revenue"] or 0
             self.clusters[name][prediction["cluster_name"]] += 1
 
     def mean_conversion(self, scorer: str) -> float:

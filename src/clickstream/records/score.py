@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from clickstream.features.outcome import Source as OutcomeSource
 from clickstream.records.reasons import ClosedBy, Reason
 from clickstream.records.scorers import LEARNING, SCORERS
 
@@ -31,8 +32,11 @@ class _Published(BaseModel):
 class Prediction(_Published):
     """What one scorer says of a session."""
 
-    conversion: Annotated[float, Field(ge=0, le=1, description="probability of the proxy outcome")]
-    revenue: Annotated[float, Field(description="expected revenue by the proxy, US dollars")]
+    conversion: Annotated[float, Field(ge=0, le=1, description="probability that the session converts")]
+    revenue: Annotated[
+        float | None,
+        Field(description="expected revenue, in the shop's currency; null where the shop does not say"),
+    ]
     cluster: Annotated[int, Field(ge=0, description="number of the behavioural cluster")]
     cluster_name: str
 
@@ -46,11 +50,30 @@ Predictions = create_model(
 
 
 class ScoredOutcome(_Published):
-    """What the last click decided. A proxy: the 2008 dataset holds no purchase."""
+    """What became of the session.
+
+    `goal`: a click met the shop's goal, or none did. `proxy`: a rule over the last click stands for it, as in
+    the dataset of 2008, which holds no purchase.
+    """
 
     converted: bool
-    revenue: float
-    source: Literal["proxy"] = "proxy"
+    revenue: Annotated[
+        float | None, Field(description="in the shop's currency; null where the shop does not say")
+    ]
+    source: OutcomeSource
+    at: Annotated[
+        int | None,
+        Field(
+            description="event time of the click that decided, ms since the epoch; null without conversion"
+        ),
+    ]
+
+
+class ScoredShop(_Published):
+    """The definition that fields, features and goal are of."""
+
+    name: str
+    hash: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$", description="of the whole definition")]
 
 
 class Models(_Published):
@@ -95,11 +118,18 @@ class Score(_Published):
     duplicates: Annotated[int, Field(ge=0, description="copies dropped")]
     late: Annotated[int, Field(ge=0, description="clicks that came too late for their place in the order")]
     missing: Annotated[int, Field(ge=0, description="orders never seen between the first and the last")]
-    features: Annotated[dict[str, float | int | str], Field(description="the set `reference`: all clicks")]
+    features: Annotated[
+        dict[str, float | int | str | bool | None],
+        Field(description="of all clicks, as the shop defines them; null where a feature has nothing to say"),
+    ]
     predictions: Predictions
-    evidence: Annotated[int, Field(ge=0, description="clicks in order before the deciding one")]
+    evidence: Annotated[
+        int,
+        Field(ge=0, description="clicks in order before the one that decided; all where an event never came"),
+    ]
     outcome: ScoredOutcome
     models: Models
+    shop: ScoredShop
     settings: Annotated[str, Field(description="fingerprint of the settings that shape sessions")]
     source: Source
     time_source: str | None

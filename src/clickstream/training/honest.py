@@ -15,7 +15,14 @@ from clickstream.models.batch import BatchModels, BatchParameters, calibrate, fi
 from clickstream.models.case import Example, Floats
 from clickstream.models.clusters import NAMES, Clusters
 from clickstream.models.evaluation import Evaluation
-from clickstream.models.examples import Evidence, FollowedProduct, SplitParts, TrainingSession, gather
+from clickstream.models.examples import (
+    Evidence,
+    FollowedProduct,
+    SplitParts,
+    TrainingSession,
+    followed_by,
+    gather,
+)
 from clickstream.models.figures import Figures, cluster_agreement
 from clickstream.models.inputs import Vocabulary
 from clickstream.models.online import BaseRates, globals_of
@@ -181,7 +188,7 @@ def _evidence_decided_by(
         if row is not None:
             found.rows.append(row)
             found.outcomes.append(outcome)
-            found.followed.append([*pairs[place][:-1], FollowedProduct(row["last_product"], *outcome)])
+            found.followed.append([*pairs[place][:-1], followed_by(row["last_product"], outcome)])
     return found
 
 

@@ -1,23 +1,32 @@
-"""What decides which sessions the same clicks give, rules and fold: as values, as text and as fingerprint."""
+"""What decides which sessions the same clicks give, rules, shop and fold: as values, text and fingerprint."""
 
 from __future__ import annotations
 
 import hashlib
 
 from clickstream.features.session import FOLD_VERSION
-from clickstream.features.shop import UCI553
 from clickstream.infra.settings import Settings
+from clickstream.records.shops import load_shop
 from clickstream.windows.partition import Rules
 
 
 def rules_of(settings: Settings) -> Rules:
-    """The rules that the settings ask for."""
-    return Rules(**settings.rules, shop=UCI553)
+    """The rules that the settings ask for, the shop included.
+
+    Raises:
+        ConfigurationError: the shop cannot be used.
+    """
+    return Rules(**settings.rules, shop=load_shop(settings.shop))
 
 
 def rules_text(settings: Settings) -> str:
-    """Name and value of each, as text that a person can compare."""
-    rules = settings.rules | {"fold": FOLD_VERSION}
+    """Name and value of each, as text that a person can compare.
+
+    Raises:
+        ConfigurationError: the shop cannot be used.
+    """
+    shop = load_shop(settings.shop)
+    rules = settings.rules | {"fold": FOLD_VERSION, "shop": shop.label}
     return ";".join(f"{name}={rules[name]}" for name in sorted(rules))
 
 

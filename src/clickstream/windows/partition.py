@@ -90,7 +90,9 @@ class OpenSession(Struct, Generic[S, A], array_like=True):
 
     windows: ClassVar[type[Session]] = Session
 
-    def settle(self, watermark: int, rules: Rules, last_word: ClosedBy = "gap") -> ClosedBy | None:
+    def settle(
+        self, session_id: str, watermark: int, rules: Rules, last_word: ClosedBy = "gap"
+    ) -> ClosedBy | None:
         """Settle clicks before `watermark`, up to the first that closes the window; say what closed it.
 
         A window closes with the whole millisecond of the click that closes it, so two windows of a session
@@ -112,7 +114,9 @@ class OpenSession(Struct, Generic[S, A], array_like=True):
             elif window is not None and click.event_time > window.last.event_time:
                 break
             if window is None:
-                self.window = window = self.windows.open(click, waiting.offset, rules.shop.aggregate())
+                self.window = window = self.windows.open(
+                    click, waiting.offset, *rules.shop.begin(session_id, click)
+                )
             elif click.event_time > window.last.event_time + rules.gap:
                 closed = "gap"
                 break
@@ -453,7 +457,7 @@ class Partition:
                 self._close_published(offset, published)
         while len(session.pending) > rules.max_pending:
             oldest = session.pending[0].click.event_time + 1
-            closed_by = session.settle(oldest, self._settling)
+            closed_by = session.settle(session_id, oldest, self._settling)
             if closed_by is not None and self.rebuild is None:
                 self._close(session_id, session, closed_by, offset)
                 self._due.pop(session_id, None)
@@ -463,7 +467,9 @@ class Partition:
     def _catch_up(self, offset: int, session_id: str) -> None:
         """Settle what the watermark passed. It closes nothing: what was due closed with an earlier record."""
         session = self.sessions.get(session_id)
-        while session is not None and (closed_by := session.settle(self.watermark, self._settling)):
+        while session is not None and (
+            closed_by := session.settle(session_id, self.watermark, self._settling)
+        ):
             if self.rebuild is not None:
                 continue  # an end that closes the window is in a score; this one may be a copy
             if session.window is None or not self.doubt.covers(session_id, session.window.opened_at):
@@ -491,10 +497,12 @@ class Partition:
             window.duplicates += 1
         elif (waiting := self._copy_of(click, session_id, session)) is not None:
             waiting.copies += 1
-        elif window is not None and click.event_time >= window.opened_at:
-            window.add_late(click, offset)
-        else:
+        elif window is None or click.event_time < window.opened_at:
             self._refuse_late(offset, click)
+        elif self.rules.shop.refuses_late(click):
+            self.refuse(offset, "late", "it meets the goal, behind clicks that have settled")
+        else:
+            window.add_late(click, offset)
 
     def _copy_of(self, click: SessionStep, session_id: str, session: OpenSession) -> PendingClick | None:
         if len(session.pending) > _MANY and not self._may_wait(click, session_id, session):
@@ -597,7 +605,7 @@ class Partition:
         watermark = self.watermark
         while (session_id := self._first_due(watermark)) is not None:
             session = self.sessions[session_id]
-            closed_by = session.settle(watermark, self._settling)
+            closed_by = session.settle(session_id, watermark, self._settling)
             if closed_by is None:
                 raise AssertionError(f"session {session_id!r} was due and did not close")
             self._close(session_id, session, closed_by, offset)
@@ -615,7 +623,7 @@ class Partition:
             until += self.rules.gap  # with all copies that would have joined it
         # What had settled before had settled into this window.
         until = max(until + 1, self.watermark)
-        while session.settle(until, self._settling):
+        while session.settle(session_id, until, self._settling):
             pass
         if session.window is not None and session.window.opened_at < until:
             self._close(session_id, session, published.closed_by, offset)
@@ -641,7 +649,7 @@ class Partition:
     def _close_all(self, session_id: str, offset: int, last_word: ClosedBy) -> None:
         session = self.sessions[session_id]
         while session_id in self.sessions:
-            closed_by = session.settle(_FOREVER, self._settling, last_word)
+            closed_by = session.settle(session_id, _FOREVER, self._settling, last_word)
             if closed_by is None:
                 raise AssertionError("a session has nothing to close")
             self._close(session_id, session, closed_by, offset)

@@ -38,6 +38,7 @@ from clickstream.models.shop.clusters import ShopClusters
 from clickstream.models.shop.inputs import ShopInputs
 from clickstream.models.shop.online import ShopOnline
 from clickstream.models.uci_online import UciOnlineModels
+from clickstream.records.shops import load_shop
 
 __all__ = ["Bundle", "Case", "Manifest", "ScorerOutput", "load_bundle", "open_bundle"]
 
@@ -174,12 +175,12 @@ def load_bundle(
     Args:
         source: the settings, or the folder that holds all bundles: then no signature is asked for.
         name: `champion`, a bundle id, or the path of a bundle; by default what the settings name.
-        shop: whose bundle it must be; by default uci553.
+        shop: whose bundle it must be; by default the one that the settings name, without settings uci553.
 
     Raises:
         BundleError: it is missing, damaged, made for other versions or features, of another shop, or not
             signed with the key of the settings; says what differs and what to do. No pickle was opened.
-        ConfigurationError: the settings have a key that cannot be used.
+        ConfigurationError: the settings have a key or a shop that cannot be used.
 
     >>> from clickstream import Settings, load_bundle
     >>> settings = Settings()
@@ -189,7 +190,8 @@ def load_bundle(
     Traceback (most recent call last):
     clickstream.infra.errors.BundleError: ...
     """
-    shop = shop or built_in(UCI553_NAME)
+    if shop is None:
+        shop = load_shop(source.shop if isinstance(source, Settings) else UCI553_NAME).definition
     folder, key = place(source, shop.name)
     if name is None:
         name = source.bundle if isinstance(source, Settings) else "champion"

@@ -82,7 +82,7 @@ class ShopOnline(OnlineModels):
             plain, scaled = self._prepared(case.prefix)
             self._scaler.learn_one(plain)
             self._conversion.learn_one(scaled, outcome.converted)
-            if self._inputs.spending and outcome.converted:
+            if self._inputs.spending and outcome.converted and outcome.revenue is not None:
                 # In units of the mean, so that a rate of learning fits any currency.
                 self._spending.learn_one(scaled, outcome.revenue / self._inputs.spending - 1.0)
         self._kmeans.learn_one(self._clusters.point(case.reference))

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
+from clickstream.features.words import goal_in_words
 from clickstream.infra.errors import BundleError, ConfigurationError
 from clickstream.infra.settings import Settings, format_duration
 from clickstream.infra.words import counted
@@ -13,6 +14,7 @@ from clickstream.local.embedded import find_valkey
 from clickstream.local.java import find_java
 from clickstream.models.bundle.bundle import load_bundle
 from clickstream.operate.doctor.check import Check, failed
+from clickstream.records.shops import load_shop
 
 _CLIENT = "3.0.12"
 _CODECS = {"crc32c": "checksums of records are computed in Python", "lz4": "lz4 records cannot be read"}
@@ -22,7 +24,7 @@ def check_machine(settings: Settings) -> Iterator[Check]:
     """Check everything that can be checked without Kafka and Redis."""
     yield from _python()
     yield _horizon(settings)
-    yield _bundle(settings)
+    yield from _models(settings)
     if settings.kafka_bootstrap is None:
         yield _embedded_kafka(settings)
     if settings.redis_url is None:
@@ -71,6 +73,18 @@ def _horizon(settings: Settings) -> Check:
         " loss of Redis, sessions would be lost",
         f"Set CLICKSTREAM_REBUILD_HORIZON above {format_duration(reach)}; several times that is better.",
     )
+
+
+def _models(settings: Settings) -> Iterator[Check]:
+    try:
+        shop = load_shop(settings.shop)
+    except ConfigurationError as error:
+        yield failed("shop", error)
+        return
+    yield Check(
+        "shop", "ok", f"{shop.definition.name} {shop.definition.hash}: {goal_in_words(shop.definition)}"
+    )
+    yield _bundle(settings)
 
 
 def _bundle(settings: Settings) -> Check:

@@ -1,4 +1,4 @@
-"""Interpreter: the rules T1 to T8 as they read, over plain lists of clicks. Slow, and the audit's own.
+"""Plain: the rules T1 to T8 as they read, over plain lists of clicks. Slow, and the audit's own.
 
 It is written from docs/semantics.md and shares no code with the event-time logic of the consumer: no fold, no
 queue, no state that is handed over. A session is the list of its clicks; whatever is asked of it is computed
@@ -7,13 +7,15 @@ from the list. See `independent.py` for what it is held against.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from clickstream.features.condition import holds
+from clickstream.features.definition import ShopDefinition
 from clickstream.records.click import Click, Heartbeat
 
-Identity = int | tuple[int, str, int]
+Identity = int | tuple[Any, ...]
 
 _FOREVER = 1 << 62
 
@@ -42,11 +44,16 @@ class Limits(Protocol):
 
 @dataclass(slots=True)
 class KeptClick:
-    """A click, the offset it was read at, and how many copies of it came while it waited."""
+    """A click, the offset it was read at, and how many copies of it came while it waited.
+
+    `after`: of a late one, how many clicks in order its window had by then.
+    """
 
     offset: int
     click: Click
+    definition: ShopDefinition
     copies: int = 0
+    after: int = 0
 
     @property
     def time(self) -> int:
@@ -57,27 +64,35 @@ class KeptClick:
     def identity(self) -> Identity:
         """What makes two clicks of a session the same one (T5)."""
         click = self.click
-        return click.order if click.order is not None else (click.event_time, click.product, click.page)
+        if click.order is not None:
+            return click.order
+        return (click.event_time, *(getattr(click, name) for name in self.definition.identity))
 
     @property
-    def place(self) -> tuple[int, int, str, int]:
+    def place(self) -> tuple[Any, ...]:
         """Clicks of a session settle in this order (T2)."""
-        click = self.click
-        return (click.event_time, click.order or 0, click.product, click.page)
+        return (self.click.event_time, self.click.order or 0, *self._sortable(self.definition.identity))
 
     @property
-    def content(self) -> tuple[str, int, str, float, int, bool, str]:
+    def content(self) -> tuple[Any, ...]:
         """Of copies of one time that differ, the one with the smallest counts."""
+        identity = self.definition.identity
+        others = [field.name for field in self.definition.used_fields() if field.name not in identity]
         click = self.click
-        return (
-            click.product,
-            click.page,
-            click.category,
-            click.price,
-            click.price_2,
-            click.end,
-            click.time_source or "",
-        )
+        return (*self._sortable([*identity, *others]), click.end, click.time_source or "")
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """What the definition speaks of."""
+        names = ("event_time", "order", *(field.name for field in self.definition.fields))
+        return {name: getattr(self.click, name) for name in names}
+
+    def _sortable(self, names: Sequence[str]) -> Iterator[Any]:
+        for name in names:
+            value = getattr(self.click, name)
+            if self.definition.field(name).optional:
+                yield value is not None
+            yield value
 
 
 class InterpretedWindow(NamedTuple):
@@ -162,7 +177,7 @@ class OpenVisit:
         return OpenVisit(self.settled[:], self.late[:], 0, [replace(kept) for kept in self.waiting])
 
 
-class Interpreter:
+class PlainReading:
     """One partition of the clicks topic, read record by record.
 
     Attributes:
@@ -173,12 +188,16 @@ class Interpreter:
         visits: what is open, by session id.
 
     Args:
+        definition: of the shop whose clicks these are.
         is_read: whether a session is interpreted. Of others only the event times are looked at.
         counts_all: every session is read, so the bound on open sessions can be applied.
     """
 
-    def __init__(self, rules: Limits, is_read: Callable[[str], bool], counts_all: bool) -> None:
+    def __init__(
+        self, rules: Limits, definition: ShopDefinition, is_read: Callable[[str], bool], counts_all: bool
+    ) -> None:
         self.rules = rules
+        self.definition = definition
         self.closed: list[InterpretedWindow] = []
         self.refused = ""
         self.visits: dict[str, OpenVisit] = {}
@@ -204,7 +223,7 @@ class Interpreter:
         if self.refused:
             return
         if isinstance(record, Click) and self._is_read(record.session_id):
-            self._arrive(record.session_id, KeptClick(offset, record))
+            self._arrive(record.session_id, KeptClick(offset, record, self.definition))
         self._newest = max(self._newest, record.event_time)
         if self.watermark >= self._soonest:
             self._close_due(offset)
@@ -276,6 +295,11 @@ class Interpreter:
         if not visit.settled or arrived.time < visit.settled[0].time:
             self.refused = "late"
             return
+        goal = self.definition.goal
+        if not goal.last_click and holds(goal.when.expression, lambda row, path: row[path[0]])(arrived.row):
+            self.refused = "late"
+            return
+        arrived.after = len(visit.settled)
         visit.late.append(arrived)
         if visit.is_full(self.rules):
             self._close(session_id, visit, visit.settle(self.watermark, self.rules), arrived.offset)

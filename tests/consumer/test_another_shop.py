@@ -1,0 +1,86 @@
+"""What belongs to one shop is refused by another, with both names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from clickstream.consumer.recovery import Recovery, SettingsChangedError, describe_settings
+from clickstream.consumer.store import decode, encode
+from clickstream.features.shop import UCI553, shop_of
+from clickstream.features.shop_file import built_in
+from clickstream.infra.errors import BundleError, ConfigurationError, RefusedError, UsageError
+from clickstream.infra.kafka import Topic
+from clickstream.infra.settings import Settings, load_settings
+from clickstream.models.bundle.bundle import Bundle, load_bundle
+from clickstream.offline.scoring import score_file
+from clickstream.records.shops import load_shop
+from clickstream.windows.fingerprint import fingerprint, rules_of
+from clickstream.windows.partition import OpenSession
+
+STORE = shop_of(built_in("online-store"))
+
+
+@pytest.fixture(scope="module")
+def bundle(synthetic_bundle: Path) -> Bundle:
+    return load_bundle(synthetic_bundle.parent, synthetic_bundle.name)
+
+
+def test_the_shop_is_a_setting_and_a_rule_of_the_group() -> None:
+    here, there = Settings(), load_settings(shop="online-store")
+    assert (rules_of(here).shop, rules_of(there).shop) == (UCI553, STORE)
+    assert fingerprint(here) != fingerprint(there)
+    assert f"shop=uci553/{UCI553.definition.hash}" in describe_settings(here)
+
+
+def test_a_change_of_the_definition_is_another_shop(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "src/clickstream/features/shops/online-store.toml").read_text()
+    one, other = tmp_path / "one.toml", tmp_path / "other.toml"
+    one.write_text(text + "# a comment\n")
+    other.write_text(text.replace("homes = { count = 'event == \"home\"' }\n", ""))
+    assert load_shop(str(one)) is STORE
+    assert fingerprint(Settings(shop=str(one))) != fingerprint(Settings(shop=str(other)))
+
+
+def test_open_sessions_of_another_shop_are_refused_with_both_names() -> None:
+    nothing = cast(Any, None)
+    mine = Recovery(
+        Settings(shop="online-store"), Topic("clicks", "id", 8), nothing, nothing, nothing, nothing, nothing
+    )
+    mine._refuse_other_settings(0, describe_settings(Settings()), 8, 0)
+    with pytest.raises(SettingsChangedError, match=r"shop was uci553/\w+ and is online-store/\w+") as caught:
+        mine._refuse_other_settings(0, describe_settings(Settings()), 8, 3)
+    assert "clickstream drain" in caught.value.remedy
+
+
+def test_stored_bytes_of_another_shop_are_never_misread() -> None:
+    """The rules tell before they are read; this is what would happen if they did not."""
+    step = STORE.step(1_000, 1, "home", None, None, None, None)
+    state = encode(OpenSession(STORE.open(step, 0, "ann"), []))
+    assert decode(state, STORE) == OpenSession(STORE.open(step, 0, "ann"), [])
+    with pytest.raises(RefusedError):
+        decode(state, UCI553)
+
+
+def test_a_bundle_of_another_shop_is_refused_with_both_names(bundle: Bundle) -> None:
+    assert bundle.shop == UCI553.definition
+    settings = Settings(shop="online-store", bundle=str(bundle.path))
+    with pytest.raises(BundleError, match=r"is of shop uci553 \w+; asked for is shop online-store \w+"):
+        load_bundle(settings)
+
+
+def test_a_file_of_another_shop_is_refused(bundle: Bundle) -> None:
+    with pytest.raises(UsageError, match="shop uci553; the settings name shop online-store"):
+        score_file(b"", bundle=bundle, settings=Settings(shop="online-store"))
+
+
+def test_a_shop_that_cannot_be_used_stops_before_anything_is_read(tmp_path: Path) -> None:
+    broken = tmp_path / "shop.toml"
+    broken.write_text('name = "mine"\n')
+    with pytest.raises(ConfigurationError, match=r"shop\.toml: \[fields\] is empty or missing"):
+        rules_of(Settings(shop=str(broken)))
+    with pytest.raises(ConfigurationError, match="there is no shop 'uci554'") as caught:
+        rules_of(Settings(shop="uci554"))
+    assert "uci553" in caught.value.remedy
