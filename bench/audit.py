@@ -32,12 +32,12 @@ from clickstream.audit import independent
 from clickstream.audit.evaluation import AuditedLogs, evaluate_run
 from clickstream.audit.partition import CommittedRange
 from clickstream.audit.spill import Spill
+from clickstream.bundles.bundle import Bundle, Case, ScorerOutput
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
 from clickstream.features.shop import UCI553
 from clickstream.infra.kafka import Record
 from clickstream.infra.memory import resident_bytes
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle.bundle import Bundle, Case, ScorerOutput
 from clickstream.models.case import prediction
 from clickstream.models.clusters import NAMES
 from clickstream.models.online import OnlineModels

@@ -22,6 +22,8 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from clickstream.bundles.bundle import load_bundle
+from clickstream.bundles.champion import promote
 from clickstream.consumer.store import Store
 from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.errors import BundleError
@@ -30,8 +32,6 @@ from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.local.embedded import embedded_servers
 from clickstream.local.processes import Process
-from clickstream.models.bundle.bundle import load_bundle
-from clickstream.models.bundle.champion import promote
 from clickstream.producer.faults import FaultOptions
 from clickstream.producer.plan import Plan, PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule

@@ -24,12 +24,12 @@ from engine import console, preloaded, system
 from prometheus_client import generate_latest
 from rich.table import Table
 
+from clickstream.bundles.bundle import load_bundle
 from clickstream.consumer.assembly import open_engine
 from clickstream.consumer.recovery import Claim
 from clickstream.infra.exposition import registry
 from clickstream.infra.logs import configure
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle.bundle import load_bundle
 
 _SCRAPE_EVERY_S = 15.0
 

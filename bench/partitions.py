@@ -16,12 +16,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from clickstream.bundles.bundle import Bundle, ScorerOutput, load_bundle
 from clickstream.files.dataset import read_dataset
 from clickstream.files.location import find_dataset
 from clickstream.infra.errors import InputError
 from clickstream.infra.kafka import partition_for
 from clickstream.infra.settings import load_settings
-from clickstream.models.bundle.bundle import Bundle, ScorerOutput, load_bundle
 from clickstream.models.case import Example
 from clickstream.models.examples import example
 from clickstream.models.figures import cluster_agreement, conversion_figures, revenue_figures

@@ -17,10 +17,10 @@ import structlog
 from pydantic import SecretStr
 from uci_layout import write_dataset
 
+from clickstream.bundles.bundle import Bundle
 from clickstream.files.dataset import UCI_SHA256, read_dataset
 from clickstream.infra.settings import Settings
 from clickstream.local.embedded import EmbeddedKafka, EmbeddedValkey
-from clickstream.models.bundle.bundle import Bundle
 from clickstream.producer.synthetic import synthetic_dataset
 from clickstream.training.training import TrainingSession, train
 from clickstream.training.writing import FittedBundle, write

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from clickstream.models.bundle.manifest import FileEntry, Manifest, hashed
+from clickstream.bundles.manifest import FileEntry, Manifest, hashed
 
 Change = Callable[[dict[str, Any]], None]
 

@@ -17,9 +17,9 @@ from clickstream.audit.predictions import Predictor
 from clickstream.audit.report import AuditReport, Finding, Place
 from clickstream.audit.rounds import REMEMBERED, AuditRounds, TopicsAtStart
 from clickstream.audit.spill import Spill
+from clickstream.bundles.bundle import Bundle, Case, ScorerOutput
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle.bundle import Bundle, Case, ScorerOutput
 from clickstream.models.case import prediction
 from clickstream.models.clusters import NAMES
 from clickstream.models.online import OnlineModels

@@ -8,10 +8,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from clickstream.bundles.champion import locate
 from clickstream.infra.settings import load_settings
-from clickstream.models.bundle.champion import locate
 from clickstream.models.evaluation import EVALUATION, Evaluation
-from clickstream.training.report import plots
+from clickstream.report import plots
 
 
 def drawn(evaluation: Evaluation) -> list[plots.Plot | None]:

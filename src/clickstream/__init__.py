@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clickstream.audit.run import run_audit
+    from clickstream.bundles.bundle import Bundle, load_bundle
     from clickstream.consumer.assembly import open_engine
     from clickstream.consumer.engine import Engine
     from clickstream.features.session import Session
     from clickstream.infra.settings import Settings
-    from clickstream.models.bundle.bundle import Bundle, load_bundle
     from clickstream.offline.scoring import score_file
     from clickstream.records.score import Score
     from clickstream.records.shop_click import click_model
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Bundle": "models.bundle.bundle",
+    "Bundle": "bundles.bundle",
     "Engine": "consumer.engine",
     "Partition": "windows.partition",
     "Rules": "windows.partition",
@@ -48,7 +48,7 @@ _HOMES = {
     "Session": "features.session",
     "Settings": "infra.settings",
     "click_model": "records.shop_click",
-    "load_bundle": "models.bundle.bundle",
+    "load_bundle": "bundles.bundle",
     "open_engine": "consumer.assembly",
     "load_shop": "records.shops",
     "run_audit": "audit.run",

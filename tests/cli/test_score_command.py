@@ -15,9 +15,9 @@ import typer
 from shop_files import csv_bytes, row, visits, zipped
 from typer.testing import CliRunner
 
+from clickstream.bundles.bundle import load_bundle
 from clickstream.cli.score import score
 from clickstream.infra.errors import ClickstreamError
-from clickstream.models.bundle.bundle import load_bundle
 
 app = typer.Typer()
 app.command()(score)

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from clickstream.bundles.bundle import Bundle, load_bundle
 from clickstream.consumer.recovery import Recovery, SettingsChangedError, describe_settings
 from clickstream.consumer.store import decode, encode
 from clickstream.features.shop import UCI553, shop_of
@@ -14,7 +15,6 @@ from clickstream.features.shop_file import built_in
 from clickstream.infra.errors import BundleError, ConfigurationError, RefusedError, UsageError
 from clickstream.infra.kafka import Topic
 from clickstream.infra.settings import Settings, load_settings
-from clickstream.models.bundle.bundle import Bundle, load_bundle
 from clickstream.offline.scoring import score_file
 from clickstream.records.shops import load_shop
 from clickstream.windows.fingerprint import fingerprint, rules_of

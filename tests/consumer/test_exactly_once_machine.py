@@ -39,6 +39,7 @@ from oracle import (
 )
 from pydantic import SecretStr
 
+from clickstream.bundles.bundle import Bundle
 from clickstream.consumer.recall import RecordSpan
 from clickstream.consumer.recovery import Claim, Recovery, pack_online
 from clickstream.consumer.store import Basis, Changes, OutboxRecord, Store, meta_fields
@@ -47,7 +48,6 @@ from clickstream.infra.kafka import CommittedOffset, Membership, Topic
 from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings
 from clickstream.local.embedded import EmbeddedValkey
-from clickstream.models.bundle.bundle import Bundle
 from clickstream.models.online import OnlineModels
 from clickstream.records.reasons import ClosedBy
 from clickstream.windows.fingerprint import rules_of

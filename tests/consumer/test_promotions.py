@@ -9,12 +9,12 @@ from typing import cast
 import pytest
 from structlog.testing import capture_logs
 
+from clickstream.bundles.bundle import Bundle
+from clickstream.bundles.champion import promote
 from clickstream.consumer import promotion
 from clickstream.consumer.promotion import Promotions
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle.bundle import Bundle
-from clickstream.models.bundle.champion import promote
 
 FIRST, SECOND, THIRD = (f"20080401T00000{n}Z-0000000{n}" for n in (1, 2, 3))
 

@@ -10,9 +10,9 @@ import pytest
 from dashboard_pages import alone, first_sessions, shown
 from shop import wait_for
 
+from clickstream.bundles.champion import champion, promote
 from clickstream.dashboard import theme
 from clickstream.local.servers import announced
-from clickstream.models.bundle.champion import champion, promote
 from clickstream.training.writing import FittedBundle, write
 
 __all__ = ["alone"]

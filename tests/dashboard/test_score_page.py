@@ -12,11 +12,11 @@ import pytest
 from dashboard_pages import Upload, clicks, sessions, shown, words
 from streamlit.testing.v1 import AppTest
 
+from clickstream.bundles.bundle import Bundle, load_bundle
 from clickstream.dashboard.results import MOST_KEPT, Results, ScoredFile
 from clickstream.dashboard.table import written
 from clickstream.files.dataset import read_dataset
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle.bundle import Bundle, load_bundle
 from clickstream.offline import score_file
 from clickstream.records.scorers import SCORERS
 

@@ -30,11 +30,11 @@ from scored_log import ScoredLog
 from shop import wait_for
 from uci_layout import write_dataset
 
+from clickstream.bundles.champion import promote
 from clickstream.consumer.topics import prepare_topics
 from clickstream.documents.command_tree import commands
 from clickstream.infra.kafka import Producer
 from clickstream.infra.settings import Settings, as_environment
-from clickstream.models.bundle.champion import promote
 from clickstream.training.writing import FittedBundle, write
 
 

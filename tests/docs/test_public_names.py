@@ -12,10 +12,10 @@ import structlog
 from uci_layout import write_dataset
 
 import clickstream
+from clickstream.bundles.champion import promote
 from clickstream.consumer.topics import prepare_topics
 from clickstream.documents.examples import record_examples
 from clickstream.infra.settings import Settings, as_environment
-from clickstream.models.bundle.champion import promote
 from clickstream.training.writing import FittedBundle, write
 
 

@@ -12,10 +12,10 @@ import orjson
 import pytest
 from shop import Shop, stop
 
+from clickstream.bundles.champion import bundles_of, champion
 from clickstream.features.shop_file import built_in
 from clickstream.infra.settings import Settings
 from clickstream.local.processes import environment
-from clickstream.models.bundle.champion import bundles_of, champion
 from clickstream.producer.synthetic_shop import SHOP, known_sessions
 
 pytestmark = pytest.mark.integration

@@ -17,6 +17,7 @@ import pytest
 from factory import click_json
 from shop import Shop, plan_of, scraped, stop, wait_for
 
+from clickstream.bundles.bundle import load_bundle
 from clickstream.consumer.assembly import open_engine
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
 from clickstream.infra.redis import connect
@@ -24,7 +25,6 @@ from clickstream.infra.settings import Settings
 from clickstream.local.child import free_port
 from clickstream.local.embedded import EmbeddedKafka, EmbeddedValkey
 from clickstream.local.processes import Process
-from clickstream.models.bundle.bundle import load_bundle
 
 pytestmark = pytest.mark.integration
 

@@ -13,11 +13,11 @@ from dashboard_pages import first_sessions
 from selenium.webdriver.common.keys import Keys
 from shop import Shop, plan_of, wait_for
 
+from clickstream.bundles.bundle import load_bundle
+from clickstream.bundles.champion import promote
 from clickstream.infra.settings import Settings
 from clickstream.local.child import free_port
 from clickstream.local.processes import Process
-from clickstream.models.bundle.bundle import load_bundle
-from clickstream.models.bundle.champion import promote
 from clickstream.offline import FileFormat, as_bytes, score_file
 
 pytestmark = pytest.mark.integration

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from shop import Shop, stop
 
+from clickstream.bundles.bundle import load_bundle
 from clickstream.files.mapping import UciMapping, read_mapping
 from clickstream.files.source import read_source
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle.bundle import load_bundle
 from clickstream.offline import FileScores, score_file
 
 pytestmark = pytest.mark.integration

@@ -13,9 +13,9 @@ import pytest
 from forgery import forge
 from shop import Shop, plan_of, stop, wait_for
 
+from clickstream.bundles.champion import promote
 from clickstream.infra.settings import Settings
 from clickstream.local.processes import Process
-from clickstream.models.bundle.champion import promote
 
 pytestmark = pytest.mark.integration
 

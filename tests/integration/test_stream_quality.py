@@ -16,13 +16,13 @@ import orjson
 import pytest
 from shop import Shop, plan_of, scraped, stop, wait_for
 
+from clickstream.bundles.bundle import Bundle
 from clickstream.consumer.monitor import WINDOW
 from clickstream.files.dataset import read_dataset
 from clickstream.infra.kafka import Producer
 from clickstream.infra.settings import Settings
 from clickstream.local.child import free_port
 from clickstream.local.processes import Process, environment
-from clickstream.models.bundle.bundle import Bundle
 from clickstream.models.case import Example
 from clickstream.models.examples import example
 from clickstream.models.figures import cluster_agreement, conversion_figures, revenue_figures

@@ -9,11 +9,11 @@ import typer
 from shop import Shop
 from typer.testing import CliRunner
 
+from clickstream.bundles.bundle import load_bundle
 from clickstream.cli.train import train as command
 from clickstream.files.dataset import Dataset
 from clickstream.infra.errors import InputError
 from clickstream.infra.settings import Settings, as_environment
-from clickstream.models.bundle.bundle import load_bundle
 from clickstream.offline.recorded import read_recorded
 from clickstream.producer.faults import parse_faults
 from clickstream.producer.plan import Plan, PlanOptions, make_plan

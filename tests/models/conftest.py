@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from threadpoolctl import threadpool_limits
 
-from clickstream.models.bundle.bundle import Bundle
+from clickstream.bundles.bundle import Bundle
 from clickstream.models.case import Example
 from clickstream.training.training import TrainingSession, example, train
 from clickstream.training.writing import FittedBundle, write

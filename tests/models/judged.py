@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from clickstream.models.bundle.manifest import (
+from clickstream.bundles.manifest import (
     BaseRatesEntry,
     ClusterEntry,
     Contents,
@@ -31,7 +31,7 @@ from clickstream.models.evaluation import (
     TuningTrial,
 )
 from clickstream.models.matrix import CLUSTERED
-from clickstream.training.report.wording import PUBLISHED_DATA
+from clickstream.report.wording import PUBLISHED_DATA
 
 FIGURES: dict[str, dict[str, tuple[float, float, float]]] = {
     "batch": {

@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from clickstream.infra.errors import BundleError
-from clickstream.infra.settings import Settings
-from clickstream.models.bundle.bundle import Bundle, load_bundle
-from clickstream.models.bundle.champion import (
+from clickstream.bundles.bundle import Bundle, load_bundle
+from clickstream.bundles.champion import (
     CHAMPION,
     bundle_ids,
     champion,
@@ -21,6 +19,8 @@ from clickstream.models.bundle.champion import (
     promotions,
     roll_back,
 )
+from clickstream.infra.errors import BundleError
+from clickstream.infra.settings import Settings
 from clickstream.training.writing import FittedBundle, write
 
 FIRST, SECOND, THIRD, FOURTH = (f"20080401T00000{n}Z-0000000{n}" for n in (1, 2, 3, 4))

@@ -11,11 +11,11 @@ import pytest
 from forgery import forge
 from rich.console import Console
 
+from clickstream.bundles.bundle import Bundle, load_bundle
+from clickstream.bundles.champion import CHAMPION, champion, promote, promote_first
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings
 from clickstream.models.batch import BatchParameters, fit_batch
-from clickstream.models.bundle.bundle import Bundle, load_bundle
-from clickstream.models.bundle.champion import CHAMPION, champion, promote, promote_first
 from clickstream.models.case import Example
 from clickstream.models.examples import followed_products, gather
 from clickstream.operate.candidate import Decision, PromotionPolicy, decide, show_decision

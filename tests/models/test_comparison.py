@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from clickstream.bundles.bundle import Bundle, Manifest
 from clickstream.features.vector import Features
 from clickstream.infra.errors import InputError
-from clickstream.models.bundle.bundle import Bundle, Manifest
 from clickstream.models.case import Floats
 from clickstream.models.evaluation import EVALUATION, Evaluation
 from clickstream.training.comparison import UnseenSessions, compare, unseen

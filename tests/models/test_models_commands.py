@@ -14,6 +14,10 @@ import typer
 from forgery import Change, forge
 from typer.testing import CliRunner, Result
 
+from clickstream.bundles.bundle import Bundle
+from clickstream.bundles.champion import champion
+from clickstream.bundles.onnx import export as exporting
+from clickstream.bundles.signature import SIGNATURE
 from clickstream.cli.models_compare import compare
 from clickstream.cli.models_export import export
 from clickstream.cli.models_list import list_bundles
@@ -21,11 +25,7 @@ from clickstream.cli.models_promote import promote, rollback
 from clickstream.cli.models_show import show
 from clickstream.cli.models_verify import sign, verify
 from clickstream.infra.errors import BundleError, ConfigurationError, MissingFileError, UsageError
-from clickstream.models.bundle.bundle import Bundle
-from clickstream.models.bundle.champion import champion
-from clickstream.models.bundle.signature import SIGNATURE
 from clickstream.models.case import Example
-from clickstream.models.onnx import export as exporting
 
 app = typer.Typer()
 app.command("list")(list_bundles)
@@ -264,7 +264,7 @@ def column_of(column: dict[str, Any], features: dict[str, Any] | None) -> float:
 def test_a_model_that_answers_otherwise_is_refused_with_the_difference(
     bundle: Bundle, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from clickstream.models.onnx import graph as onnx_graph
+    from clickstream.bundles.onnx import graph as onnx_graph
 
     right = onnx_graph.of_boosting
 

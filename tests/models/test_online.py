@@ -18,9 +18,9 @@ from factory import examples as hypothesis_examples
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clickstream.bundles.bundle import Bundle
 from clickstream.features.outcome import Outcome
 from clickstream.infra.errors import BundleError
-from clickstream.models.bundle.bundle import Bundle
 from clickstream.models.case import Case, Example
 from clickstream.models.online import OnlineModels
 
@@ -28,7 +28,7 @@ from clickstream.models.online import OnlineModels
 CONTINUE = """
 import json, pickle, sys
 from pathlib import Path
-from clickstream.models.bundle.bundle import load_bundle
+from clickstream.bundles.bundle import load_bundle
 bundle = load_bundle(Path(sys.argv[1]), Path(sys.argv[1]))
 state, examples = pickle.loads(Path(sys.argv[2]).read_bytes())
 models = bundle.online(state)

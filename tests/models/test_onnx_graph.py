@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import ArrayLike, NDArray
 from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingRegressor, RandomForestClassifier
 
+from clickstream.bundles.onnx.graph import INPUT, Graph, of_boosting, of_forest, of_histograms
 from clickstream.models.calibration import Calibration
-from clickstream.models.onnx.graph import INPUT, Graph, of_boosting, of_forest, of_histograms
 
 
 def answers(graph: Graph, output: str, rows: ArrayLike) -> NDArray[np.float64]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from clickstream.training.report import plots
-from clickstream.training.report.plots.canvas import DARK, LIGHT
-from clickstream.training.report.plots.curves import wilson
+from clickstream.report import plots
+from clickstream.report.plots.canvas import DARK, LIGHT
+from clickstream.report.plots.curves import wilson
 from models.judged import evaluation
 
 

@@ -18,10 +18,10 @@ from clickstream.features.vector import DEFINITIONS
 from clickstream.files.dataset import UCI_SHA256
 from clickstream.models.evaluation import Estimate, Evaluation, Importance, Importances, TuningTrial
 from clickstream.producer.synthetic import synthetic_dataset
-from clickstream.training.report import wording
-from clickstream.training.report.card import render_card
-from clickstream.training.report.plots.canvas import DARK, LIGHT
-from clickstream.training.report.report import render_report
+from clickstream.report import wording
+from clickstream.report.card import render_card
+from clickstream.report.plots.canvas import DARK, LIGHT
+from clickstream.report.report import render_report
 from models.judged import evaluation, manifest
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -328,7 +328,7 @@ def test_plots_show_all_and_follow_the_colours_of_the_page(report: str) -> None:
 def test_a_consumer_does_not_pay_for_plots() -> None:
     code = (
         "import sys, clickstream.cli.main, clickstream.cli.consume, clickstream.consumer.engine,"
-        " clickstream.models.bundle.bundle\n"
+        " clickstream.bundles.bundle\n"
         "print(sorted({'matplotlib', 'jinja2'} & sys.modules.keys()))"
     )
     done = subprocess.run(

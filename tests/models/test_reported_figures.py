@@ -21,7 +21,7 @@ from sklearn.metrics import (
 )
 from sklearn.model_selection import train_test_split
 
-from clickstream.models.bundle.bundle import Bundle, ScorerOutput
+from clickstream.bundles.bundle import Bundle, ScorerOutput
 from clickstream.models.case import Example
 from clickstream.models.evaluation import EVALUATION, Evaluation
 from clickstream.training.training import TrainingSession, example

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from clickstream.models.bundle.bundle import Bundle
+from clickstream.bundles.bundle import Bundle
 from clickstream.models.case import Case, Example
 from clickstream.models.clusters import NAMES
 from clickstream.models.matrix import CATEGORICAL, CLUSTERED, PUBLISHED, numbers, one_hot

@@ -12,9 +12,9 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from clickstream.bundles.bundle import load_bundle
 from clickstream.cli.train import train
 from clickstream.infra.errors import BundleError, MissingFileError, UsageError
-from clickstream.models.bundle.bundle import load_bundle
 from clickstream.models.evaluation import EVALUATION, Evaluation
 from clickstream.training.training import example
 from models.shop import visits

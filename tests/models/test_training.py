@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from clickstream.bundles.bundle import Bundle
 from clickstream.infra.errors import InputError
-from clickstream.models.bundle.bundle import Bundle
 from clickstream.models.case import Example
 from clickstream.models.clusters import NAMES
 from clickstream.models.evaluation import Evaluation

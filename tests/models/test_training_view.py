@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from clickstream.models.bundle.bundle import Bundle
+from clickstream.bundles.bundle import Bundle
 from clickstream.models.clusters import match
 from clickstream.models.evaluation import Evaluation
 from clickstream.terminal.training_view import show

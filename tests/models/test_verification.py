@@ -12,13 +12,13 @@ import pytest
 from forgery import edit, forge, plant
 from pydantic import SecretStr
 
+from clickstream.bundles.bundle import Bundle, load_bundle
+from clickstream.bundles.champion import promote
+from clickstream.bundles.manifest import REPORTS, hashed
+from clickstream.bundles.signature import SIGNATURE, signing_key, write_signature
+from clickstream.bundles.verification import MODELS, REQUIRED, verify
 from clickstream.infra.errors import BundleError, ConfigurationError
 from clickstream.infra.settings import Settings, as_environment, load_settings
-from clickstream.models.bundle.bundle import Bundle, load_bundle
-from clickstream.models.bundle.champion import promote
-from clickstream.models.bundle.manifest import REPORTS, hashed
-from clickstream.models.bundle.signature import SIGNATURE, signing_key, write_signature
-from clickstream.models.bundle.verification import MODELS, REQUIRED, verify
 from clickstream.training.writing import FittedBundle, write
 
 PICKLES = tuple(name for name in MODELS if not name.endswith(".json"))

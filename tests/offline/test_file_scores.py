@@ -11,13 +11,13 @@ from factory import parse
 from scored_log import ScoredLog
 from shop_files import csv_bytes, row, visits
 
+from clickstream.bundles.bundle import Bundle, load_bundle
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
 from clickstream.features.shop import UCI553, Shop
 from clickstream.files.mapping import read_mapping
 from clickstream.files.sifting import sift_dataset
 from clickstream.infra.errors import UsageError
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle.bundle import Bundle, load_bundle
 from clickstream.offline import COLUMNS, FileScores, UnseenValues, score_file, trace_session
 from clickstream.offline import scoring as module
 from clickstream.producer.plan import PlanOptions, make_plan

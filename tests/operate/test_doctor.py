@@ -17,6 +17,7 @@ from models.conftest import bundle, fitted, shop
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
+from clickstream.bundles.bundle import Bundle
 from clickstream.cli.doctor import doctor
 from clickstream.consumer.note import note_of
 from clickstream.consumer.recovery import describe_settings
@@ -26,7 +27,6 @@ from clickstream.infra.kafka import Admin, CommittedOffset, Producer
 from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings, format_duration
 from clickstream.local.child import free_port
-from clickstream.models.bundle.bundle import Bundle
 from clickstream.operate.doctor import Check, examine
 from clickstream.windows.fingerprint import rules_of
 from clickstream.windows.partition import Partition, Rules

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from threadpoolctl import threadpool_limits
 
+from clickstream.bundles.bundle import Bundle, load_bundle
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop_file import built_in
-from clickstream.models.bundle.bundle import Bundle, load_bundle
 from clickstream.models.shop.examples import ShopWindow
 from clickstream.offline.shop_windows import shop_windows
 from clickstream.producer.synthetic_shop import SHOP, KnownSessions, known_sessions

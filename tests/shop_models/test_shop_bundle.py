@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clickstream.bundles.bundle import Bundle, load_bundle
+from clickstream.bundles.champion import promote, promote_first
+from clickstream.bundles.verification import verify
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.outcome import Outcome
 from clickstream.features.shop_file import built_in, define
 from clickstream.infra.errors import BundleError
-from clickstream.models.bundle.bundle import Bundle, load_bundle
-from clickstream.models.bundle.champion import promote, promote_first
-from clickstream.models.bundle.verification import verify
 from clickstream.models.case import Case
 from clickstream.models.shop.examples import ShopWindow
 from clickstream.producer.synthetic_shop import SHOP
@@ -114,7 +114,7 @@ def test_another_process_says_the_same(
     script = (
         "import sys, json; from pathlib import Path;"
         "from clickstream.features.shop_file import built_in;"
-        "from clickstream.models.bundle.bundle import load_bundle; from clickstream.models.case import Case;"
+        "from clickstream.bundles.bundle import load_bundle; from clickstream.models.case import Case;"
         "bundle = load_bundle(Path(sys.argv[1]), Path(sys.argv[2]), built_in('synthetic'));"
         "case = Case(*json.loads(sys.argv[3]));"
         "print(json.dumps([bundle.predict([case])[0]['batch'], bundle.online().predict(case)]))"

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clickstream.bundles.bundle import Bundle
+from clickstream.bundles.champion import champion
 from clickstream.features.definition import ShopDefinition
 from clickstream.infra.errors import InputError
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle.bundle import Bundle
-from clickstream.models.bundle.champion import champion
 from clickstream.models.shop.batch import SIZES, ModelPlan, ShopBatch
 from clickstream.models.shop.examples import ShopWindow
 from clickstream.operate.candidate import PromotionPolicy, decide

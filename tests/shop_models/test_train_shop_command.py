@@ -9,10 +9,10 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from clickstream.bundles.bundle import load_bundle
 from clickstream.cli import models_compare, models_list, models_show, train
 from clickstream.features.shop_file import built_in
 from clickstream.infra.errors import BundleError, ConfigurationError, MissingFileError, UsageError
-from clickstream.models.bundle.bundle import load_bundle
 from clickstream.models.evaluation import EVALUATION
 from clickstream.models.shop.evaluation import ShopEvaluation
 

@@ -13,7 +13,7 @@ from clickstream.audit.predictions import MismatchSink, PredictionCheck
 from clickstream.audit.published import PublishedRecords
 from clickstream.audit.report import Difference, Finding, Place, Tally
 from clickstream.audit.spill import PartialScore, SpilledScore
-from clickstream.models.bundle.bundle import Case, ScorerOutput
+from clickstream.bundles.bundle import Case, ScorerOutput
 from clickstream.models.case import Example
 from clickstream.records.scorers import LEARNING
 from clickstream.windows.partition import ClosedWindow

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from clickstream.audit.predictions import Predictor
+from clickstream.bundles.bundle import load_bundle
+from clickstream.bundles.champion import bundle_ids, bundles_of
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle.bundle import load_bundle
-from clickstream.models.bundle.champion import bundle_ids, bundles_of
 from clickstream.records.shops import load_shop
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from clickstream.audit.predictions import UNSCORABLE, Learner, Predictor, agree
-from clickstream.models.bundle.bundle import Case, ScorerOutput
+from clickstream.bundles.bundle import Case, ScorerOutput
 from clickstream.models.case import Example
 
 OnlineVerdict = Literal["checked", "unchecked", "lessons", "answers"]

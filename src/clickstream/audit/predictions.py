@@ -9,8 +9,8 @@ from clickstream.audit.expected import Facts
 from clickstream.audit.published import PublishedRecords
 from clickstream.audit.report import Place, RecordKind, Tally
 from clickstream.audit.spill import SpilledScore
+from clickstream.bundles.bundle import Case, ScorerOutput
 from clickstream.features.outcome import Outcome
-from clickstream.models.bundle.bundle import Case, ScorerOutput
 from clickstream.records.scorers import LEARNING
 
 TOLERANCE = 1e-9

@@ -14,13 +14,13 @@ import typer
 from pydantic import BaseModel
 from rich.console import Console
 
+from clickstream.bundles.bundle import load_bundle
 from clickstream.cli.options import ServerHomeOption
 from clickstream.drills.drill import order, parse_plan, play
 from clickstream.drills.stage import DrillStage
 from clickstream.files.location import find_dataset
 from clickstream.infra.errors import UsageError
 from clickstream.infra.settings import Duration, load_settings
-from clickstream.models.bundle.bundle import load_bundle
 from clickstream.terminal.chaos_view import fault_lines, outcome_as_dict, show_outcome, show_plans
 from clickstream.terminal.stopping import interruptible
 

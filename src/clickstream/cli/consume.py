@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from clickstream.bundles.bundle import load_bundle
 from clickstream.cli.options import Shop
 from clickstream.consumer.assembly import open_engine
 from clickstream.consumer.engine import Engine
@@ -21,7 +22,6 @@ from clickstream.infra.errors import ClickstreamError, UsageError
 from clickstream.infra.serving import served
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.local.servers import with_running_servers
-from clickstream.models.bundle.bundle import load_bundle
 from clickstream.terminal.starting import leave_when_asked
 from clickstream.terminal.stopping import asked_to_stop
 

@@ -18,6 +18,8 @@ from rich.text import Text
 
 from clickstream.audit import AuditReport, run_audit
 from clickstream.audit.verdict import EXIT_CODES
+from clickstream.bundles.bundle import load_bundle
+from clickstream.bundles.manifest import Manifest
 from clickstream.cli.options import ServerHomeOption
 from clickstream.cli.train import train
 from clickstream.files.location import find_dataset
@@ -27,8 +29,6 @@ from clickstream.infra.words import counted
 from clickstream.local.demo import DemoRun
 from clickstream.local.embedded import embedded_servers
 from clickstream.local.servers import announced
-from clickstream.models.bundle.bundle import load_bundle
-from clickstream.models.bundle.manifest import Manifest
 from clickstream.operate.candidate import PromotionPolicy
 from clickstream.terminal.stopping import interruptible
 from clickstream.terminal.summary_view import clusters_table, predictions_table

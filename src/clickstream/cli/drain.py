@@ -12,6 +12,7 @@ import orjson
 import typer
 from rich.console import Console
 
+from clickstream.bundles.bundle import load_bundle
 from clickstream.cli.options import Shop
 from clickstream.consumer.admission import open_rules
 from clickstream.consumer.recovery import SettingsChangedError, rule_differences
@@ -21,7 +22,6 @@ from clickstream.infra.errors import ConfigurationError, UnavailableError
 from clickstream.infra.kafka import Admin, Member, Producer, Reader, Topic
 from clickstream.infra.settings import Settings, load_settings, parse_duration
 from clickstream.local.servers import with_running_servers
-from clickstream.models.bundle.bundle import load_bundle
 from clickstream.operate.draining import rule_sets, serve_partitions
 
 

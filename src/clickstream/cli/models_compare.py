@@ -8,6 +8,7 @@ import orjson
 import typer
 from rich.console import Console
 
+from clickstream.bundles.bundle import load_bundle
 from clickstream.cli.options import ColumnsOption, DatasetOption, HomeOption, Shop
 from clickstream.cli.shop import chosen_definition
 from clickstream.cli.train import read_sessions
@@ -15,7 +16,6 @@ from clickstream.cli.train_shop import own_windows
 from clickstream.features.shop_file import UCI553_NAME
 from clickstream.infra.errors import UsageError
 from clickstream.infra.settings import load_settings
-from clickstream.models.bundle.bundle import load_bundle
 from clickstream.terminal.comparison_view import comparison_as_dict, show_comparison
 from clickstream.training import comparison
 from clickstream.training.comparison import BundleComparison

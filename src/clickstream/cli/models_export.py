@@ -9,6 +9,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from clickstream.bundles.bundle import Bundle, load_bundle
+from clickstream.bundles.onnx.export import TOLERANCE
+from clickstream.bundles.onnx.export import export as convert
 from clickstream.cli.options import HomeOption
 from clickstream.features.shop import UCI553
 from clickstream.files.dataset import Dataset, read_dataset
@@ -16,10 +19,7 @@ from clickstream.files.location import find_dataset
 from clickstream.files.source import WHERE
 from clickstream.infra.errors import MissingFileError, UsageError
 from clickstream.infra.settings import load_settings
-from clickstream.models.bundle.bundle import Bundle, load_bundle
 from clickstream.models.case import Case
-from clickstream.models.onnx.export import TOLERANCE
-from clickstream.models.onnx.export import export as convert
 from clickstream.producer.synthetic import NAME as SYNTHETIC
 from clickstream.producer.synthetic import synthetic_dataset
 

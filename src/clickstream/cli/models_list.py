@@ -9,11 +9,11 @@ import orjson
 import typer
 from rich.console import Console
 
+from clickstream.bundles.folder import ListedBundle, day_and_time, examine_bundles, figure, history
 from clickstream.cli.options import HomeOption, Shop
 from clickstream.cli.shop import chosen_shop
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.infra.words import counted
-from clickstream.models.bundle.folder import ListedBundle, day_and_time, examine_bundles, figure, history
 from clickstream.terminal.printable import plain
 
 _SIGNED = {

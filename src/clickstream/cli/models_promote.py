@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from clickstream.bundles import champion
+from clickstream.bundles.bundle import load_bundle
+from clickstream.bundles.folder import day_and_time, history
+from clickstream.bundles.manifest import BUNDLE_ID
 from clickstream.cli.options import HomeOption, Shop
 from clickstream.cli.shop import chosen_shop
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings, load_settings
-from clickstream.models.bundle import champion
-from clickstream.models.bundle.bundle import load_bundle
-from clickstream.models.bundle.folder import day_and_time, history
-from clickstream.models.bundle.manifest import BUNDLE_ID
 
 _TAKEN = "Running consumers with CLICKSTREAM_BUNDLE=champion take it within seconds; no session is lost."
 

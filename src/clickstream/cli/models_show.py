@@ -11,15 +11,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from clickstream.bundles.champion import locate
+from clickstream.bundles.folder import day_and_time, history
+from clickstream.bundles.manifest import MANIFEST, Manifest
+from clickstream.bundles.signature import SIGNATURE, signing_key
+from clickstream.bundles.verification import VerifiedBundle, verify
 from clickstream.cli.options import HomeOption, Shop
 from clickstream.cli.shop import chosen_shop
 from clickstream.infra.settings import load_settings
 from clickstream.infra.words import counted
-from clickstream.models.bundle.champion import locate
-from clickstream.models.bundle.folder import day_and_time, history
-from clickstream.models.bundle.manifest import MANIFEST, Manifest
-from clickstream.models.bundle.signature import SIGNATURE, signing_key
-from clickstream.models.bundle.verification import VerifiedBundle, verify
 from clickstream.models.evaluation import Estimate
 from clickstream.terminal.printable import plain
 

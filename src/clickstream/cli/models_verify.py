@@ -8,14 +8,14 @@ import orjson
 import typer
 from rich.console import Console
 
+from clickstream.bundles.champion import bundle_ids, locate
+from clickstream.bundles.signature import signing_key, write_signature
+from clickstream.bundles.verification import verify as check
 from clickstream.cli.options import HomeOption, Shop
 from clickstream.cli.shop import chosen_shop
 from clickstream.infra.errors import BundleError, ConfigurationError, UsageError
 from clickstream.infra.settings import load_settings
 from clickstream.infra.words import counted
-from clickstream.models.bundle.champion import bundle_ids, locate
-from clickstream.models.bundle.signature import signing_key, write_signature
-from clickstream.models.bundle.verification import verify as check
 from clickstream.terminal.printable import plain
 
 _SIGNED = {

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from clickstream.bundles.bundle import load_bundle
 from clickstream.cli.options import HomeOption, Shop
 from clickstream.files.cleaning import CleaningReport
 from clickstream.files.mapping import map_dataset, read_mapping
@@ -22,7 +23,6 @@ from clickstream.infra.errors import UsageError
 from clickstream.infra.files import replacing
 from clickstream.infra.settings import load_settings
 from clickstream.infra.words import counted
-from clickstream.models.bundle.bundle import load_bundle
 from clickstream.offline import (
     FileFormat,
     FileScores,

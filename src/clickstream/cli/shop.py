@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from clickstream.bundles.champion import bundles_of
 from clickstream.documents.records import as_json as json_document
 from clickstream.documents.records import click_schema
 from clickstream.features.definition import ShopDefinition
@@ -20,7 +21,6 @@ from clickstream.features.words import feature_in_words, field_in_words, goal_in
 from clickstream.infra.errors import ConfigurationError, MissingFileError
 from clickstream.infra.settings import Settings
 from clickstream.infra.words import counted
-from clickstream.models.bundle.champion import bundles_of
 from clickstream.offline.trial import ShopTrial, try_definition
 from clickstream.records.shops import load_shop
 from clickstream.terminal.printable import plain

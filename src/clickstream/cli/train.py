@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from clickstream.bundles.signature import signing_key
 from clickstream.cli.options import ColumnsOption, DatasetOption, HomeOption, Shop
 from clickstream.cli.shop import chosen_definition
 from clickstream.cli.train_shop import train_own
@@ -28,7 +29,6 @@ from clickstream.infra.room import check_room
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.infra.words import counted
 from clickstream.local.servers import with_running_servers
-from clickstream.models.bundle.signature import signing_key
 from clickstream.offline.recorded import RecordedSessions, read_recorded
 from clickstream.offline.windows import cut_windows
 from clickstream.operate.candidate import PromotionPolicy, decide, show_decision

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.markup import escape
 
+from clickstream.bundles.signature import signing_key
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import shop_of
 from clickstream.features.shop_file import built_in
@@ -16,7 +17,6 @@ from clickstream.files.mapping import map_log, mapping_by_name, read_shop_mappin
 from clickstream.infra.errors import MissingFileError, UsageError
 from clickstream.infra.room import check_room
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle.signature import signing_key
 from clickstream.models.shop.examples import ShopWindow
 from clickstream.offline.shop_windows import shop_windows
 from clickstream.operate.candidate import PromotionPolicy, decide, show_decision

@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection
 from functools import partial
 
+from clickstream.bundles.bundle import Bundle
 from clickstream.consumer.admission import check_members, check_state, open_rules
 from clickstream.consumer.claims import Claims
 from clickstream.consumer.counters import Counters
@@ -25,7 +26,6 @@ from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.health import Health, KafkaProbe, RedisProbe
 from clickstream.infra.kafka import GroupConsumer, TransactionalProducer
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle.bundle import Bundle
 from clickstream.records.shop_click import parser_of
 from clickstream.windows.fingerprint import fingerprint, rules_of
 

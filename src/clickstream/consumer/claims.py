@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from clickstream.bundles.bundle import Bundle
 from clickstream.consumer.counters import Counters
 from clickstream.consumer.coverage import Coverage
 from clickstream.consumer.ports import Clock, GroupClient
@@ -13,7 +14,6 @@ from clickstream.infra.errors import RefusedError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.kafka import Membership, Topic
 from clickstream.infra.logs import logger
-from clickstream.models.bundle.bundle import Bundle
 
 log = logger("engine")
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 
+from clickstream.bundles.bundle import Bundle, load_bundle
+from clickstream.bundles.champion import CHAMPION, bundles_of, champion
 from clickstream.consumer.ports import Clock
 from clickstream.infra.errors import BundleError, ConfigurationError
 from clickstream.infra.logs import logger
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle.bundle import Bundle, load_bundle
-from clickstream.models.bundle.champion import CHAMPION, bundles_of, champion
 from clickstream.records.shops import load_shop
 
 log = logger("promotion")

@@ -23,6 +23,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
+from clickstream.bundles.bundle import Bundle
 from clickstream.consumer.note import Note, empty_note, note_of, read_note
 from clickstream.consumer.ports import ClicksLog, Clock, OutboxPublisher, PublishedScores, StateStore
 from clickstream.consumer.rebuild import begin_rebuild, place_of
@@ -33,7 +34,6 @@ from clickstream.infra.failpoints import failpoint
 from clickstream.infra.kafka import CommittedOffset, Membership, Topic
 from clickstream.infra.logs import logger
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle.bundle import Bundle
 from clickstream.models.online import OnlineModels
 from clickstream.windows.fingerprint import rules_of, rules_text
 from clickstream.windows.partition import NOTHING_SEEN, Partition, PublishedClosing, Rebuild

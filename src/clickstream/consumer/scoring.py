@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from clickstream.bundles.bundle import Bundle, Case
 from clickstream.features.session import Session
 from clickstream.features.shop import Shop
-from clickstream.models.bundle.bundle import Bundle, Case
 from clickstream.models.case import Example
 from clickstream.models.online import OnlineModels
 from clickstream.models.scorers import LEARNER, scorers_of

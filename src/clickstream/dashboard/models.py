@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
+from clickstream.bundles import champion
+from clickstream.bundles.bundle import load_bundle
+from clickstream.bundles.folder import ListedBundle, day_and_time, examine_bundles, figure, history
 from clickstream.dashboard import theme
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle import champion
-from clickstream.models.bundle.bundle import load_bundle
-from clickstream.models.bundle.folder import ListedBundle, day_and_time, examine_bundles, figure, history
 
 _REPORT_HEIGHT = 900
 _DONE, _ASKED = "models-done", "models-asked"

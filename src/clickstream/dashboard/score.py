@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import streamlit as st
 
+from clickstream.bundles.bundle import Bundle
 from clickstream.dashboard import overview, table, theme, trace
 from clickstream.dashboard.results import ScoredFile, results
 from clickstream.files.mapping import read_mapping
 from clickstream.files.source import MAX_BYTES
 from clickstream.infra.errors import ClickstreamError
-from clickstream.models.bundle.bundle import Bundle
 from clickstream.offline import score_file
 
 # In a wheel beside the code, in a checkout at its top.

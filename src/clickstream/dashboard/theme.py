@@ -14,11 +14,11 @@ from pathlib import Path
 import altair
 import streamlit as st
 
+from clickstream.bundles.bundle import Bundle, load_bundle
+from clickstream.bundles.champion import CHAMPION, bundle_ids, locate
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.local.servers import with_running_servers
-from clickstream.models.bundle.bundle import Bundle, load_bundle
-from clickstream.models.bundle.champion import CHAMPION, bundle_ids, locate
 from clickstream.models.clusters import NAMES
 from clickstream.models.scorers import REGISTRY
 from clickstream.terminal.printable import printable

@@ -6,10 +6,10 @@ import altair
 import pandas as pd
 import streamlit as st
 
+from clickstream.bundles.bundle import Bundle
 from clickstream.dashboard import theme
 from clickstream.dashboard.results import ScoredFile
 from clickstream.infra.words import counted
-from clickstream.models.bundle.bundle import Bundle
 from clickstream.offline import SessionTrace, trace_session
 from clickstream.records.scorers import SCORERS
 

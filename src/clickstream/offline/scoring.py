@@ -13,6 +13,7 @@ from itertools import islice
 
 import orjson
 
+from clickstream.bundles.bundle import Bundle
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
 from clickstream.features.session import SessionStep
 from clickstream.files.cleaning import CleanedFile, CleaningReport
@@ -22,7 +23,6 @@ from clickstream.files.sifting import sift_dataset
 from clickstream.files.source import FileSource
 from clickstream.infra.settings import Settings
 from clickstream.infra.words import counted
-from clickstream.models.bundle.bundle import Bundle
 from clickstream.offline.sessions import Sessions
 from clickstream.offline.windows import DatedWindow, cut_windows
 from clickstream.operate.summary import Summary

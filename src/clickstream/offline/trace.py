@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime
 from typing import NamedTuple
 
+from clickstream.bundles.bundle import Bundle, Case, ScorerOutput
 from clickstream.features.session import Session, SessionStep
 from clickstream.features.shop import UCI553
 from clickstream.features.vector import Features
 from clickstream.infra.errors import UsageError
-from clickstream.models.bundle.bundle import Bundle, Case, ScorerOutput
 from clickstream.models.online import OnlineModels
 from clickstream.offline.scoring import AT_ONCE, FileScores
 from clickstream.offline.windows import refold

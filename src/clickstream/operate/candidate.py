@@ -9,11 +9,11 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.markup import escape
 
+from clickstream.bundles.bundle import Bundle, load_bundle
+from clickstream.bundles.champion import CHAMPION, bundles_of, promote, promote_first
+from clickstream.bundles.folder import history
 from clickstream.infra.errors import BundleError, ClickstreamError, InputError
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle.bundle import Bundle, load_bundle
-from clickstream.models.bundle.champion import CHAMPION, bundles_of, promote, promote_first
-from clickstream.models.bundle.folder import history
 from clickstream.terminal.comparison_view import show_comparison
 from clickstream.training.comparison import BundleComparison
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+from clickstream.bundles.bundle import Bundle
 from clickstream.consumer.assembly import open_engine
 from clickstream.consumer.recovery import read_description
 from clickstream.infra.errors import RefusedError
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle.bundle import Bundle
 
 
 def with_rules(settings: Settings, described: str) -> Settings:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from clickstream.models.bundle.manifest import Manifest
+from clickstream.bundles.manifest import Manifest
 from clickstream.models.evaluation import Estimate, Evaluation
 from clickstream.models.scorers import REGISTRY
 

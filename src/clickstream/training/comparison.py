@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from clickstream.bundles.bundle import Bundle
+from clickstream.bundles.manifest import Manifest
 from clickstream.infra.errors import InputError
-from clickstream.models.bundle.bundle import Bundle
-from clickstream.models.bundle.manifest import Manifest
 from clickstream.models.case import Example, Floats, ScorerOutput
 from clickstream.models.evaluation import Estimate
 from clickstream.models.examples import FEWEST, FEWEST_OF_A_KIND, TrainingSession, example

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import joblib
 from pydantic import ValidationError
 
+from clickstream.bundles.champion import CHAMPION, locate
+from clickstream.bundles.manifest import Manifest
+from clickstream.bundles.signature import signing_key
+from clickstream.bundles.verification import verify
 from clickstream.infra.errors import BundleError, UsageError
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle.champion import CHAMPION, locate
-from clickstream.models.bundle.manifest import Manifest
-from clickstream.models.bundle.signature import signing_key
-from clickstream.models.bundle.verification import verify
 from clickstream.models.case import Artefact
 from clickstream.models.clusters import Clusters
 from clickstream.models.evaluation import EVALUATION, Evaluation

@@ -15,9 +15,9 @@ from typing import Literal, NamedTuple
 from joblib import cpu_count
 from threadpoolctl import threadpool_limits
 
+from clickstream.bundles.manifest import BaseRatesEntry, ClusterEntry, Contents, DataSource, SplitEntry
 from clickstream.infra.errors import UsageError
 from clickstream.models.batch import BatchModels
-from clickstream.models.bundle.manifest import BaseRatesEntry, ClusterEntry, Contents, DataSource, SplitEntry
 from clickstream.models.case import Example
 from clickstream.models.clusters import NAMES, Clusters, choose_clusters, match
 from clickstream.models.evaluation import Evaluation

@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 import joblib
 
+from clickstream.bundles.bundle import Bundle, load_bundle, place
+from clickstream.bundles.manifest import MANIFEST, Contents, FileEntry, Manifest, seal, with_reports
+from clickstream.bundles.signature import SIGNATURE, signature
+from clickstream.bundles.verification import DEFINITION
 from clickstream.features.definition import ShopDefinition
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle.bundle import Bundle, load_bundle, place
-from clickstream.models.bundle.manifest import MANIFEST, Contents, FileEntry, Manifest, seal, with_reports
-from clickstream.models.bundle.signature import SIGNATURE, signature
-from clickstream.models.bundle.verification import DEFINITION
 from clickstream.models.case import Artefact
 from clickstream.models.clusters import Clusters
 from clickstream.models.evaluation import EVALUATION, Evaluation
@@ -67,8 +67,8 @@ def write(fitted: FittedBundle, target: Settings | Path) -> Bundle:
         OSError: the disk is full or the folder cannot be written. Nothing is left behind.
     """
     # The libraries of plots and templates are an extra.
-    from clickstream.training.report.card import render_card
-    from clickstream.training.report.report import render_report
+    from clickstream.report.card import render_card
+    from clickstream.report.report import render_report
 
     files = {
         "clusters.joblib": _close(fitted.clusters.artefact),

@@ -6,13 +6,13 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
+from clickstream.bundles.bundle import load_bundle
 from clickstream.features.words import goal_in_words
 from clickstream.infra.errors import BundleError, ConfigurationError
 from clickstream.infra.settings import Settings, format_duration
 from clickstream.infra.words import counted
 from clickstream.local.embedded import find_valkey
 from clickstream.local.java import find_java
-from clickstream.models.bundle.bundle import load_bundle
 from clickstream.operate.doctor.check import Check, failed
 from clickstream.records.shops import load_shop
 

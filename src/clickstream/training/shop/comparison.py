@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from clickstream.bundles.bundle import Bundle
 from clickstream.infra.errors import InputError
-from clickstream.models.bundle.bundle import Bundle
 from clickstream.models.shop.examples import ShopWindow
 from clickstream.training.comparison import BundleComparison, FigureComparison, compared_figures
 from clickstream.training.shop.evaluation import weighted_point_conversion, weighted_point_revenue

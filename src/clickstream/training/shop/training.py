@@ -9,11 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from clickstream.features.definition import ShopDefinition
-from clickstream.features.goal import Course
-from clickstream.features.words import goal_in_words
-from clickstream.infra.errors import InputError
-from clickstream.models.bundle.manifest import (
+from clickstream.bundles.manifest import (
     BaseRatesEntry,
     ClusterEntry,
     Contents,
@@ -21,6 +17,10 @@ from clickstream.models.bundle.manifest import (
     ShopEntry,
     SplitEntry,
 )
+from clickstream.features.definition import ShopDefinition
+from clickstream.features.goal import Course
+from clickstream.features.words import goal_in_words
+from clickstream.infra.errors import InputError
 from clickstream.models.case import Floats
 from clickstream.models.evaluation import ClusterProfile, Estimate
 from clickstream.models.online import BaseRates, globals_of

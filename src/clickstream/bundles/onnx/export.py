@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from clickstream.bundles.bundle import Bundle
 from clickstream.features.vector import PREFIX, REFERENCE, Features
 from clickstream.infra.extras import need
 from clickstream.infra.files import replace_file
 from clickstream.models.batch import CATEGORIES, BatchModels
-from clickstream.models.bundle.bundle import Bundle
 from clickstream.models.calibration import Calibration
 from clickstream.models.case import Case, Floats
 from clickstream.models.clusters import NAMES
@@ -97,7 +97,7 @@ def export(bundle: Bundle, cases: Sequence[Case], data: str, folder: Path) -> It
 
 
 def _models(bundle: Bundle, cases: Sequence[Case]) -> Iterator[_Model]:
-    from clickstream.models.onnx import graph as onnx
+    from clickstream.bundles.onnx import graph as onnx
 
     batch, reference, clusters = bundle.fitted["batch"], bundle.fitted["reference"], bundle.clusters
     if not isinstance(batch, BatchModels) or not isinstance(reference, ReferenceModels):

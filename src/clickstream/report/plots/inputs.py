@@ -5,8 +5,8 @@ from __future__ import annotations
 from matplotlib.ticker import MaxNLocator
 
 from clickstream.models.evaluation import Evaluation
-from clickstream.training.report.plots.canvas import BATCH, INK, REFERENCE, RULE, Margins, Plot, blank, styled
-from clickstream.training.report.wording import number
+from clickstream.report.plots.canvas import BATCH, INK, REFERENCE, RULE, Margins, Plot, blank, styled
+from clickstream.report.wording import number
 
 _MOST_INPUTS = 10
 _SHORT = {"auc": "ROC-AUC", "r2": "R²"}

@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from clickstream.models.evaluation import Estimate, Evaluation, Reliability
 from clickstream.records.scorers import SCORERS
-from clickstream.training.report.plots.canvas import (
+from clickstream.report.plots.canvas import (
     CHANCE,
     COLOURS,
     MUTED,
@@ -20,7 +20,7 @@ from clickstream.training.report.plots.canvas import (
     line_of,
     styled,
 )
-from clickstream.training.report.wording import estimate, interval, number
+from clickstream.report.wording import estimate, interval, number
 
 UNCALIBRATED = "batch, uncalibrated"
 

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from clickstream.bundles.manifest import BUNDLE_ID, MANIFEST
 from clickstream.features.shop_file import UCI553_NAME
 from clickstream.infra.errors import BundleError
 from clickstream.infra.files import replace_file
-from clickstream.models.bundle.manifest import BUNDLE_ID, MANIFEST
 
 CHAMPION = "champion"
 

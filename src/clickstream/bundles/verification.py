@@ -14,8 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
-from clickstream.infra.errors import BundleError
-from clickstream.models.bundle.manifest import (
+from clickstream.bundles.manifest import (
     BUNDLE_ID,
     MANIFEST,
     MOST_BYTES,
@@ -26,7 +25,8 @@ from clickstream.models.bundle.manifest import (
     check_unchanged,
     parse_manifest,
 )
-from clickstream.models.bundle.signature import SIGNATURE, SignatureState, check_signature
+from clickstream.bundles.signature import SIGNATURE, SignatureState, check_signature
+from clickstream.infra.errors import BundleError
 from clickstream.models.evaluation import EVALUATION, Evaluation, EvaluationPart
 from clickstream.models.scorers import REGISTRY
 from clickstream.models.shop.evaluation import ShopEvaluation

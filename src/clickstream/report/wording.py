@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from clickstream.models.bundle.manifest import Manifest
+from clickstream.bundles.manifest import Manifest
 from clickstream.models.evaluation import Estimate, Evaluation
 from clickstream.records.scorers import SCORERS
 

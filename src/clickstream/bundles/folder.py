@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from clickstream.bundles.champion import Promotion, bundle_ids, bundles_of, promotions
+from clickstream.bundles.manifest import MANIFEST, Manifest, parse_manifest
+from clickstream.bundles.signature import SIGNATURE, SignatureState, signing_key
+from clickstream.bundles.verification import verify
 from clickstream.features.shop_file import UCI553_NAME
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle.champion import Promotion, bundle_ids, bundles_of, promotions
-from clickstream.models.bundle.manifest import MANIFEST, Manifest, parse_manifest
-from clickstream.models.bundle.signature import SIGNATURE, SignatureState, signing_key
-from clickstream.models.bundle.verification import verify
 
 
 class ListedBundle(NamedTuple):

@@ -6,10 +6,10 @@ import re
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from clickstream.models.bundle.manifest import Manifest
+from clickstream.bundles.manifest import Manifest
 from clickstream.models.evaluation import Evaluation
-from clickstream.training.report import wording
-from clickstream.training.report.report import report_values
+from clickstream.report import wording
+from clickstream.report.report import report_values
 
 _ACTIVE = re.compile(r"[\\`*\[\]<>#|~$&!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 """What Markdown could take for markup; an underscore within a word is none."""
@@ -18,7 +18,7 @@ _ACTIVE = re.compile(r"[\\`*\[\]<>#|~$&!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 def render_card(manifest: Manifest, evaluation: Evaluation) -> str:
     """`model_card.md` of a bundle. Equal arguments give equal text; strings of the data are escaped."""
     page = Environment(
-        loader=PackageLoader("clickstream.training.report", "."),
+        loader=PackageLoader("clickstream.report", "."),
         # Not HTML: `finalize` escapes each value for Markdown instead.
         autoescape=False,
         undefined=StrictUndefined,

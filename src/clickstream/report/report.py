@@ -12,13 +12,13 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from clickstream.bundles.manifest import Manifest
 from clickstream.features.vector import DEFINITIONS, PREFIX, REFERENCE
-from clickstream.models.bundle.manifest import Manifest
 from clickstream.models.evaluation import Evaluation, TuningTrial
 from clickstream.models.scorers import HONEST
 from clickstream.records.scorers import LEARNING, SCORERS
-from clickstream.training.report import plots, wording
-from clickstream.training.report.plots.canvas import DARK, LIGHT
+from clickstream.report import plots, wording
+from clickstream.report.plots.canvas import DARK, LIGHT
 
 _MODELS = ("batch conversion", "batch revenue", "reference conversion", "reference revenue")
 
@@ -51,7 +51,7 @@ _KEY = (
 def render_report(manifest: Manifest, evaluation: Evaluation) -> str:
     """`report.html` of a bundle. Equal arguments give equal text; strings of the data are escaped."""
     page = Environment(
-        loader=PackageLoader("clickstream.training.report", "."), autoescape=True, undefined=StrictUndefined
+        loader=PackageLoader("clickstream.report", "."), autoescape=True, undefined=StrictUndefined
     ).get_template("report.html.j2")
     return page.render(
         **report_values(manifest, evaluation),

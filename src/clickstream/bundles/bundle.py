@@ -19,15 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from clickstream.bundles.champion import bundles_of, locate
+from clickstream.bundles.manifest import Manifest
+from clickstream.bundles.signature import signing_key
+from clickstream.bundles.verification import DEFINITION, VerifiedBundle, verify
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop_file import UCI553_NAME, built_in, from_source
 from clickstream.features.vector import Features
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings
-from clickstream.models.bundle.champion import bundles_of, locate
-from clickstream.models.bundle.manifest import Manifest
-from clickstream.models.bundle.signature import signing_key
-from clickstream.models.bundle.verification import DEFINITION, VerifiedBundle, verify
 from clickstream.models.case import Artefact, Case, Floats, ScorerOutput, prediction
 from clickstream.models.clusters import Clusters
 from clickstream.models.inputs import Vocabulary

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from clickstream.models.evaluation import ChoiceOfK, ClusterProfile
-from clickstream.training.report.plots.canvas import BATCH, INK, MUTED, SOFT, Margins, Plot, blank, styled
-from clickstream.training.report.wording import figure_name, number, percent
+from clickstream.report.plots.canvas import BATCH, INK, MUTED, SOFT, Margins, Plot, blank, styled
+from clickstream.report.wording import figure_name, number, percent
 
 _PROFILE = {
     "session_length": "clicks",

@@ -6,7 +6,7 @@ from typing import Literal
 
 from clickstream.models.evaluation import BySeen, Estimate, Evaluation
 from clickstream.records.scorers import SCORERS, ScorerName
-from clickstream.training.report.plots.canvas import (
+from clickstream.report.plots.canvas import (
     CHANCE,
     COLOURS,
     INK,
@@ -18,7 +18,7 @@ from clickstream.training.report.plots.canvas import (
     name_ends,
     styled,
 )
-from clickstream.training.report.wording import clicks_words, estimate, figure_name, number
+from clickstream.report.wording import clicks_words, estimate, figure_name, number
 
 FORETELLING: tuple[ScorerName, ...] = ("batch", "online")
 """They do not see the deciding click. Beside reference, which does, their differences could not be seen."""

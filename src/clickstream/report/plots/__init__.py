@@ -4,11 +4,11 @@ A title is made from the numbers, so it is true of any training. None is returne
 show. Conversion and revenue are a proxy throughout. Importing this package imports matplotlib.
 """
 
-from clickstream.training.report.plots.canvas import Plot
-from clickstream.training.report.plots.curves import reliability, roc
-from clickstream.training.report.plots.groups import choice_of_k, clusters
-from clickstream.training.report.plots.inputs import importance
-from clickstream.training.report.plots.quality import by_seen, revenue, scorers
+from clickstream.report.plots.canvas import Plot
+from clickstream.report.plots.curves import reliability, roc
+from clickstream.report.plots.groups import choice_of_k, clusters
+from clickstream.report.plots.inputs import importance
+from clickstream.report.plots.quality import by_seen, revenue, scorers
 
 __all__ = [
     "Plot",
