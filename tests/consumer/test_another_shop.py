@@ -9,6 +9,7 @@ import pytest
 
 from clickstream.bundles.bundle import Bundle, load_bundle
 from clickstream.consumer.recovery import Recovery, SettingsChangedError, describe_settings
+from clickstream.consumer.scoring import case_of
 from clickstream.consumer.store import decode, encode
 from clickstream.features.shop import UCI553, shop_of
 from clickstream.features.shop_file import built_in
@@ -18,7 +19,7 @@ from clickstream.infra.settings import Settings, load_settings
 from clickstream.offline.scoring import score_file
 from clickstream.records.shops import load_shop
 from clickstream.windows.fingerprint import fingerprint, rules_of
-from clickstream.windows.partition import OpenSession
+from clickstream.windows.partition import ClosedWindow, OpenSession
 
 STORE = shop_of(built_in("online-store"))
 
@@ -84,3 +85,18 @@ def test_a_shop_that_cannot_be_used_stops_before_anything_is_read(tmp_path: Path
     with pytest.raises(ConfigurationError, match="there is no shop 'uci554'") as caught:
         rules_of(Settings(shop="uci554"))
     assert "uci553" in caught.value.remedy
+
+
+def test_models_see_the_features_that_scores_do_not_show(tmp_path: Path) -> None:
+    """Clusters may look at any number of a shop, shown or not."""
+    text = (Path(__file__).parents[2] / "src/clickstream/features/shops/online-store.toml").read_text()
+    carts = "add_to_carts = { count = 'event == \"add_to_cart\"'"
+    assert carts in text
+    file = tmp_path / "quiet.toml"
+    file.write_text(text.replace(carts, f"{carts}, in_scores = false"))
+    shop = load_shop(str(file))
+    session = shop.open(shop.step(1_000, 1, "add_to_cart", *[None] * 4))
+    case = case_of(shop, ClosedWindow("alice", session, "gap", 0, False))
+    assert case.reference["add_to_carts"] == 1
+    assert "add_to_carts" not in shop.shown(case.reference)
+    assert shop.shown(case.reference) == shop.features(session)

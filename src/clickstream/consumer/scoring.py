@@ -48,7 +48,7 @@ class UnscoredWindow(NamedTuple):
 
 def case_of(shop: Shop, closed: ClosedWindow) -> Case:
     """What the models may see."""
-    return Case(shop.evidence(closed.session), shop.features(closed.session))
+    return Case(shop.evidence(closed.session), shop.whole(closed.session))
 
 
 def lesson_of(shop: Shop, session: Session, case: Case) -> Example:
@@ -138,7 +138,7 @@ class WindowScorer:
             "duplicates": session.duplicates,
             "late": session.late,
             "missing": session.missing,
-            "features": case.reference,
+            "features": self._shop.shown(case.reference),
             "predictions": predictions,
             "evidence": session.evidence,
             "outcome": self._shop.outcome(session)._asdict(),

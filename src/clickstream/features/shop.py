@@ -33,7 +33,7 @@ class Shop:
         self.aggregate: type[Any] = fold.aggregate
         self.is_event_goal = not definition.goal.last_click
         self.feature_sets = feature_sets(definition)
-        self._unshown = tuple(feature.name for feature in definition.features if not feature.in_scores)
+        self._unshown = frozenset(one.name for one in definition.features if not one.in_scores)
 
     def __repr__(self) -> str:
         return f"<shop {self.label}>"
@@ -57,8 +57,16 @@ class Shop:
         return self.aggregate(), goal
 
     def features(self, session: Session) -> Features:
-        """What a score shows: the features over all clicks."""
-        return self._shown(session.whole())
+        """What a score shows: the features over all clicks, without those that only models look at."""
+        return self.shown(self.whole(session))
+
+    def whole(self, session: Session) -> Features:
+        """All features over all clicks."""
+        return _features(session.whole())
+
+    def shown(self, features: Features) -> Features:
+        """Of these, the ones that a score shows."""
+        return {name: value for name, value in features.items() if name not in self._unshown}
 
     def evidence(self, session: Session) -> Features | None:
         """What a prediction of a closed session may look at; None where there is nothing.
@@ -103,12 +111,6 @@ class Shop:
         what came after it there.
         """
         return self.is_event_goal and click.meets_goal
-
-    def _shown(self, aggregate: CompiledAggregate) -> Features:
-        features = _features(aggregate)
-        for name in self._unshown:
-            del features[name]
-        return features
 
 
 def _features(aggregate: CompiledAggregate) -> Features:
