@@ -94,7 +94,7 @@ class Unlearned:
 
 
 def _answer(case: Case) -> ScorerOutput:
-    clicks = 1 if case.prefix is None else int(case.reference["session_length"])
+    clicks = 1 if case.evidence is None else int(case.whole["session_length"])
     return prediction(1 / (1 + clicks), 10.0 + clicks, clicks % 2, NAMES[clicks % 2])
 
 

@@ -54,8 +54,8 @@ class Oracle:
     def predict(self, cases: Sequence[Case]) -> list[dict[str, ScorerOutput]]:
         answers = []
         for case in cases:
-            clicks = _clicks(case.reference)
-            seen = 0 if case.prefix is None else _clicks(case.prefix)
+            clicks = _clicks(case.whole)
+            seen = 0 if case.evidence is None else _clicks(case.evidence)
             worth = _worth(case, 10.0 + seen)
             answers.append(
                 {
@@ -77,7 +77,7 @@ def _clicks(features: Mapping[str, Any]) -> int:
 
 def _worth(case: Case, revenue: float) -> float | None:
     """Nothing of a shop whose goal has no value; all but the e-shop's are such here."""
-    return float(revenue) if "session_length" in case.reference else None
+    return float(revenue) if "session_length" in case.whole else None
 
 
 class OnlineOracle:
@@ -87,7 +87,7 @@ class OnlineOracle:
         self.lessons = 0
 
     def predict(self, case: Case) -> ScorerOutput:
-        if case.prefix is None:
+        if case.evidence is None:
             return prediction(1.0, _worth(case, 10.0), 0, NAMES[0])
         return prediction(1 / (1 + self.lessons), _worth(case, self.lessons), 0, NAMES[0])
 

@@ -97,6 +97,6 @@ def test_models_see_the_features_that_scores_do_not_show(tmp_path: Path) -> None
     shop = load_shop(str(file))
     session = shop.open(shop.step(1_000, 1, "add_to_cart", *[None] * 4))
     case = case_of(shop, ClosedWindow("alice", session, "gap", 0, False))
-    assert case.reference["add_to_carts"] == 1
-    assert "add_to_carts" not in shop.shown(case.reference)
-    assert shop.shown(case.reference) == shop.features(session)
+    assert case.whole["add_to_carts"] == 1
+    assert "add_to_carts" not in shop.shown(case.whole)
+    assert shop.shown(case.whole) == shop.features(session)

@@ -158,7 +158,7 @@ class LogComparison:
         cause = Place(self.clicks_topic, partition, closed.offset)
         case = case_of(self.rules.shop, closed)
         lesson = lesson_of(self.rules.shop, session, case)
-        shown = self.rules.shop.shown(case.reference)
+        shown = self.rules.shop.shown(case.whole)
         expected = facts(self.rules.shop, closed, shown, self.clicks_topic, partition, self.settings)
         digest = digest_of(expected)
         self._check_home(closed, WindowPlace(partition, session.opened_at, session.last.event_time), cause)

@@ -143,9 +143,9 @@ class Bundle:
         if not cases:
             return []
         with self._threads.limit(limits=1, user_api="openmp"):
-            clusters = self.clusters.predict([case.reference for case in cases])
+            clusters = self.clusters.predict([case.whole for case in cases])
             answers = {
-                name: _ask(models, [REGISTRY[name].evidence(case) for case in cases], self._usual)
+                name: _ask(models, [REGISTRY[name].features_of(case) for case in cases], self._usual)
                 for name, models in self.fitted.items()
             }
         names = self.clusters.names

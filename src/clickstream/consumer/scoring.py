@@ -54,7 +54,7 @@ def case_of(shop: Shop, closed: ClosedWindow) -> Case:
 def lesson_of(shop: Shop, session: Session, case: Case) -> Example:
     """What the online models learn of a session whose `case` they were asked about."""
     # The very case that was predicted, where it is the same: the online models know it again.
-    learned = case if session.goal is None else Case(shop.lesson(session), case.reference)
+    learned = case if session.goal is None else Case(shop.lesson(session), case.whole)
     return Example(learned, shop.outcome(session))
 
 
@@ -138,7 +138,7 @@ class WindowScorer:
             "duplicates": session.duplicates,
             "late": session.late,
             "missing": session.missing,
-            "features": self._shop.shown(case.reference),
+            "features": self._shop.shown(case.whole),
             "predictions": predictions,
             "evidence": session.evidence,
             "outcome": self._shop.outcome(session)._asdict(),

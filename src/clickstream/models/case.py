@@ -19,8 +19,8 @@ Floats = NDArray[np.float64]
 class Case(NamedTuple):
     """A session as the scorers see it: features of the evidence, None without any, and of all clicks."""
 
-    prefix: Features | None
-    reference: Features
+    evidence: Features | None
+    whole: Features
 
 
 class ScorerOutput(NamedTuple):

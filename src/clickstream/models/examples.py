@@ -118,7 +118,7 @@ def divide(examples: Sequence[Example], held: Sequence[bool]) -> SplitParts:
     )
     for name, part in zip(("training", "held-out"), parts, strict=True):
         evident = [
-            examples[place].outcome.converted for place in part if examples[place].case.prefix is not None
+            examples[place].outcome.converted for place in part if examples[place].case.evidence is not None
         ]
         if len(evident) < FEWEST:
             raise InputError(
@@ -138,8 +138,8 @@ def gather(examples: Sequence[Example], pairs: Sequence[list[FollowedProduct]]) 
     """Those of the sessions that have evidence; `pairs` stand beside `examples`."""
     found = Evidence([], [], [])
     for one, after in zip(examples, pairs, strict=True):
-        if one.case.prefix is not None:
-            found.rows.append(one.case.prefix)
+        if one.case.evidence is not None:
+            found.rows.append(one.case.evidence)
             found.outcomes.append(one.outcome)
             found.followed.append(after)
     return found

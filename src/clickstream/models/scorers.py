@@ -64,9 +64,9 @@ class Scorer:
         """Whether it learns from the sessions of the stream."""
         return self.opened is None
 
-    def evidence(self, case: Case) -> Features | None:
+    def features_of(self, case: Case) -> Features | None:
         """What it may see of a session; None where there is nothing."""
-        return case.prefix if self.feature_set is PREFIX else case.reference
+        return case.evidence if self.feature_set is PREFIX else case.whole
 
 
 REGISTRY: Mapping[str, Scorer] = {

@@ -109,7 +109,7 @@ def compare(one: Bundle, other: Bundle, fresh: UnseenSessions) -> BundleComparis
         InputError: there are too few sessions, or only one kind of them.
     """
     examples = [example(session.session) for session in fresh.sessions]
-    evident = [case for case in examples if case.case.prefix is not None]
+    evident = [case for case in examples if case.case.evidence is not None]
     converted = np.array([case.outcome.converted for case in evident], dtype=np.float64)
     revenue = np.array([case.outcome.revenue for case in evident])
     kinds = int(converted.sum()), len(evident) - int(converted.sum())
@@ -158,7 +158,7 @@ def compared_figures(
 
 
 def _batch(bundle: Bundle, examples: Sequence[Example]) -> _Predicted:
-    evident = [one.case for one in examples if one.case.prefix is not None]
+    evident = [one.case for one in examples if one.case.evidence is not None]
     predicted = [answers["batch"] for answers in bundle.predict(evident)]
     return _predicted(predicted)
 
@@ -169,7 +169,7 @@ def _online(bundle: Bundle, examples: Sequence[Example]) -> _Predicted:
     for one in examples:
         answer = models.predict(one.case)
         models.learn(one.case, one.outcome)
-        if one.case.prefix is not None:
+        if one.case.evidence is not None:
             predicted.append(answer)
     return _predicted(predicted)
 

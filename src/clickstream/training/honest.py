@@ -112,14 +112,14 @@ def evaluate_online(
     for one in held:
         predictions.append(models.predict(one.case))
         models.learn(one.case, one.outcome)
-    evident = [place for place, one in enumerate(held) if one.case.prefix is not None]
+    evident = [place for place, one in enumerate(held) if one.case.evidence is not None]
     forecasts = _forecasts(
         gather(held, [[] for _ in held]),
         np.array([predictions[place].conversion for place in evident]),
         np.array([predictions[place].revenue for place in evident]),
     )
     ours = [answer.cluster for answer in predictions]
-    theirs = clusters.predict([one.case.reference for one in held])
+    theirs = clusters.predict([one.case.whole for one in held])
     agreement: Figures = {"cluster_n": len(held), "ari": cluster_agreement(ours, theirs)}
     figures_of = weighted_agreement(np.array(ours), np.array(theirs), len(NAMES))
     figures = forecasts.figures()

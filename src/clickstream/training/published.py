@@ -76,7 +76,7 @@ class Protocol(NamedTuple):
 def protocol(examples: Sequence[Example], vocabulary: Vocabulary) -> Protocol:
     """The published division of these sessions."""
     converted = np.array([one.outcome.converted for one in examples], dtype=np.float64)
-    rows = [one.case.reference for one in examples]
+    rows = [one.case.whole for one in examples]
     return Protocol(
         published_matrix(rows, vocabulary),
         np.array([row["session_length"] for row in rows], dtype=np.intp),
@@ -158,7 +158,7 @@ def reproduce(
 
 def published_clusters(examples: Sequence[Example], best_k: int) -> list[PublishedFigure]:
     """k-means with k = 4 on all sessions, as published; `best_k` was chosen on the training sessions."""
-    rows = [one.case.reference for one in examples]
+    rows = [one.case.whole for one in examples]
     clusters = fit_clusters(rows, SEED)
     standardised = clusters.standardise(rows)
     measured = {"k": best_k, **cluster_figures(standardised, clusters.assign(standardised), SEED)}

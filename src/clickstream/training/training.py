@@ -207,10 +207,10 @@ def train(
 def vocabulary_of(examples: Sequence[Example]) -> Vocabulary:
     """The values and limits seen in these sessions."""
     return learn_vocabulary(
-        [one.case.reference for one in examples],
+        [one.case.whole for one in examples],
         categorical=CATEGORICAL,
         numeric=dict.fromkeys((*PUBLISHED, *CLUSTERED)),
-        products=(one.case.prefix["last_product"] for one in examples if one.case.prefix is not None),
+        products=(one.case.evidence["last_product"] for one in examples if one.case.evidence is not None),
     )
 
 
@@ -235,8 +235,8 @@ def _ground(ordered: list[TrainingSession], held: Sequence[bool], seed: int) -> 
 
 
 def _behaviour(ground: TrainingGround, previous: PreviousBundle | None) -> BehaviourClusters:
-    rows = [one.case.reference for one in ground.examples]
-    choice = choose_clusters([one.case.reference for one in ground.train], ground.seed)
+    rows = [one.case.whole for one in ground.examples]
+    choice = choose_clusters([one.case.whole for one in ground.train], ground.seed)
     clusters = choice.clusters
     numbers = clusters.predict(rows)
     sizes = Counter(numbers)
@@ -244,7 +244,7 @@ def _behaviour(ground: TrainingGround, previous: PreviousBundle | None) -> Behav
     intervals = {}
     # On held-out sessions, and, to be compared with the published work, on all.
     for suffix, part in (("", ground.held), ("_all", ground.examples)):
-        standardised = clusters.standardise([one.case.reference for one in part])
+        standardised = clusters.standardise([one.case.whole for one in part])
         labels = clusters.assign(standardised)
         evaluated = cluster_figures(standardised, labels, ground.seed)
         figures |= {name + suffix: value for name, value in evaluated.items()}
@@ -281,7 +281,7 @@ def _honest(
         days = [
             ground.sessions[place].day
             for place in ground.parts.train
-            if ground.examples[place].case.prefix is not None
+            if ground.examples[place].case.evidence is not None
         ]
         grids = honest_grids(ground.evident, days, vocabulary, seed)
         found = search(grids, seed, workers, progress.fits)
