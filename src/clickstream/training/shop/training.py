@@ -114,7 +114,7 @@ def train_shop(
                 "batch": _figures(held, conversion, revenue, seed),
                 "online": _figures(held, predicted.conversion, predicted.revenue, seed),
             },
-            base_rate=point_figures(held, np.full(len(held), _usual(points)), seed),
+            base_rate=point_figures(held, np.full(len(held), _base_rate(points)), seed),
             one_feature=OneFeature(
                 feature=alone.feature, figures=point_figures(held, alone.conversion, seed)
             ),
@@ -187,7 +187,7 @@ def _rates(definition: ShopDefinition, found: Sequence[Course]) -> BaseRates:
     return BaseRates(conversion, sum(course.revenue or 0.0 for course in found) / len(found))
 
 
-def _usual(points: Points) -> float:
+def _base_rate(points: Points) -> float:
     return float(np.average(points.converted, weights=points.weight))
 
 
