@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from clickstream.bundles.bundle import Bundle, load_bundle
+from clickstream.consumer.assembly import open_engine
 from clickstream.consumer.recovery import Recovery, SettingsChangedError, describe_settings
 from clickstream.consumer.scoring import case_of
 from clickstream.consumer.store import decode, encode
@@ -70,6 +71,13 @@ def test_a_bundle_of_another_shop_is_refused_with_both_names(bundle: Bundle) -> 
     settings = Settings(shop="online-store", bundle=str(bundle.path))
     with pytest.raises(BundleError, match=r"is of shop uci553 \w+; asked for is shop online-store \w+"):
         load_bundle(settings)
+
+
+def test_an_engine_is_not_opened_with_a_bundle_of_another_shop(bundle: Bundle) -> None:
+    """Before any server is asked: nothing is created there for a consumer that cannot score."""
+    settings = Settings(shop="online-store", kafka_bootstrap="localhost:1")
+    with pytest.raises(BundleError, match=r"is of shop uci553 \w+; asked for is shop online-store \w+"):
+        open_engine(settings, bundle)
 
 
 def test_a_file_of_another_shop_is_refused(bundle: Bundle) -> None:

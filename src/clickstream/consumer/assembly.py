@@ -7,6 +7,7 @@ from collections.abc import Collection
 from functools import partial
 
 from clickstream.bundles.bundle import Bundle
+from clickstream.bundles.shop import check_shop
 from clickstream.consumer.admission import check_members, check_state, open_rules
 from clickstream.consumer.claims import Claims
 from clickstream.consumer.counters import Counters
@@ -39,6 +40,7 @@ def open_engine(settings: Settings, bundle: Bundle, only: Collection[int] | None
         only: partitions to serve, where not all that the group gives; the others are left as they are.
 
     Raises:
+        BundleError: the bundle is of another shop than the settings name.
         SettingsChangedError: the group's members, or all its open sessions, have other rules.
         UnavailableError: a server does not answer.
 
@@ -49,6 +51,8 @@ def open_engine(settings: Settings, bundle: Bundle, only: Collection[int] | None
     >>> engine.run()
     """
     rules = describe_settings(settings)
+    shop = rules_of(settings).shop
+    check_shop(bundle.manifest, shop.definition, f"bundle {bundle.path}")
     topic = prepare_topics(settings)
     store = Store(settings, topic.id)
     check_members(settings, rules, wait_ms=settings.session_timeout + 1_000)
@@ -85,7 +89,6 @@ def open_engine(settings: Settings, bundle: Bundle, only: Collection[int] | None
         ports.clock,
         only,
     )
-    shop = rules_of(settings).shop
     scorer = WindowScorer(bundle, settings.clicks_topic, fingerprint(settings), shop)
     monitor = Monitor(settings.scores_topic, bundle.id)
     parser = parser_of(shop.definition)
