@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from contextlib import closing
 
 from clickstream.consumer.note import read_note
-from clickstream.consumer.recovery import SettingsChangedError, rule_differences
-from clickstream.consumer.store import DamagedError, Meta, Store
+from clickstream.consumer.refusals import SettingsChangedError
+from clickstream.consumer.state_format import DamagedError, Meta
+from clickstream.consumer.store import Store
 from clickstream.infra.errors import RefusedError
 from clickstream.infra.kafka import Admin, Member, Topic
 from clickstream.infra.settings import Settings
+from clickstream.windows.fingerprint import rule_differences
 
 _REMEDY = (
     "All consumers of a group work by the same rules. Start this one with the values of the others, or give"

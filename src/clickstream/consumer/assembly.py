@@ -20,7 +20,7 @@ from clickstream.consumer.processor import Processor
 from clickstream.consumer.promotion import Promotions
 from clickstream.consumer.publisher import Publisher
 from clickstream.consumer.recall import ScoresReader
-from clickstream.consumer.recovery import Recovery, describe_settings
+from clickstream.consumer.recovery import Recovery
 from clickstream.consumer.scoring import WindowScorer
 from clickstream.consumer.store import Store
 from clickstream.consumer.topics import prepare_topics
@@ -28,7 +28,7 @@ from clickstream.infra.health import Health, KafkaProbe, RedisProbe
 from clickstream.infra.kafka import GroupConsumer, TransactionalProducer
 from clickstream.infra.settings import Settings
 from clickstream.records.shop_click import parser_of
-from clickstream.windows.fingerprint import fingerprint, rules_of
+from clickstream.windows.fingerprint import fingerprint, rules_of, rules_text
 
 
 def open_engine(settings: Settings, bundle: Bundle, only: Collection[int] | None = None) -> Engine:
@@ -50,7 +50,7 @@ def open_engine(settings: Settings, bundle: Bundle, only: Collection[int] | None
     >>> engine.stop()  # as a signal handler would, later
     >>> engine.run()
     """
-    rules = describe_settings(settings)
+    rules = rules_text(settings)
     shop = rules_of(settings).shop
     check_shop(bundle.manifest, shop.definition, f"bundle {bundle.path}")
     topic = prepare_topics(settings)

@@ -9,7 +9,7 @@ from clickstream.consumer.counters import Counters
 from clickstream.consumer.coverage import Coverage
 from clickstream.consumer.ports import Clock, GroupClient
 from clickstream.consumer.recovery import Claim, Recovery
-from clickstream.consumer.store import DamagedError
+from clickstream.consumer.state_format import DamagedError
 from clickstream.infra.errors import RefusedError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.kafka import Membership, Topic
