@@ -17,7 +17,7 @@ from rich.progress import Progress as Bars
 from clickstream.bundles.signature import signing_key
 from clickstream.cli.options import ColumnsOption, DatasetOption, HomeOption, Shop
 from clickstream.cli.shop import chosen_definition
-from clickstream.cli.train_shop import train_own
+from clickstream.cli.train_shop import train_any_shop
 from clickstream.features.shop_file import UCI553_NAME
 from clickstream.files.dataset import read_dataset
 from clickstream.files.location import find_dataset
@@ -111,7 +111,7 @@ def train(
                 f"models of shop {definition.name} are fitted to a log, which is divided by time",
                 "Give --data and --mapping; none of --from-topic, --or-synthetic, --split, --grid, --set.",
             )
-        train_own(settings, definition, data, mapping, synthetic, seed, promotion)
+        train_any_shop(settings, definition, data, mapping, synthetic, seed, promotion)
         return
     need("report", "training", "jinja2", "matplotlib")
     # A key that cannot be used would be found out after minutes of training.

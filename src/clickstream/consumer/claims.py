@@ -15,13 +15,13 @@ from clickstream.infra.failpoints import failpoint
 from clickstream.infra.kafka import Membership, Topic
 from clickstream.infra.logs import logger
 
-log = logger("engine")
+log = logger("claims")
 
 _CLAIMING_S = 20.0  # a group waits a minute for a poll
 
 
 class Claims:
-    """Claims of the partitions that the group gives us; of `only` those, where given.
+    """Claims of the partitions that the group assigns to this consumer; of `only` those, where it is given.
 
     Attributes:
         held: by partition, the claims of those that are served.
@@ -53,7 +53,9 @@ class Claims:
         self._added: RefusedError | None = None
 
     def take_assignment(self, membership: Membership) -> set[int]:
-        """Make the claims equal to the assignment; the partitions that were claimed anew.
+        """Make the claims equal to the assignment; return the partitions that were not held before it.
+
+        What was polled of those belongs to a former claim.
 
         Raises:
             RefusedError: all that is ours is refused.
@@ -101,7 +103,7 @@ class Claims:
         return set(missing)
 
     def refuse(self, partition: int, error: RefusedError) -> None:
-        """Serve this partition no more, until the group gives it anew."""
+        """Serve this partition no more, until the group assigns it again."""
         self._consumer.hold([partition])
         self.held.pop(partition, None)
         self.refused[partition] = error
@@ -143,7 +145,7 @@ class Claims:
             claim.online = bundle.online()
 
     def in_the_way(self) -> list[str]:
-        """What keeps assigned partitions from results."""
+        """Why partitions that are assigned give no scores, a sentence each."""
         replaying = [claim for claim in self.held.values() if claim.replaying]
         return [
             *([self._added.what] if self._added else ()),

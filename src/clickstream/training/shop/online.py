@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from clickstream.features.definition import ShopDefinition
-from clickstream.features.fold import compile_fold
 from clickstream.features.goal import course_of, drawn_point
 from clickstream.features.outcome import Outcome
+from clickstream.features.shop import shop_of
 from clickstream.models.case import Case, Floats
 from clickstream.models.online import BaseRates, OnlineModels
 from clickstream.models.shop.clusters import ShopClusters
@@ -60,7 +60,7 @@ def lesson(definition: ShopDefinition, window: ShopWindow, number: int = 0) -> t
     course = course_of(definition)(window.clicks)
     key = window.session_id if not number else f"{window.session_id}/{number}"
     drawn = drawn_point(key, window.opened_at, course.points) if course.points else 0
-    aggregate = compile_fold(definition).aggregate()
+    aggregate = shop_of(definition).aggregate()
     evidence = None
     for seen, click in enumerate(window.clicks, 1):
         aggregate.add(click)
