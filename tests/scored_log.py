@@ -12,10 +12,10 @@ from factory import click_json
 
 from clickstream.audit.evaluation import AuditedLogs, evaluate_run
 from clickstream.audit.ledger import LedgerLine
-from clickstream.audit.partition import CommittedRange
+from clickstream.audit.partition import CommittedRange, TopicsAtStart
 from clickstream.audit.predictions import Predictor
 from clickstream.audit.report import AuditReport, Finding, Place
-from clickstream.audit.rounds import REMEMBERED, AuditRounds, TopicsAtStart
+from clickstream.audit.rounds import REMEMBERED, AuditRounds
 from clickstream.audit.spill import Spill
 from clickstream.bundles.bundle import Bundle, Case, ScorerOutput
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
@@ -227,9 +227,11 @@ class ScoredLog:
             clicks=lambda: [line for line in self.clicks if line.offset >= begin],
             scores=lambda: self.scores[scores_from:],
             letters=lambda: self.letters[letters_from:],
-            ranges={p: CommittedRange(begin, committed) for p in partitions},
-            scores_cut=scores_from > 0,
-            letters_cut=letters_from > 0,
+            topics=TopicsAtStart(
+                {p: CommittedRange(begin, committed) for p in partitions},
+                scores_cut=scores_from > 0,
+                letters_cut=letters_from > 0,
+            ),
             baseline=None if baseline is None else ("baseline", lambda: baseline),
         )
         return evaluate_run(
@@ -273,16 +275,16 @@ class FollowedLog:
         ends at `end`; None: all of them."""
         log, rounds = self.log, self._rounds
         for line in log.scores[self._scores : scores]:
-            rounds.add_score(line)
+            rounds.published.add_score(line)
         for line in log.letters[self._letters : letters]:
-            rounds.add_letter(line)
+            rounds.published.add_dead_letter(line)
         self._scores = len(log.scores) if scores is None else scores
         self._letters = len(log.letters) if letters is None else letters
-        rounds.begin(dict.fromkeys(self._clicks, committed))
+        rounds.comparison.begin(dict.fromkeys(self._clicks, committed))
         for line in log.clicks:
             if self._clicks[line.partition] <= line.offset < committed:
                 self._clicks[line.partition] = line.offset + 1
-                rounds.take(line)
+                rounds.comparison.take(line)
         ends = {p: sum(line.partition == p for line in log.clicks) for p in self._clicks}
         rounds.settle(self._lookup, ends if end is None else dict.fromkeys(ends, end))
         return rounds.tally.take_findings()
@@ -295,7 +297,7 @@ class FollowedLog:
 
     def counts(self) -> dict[str, Any]:
         """All counts so far."""
-        return {**self._rounds.tally.counts(), "open": self._rounds.open_sessions}
+        return {**self._rounds.tally.counts(), "open": self._rounds.comparison.open_sessions}
 
     def _lookup(self, topic: str, _places: Iterable[Place]) -> list[Line]:
         return self.log.scores if topic == "scores" else self.log.letters

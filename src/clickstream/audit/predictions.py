@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from clickstream.audit.expected import Facts
+from clickstream.audit.mismatches import Mismatches
 from clickstream.audit.published import PublishedRecords
-from clickstream.audit.report import Place, RecordKind, Tally
+from clickstream.audit.report import Place, Tally
 from clickstream.audit.spill import SpilledScore
 from clickstream.bundles.bundle import Case, ScorerOutput
 from clickstream.features.outcome import Outcome
@@ -51,12 +51,6 @@ class Predictor(Protocol):
         ...
 
 
-class MismatchSink(Protocol):
-    """A function that is called with a published record that differs, and with what it should hold."""
-
-    def __call__(self, what: RecordKind, id: str, cause: Place, found: Place, expected: Facts) -> None: ...
-
-
 class _Asked(NamedTuple):
     score_id: str
     case: Case
@@ -72,12 +66,12 @@ class PredictionCheck:
         self,
         published: PublishedRecords,
         bundle: Callable[[str], Predictor | str],
-        mismatch: MismatchSink,
+        mismatches: Mismatches,
         tally: Tally,
     ) -> None:
         self._published = published
         self._bundle = bundle
-        self._suspect = mismatch
+        self._mismatches = mismatches
         self._tally = tally
         self._bundles: dict[int, Predictor | str] = {}
         self._asked: dict[int, list[_Asked]] = {}
@@ -136,8 +130,7 @@ class PredictionCheck:
             expected = {name: None if answers is None else answers[name]._asdict() for name in names}
             published = self._published.unpack(one.answers)
             if answers is None or not all(agree(published[name], answers[name]) for name in names):
-                self._tally.add_wrong(one.score_id)
-                self._suspect("score", one.score_id, one.cause, one.place, {"predictions": expected})
+                self._mismatches.add_score(one.score_id, one.cause, one.place, {"predictions": expected})
 
 
 def agree(published: ScorerOutput, expected: ScorerOutput) -> bool:

@@ -11,10 +11,10 @@ from typing import NamedTuple
 from clickstream.audit.bundles import bundle_finder
 from clickstream.audit.evaluation import AuditedLogs, evaluate_run
 from clickstream.audit.ledger import read_ledger
-from clickstream.audit.partition import CommittedRange
-from clickstream.audit.reading import Extent, ReadingProgress, extent, read, silent
+from clickstream.audit.partition import CommittedRange, TopicsAtStart
 from clickstream.audit.report import AuditReport
 from clickstream.infra.kafka import Admin, Record
+from clickstream.infra.kafka.topic_log import Extent, ReadingProgress, extent, read, silent
 from clickstream.infra.settings import Settings
 
 
@@ -59,12 +59,12 @@ def run_audit(
         clicks=records(settings.clicks_topic, topics.clicks),
         scores=records(settings.scores_topic, topics.scores),
         letters=records(settings.dead_letter_topic, topics.letters),
-        ranges={
-            p: CommittedRange(begin, topics.committed.get(p)) for p, begin in topics.clicks.begin.items()
-        },
-        aligned=len(topics.scores.end) == len(topics.clicks.end),
-        scores_cut=any(topics.scores.begin.values()),
-        letters_cut=any(topics.letters.begin.values()),
+        topics=TopicsAtStart(
+            {p: CommittedRange(begin, topics.committed.get(p)) for p, begin in topics.clicks.begin.items()},
+            len(topics.scores.end) == len(topics.clicks.end),
+            any(topics.scores.begin.values()),
+            any(topics.letters.begin.values()),
+        ),
         witnessed=topics.witnessed,
         baseline=None if baseline is None else (baseline, records(baseline, extent(settings, baseline))),
         notes=topics.notes(settings),
