@@ -37,22 +37,13 @@ class AnswerCheck:
     ) -> None:
         """Compare predictions, lessons and error of a score whose facts are right.
 
-        `lesson`: what the online models learn of its window.
-        `whole`: every window of its partition was seen.
+        `lesson` is what the online models learn of its window; `whole`, that every window of its partition
+        was seen.
         """
         tally, score_id = self.tally, found.score_id
         failed = self.predictions.raised(found.bundle, case) if found.error is not None else None
         published = self.published.unpack(found.answers)[LEARNING] if found.answers else None
-        answer = self.online.score(
-            found.source,
-            found.bundle,
-            found.lessons,
-            published,
-            case,
-            lesson,
-            whole=whole,
-            batch_failed=failed is not None,
-        )
+        answer = self.online.score(found, published, case, lesson, whole, batch_failed=failed is not None)
         if answer.verdict == "lessons":
             self._report_wrong(score_id, cause, place, "models.lessons", answer.expected, found.lessons)
         elif answer.verdict == "answers" and isinstance(answer.expected, ScorerOutput):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from clickstream.audit.ledger import LedgerLine, check_ledger, compare_runs
-from clickstream.audit.partition import CommittedRange, TopicsAtStart
+from clickstream.audit.partition import TopicsAtStart
 from clickstream.audit.predictions import Predictor
 from clickstream.audit.published import checked_score
 from clickstream.audit.report import AuditReport, BaselineReport, Place
@@ -74,7 +74,7 @@ def evaluate_run(
             )
         for record in logs.letters():
             published.add_dead_letter(record)
-        comparison.begin(_settled(logs.topics.ranges, published.published_to))
+        comparison.begin(published.published_to)
         for record in logs.clicks():
             comparison.take(record)
 
@@ -95,14 +95,6 @@ def evaluate_run(
             baseline=None if logs.baseline is None else _baseline(*logs.baseline, lines or [], there),
             notes=(*logs.notes, *rounds.tally.notes),
         )
-
-
-def _settled(ranges: Mapping[int, CommittedRange], published_to: Mapping[int, int]) -> dict[int, int]:
-    # What was published was committed with it, so it stands in where there is no offset.
-    committed = {p: there.committed or 0 for p, there in ranges.items()}
-    return {
-        p: max(committed.get(p, 0), published_to.get(p, 0)) for p in committed.keys() | published_to.keys()
-    }
 
 
 def _baseline(topic: str, log: RecordSource, lines: Iterable[LedgerLine], spill: Spill) -> BaselineReport:

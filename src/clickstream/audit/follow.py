@@ -135,12 +135,9 @@ class Follower:
         self._scores = _Followed(settings, settings.scores_topic)
         self._letters = _Followed(settings, settings.dead_letter_topic)
         self._clicks = _Followed(settings, settings.clicks_topic)
-        topics = TopicsAtStart(
-            {partition: CommittedRange(begin) for partition, begin in self._clicks.begin.items()},
-            len(self._scores.begin) == len(self._clicks.begin),
-            any(self._scores.begin.values()),
-            any(self._letters.begin.values()),
-        )
+        ranges = {partition: CommittedRange(begin) for partition, begin in self._clicks.begin.items()}
+        cut = any(self._scores.begin.values()), any(self._letters.begin.values())
+        topics = TopicsAtStart(ranges, len(self._scores.begin) == len(ranges), *cut)
         self._rounds = AuditRounds(
             settings, topics, spill, bundle_finder(settings, bundle), independent=independent
         )

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from clickstream.audit.expected import NOT_FACTS, digest_of, rule_of
 from clickstream.audit.report import Difference, Place, Tally
 from clickstream.audit.sessions import SessionSums
-from clickstream.audit.spill import Addition, PartialScore, Spill, SpilledLetter, SpilledScore
+from clickstream.audit.spill import PartialScore, Spill, SpilledLetter, SpilledScore
 from clickstream.features.shop import UCI553
 from clickstream.infra.kafka import Record
 from clickstream.infra.settings import Settings
@@ -145,7 +145,7 @@ class PublishedRecords:
         elif score_id != f"{score['session_id']}/{score['opened_at']}":
             return
         else:
-            added: Addition = self._spill.add_score(
+            added = self._spill.add_score(
                 SpilledScore(
                     score["opened_at"],
                     score["session_id"],
@@ -229,22 +229,17 @@ class PublishedRecords:
 
     def _problems(self, record: Record, score: dict[str, Any]) -> tuple[Difference, ...]:
         """What is wrong with a score, as far as that shows without the log."""
-        expected_key = score["session_id"].encode()
-        partition = score["source"]["partition"]
-        found = []
-        score_id = f"{score['session_id']}/{score['opened_at']}"
-        if score["score_id"] != score_id:
-            found.append(Difference("score_id", score_id, score["score_id"], rule_of("score_id")))
-        if record.key != expected_key:
-            found.append(Difference("key", expected_key, record.key, "the key is the session id"))
-        if self._aligned and record.partition != partition:
-            rule = "scores has the partitions of clicks"
-            found.append(Difference("partition", partition, record.partition, rule))
-        models = score["models"]
-        if models["feature_sets"] != (sets := self.shop.feature_sets):
-            path = "models.feature_sets"
-            found.append(Difference(path, sets, models["feature_sets"], rule_of(path)))
-        return (*found, *self._wrong_answers(score))
+        session_id, place = score["session_id"], record.partition
+        window = f"{session_id}/{score['opened_at']}"
+        home = score["source"]["partition"] if self._aligned else place
+        sets = score["models"]["feature_sets"]
+        right = (
+            ("score_id", window, score["score_id"], rule_of("score_id")),
+            ("key", session_id.encode(), record.key, "the key is the session id"),
+            ("partition", home, place, "scores has the partitions of clicks"),
+            ("models.feature_sets", self.shop.feature_sets, sets, rule_of("models")),
+        )
+        return (*(Difference(*one) for one in right if one[1] != one[2]), *self._wrong_answers(score))
 
     def _wrong_answers(self, score: dict[str, Any]) -> Sequence[Difference]:
         """What is wrong with the predictions whatever the bundle is."""
@@ -299,10 +294,10 @@ class PublishedRecords:
         return number < _MOST_NAMES and name in self._cluster_names
 
     def _number(self, bundle: str) -> int:
-        if bundle not in self._bundle_numbers:
-            self._bundle_numbers[bundle] = len(self.bundles)
+        number = self._bundle_numbers.setdefault(bundle, len(self.bundles))
+        if number == len(self.bundles):
             self.bundles.append(bundle)
-        return self._bundle_numbers[bundle]
+        return number
 
 
 def checked_score(record: Record) -> dict[str, Any] | str:

@@ -220,12 +220,14 @@ class Spill:
         """
         rows = self._do(
             "SELECT * FROM scores_waiting WHERE opened_at = ? AND session = ?", (opened_at, session)
-        ).fetchall()
-        if not rows:
-            return None
-        founds = [SpilledScore._make(row) for row in rows]
-        best = min(founds, key=lambda found: (found.facts != facts, found.closing != closing))
-        self.know_score(best)
+        )
+        best = min(
+            map(SpilledScore._make, rows.fetchall()),
+            key=lambda found: (found.facts != facts, found.closing != closing),
+            default=None,
+        )
+        if best is not None:
+            self.know_score(best)
         return best
 
     def know_score(self, found: SpilledScore) -> None:
@@ -306,10 +308,9 @@ class Spill:
         row = self._do(
             "SELECT * FROM letters_waiting WHERE source = ? AND about = ?", (source, about)
         ).fetchone()
-        if row is None:
-            return None
-        letter = SpilledLetter._make(row)
-        self.know_letter(letter)
+        letter = None if row is None else SpilledLetter._make(row)
+        if letter is not None:
+            self.know_letter(letter)
         return letter
 
     def know_letter(self, letter: SpilledLetter) -> None:

@@ -203,6 +203,11 @@ class ClosedWindow(NamedTuple):
     offset: int
     partial: bool
 
+    @property
+    def score_id(self) -> str:
+        """The name of its score."""
+        return f"{self.session_id}/{self.session.opened_at}"
+
 
 class RefusedRecord(NamedTuple):
     """A record that could not be counted."""
