@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import msgspec
 import pytest
 from factory import session, step
@@ -229,3 +232,24 @@ def test_what_was_settled_early_is_kept_also_for_another_format() -> None:
         meta = read_meta(written(partition, version=version))
         assert list(meta.early.items()) == [("a", 5_000), ("", 4_990)]
     assert read_meta({}).early == {}
+
+
+def test_every_field_of_the_metadata_is_in_the_table_of_the_documents() -> None:
+    page = (Path(__file__).parents[2] / "docs/architecture.md").read_text()
+    by_scripts = {
+        "token",
+        "generation",
+        "transactional_id",
+        "applied",
+        "published",
+        "outbox",
+        "online",
+        "sum",
+    }
+    named = {
+        name
+        for line in page.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`(\w+)`", line.split("|")[1])
+    }
+    assert named >= meta_fields(Partition(Rules()), "", 8).keys() | by_scripts

@@ -72,8 +72,8 @@ def lesson(definition: ShopDefinition, window: ShopWindow, number: int = 0) -> t
 def progress(
     definition: ShopDefinition, models: OnlineModels, windows: Sequence[ShopWindow], points: Points
 ) -> ProgressiveForecasts:
-    """Progressive validation (Blum et al. 1999): of each window, in closing order, all points are foretold,
-    then its one lesson is learned.
+    """Progressive validation (Blum et al. 1999): windows come in closing order; all decision points of a
+    window are predicted, then its one lesson is learned.
 
     Args:
         points: of `windows`.

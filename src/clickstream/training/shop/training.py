@@ -165,7 +165,7 @@ def _split(definition: ShopDefinition, windows: Sequence[ShopWindow]) -> _Split:
         known = [course.converted for course in of if course.points]
         if min(sum(known), len(known) - sum(known)) < FEWEST_OF_A_KIND:
             raise InputError(
-                f"of the {name} of the sessions, {len(known):,} can be foretold, and {sum(known):,} of them"
+                f"of the {name} of the sessions, {len(known):,} can be predicted, and {sum(known):,} of them"
                 f" meet the goal ({goal_in_words(definition)}); {FEWEST_OF_A_KIND} that do and as many that"
                 " do not are needed",
                 "Give a longer log; or see with `clickstream shop check --data` whether the goal is what you"
