@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
-from rich.markup import escape
 
 from clickstream.bundles.signature import signing_key
 from clickstream.features.definition import ShopDefinition
@@ -23,6 +21,7 @@ from clickstream.operate.candidate import PromotionPolicy, decide, show_decision
 from clickstream.producer.synthetic_shop import SHOP, known_sessions
 from clickstream.terminal.cleaning_view import show_cleaning
 from clickstream.terminal.shop_training_view import show_shop_training
+from clickstream.terminal.steps import step_report
 from clickstream.training.shop.comparison import compare_shop
 from clickstream.training.shop.training import train_shop
 from clickstream.training.writing import write_shop
@@ -55,10 +54,7 @@ def train_any_shop(
     signing_key(settings)
     check_room(settings.bundles)
     console = Console(highlight=False)
-    begun = time.monotonic()
-
-    def step(words: str) -> None:
-        console.print(f"[dim]{time.monotonic() - begun:5.1f} s[/]  {escape(words)}")
+    step = step_report(console)
 
     shop_log = read_shop_log(settings, definition, data, mapping, synthetic, seed, console)
     fitted = train_shop(
