@@ -1,4 +1,4 @@
-"""An engine on real servers: who gets what, in one place."""
+"""Puts an engine together on real servers: who gets what, in one place."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from clickstream.windows.fingerprint import fingerprint, rules_of, rules_text
 
 
 def open_engine(settings: Settings, bundle: Bundle, only: Collection[int] | None = None) -> Engine:
-    """An engine on the servers of the settings, with all prepared: its first poll joins the group.
+    """Open an engine on the servers of the settings, with all prepared: its first poll joins the group.
 
     Args:
         settings: of the consumer.

@@ -120,7 +120,7 @@ class Claims:
         self._coverage.close()
 
     def notice_added(self) -> None:
-        """Which partition a session's clicks go to depends on their number, which somebody may raise.
+        """Notice partitions that somebody added: which one a session's clicks go to depends on their number.
 
         The partitions from before are served on, so that they can be drained; the new ones wait in the log.
         """

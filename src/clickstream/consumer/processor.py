@@ -106,7 +106,7 @@ class Processor:
             self._publish(outboxes, membership, read_at)
 
     def publish_offsets(self, membership: Membership) -> None:
-        """Commit the offsets that no publication has taken along."""
+        """Commit the offsets that wait because their steps had nothing to publish."""
         self._publish({}, membership, self._clock())
 
     def _advance_all(self, read: Mapping[int, Sequence[Record]]) -> dict[int, TakenRecords]:

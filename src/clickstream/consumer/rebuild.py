@@ -24,7 +24,7 @@ BEGINNING = RebuildPoint(0, NOTHING_SEEN, 0)
 
 
 def rebuild_point_of(note: Note, committed: int) -> RebuildPoint:
-    """Where to rebuild from what was lost of the state at `committed`."""
+    """The place to rebuild a lost state from, given the note beside the `committed` offset."""
     if note.open == 0 and not note.early:
         return RebuildPoint(committed, note.newest, max(note.closings, 0))
     if note.rebuild_point is None or UNKNOWN in (note.closings, note.closings_at_rebuild_point):

@@ -53,7 +53,7 @@ ClaimCase = Literal["clean", "ahead", "behind", "new", "rebuild"]
 
 @dataclass(slots=True)
 class Claim:
-    """A partition that is ours, with its state's position in the log.
+    """A partition that we own, and how far its state has come in the log.
 
     `applied` is the next record to process and `stored` what Redis has as applied. Records before
     `publish_from` are processed without publishing, windows they close before `learn_from` without learning.
@@ -83,7 +83,7 @@ class Claim:
 class Recovery:
     """Claims partitions of one topic for one consumer. `bundle` is the one whose online models they get.
 
-    `counted` stands around each transaction of a claim.
+    Each transaction of a claim runs inside `counted`.
     """
 
     def __init__(

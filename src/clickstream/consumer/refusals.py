@@ -53,7 +53,7 @@ def check_rules(partition: int, found: OpenUnder, rules: str, topic: Topic) -> N
 
 
 def check_log_holds(partition: int, offset: int, offsets: range) -> None:
-    """Refuse where the log does not go on at `offset`."""
+    """Refuse where the log, which holds `offsets`, does not go on at `offset`."""
     if offset not in offsets:
         raise RefusedError(
             f"partition {partition} needs the log from offset {offset};"

@@ -15,8 +15,8 @@ from clickstream.infra.errors import RefusedError
 from clickstream.windows.partition import NOTHING_SEEN, OpenSession, Partition, Rebuild, RebuildPoint
 
 STATE_VERSION = 3
-"""Of the encoding below. What is in another is refused, never guessed at: versions 1 and 2 had sessions with
-the features of one dataset in them.
+"""Version of the encoding below. What is in another one is refused, never guessed at: versions 1 and 2 had
+sessions with the features of one dataset in them.
 
 What is the same in every version, so that each takes over what another one drained: of the metadata
 `version`, `applied`, `published`, `newest`, `open`, `outbox` (how many records), `partial_before`, `early`,
@@ -53,7 +53,10 @@ class DamagedError(RefusedError):
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """What is known of a partition besides its sessions. `applied` None: nothing was ever applied."""
+    """What is known of a partition besides its sessions; docs/architecture.md has a table of the fields.
+
+    `applied` is None where nothing was ever applied.
+    """
 
     applied: int | None = None
     published: int | None = None
@@ -82,8 +85,8 @@ def decode(state: bytes, shop: Shop) -> OpenSession:
     """The open session in `state`, of clicks of `shop`.
 
     Raises:
-        RefusedError: written by another version.
-        DamagedError: not what was written.
+        RefusedError: another version wrote it.
+        DamagedError: it is not what was written.
     """
     if not state:
         raise DamagedError(None, "a session is empty")
@@ -128,11 +131,11 @@ def meta_fields(
 
 
 def read_meta(values: Mapping[str, str], outbox: int = 0) -> Meta:
-    """The metadata in `values`; `outbox` is the number of records found beside it.
+    """Read the metadata in `values`; `outbox` is the number of records found beside it.
 
     Raises:
         RefusedError: another version left sessions or an outbox.
-        DamagedError, ValueError: not what was written.
+        DamagedError, ValueError: it is not what was written.
     """
     version = int(values.get("version", STATE_VERSION))
     if version == STATE_VERSION and "sum" in values and checksum_of(values) != values["sum"]:

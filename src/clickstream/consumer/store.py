@@ -45,7 +45,7 @@ class OutboxRecord(NamedTuple):
 
     @property
     def checksum(self) -> int:
-        """Of all of it, kept beside it."""
+        """The checksum of all its fields, which is kept beside them."""
         return zlib.crc32(b"\n".join((b"%d" % self.offset, self.topic.encode(), self.key, self.value)))
 
 
@@ -96,11 +96,11 @@ class Store:
 
     @property
     def round_trips(self) -> int:
-        """Scripts run so far."""
+        """How many scripts were run so far."""
         return sum(one.runs for one in (self._claim, self._load, self._commit, self._trim, self._wipe))
 
     def keys(self, partition: int) -> tuple[str, str, str, str, str]:
-        """meta, sessions, due, outbox, online."""
+        """The five keys of a partition: meta, sessions, due, outbox, online."""
         base = f"{self._prefix}{{{self._settings.clicks_topic}:{partition}}}:"
         return (base + "meta", base + "sessions", base + "due", base + "outbox", base + "online")
 
@@ -141,7 +141,7 @@ class Store:
     def load(
         self, partition: int, basis: Basis, session_ids: Iterable[str], due: int, first: int = 0
     ) -> dict[str, OpenSession]:
-        """Sessions named, due at the watermark `due`, and the `first` that are due next.
+        """Load the sessions named, those due at the watermark `due`, and the `first` that are due next.
 
         Raises:
             LostError: the partition is not ours any more, or its state is not the one that `basis` names.
@@ -230,7 +230,7 @@ class Store:
             self._client.delete(*self.keys(partition))
 
     def peek(self, partition: int) -> Meta:
-        """The partition's meta, without claiming anything.
+        """Read the metadata of a partition without claiming it.
 
         Raises:
             RefusedError: another version left sessions or an outbox.

@@ -94,7 +94,7 @@ class UciOnlineModels(OnlineModels):
         self._prepared: tuple[Case, _Prepared] | None = None
 
     def predict(self, case: Case) -> ScorerOutput:
-        """What the models answer now."""
+        """Predict a session by what was learned so far."""
         prepared = self._prepare(case)
         # A session is learned right after it was predicted; between the two nothing moves.
         self._prepared = case, prepared

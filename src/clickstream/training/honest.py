@@ -44,7 +44,7 @@ SHUFFLES = 8
 
 
 class Assessment(NamedTuple):
-    """Figures of one scorer for the manifest, and all that is reported of it."""
+    """The evaluation of one scorer: its figures for the manifest, and all that is reported of it."""
 
     figures: Figures
     findings: Evaluation
@@ -53,12 +53,12 @@ class Assessment(NamedTuple):
 def fit_on_prefix(
     evidence: Evidence, vocabulary: Vocabulary, seed: int, parameters: BatchParameters
 ) -> BatchModels:
-    """The batch models, calibrated where that helps."""
+    """Fit the batch models, and calibrate them where that helps."""
     return calibrate(fit_batch(evidence, vocabulary, seed, parameters), evidence, vocabulary, seed)
 
 
 def evaluate_batch(models: BatchModels, held: Evidence, seed: int) -> Assessment:
-    """The batch models on sessions that they have not seen."""
+    """Evaluate the batch models on sessions that they have not seen."""
     matrix = models.matrix(held.rows)
     forecasts = _forecasts(held, *as_answered(models.conversion(matrix), models.revenue(matrix)))
     figures = forecasts.figures()
@@ -88,7 +88,7 @@ def evaluate_batch(models: BatchModels, held: Evidence, seed: int) -> Assessment
 def warm_start(
     examples: Sequence[Example], vocabulary: Vocabulary, clusters: Clusters, rates: BaseRates
 ) -> bytes:
-    """Payload of online models that have learned from `examples`, in that order."""
+    """Teach online models `examples`, in that order, and return their payload."""
     models = UciOnlineModels("", vocabulary, clusters, rates)
     for one in examples:
         models.learn(one.case, one.outcome)

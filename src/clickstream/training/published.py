@@ -49,7 +49,7 @@ SessionIndices = NDArray[np.intp]
 
 
 class Division(NamedTuple):
-    """Places of the sessions that a published model is fitted on, and of those that it is evaluated on."""
+    """Positions of the sessions that a published model is fitted on, and of those that it is evaluated on."""
 
     fit: SessionIndices
     test: SessionIndices
@@ -74,7 +74,7 @@ class Protocol(NamedTuple):
 
 
 def protocol(examples: Sequence[Example], vocabulary: Vocabulary) -> Protocol:
-    """The published division of these sessions."""
+    """Divide sessions as the published work does."""
     converted = np.array([one.outcome.converted for one in examples], dtype=np.float64)
     rows = [one.case.whole for one in examples]
     return Protocol(
@@ -157,7 +157,7 @@ def reproduce(
 
 
 def published_clusters(examples: Sequence[Example], best_k: int) -> list[PublishedFigure]:
-    """k-means with k = 4 on all sessions, as published; `best_k` was chosen on the training sessions."""
+    """Evaluate k-means with k = 4 on all sessions, as published; `best_k` is that of the training part."""
     rows = [one.case.whole for one in examples]
     clusters = fit_clusters(rows, SEED)
     standardised = clusters.standardise(rows)

@@ -68,7 +68,7 @@ SetChoice = Literal["prefix", "reference", "both"]
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """Who is called with how far a training is.
+    """Functions that are called with how far a training is.
 
     Attributes:
         step: called with a line of text when a step begins.
@@ -80,7 +80,7 @@ class TrainingProgress:
 
 
 class TrainingGround(NamedTuple):
-    """What all of a training stands on: the sessions in time order, and how they are divided.
+    """What every part of a training starts from: the sessions in time order, and how they are divided.
 
     Attributes:
         examples, pairs: beside `sessions`: what the models see, and the neighbouring clicks.
@@ -102,7 +102,7 @@ class TrainingGround(NamedTuple):
 
 
 class EvidenceModels(NamedTuple):
-    """`batch` and `online`."""
+    """The fitted models of `batch` and `online`, and their evaluation."""
 
     batch: BatchModels
     online: bytes
@@ -111,7 +111,7 @@ class EvidenceModels(NamedTuple):
 
 
 class PublicModels(NamedTuple):
-    """`reference`, the published models."""
+    """The fitted models of `reference`, the published ones, and their evaluation."""
 
     models: ReferenceModels
     figures: dict[str, Figures]
@@ -119,7 +119,7 @@ class PublicModels(NamedTuple):
 
 
 class BehaviourClusters(NamedTuple):
-    """The clusters, which all scorers share."""
+    """The clusters, which all scorers share, and their evaluation."""
 
     clusters: Clusters
     entries: list[ClusterEntry]
@@ -205,7 +205,7 @@ def train(
 
 
 def vocabulary_of(examples: Sequence[Example]) -> Vocabulary:
-    """The values and limits seen in these sessions."""
+    """Learn the vocabulary of these sessions: values and limits."""
     return learn_vocabulary(
         [one.case.whole for one in examples],
         categorical=CATEGORICAL,

@@ -44,7 +44,7 @@ class FittedBundle(NamedTuple):
 
 
 class FittedShop(NamedTuple):
-    """The same of any shop but uci553."""
+    """What training of any shop but uci553 hands over to be written."""
 
     contents: Contents
     shop: ShopDefinition
@@ -88,7 +88,7 @@ def write(fitted: FittedBundle, target: Settings | Path) -> Bundle:
 
 
 def write_shop(fitted: FittedShop, target: Settings | Path) -> Bundle:
-    """Write a new bundle of any shop among those of its shop; else as `write`."""
+    """Write a new bundle beside the others of its shop, whichever that is; raises as `write` does."""
     files = {
         DEFINITION: fitted.shop.source.encode(),
         "clusters.joblib": _close(fitted.clusters.artefact),

@@ -1,4 +1,4 @@
-"""What decides which sessions the same clicks give, rules, shop and fold: as values, text and fingerprint."""
+"""Rules, shop and fold, which decide what sessions a log gives: as values, text and fingerprint."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def rules_of(settings: Settings) -> Rules:
 
 
 def rules_text(settings: Settings) -> str:
-    """Name and value of each, as text that a person can compare.
+    """The rules, the fold and the shop as text, `name=value;…`, that a person can compare.
 
     Raises:
         ConfigurationError: the shop cannot be used.
@@ -46,5 +46,5 @@ def rule_differences(before: str, now: str) -> str:
 
 
 def fingerprint(settings: Settings) -> str:
-    """Twelve hexadecimal digits that differ when any of them differs; every score carries them."""
+    """Twelve hexadecimal digits that change with a rule, the fold or the shop; every score carries them."""
     return hashlib.sha256(rules_text(settings).encode()).hexdigest()[:12]

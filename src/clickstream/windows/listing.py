@@ -15,7 +15,7 @@ from clickstream.windows.partition import OpenSession, Partition
 
 
 class ListedSession(Session, array_like=True):
-    """A session and its distinct clicks, in the order in which they were counted."""
+    """A session that also keeps its distinct clicks, in the order in which they were counted."""
 
     counted: list[SessionStep] = field(default_factory=list)
 
@@ -48,5 +48,5 @@ def clicks_of(session: Session) -> Sequence[SessionStep]:
 
 
 def unlisted(session: Session) -> Session:
-    """The session alone."""
+    """The session of a ListedSession, without its list of clicks."""
     return Session(*(getattr(session, name) for name in Session.__struct_fields__))

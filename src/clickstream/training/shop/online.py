@@ -23,11 +23,11 @@ PASSES = 10
 """Lessons of each training session in the warm start, each at a decision point drawn anew."""
 
 MOST_LESSONS = 100_000
-"""Of a warm start: of many sessions, one lesson each teaches as much."""
+"""Lessons of a warm start at the most: of many sessions, one lesson each teaches as much."""
 
 
 class ProgressiveForecasts(NamedTuple):
-    """What the online models said at the decision points of held-out windows, before they learned from them.
+    """Forecasts of the online models at decision points of held-out windows, made before they learned them.
 
     Attributes:
         conversion, revenue: shape (n,); no revenue where the goal has no value.
@@ -44,7 +44,7 @@ def shop_warm_start(
     clusters: ShopClusters,
     rates: BaseRates,
 ) -> bytes:
-    """Payload of models that have learned from `windows`, in that order, up to PASSES times."""
+    """Teach models `windows`, in that order and up to PASSES times, and return their payload."""
     models = ShopOnline("", inputs, clusters, rates)
     for number in range(min(PASSES, max(MOST_LESSONS // max(len(windows), 1), 1))):
         for window in windows:
@@ -53,7 +53,7 @@ def shop_warm_start(
 
 
 def lesson(definition: ShopDefinition, window: ShopWindow, number: int = 0) -> tuple[Case, Outcome]:
-    """What is learned of a window: its evidence at a decision point drawn evenly, and what came after.
+    """Make the lesson of a window: its evidence at a decision point drawn evenly, and what came after.
 
     `number` 0 is the draw of the stream; others are draws of their own.
     """
