@@ -32,7 +32,7 @@ class TopicProgress(NamedTuple):
     total: int
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class RoundReport(AuditCounts):
     """What was found since the start; `findings` since the last report, the first few of each kind.
 

@@ -276,11 +276,10 @@ class PlainReading:
         if (copied := visit.copy_of(arrived, self.rules)) is not None:
             copied.copies += 1
             return
-        if not visit.settled or arrived.time < visit.settled[0].time:
-            self.refused = "late"
-            return
         goal = self.definition.goal
-        if not goal.last_click and holds(goal.when.expression, lambda row, path: row[path[0]])(arrived.row):
+        meets = holds(goal.when.expression, lambda row, path: row[path[0]])
+        is_before = not visit.settled or arrived.time < visit.settled[0].time
+        if is_before or (not goal.last_click and meets(arrived.row)):
             self.refused = "late"
             return
         arrived.after = len(visit.settled)

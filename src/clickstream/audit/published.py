@@ -127,37 +127,24 @@ class PublishedRecords:
             self._tally.report_score("wrong", score_id, cause, place, differences=problems)
         if error is not None:
             self._tally.errors[":".join(error.split(":")[:2])] += 1
-        window = (source["partition"], source["first_offset"], source["closing_offset"])
+        session_id, opened_at = score["session_id"], score["opened_at"]
+        clicks = source["partition"], source["first_offset"], source["closing_offset"]
+        here = record.partition, record.offset
         detail = ""
         if error == REBUILT_PARTLY:
+            until, content = score["last_click_at"], b"" if problems else record.value or b""
             is_new = self._spill.add_partial(
-                PartialScore(
-                    score["session_id"],
-                    score["opened_at"],
-                    *window,
-                    score["last_click_at"],
-                    score_id,
-                    b"" if problems else record.value or b"",
-                    record.partition,
-                    record.offset,
-                )
+                PartialScore(session_id, opened_at, *clicks, until, score_id, content, *here)
             )
-        elif score_id != f"{score['session_id']}/{score['opened_at']}":
+        elif score_id != f"{session_id}/{opened_at}":
             return
         else:
+            facts = digest_of({name: value for name, value in score.items() if name not in NOT_FACTS})
+            answers = b"" if error is not None or problems else self.pack(score["predictions"])
+            models, failed = score["models"], None if problems else error
+            bundle, lessons = self._number(models["bundle"]), models["lessons"]
             added = self._spill.add_score(
-                SpilledScore(
-                    score["opened_at"],
-                    score["session_id"],
-                    *window,
-                    digest_of({name: value for name, value in score.items() if name not in NOT_FACTS}),
-                    b"" if error is not None or problems else self.pack(score["predictions"]),
-                    self._number(score["models"]["bundle"]),
-                    score["models"]["lessons"],
-                    None if problems else error,
-                    record.partition,
-                    record.offset,
-                )
+                SpilledScore(opened_at, session_id, *clicks, facts, answers, bundle, lessons, failed, *here)
             )
             is_new = added == "new"
             detail = _TWIN if added == "twin" else detail

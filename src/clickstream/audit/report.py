@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 
-from clickstream.audit.verdict import AuditCounts, FindingKind, LetterCounts, is_flawed
+from clickstream.audit.verdict import AuditCounts, FindingKind, LetterCounts
 
 EXAMPLES = 10
 """Findings of one kind that are reported one by one; all are counted."""
@@ -83,7 +83,7 @@ class BaselineReport:
     examples: tuple[str, ...]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class AuditReport(AuditCounts):
     """What an audit found.
 
@@ -110,14 +110,11 @@ class AuditReport(AuditCounts):
     @property
     def flawed(self) -> bool:
         """Something is missing, duplicate, unexpected or wrong, or ledger or baseline do not hold."""
-        return (
-            is_flawed(self)
-            or (self.ledger is not None and bool(self.ledger.absent))
-            or (self.baseline is not None and bool(self.baseline.differ))
-        )
+        differs = (self.ledger and self.ledger.absent) or (self.baseline and self.baseline.differ)
+        return super().flawed or bool(differs)
 
 
-@dataclass(slots=True)
+@dataclass
 class Tally(AuditCounts):
     """Counts while an audit runs.
 

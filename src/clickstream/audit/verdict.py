@@ -29,7 +29,7 @@ class LetterCounts:
     unchecked: int = 0
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class AuditCounts:
     """What an audit counted, of the whole or so far.
 
@@ -81,7 +81,8 @@ class AuditCounts:
     @property
     def flawed(self) -> bool:
         """Something is missing, duplicate, unexpected, wrong or torn."""
-        return is_flawed(self)
+        counts = (self, *self.dead_letters.values())
+        return self.torn > 0 or any(getattr(one, kind) for one in counts for kind in KINDS)
 
     @property
     def verdict(self) -> Verdict:
@@ -96,13 +97,6 @@ class AuditCounts:
     def as_dict(self) -> dict[str, Any]:
         """Verdict and counts, for JSON."""
         return {"verdict": self.verdict, "clean": self.clean} | asdict(self)
-
-
-def is_flawed(counted: AuditCounts) -> bool:
-    """Whether a score or a dead letter is missing, duplicate, unexpected or wrong, or a session is torn."""
-    return counted.torn > 0 or any(
-        getattr(one, kind) for one in (counted, *counted.dead_letters.values()) for kind in KINDS
-    )
 
 
 AFTER_A_LOSS = ("rebuilt partly", "online models that began again")
