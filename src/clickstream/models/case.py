@@ -17,10 +17,14 @@ Floats = NDArray[np.float64]
 
 
 class Case(NamedTuple):
-    """A session as the scorers see it: features of the evidence, None without any, and of all clicks."""
+    """A session as the scorers see it: features of the evidence, None without any, and of all clicks.
+
+    `weight` is what it weighs where it is learned from: 1, or that of the decision points it stands for.
+    """
 
     prefix: Features | None
     reference: Features
+    weight: float = 1.0
 
 
 class ScorerOutput(NamedTuple):
