@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from clickstream.bundles.bundle import Bundle, Case
+from clickstream.features.goal import points_weight
 from clickstream.features.session import Session
 from clickstream.features.shop import Shop
 from clickstream.models.case import Example
@@ -54,8 +55,9 @@ def case_of(shop: Shop, closed: ClosedWindow) -> Case:
 def lesson_of(shop: Shop, session: Session, case: Case) -> Example:
     """The example that the online models learn of a session whose `case` they were asked about."""
     # The very case that was predicted, where it is the same: the online models know it again.
-    learned = case if session.goal is None else Case(shop.lesson(session), case.whole)
-    return Example(learned, shop.outcome(session))
+    if session.goal is not None:
+        case = Case(shop.lesson(session), case.whole, points_weight(session.goal.points))
+    return Example(case, shop.outcome(session))
 
 
 class WindowScorer:

@@ -20,11 +20,13 @@ class Case(NamedTuple):
     """A session as the scorers see it.
 
     `evidence` has the features of the clicks before the one that decides, None where there are none; `whole`
-    has those of all clicks.
+    has those of all clicks. `weight` is what the session weighs where it is learned from: 1, or as much as
+    the decision points that it stands for.
     """
 
     evidence: Features | None
     whole: Features
+    weight: float = 1.0
 
 
 class ScorerOutput(NamedTuple):

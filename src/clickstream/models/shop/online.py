@@ -81,10 +81,10 @@ class ShopOnline(OnlineModels):
         if case.evidence is not None:
             plain, scaled = self._prepared(case.evidence)
             self._scaler.learn_one(plain)
-            self._conversion.learn_one(scaled, outcome.converted)
+            self._conversion.learn_one(scaled, outcome.converted, case.weight)
             if self._inputs.spending and outcome.converted and outcome.revenue is not None:
                 # In units of the mean, so that a rate of learning fits any currency.
-                self._spending.learn_one(scaled, outcome.revenue / self._inputs.spending - 1.0)
+                self._spending.learn_one(scaled, outcome.revenue / self._inputs.spending - 1.0, case.weight)
         self._kmeans.learn_one(self._clusters.point(case.whole))
         self.lessons += 1
 

@@ -91,14 +91,21 @@ def _estimated(points: Points, figures_of: WeightedFigures, seed: int) -> dict[s
 
 
 def weighted_point_conversion(points: Points, conversion: Floats) -> WeightedFigures:
-    """The figures of conversion as a function of weights of windows, each divided among its points."""
+    """The figures of conversion as a function of weights of windows, by which each decision point counts.
+
+    `auc_alike` is ROC-AUC with 1/n for each of the n points of a window, so that all windows weigh alike: how
+    well visits are ranked. It knows how long a visit became, and is no figure of a single moment.
+    """
     inner = weighted_conversion(points.converted, conversion)
     ranked = _weighted_ranked(points.converted, conversion)
+    standing = points.weight > 0
+    share = standing / np.bincount(points.window[standing], minlength=points.windows)[points.window]
 
     def figures_of(windows: Floats) -> dict[str, Floats]:
         weights = windows[:, points.window] * points.weight
         figures = inner(weights)
-        return {**{name: figures[name] for name in _CONVERSION}, **ranked(weights)}
+        alike = inner(windows[:, points.window] * share)["auc"]
+        return {**{name: figures[name] for name in _CONVERSION}, "auc_alike": alike, **ranked(weights)}
 
     return _bounded(figures_of, len(points))
 

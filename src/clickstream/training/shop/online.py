@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from clickstream.features.definition import ShopDefinition
-from clickstream.features.goal import course_of, drawn_point
+from clickstream.features.goal import course_of, drawn_point, points_weight
 from clickstream.features.outcome import Outcome
 from clickstream.features.shop import shop_of
 from clickstream.models.case import Case, Floats
@@ -53,7 +53,7 @@ def shop_warm_start(
 
 
 def lesson(definition: ShopDefinition, window: ShopWindow, number: int = 0) -> tuple[Case, Outcome]:
-    """Make the lesson of a window: its evidence at a decision point drawn evenly, and what came after.
+    """Make the lesson of a window: its evidence at a decision point drawn by weight, and what came after.
 
     `number` 0 is the draw of the stream; others are draws of their own.
     """
@@ -66,7 +66,8 @@ def lesson(definition: ShopDefinition, window: ShopWindow, number: int = 0) -> t
         aggregate.add(click)
         if seen == drawn:
             evidence = aggregate.features()
-    return Case(evidence, aggregate.features()), Outcome(course.converted, course.revenue or 0.0)
+    case = Case(evidence, aggregate.features(), points_weight(len(course.points)))
+    return case, Outcome(course.converted, course.revenue or 0.0)
 
 
 def progress(
