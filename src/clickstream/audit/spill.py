@@ -62,8 +62,8 @@ _LETTER = "source, about"
 class SpilledScore(NamedTuple):
     """A score as the audit keeps it: the name of its window, and what is compared.
 
-    `facts` is a digest; `answers` from `Published.pack`, empty where there are none to be compared; `bundle`
-    its place in `Published.bundles`; `place` and `offset` where it lies.
+    `facts` is a digest; `answers` are from `PublishedRecords.pack`, empty where none are to be compared;
+    `bundle` is a position in `PublishedRecords.bundles`; `place` and `offset` are where the score lies.
     """
 
     opened_at: int
