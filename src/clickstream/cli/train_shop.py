@@ -56,7 +56,7 @@ def train_any_shop(
     console = Console(highlight=False)
     step = step_report(console)
 
-    shop_log = read_shop_log(settings, definition, data, mapping, synthetic, seed, console)
+    shop_log = read_windowed_log(settings, definition, data, mapping, synthetic, seed, console)
     fitted = train_shop(
         definition,
         shop_log.windows,
@@ -74,7 +74,7 @@ def train_any_shop(
     show_decision(put_in_use, bundle.id, shop_log.name, console, f" --shop {settings.shop}")
 
 
-def read_shop_log(
+def read_windowed_log(
     settings: Settings,
     definition: ShopDefinition,
     data: Path | None,

@@ -32,7 +32,7 @@ from clickstream.windows.fingerprint import fingerprint, rules_of, rules_text
 
 
 def open_engine(settings: Settings, bundle: Bundle, only: Collection[int] | None = None) -> Engine:
-    """Open an engine on the servers of the settings, with all prepared: its first poll joins the group.
+    """An engine on the servers of the settings, with all prepared: its first poll joins the group.
 
     Args:
         settings: of the consumer.

@@ -39,14 +39,14 @@ FEATURES = (
     "pct_price2_views",
     "last_page",
 )
-"""The features that are watched: how long, how varied, how dear, how deep. Every score has them."""
+"""Watched, of set `reference`, which every score holds: how long, how varied, how dear, how deep."""
 
 ERRORS = ("batch_conversion_log_loss", "batch_revenue_error")
-"""The errors that are watched: log-loss in nats, absolute error in the currency of the prices."""
+"""Watched: log-loss in nats, absolute error in the currency of the prices."""
 
 
 class Alarm(NamedTuple):
-    """A change of a quantity: its mean before and after, and how many sessions came after."""
+    """A change: the mean before and after it, and how many sessions came after."""
 
     feature: str
     before: float
@@ -55,14 +55,14 @@ class Alarm(NamedTuple):
 
 
 class Drift:
-    """Watches several quantities of the same sessions for a change."""
+    """Watches several quantities of the same sessions."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._quantities = [_Quantity(name) for name in names]
         self._rest = np.empty((0, len(names)))
 
     def add(self, table: Floats) -> list[Alarm]:
-        """Take sessions in the order in which they closed, shape (n, quantities); return what changed."""
+        """Take sessions in the order in which they closed, shape (n, quantities); the changes found."""
         table = np.concatenate((self._rest, table))
         whole = len(table) - len(table) % BLOCK
         self._rest = table[whole:]

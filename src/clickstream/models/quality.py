@@ -47,7 +47,7 @@ _CONVERSIONS, _REVENUES = slice(_FIRST, _LAST), slice(_LAST, _WIDTH)
 
 
 class Merit(NamedTuple):
-    """Figures of one scorer. `auc` is None where only one outcome occurred; `mae` is of revenue."""
+    """Of one scorer. `auc` is None where only one of the two outcomes occurred; `mae` is of revenue."""
 
     log_loss: float
     auc: float | None
@@ -55,7 +55,7 @@ class Merit(NamedTuple):
 
 
 class Quality(NamedTuple):
-    """Figures of all scorers on the same sessions; `same_cluster`: the share where batch and online agree."""
+    """All scorers on the same sessions; `same_cluster` is the share for which batch and online agree."""
 
     sessions: int
     same_cluster: float
@@ -63,13 +63,13 @@ class Quality(NamedTuple):
 
 
 def rows(sessions: Sequence[EvaluatedSession]) -> Floats:
-    """The sessions as a table, shape (n, 3 + 2 scorers), which `add` takes."""
+    """As a table, shape (n, 3 + 2 scorers): what `add` takes."""
     flat = chain.from_iterable((*one[:_FIRST], *one.conversions, *one.revenues) for one in sessions)
     return np.fromiter(flat, np.float64, len(sessions) * _WIDTH).reshape(len(sessions), _WIDTH)
 
 
 def columns(table: Floats) -> Iterator[tuple[ScorerName, Floats, Floats]]:
-    """Each scorer with the conversions and revenues that it predicted, both of shape (n,)."""
+    """Each scorer with the conversions and the revenues that it said, both of shape (n,)."""
     yield from zip(SCORERS, table[:, _CONVERSIONS].T, table[:, _REVENUES].T, strict=True)
 
 
@@ -89,7 +89,7 @@ def losses(table: Floats) -> tuple[Floats, Floats]:
 
 
 class SinceStart:
-    """Quality over all sessions added, in bounded memory."""
+    """Over all sessions added."""
 
     def __init__(self) -> None:
         self._sessions = 0
@@ -111,7 +111,7 @@ class SinceStart:
         np.add.at(self._counts, (np.arange(len(SCORERS)), converted[:, None], places), 1)
 
     def quality(self) -> Quality | None:
-        """The quality so far; None before the first session."""
+        """None before the first session."""
         n = self._sessions
         if not n:
             return None
@@ -124,14 +124,14 @@ class SinceStart:
 
 
 class Rolling:
-    """The last `size` sessions added."""
+    """Over the last `size` sessions added."""
 
     def __init__(self, size: int) -> None:
         self._table = np.empty((size, _WIDTH))
         self._added = 0
 
     def add(self, table: Floats) -> None:
-        """Add the sessions of a table of `rows`; as many of the oldest are dropped."""
+        """Take in the sessions of a table of `rows`; as many of the oldest go."""
         size = len(self._table)
         kept = table[-size:]
         first = self._added + len(table) - len(kept)
@@ -144,7 +144,7 @@ class Rolling:
 
 
 def measure(table: Floats) -> Quality | None:
-    """The exact quality over the sessions of a table; None where it has no rows."""
+    """Exactly, over the sessions of a table; None where there is none."""
     if not len(table):
         return None
     converted, revenue = outcomes(table)

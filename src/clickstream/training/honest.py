@@ -44,7 +44,7 @@ SHUFFLES = 8
 
 
 class Assessment(NamedTuple):
-    """The evaluation of one scorer: its figures for the manifest, and all that is reported of it."""
+    """Figures of one scorer for the manifest, and all that is reported of it."""
 
     figures: Figures
     findings: Evaluation

@@ -102,7 +102,7 @@ class TrainingGround(NamedTuple):
 
 
 class EvidenceModels(NamedTuple):
-    """The fitted models of `batch` and `online`, and their evaluation."""
+    """`batch` and `online`."""
 
     batch: BatchModels
     online: bytes

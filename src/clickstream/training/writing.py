@@ -88,7 +88,7 @@ def write(fitted: FittedBundle, target: Settings | Path) -> Bundle:
 
 
 def write_shop(fitted: FittedShop, target: Settings | Path) -> Bundle:
-    """Write a new bundle beside the others of its shop, whichever that is; raises as `write` does."""
+    """Write a new bundle of any shop among those of its shop; else as `write`."""
     files = {
         DEFINITION: fitted.shop.source.encode(),
         "clusters.joblib": _close(fitted.clusters.artefact),

@@ -15,7 +15,7 @@ from clickstream.windows.partition import OpenSession, Partition
 
 
 class ListedSession(Session, array_like=True):
-    """A session that also keeps its distinct clicks, in the order in which they were counted."""
+    """A session and its distinct clicks, in the order in which they were counted."""
 
     counted: list[SessionStep] = field(default_factory=list)
 
