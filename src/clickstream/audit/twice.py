@@ -32,6 +32,7 @@ class SecondReading:
         if again is None:
             again = IndependentReading(self.rules, shop.definition, self.independent)
             self._again[partition] = again
+        # The fingerprint of the settings is no part of what is read twice.
         reads = [
             ReadWindow(
                 facts(shop, closed, shop.features(closed.session), topic, partition, settings=""),
