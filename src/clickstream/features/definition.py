@@ -145,6 +145,12 @@ class ShopDefinition:
         """The feature of that name."""
         return next(feature for feature in self.features if feature.name == name)
 
+    def kind(self, feature: Feature) -> ValueKind:
+        """What a feature is where it is not null."""
+        if feature.aggregation in (Aggregation.FIRST, Aggregation.LAST):
+            return KINDS[self.field(feature.field or "").type]
+        return ValueKind.number
+
     def used_fields(self) -> tuple[Field, ...]:
         """The fields that the fold needs, in the order of the definition."""
         used = {*self.identity, self.goal.value}
