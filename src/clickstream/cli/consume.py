@@ -111,7 +111,7 @@ def _run(settings: Settings, restart: str | None, partitions: Collection[int]) -
     # of them for cycles every 700 costs a tenth of the time.
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
-    sources = (engine.counters.samples, engine.monitor.samples)
+    sources = (engine.counters.samples, engine.model_metrics.samples)
     with served(settings.metrics_host, settings.metrics_port, *sources, health=engine.health):
         engine.run()
 

@@ -14,11 +14,13 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
+from clickstream.cli.options import Shop
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.kafka import Reader
 from clickstream.infra.settings import load_settings
 from clickstream.local.servers import with_running_servers
 from clickstream.operate.quality import RecordedScores, WatchedScores
+from clickstream.records.shops import load_shop
 from clickstream.terminal.scores.writers import LineWriter
 from clickstream.terminal.stopping import asked_to_stop
 from clickstream.terminal.watch_view import final_table, render_watched
@@ -29,6 +31,7 @@ _SILENCE_S = 5.0
 
 
 def watch(
+    shop: Shop = None,
     scores_topic: Annotated[str | None, typer.Option(help="Topic of the scores.")] = None,
     from_beginning: Annotated[
         bool, typer.Option("--from-beginning", help="Start with the oldest score, not with the next one.")
@@ -39,24 +42,27 @@ def watch(
     bundle: Annotated[str | None, typer.Option(help="Only scores of the bundle of this id.")] = None,
     window: Annotated[int, typer.Option(help="Sessions of the rolling figures.", min=2, max=100_000)] = 2_000,
 ) -> None:
-    """How good the three scorers are, and whether the stream drifts: a live table, or JSON lines in a pipe.
+    """How good the scorers of a shop are, and whether the stream drifts: a live table, JSON lines in a pipe.
 
-    All are judged on the same sessions: those with evidence, of which each scorer said something. Subscribes
-    without a group, so it disturbs nobody, and sees committed scores only. Ctrl-C ends it.
+    All are judged on the same sessions: those with evidence, of which each scorer said something. Scores of
+    other shops are counted by their names. Subscribes without a group, so it disturbs nobody, and sees
+    committed scores only. Ctrl-C ends it.
 
     Exit codes: 0 stopped, or at the end; 69 no broker or no such topic at the start.
     """
-    settings = with_running_servers(load_settings(scores_topic=scores_topic))
+    settings = load_settings(shop=shop, scores_topic=scores_topic)
+    ours = load_shop(settings.shop)
+    settings = with_running_servers(settings)
     where = f"{settings.scores_topic} at {settings.kafka_bootstrap}"
     try:
         with closing(Reader(settings, settings.scores_topic)) as reader:
             if until_end:
-                _evaluate(reader, reader.decided_ends().offsets, RecordedScores(bundle))
+                _evaluate(reader, reader.decided_ends().offsets, RecordedScores(bundle, ours))
                 return
             if not from_beginning:
                 for partition, offset in reader.end_offsets().items():
                     reader.seek(partition, offset)
-            watched = WatchedScores(window, bundle)
+            watched = WatchedScores(window, bundle, ours)
             states = watching(reader, watched, where, asked_to_stop())
             if sys.stdout.isatty():
                 _show(watched, states)

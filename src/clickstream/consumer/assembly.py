@@ -13,7 +13,7 @@ from clickstream.consumer.counters import Counters
 from clickstream.consumer.coverage import Coverage
 from clickstream.consumer.engine import Engine
 from clickstream.consumer.idle import IdleHeartbeats
-from clickstream.consumer.monitor import Monitor
+from clickstream.consumer.model_metrics import ModelMetrics
 from clickstream.consumer.ports import Ports
 from clickstream.consumer.processor import Processor
 from clickstream.consumer.promotion import Promotions
@@ -87,8 +87,8 @@ def open_engine(settings: Settings, bundle: Bundle, only: Collection[int] | None
     )
     shop = rules_of(settings).shop
     scorer = WindowScorer(bundle, settings.clicks_topic, fingerprint(settings), shop)
-    monitor = Monitor(settings.scores_topic, bundle.id)
+    metrics = ModelMetrics(settings.scores_topic, bundle.id, shop)
     parser = parser_of(shop.definition)
-    processor = Processor(settings, topic, ports, recovery, claims, parser, scorer, counters, monitor)
+    processor = Processor(settings, topic, ports, recovery, claims, parser, scorer, counters, metrics)
     health = Health((RedisProbe(settings), KafkaProbe(settings)))
     return Engine(settings, ports, claims, processor, scorer, Promotions(settings, ports.clock), idle, health)

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 
 from clickstream.consumer.claims import Claims
 from clickstream.consumer.counters import Counters
-from clickstream.consumer.monitor import Monitor
+from clickstream.consumer.model_metrics import ModelMetrics
 from clickstream.consumer.ports import Ports
 from clickstream.consumer.recovery import Claim, Recovery, pack_online
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
@@ -46,7 +46,7 @@ class Processor:
         parser: ClickParser,
         scorer: WindowScorer,
         counters: Counters,
-        monitor: Monitor,
+        model_metrics: ModelMetrics,
     ) -> None:
         self._settings = settings
         self._topic = topic
@@ -56,7 +56,7 @@ class Processor:
         self._parser = parser
         self._scorer = scorer
         self.counters = counters
-        self.monitor = monitor
+        self.model_metrics = model_metrics
         self.published_at = self._clock()
 
     def step(self, read: Mapping[int, Sequence[Record]], membership: Membership, read_at: float) -> None:
@@ -187,4 +187,4 @@ class Processor:
                 failpoint("between_trims")
         failpoint("after_trim")
         with self.counters.stage("monitor"):
-            self.monitor.published(outboxes)
+            self.model_metrics.published(outboxes)

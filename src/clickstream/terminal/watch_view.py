@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -11,8 +12,8 @@ from rich.text import Text
 from clickstream.infra.words import counted
 from clickstream.models.drift import Alarm
 from clickstream.models.quality import Merit, Quality
+from clickstream.models.scorers import scorers_of
 from clickstream.operate.quality import WatchedScores
-from clickstream.records.scorers import SCORERS
 from clickstream.terminal.printable import printable
 
 # Title, name in the figures, places.
@@ -34,14 +35,14 @@ def render_watched(watched: WatchedScores, state: str) -> Group:
     for start in ("since start", f"last {rolling.sessions:,}" if rolling else "last"):
         for at, title in enumerate(("log-loss", "AUC", "MAE")):
             table.add_column(f"{start if at == 0 else ''}\n{title}", justify="right")
-    for name in SCORERS:
+    for name in scorers_of(watched.shop):
         table.add_row(name, *_cells(since, name), *_cells(rolling, name))
     lines: list[RenderableType] = [
         table,
         Text(""),
         Text(_sessions(watched.sessions, since.sessions if since else 0)),
     ]
-    lines.append(Text(_bundles(watched.bundles)))
+    lines += [Text(line) for line in _seen(watched.counts())]
     if since is not None and rolling is not None:
         lines.append(
             Text(
@@ -61,11 +62,13 @@ def final_table(summary: dict[str, Any]) -> Group:
     for title, _, _ in _COLUMNS:
         table.add_column(title, justify="right")
     for name, found in figures.items():
-        table.add_row(name, *(f"{found[key]:.{places}f}" for _, key, places in _COLUMNS))
+        table.add_row(
+            name, *(f"{found[key]:.{places}f}" if key in found else "-" for _, key, places in _COLUMNS)
+        )
     with_evidence = figures["batch"]["conversion_n"] if figures else 0
     lines: list[RenderableType] = [table, Text("")] if figures else []
     lines.append(Text(_sessions(summary["sessions"], with_evidence)))
-    lines.append(Text(_bundles(summary["bundles"])))
+    lines += [Text(line) for line in _seen(summary)]
     if figures:
         lines.append(Text(f"clusters of online against batch: ARI {figures['online']['ari']:.4f}"))
     lines += [Text(_change(Alarm(**alarm)), style="yellow") for alarm in summary["alarms"]]
@@ -76,19 +79,37 @@ def _cells(quality: Quality | None, name: Any) -> tuple[str, str, str]:
     if quality is None:
         return ("-", "-", "-")
     merit: Merit = quality.scorers[name]
-    return (f"{merit.log_loss:.4f}", "-" if merit.auc is None else f"{merit.auc:.4f}", f"{merit.mae:.2f}")
+    return (
+        f"{merit.log_loss:.4f}",
+        "-" if merit.auc is None else f"{merit.auc:.4f}",
+        "-" if merit.mae is None else f"{merit.mae:.2f}",
+    )
 
 
 def _sessions(seen: int, with_evidence: int) -> str:
     return f"{counted(seen, 'session')}, {with_evidence:,} of them with evidence and predictions"
 
 
-def _bundles(bundles: dict[str, int]) -> str:
-    return "bundle " + (", ".join(f"{printable(name)} ({n:,})" for name, n in bundles.items()) or "-")
+def _seen(counts: Mapping[str, Any]) -> Iterator[str]:
+    """What else came, by the counts of `operate.quality`."""
+    yield f"bundle {_listed(counts['bundles']) or '-'}"
+    if counts["goals_without_visit"]:
+        yield f"goals without a visit: {counts['goals_without_visit']:,}, met by the first click of a session"
+    if counts["other_shops"]:
+        shop = counts["shop"]
+        yield (
+            f"not evaluated, as they are not of shop {shop['name']}/{shop['hash']}:"
+            f" {_listed(counts['other_shops'])}"
+        )
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{printable(name)} ({n:,})" for name, n in counts.items())
 
 
 def _change(alarm: Alarm) -> str:
+    share = "" if alarm.value is None else f", share of {printable(alarm.value)},"
     return (
-        f"drift: {alarm.feature} was {alarm.before:.4g}, is {alarm.after:.4g}"
+        f"drift: {alarm.feature}{share} was {alarm.before:.4g}, is {alarm.after:.4g}"
         f" (over {counted(alarm.sessions, 'session')} when it was found)"
     )
