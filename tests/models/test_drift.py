@@ -157,3 +157,15 @@ def test_a_text_that_never_varied_is_noticed_when_it_does() -> None:
         ("home", 1.0, 0.0),
         ("any other", 0.0, 1.0),
     }
+
+
+def test_what_never_was_and_then_happens_now_and_then_is_found_soon() -> None:
+    """An error of the payment, say: none in a thousand sessions, then one in every fourth."""
+    rng = np.random.default_rng(4)
+    table = np.column_stack((np.zeros(3_000), (rng.random(3_000) < 0.001).astype(float)))
+    table[:SETTLING] = 0
+    assert watch(table) == ([], [])
+    table[1_000:, 0] = rng.poisson(0.25, 2_000)
+    (alarm,), (seen,) = watch(table, step=BLOCK)
+    assert (alarm.feature, alarm.before) == ("price", 0.0)
+    assert seen < 1_300

@@ -66,6 +66,7 @@ class Engine:
         self.health = health
         self.counters = processor.counters
         self.model_metrics = processor.model_metrics
+        self.shadow = processor.shadow
         self._is_member = False
         self._stopping = threading.Event()
 

@@ -12,12 +12,13 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
+from typing import NamedTuple
 
 from clickstream.consumer.score_evaluation import ObservedScore, ScoreEvaluation, score_reader
 from clickstream.consumer.store import OutboxRecord
 from clickstream.features.shop import UCI553, Shop
 from clickstream.infra.logs import logger
-from clickstream.infra.metrics import Sample
+from clickstream.infra.metrics import MetricName, Sample
 from clickstream.models.quality import Quality, measure
 
 log = logger("models")
@@ -73,10 +74,8 @@ class ModelMetrics:
         for feature, count in alarms.items():
             yield Sample("clickstream_drift_total", count, (feature,))
         rolling = measure(recent, self._evaluation.scorers)
-        for window, quality in (("since_start", since_start), ("rolling", rolling)):
-            yield Sample("clickstream_model_sessions", quality.sessions if quality else 0, (window,))
-            if quality is not None:
-                yield from _of(quality, window)
+        yield from quality_samples(IN_USE, since_start, "since_start")
+        yield from quality_samples(IN_USE, rolling, "rolling")
 
     def _observe(self, bundle: str, scores: Sequence[ObservedScore]) -> None:
         self.took(bundle)
@@ -93,11 +92,42 @@ class ModelMetrics:
             )
 
 
-def _of(quality: Quality, window: str) -> Iterator[Sample]:
-    yield Sample("clickstream_model_same_cluster", quality.same_cluster, (window,))
+class QualityNames(NamedTuple):
+    """The metrics of the quality of one bundle. `same_cluster` None: it is not served."""
+
+    sessions: MetricName
+    log_loss: MetricName
+    auc: MetricName
+    mae: MetricName
+    same_cluster: MetricName | None
+
+
+IN_USE = QualityNames(
+    "clickstream_model_sessions",
+    "clickstream_model_log_loss",
+    "clickstream_model_auc",
+    "clickstream_model_revenue_mae",
+    "clickstream_model_same_cluster",
+)
+SHADOW = QualityNames(
+    "clickstream_shadow_sessions",
+    "clickstream_shadow_log_loss",
+    "clickstream_shadow_auc",
+    "clickstream_shadow_revenue_mae",
+    None,
+)
+
+
+def quality_samples(names: QualityNames, quality: Quality | None, window: str) -> Iterator[Sample]:
+    """The figures of one window, as metrics; what is not known is left out."""
+    yield Sample(names.sessions, quality.sessions if quality else 0, (window,))
+    if quality is None:
+        return
+    if names.same_cluster is not None:
+        yield Sample(names.same_cluster, quality.same_cluster, (window,))
     for scorer, merit in quality.scorers.items():
-        yield Sample("clickstream_model_log_loss", merit.log_loss, (scorer, window))
+        yield Sample(names.log_loss, merit.log_loss, (scorer, window))
         if merit.mae is not None:
-            yield Sample("clickstream_model_revenue_mae", merit.mae, (scorer, window))
+            yield Sample(names.mae, merit.mae, (scorer, window))
         if merit.auc is not None:
-            yield Sample("clickstream_model_auc", merit.auc, (scorer, window))
+            yield Sample(names.auc, merit.auc, (scorer, window))

@@ -6,6 +6,7 @@
 4. commit   states, online models, outbox and applied offset to Redis, atomic a partition
 5. publish  scores, dead letters and consumed offsets to Kafka, one transaction
 6. trim     the outbox
+7. monitor  what was published says of the models; a candidate that rides along scores the same windows
 
 A kill between any two of them loses and repeats nothing: recovery.py says why.
 """
@@ -20,6 +21,7 @@ from clickstream.consumer.model_metrics import ModelMetrics
 from clickstream.consumer.ports import Ports
 from clickstream.consumer.recovery import Claim, Recovery, pack_online
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
+from clickstream.consumer.shadow import Shadow
 from clickstream.consumer.step import TakenRecords, advance, outbox_of, parse_records
 from clickstream.consumer.store import Basis, Changes, DamagedError, OutboxRecord, meta_fields
 from clickstream.infra.errors import RefusedError
@@ -47,6 +49,7 @@ class Processor:
         scorer: WindowScorer,
         counters: Counters,
         model_metrics: ModelMetrics,
+        shadow: Shadow | None = None,
     ) -> None:
         self._settings = settings
         self._topic = topic
@@ -57,6 +60,7 @@ class Processor:
         self._scorer = scorer
         self.counters = counters
         self.model_metrics = model_metrics
+        self.shadow = shadow
         self.published_at = self._clock()
 
     def step(self, read: Mapping[int, Sequence[Record]], membership: Membership, read_at: float) -> None:
@@ -103,6 +107,9 @@ class Processor:
         self.counters.stepped(taken, self._claims.held, windows)
         if any(outboxes.values()):
             self._publish(outboxes, membership, read_at)
+            if self.shadow is not None:
+                with self.counters.stage("shadow"):
+                    self.shadow.published([window for window in windows if window.publish])
 
     def publish_offsets(self, membership: Membership) -> None:
         """Commit the offsets that no publication has taken along."""

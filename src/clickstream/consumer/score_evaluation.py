@@ -69,6 +69,7 @@ class ObservedScore(msgspec.Struct, gc=False):
     outcome: _Outcome
     models: _Models
     shop: ScoreShop
+    error: str | None
 
     @property
     def is_goal_without_visit(self) -> bool:
@@ -152,11 +153,12 @@ class ScoreEvaluation:
         sessions: scores seen, those without evidence or predictions included.
     """
 
-    def __init__(self, window: int, shop: Shop = UCI553) -> None:
+    def __init__(self, window: int, shop: Shop = UCI553, watched: WatchedFeatures | None = None) -> None:
         self.sessions = 0
         self.scorers = scorers_of(shop)
         self._window = window
-        self._watched, self._watched_errors = watched_features(shop), watched_errors(shop)
+        self._watched = watched_features(shop) if watched is None else watched
+        self._watched_errors = watched_errors(shop)
         self._answers = attrgetter(*self.scorers)
         self._learning = self.scorers.index(LEARNING)
         self._values = list(map(attrgetter, self._watched.names))

@@ -205,8 +205,8 @@ class _Quantity:
         if len(self._means) < SETTLING // BLOCK:
             return
         means = np.array(self._means)
-        # What never varied is drift as soon as it does.
-        self._unit = float(means.std()) or abs(float(means.mean())) or 1.0
+        # What never varied is drift as soon as it does; of what never was, one session in a block counts 1.
+        self._unit = float(means.std()) or abs(float(means.mean())) or 1 / BLOCK
         for mean in self._means:
             self._adwin.update(mean / self._unit)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -14,6 +14,8 @@ from clickstream.models.drift import Alarm
 from clickstream.models.quality import Merit, Quality
 from clickstream.models.scorers import scorers_of
 from clickstream.operate.quality import WatchedScores
+from clickstream.operate.shadows import WINDOWS, Figures, RidingShadow
+from clickstream.records.scorers import SCORERS
 from clickstream.terminal.printable import printable
 
 # Title, name in the figures, places.
@@ -27,8 +29,8 @@ _COLUMNS = (
 )
 
 
-def render_watched(watched: WatchedScores, state: str) -> Group:
-    """Quality, bundles, drift and `state`, which is what a person should know, for a terminal."""
+def render_watched(watched: WatchedScores, state: str, shadows: Sequence[RidingShadow] = ()) -> Group:
+    """Quality, bundles, drift, shadows and `state`, which is what a person should know, for a terminal."""
     since, rolling = watched.since_start(), watched.rolling()
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("")
@@ -51,11 +53,11 @@ def render_watched(watched: WatchedScores, state: str) -> Group:
             )
         )
     lines += [Text(_change(alarm), style="yellow") for alarm in watched.alarms]
-    return Group(*lines, Text(state, style="bold"))
+    return Group(*lines, *map(_shadow, shadows), Text(state, style="bold"))
 
 
-def final_table(summary: dict[str, Any]) -> Group:
-    """The summary of `RecordedScores`, for a terminal."""
+def final_table(summary: dict[str, Any], shadows: Sequence[RidingShadow] = ()) -> Group:
+    """The summary of `RecordedScores`, and shadows, for a terminal."""
     figures = summary["figures"]
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("")
@@ -72,7 +74,36 @@ def final_table(summary: dict[str, Any]) -> Group:
     if figures:
         lines.append(Text(f"clusters of online against batch: ARI {figures['online']['ari']:.4f}"))
     lines += [Text(_change(Alarm(**alarm)), style="yellow") for alarm in summary["alarms"]]
-    return Group(*lines)
+    return Group(*lines, *map(_shadow, shadows))
+
+
+def _shadow(shadow: RidingShadow) -> Group:
+    """A candidate and, line by line below it, the bundle in use, on the sessions of their consumer."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("")
+    for start in ("since start", "last"):
+        for at, title in enumerate(("sessions", "log-loss", "AUC", "MAE")):
+            table.add_column(f"{start if at == 0 else ''}\n{title}", justify="right")
+    names = [name for name in SCORERS if name in shadow.figures["since_start"]]
+    for name in names:
+        table.add_row(f"{name}, shadow", *_figures(shadow.figures, name))
+        table.add_row(f"{name}, in use", *_figures(shadow.figures_in_use, name))
+    words = f"shadow {printable(shadow.bundle)} beside {printable(shadow.in_use)} at {shadow.address}"
+    if shadow.failures:
+        words += f"; it could not score {counted(shadow.failures, 'session')}"
+    lines: list[RenderableType] = [Text(""), Text(words)]
+    if not shadow.rides:
+        lines.append(Text("it has failed and rides no further: its consumer's log says why", style="red"))
+    return Group(*lines, *[table] * bool(names))
+
+
+def _figures(figures: Figures, scorer: str) -> Iterator[str]:
+    for window in WINDOWS:
+        found = figures[window].get(scorer, {})
+        yield f"{figures[window]['sessions']:,}"
+        for figure, places in (("log_loss", 4), ("auc", 4), ("mae", 2)):
+            value = found.get(figure)
+            yield "-" if value is None else f"{value:.{places}f}"
 
 
 def _cells(quality: Quality | None, name: Any) -> tuple[str, str, str]:
