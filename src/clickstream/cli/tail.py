@@ -187,8 +187,8 @@ class _OtherShops:
             return
         self._announced.add(label)
         typer.echo(
-            f"There are scores of shop {label}; set is {self._shop.label}. Of the others is shown what every"
-            " score has, and no feature; --shop FILE|NAME sets the shop.",
+            f"There are scores of shop {label}; the shop that is set is {self._shop.label}, so their features"
+            " are not shown. --shop FILE|NAME sets another.",
             err=True,
         )
 
