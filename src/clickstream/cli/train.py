@@ -103,6 +103,7 @@ def train(
     the data cannot be used; 66 there is no data, the message says where to get it; 74
     the bundle cannot be written.
     """
+    need("report", "training", "jinja2", "matplotlib")
     settings = load_settings(home=home, clicks_topic=clicks_topic, shop=shop)
     definition = chosen_definition(settings)
     if definition.name != UCI553_NAME:
@@ -113,7 +114,6 @@ def train(
             )
         train_own(settings, definition, data, mapping, synthetic, seed, promotion)
         return
-    need("report", "training", "jinja2", "matplotlib")
     # A key that cannot be used would be found out after minutes of training.
     signing_key(settings)
     # So would a folder that cannot be written, or a full disk.

@@ -64,6 +64,7 @@ def train_own(
     fitted = train_shop(
         definition, source.windows, data_sha256=source.sha256, data_name=source.name, seed=seed, step=step
     )
+    step("report")
     bundle = write_shop(fitted, settings)
     put_in_use = decide(
         settings, bundle, promotion, lambda one, other: compare_shop(one, other, source.windows)
