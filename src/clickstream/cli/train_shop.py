@@ -1,4 +1,4 @@
-"""`clickstream train --shop`: the models of any shop, from a log to a bundle."""
+"""`clickstream train --shop`: the models of any shop, from its sessions to a bundle."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from clickstream.bundles.signature import signing_key
+from clickstream.cli.topic import StepReport, read_topic
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import shop_of
 from clickstream.features.shop_file import built_in
@@ -18,6 +19,7 @@ from clickstream.infra.errors import MissingFileError, UsageError
 from clickstream.infra.room import check_room
 from clickstream.infra.settings import Settings
 from clickstream.models.shop.examples import ShopWindow
+from clickstream.offline.recorded import read_recorded_windows
 from clickstream.offline.shop_windows import shop_windows
 from clickstream.operate.candidate import PromotionPolicy, decide, show_decision
 from clickstream.producer.synthetic_shop import SHOP, known_sessions
@@ -30,7 +32,7 @@ from clickstream.windows.partition import Rules
 
 
 class OwnLog(NamedTuple):
-    """The windows of a log, what it is called, and a hash of what it was read from."""
+    """The windows of a log or topic, what it is called, and a hash of what it was read from."""
 
     name: str
     sha256: str
@@ -43,14 +45,16 @@ def train_own(
     data: Path | None,
     mapping: Path | None,
     synthetic: int | None,
+    from_topic: bool,
     seed: int,
     promotion: PromotionPolicy,
 ) -> None:
-    """Train on a log, or on so many made-up sessions; write the bundle, and show how good it is.
+    """Train on the sessions that the options name; write the bundle, and show how good it is.
 
     Raises:
-        MissingFileError, InputError: there is no log, or it cannot be used.
-        UsageError: no sessions of this shop can be made up.
+        MissingFileError, InputError: there are no sessions, or they cannot be used.
+        UsageError: the options contradict each other.
+        UnavailableError: the broker does not answer, or there is no such topic.
     """
     signing_key(settings)
     check_room(settings.bundles)
@@ -60,7 +64,7 @@ def train_own(
     def step(words: str) -> None:
         console.print(f"[dim]{time.monotonic() - begun:5.1f} s[/]  {escape(words)}")
 
-    source = own_windows(settings, definition, data, mapping, synthetic, seed, console)
+    source = own_windows(settings, definition, data, mapping, synthetic, from_topic, seed, console, step)
     fitted = train_shop(
         definition, source.windows, data_sha256=source.sha256, data_name=source.name, seed=seed, step=step
     )
@@ -80,15 +84,20 @@ def own_windows(
     data: Path | None,
     mapping: Path | None,
     synthetic: int | None,
+    from_topic: bool,
     seed: int,
     console: Console,
+    step: StepReport = lambda _: None,
 ) -> OwnLog:
-    """The windows of a log, or of so many made-up sessions.
-
-    Raises:
-        MissingFileError, InputError: there is no log, or it cannot be used.
-        UsageError: no sessions of this shop can be made up.
-    """
+    """The windows of a log, of the clicks topic, or of so many made-up sessions; raises as `train_own`."""
+    if from_topic:
+        if (data, mapping, synthetic) != (None, None, None):
+            raise UsageError(
+                "--from-topic stands together with --data, --mapping or --synthetic",
+                "Name one source of sessions.",
+            )
+        recorded = read_topic(settings, read_recorded_windows, console, step)
+        return OwnLog(recorded.topic, recorded.sha256, recorded.sessions)
     if synthetic is not None:
         if data is not None or definition != built_in(SHOP):
             raise UsageError(
@@ -100,7 +109,8 @@ def own_windows(
         if data is None:
             raise MissingFileError(
                 f"there is no log of shop {definition.name}",
-                "Name it with --data F, and with --mapping M what says which column is which field.",
+                "Name it with --data F, and with --mapping M what says which column is which field; or give"
+                " --from-topic.",
             )
         columns = mapping_by_name(definition) if mapping is None else read_shop_mapping(mapping, definition)
         name, sha256, sessions, cleaning = map_log(data, definition, columns)
