@@ -115,6 +115,15 @@ def test_the_schema_of_a_shop_takes_its_clicks_and_no_others(shop: Path) -> None
             jsonschema.validate(good | change, of_clicks)
 
 
+def test_scores_and_topics_of_a_shop_are_described(shop: Path) -> None:
+    score = json.loads(run("shop", "show", str(shop), "--score-schema"))
+    assert list(score["properties"]["features"]["properties"]) == ["clicks", "carts", "dearest"]
+    assert score["$defs"]["Prediction"]["properties"]["revenue"]["description"] == "in EUR"
+    topics = json.loads(run("shop", "show", str(shop), "--asyncapi"))
+    assert topics["components"]["schemas"]["Click"]["properties"]["event"]["description"] == "what happened"
+    assert topics["info"]["title"] == "clickstream-scoring, shop corner"
+
+
 def test_a_shop_is_shown_in_words_and_as_code(shop: Path) -> None:
     said = run("shop", "show", str(shop))
     assert 'number of clicks where event == "cart"' in said
