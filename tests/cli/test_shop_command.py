@@ -80,10 +80,13 @@ def test_a_trial_as_json_has_the_first_rows(shop: Path) -> None:
     assert found["trial"]["features"]["dearest"] == {"nulls": 1, "values": 1, "least": 12.5, "most": 12.5}
 
 
-def test_a_goal_that_is_never_met_is_said(shop: Path) -> None:
-    shop.write_text(SHOP.replace('"purchase"', '"sale"'))
+@pytest.mark.parametrize(
+    ("goal", "often"), [('event == "sale"', "never met"), ('event != "sale"', "always met")]
+)
+def test_a_goal_that_is_never_met_or_always_is_said(shop: Path, goal: str, often: str) -> None:
+    shop.write_text(SHOP.replace('event == "purchase"', goal))
     said = run("shop", "check", str(shop), "--data", str(shop.with_name("clicks.jsonl")))
-    assert "never met" in said
+    assert often in said
 
 
 def test_data_that_fit_nowhere_are_a_failure(shop: Path) -> None:
