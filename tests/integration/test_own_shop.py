@@ -12,11 +12,15 @@ import orjson
 import pytest
 from shop import Shop, stop
 
+from clickstream.bundles.bundle import load_bundle
 from clickstream.bundles.champion import bundles_of, champion
 from clickstream.features.shop_file import built_in
 from clickstream.infra.settings import Settings
 from clickstream.local.processes import environment
+from clickstream.offline.recorded import read_recorded_windows
+from clickstream.offline.shop_windows import shop_windows
 from clickstream.producer.synthetic_shop import SHOP, known_sessions
+from clickstream.windows.fingerprint import rules_of
 
 pytestmark = pytest.mark.integration
 
@@ -57,7 +61,9 @@ def publish(shop: Shop, sessions: dict[str, list[Any]]) -> None:
     records = []
     for click, session_id in clicks:
         value = {"type": "click", "session_id": session_id, "event_time": click.event_time}
-        value |= {"order": click.order} | {name: getattr(click, name) for name in fields}
+        value |= {"order": click.order, "time_source": click.time_source} | {
+            name: getattr(click, name) for name in fields
+        }
         place = int(session_id[1:]) % partitions
         records.append((place, session_id.encode(), orjson.dumps(value), click.event_time))
     end = clicks[-1][0].event_time + 7_200_000
@@ -91,3 +97,19 @@ def test_the_clicks_of_a_shop_are_scored_by_its_own_models_and_the_audit_is_clea
     assert report.verdict == "exactly once", report.findings
     assert report.predictions_checked == report.online_checked == len(scores)
     command(own.settings, "scores", "audit", "--shop", SHOP)
+
+
+def test_models_are_trained_on_the_topic_as_on_the_same_sessions_of_a_log(
+    settings: Settings, tmp_path: Path
+) -> None:
+    shop = Shop(settings.model_copy(update={"shop": SHOP}), tmp_path / "logs")
+    known = known_sessions(600, seed=5)
+    publish(shop, known.sessions)
+    recorded = read_recorded_windows(shop.settings)
+    assert recorded.sessions == shop_windows(known.sessions, rules_of(shop.settings))
+    assert (recorded.refused, recorded.late, recorded.open, recorded.cut) == ({}, 0, 0, 0)
+    said = command(shop.settings, "train", "--shop", SHOP, "--from-topic")
+    assert f"{len(recorded.sessions)} sessions; refused: none" in " ".join(said.split())
+    bundle = load_bundle(shop.settings)
+    assert (bundle.manifest.data.name, bundle.manifest.data.sha256) == (recorded.topic, recorded.sha256)
+    shop.close()

@@ -6,7 +6,13 @@ from functools import cache
 from pathlib import Path
 
 from clickstream.features.shop import UCI553, Shop, shop_of
-from clickstream.features.shop_file import DefinitionError, built_in, built_in_names, read_definition
+from clickstream.features.shop_file import (
+    LARGEST_FILE,
+    DefinitionError,
+    built_in,
+    built_in_names,
+    read_definition,
+)
 from clickstream.infra.errors import ConfigurationError, UsageError
 
 
@@ -27,7 +33,9 @@ def load_shop(named: str) -> Shop:
     try:
         path = Path(named)
         if named not in built_in_names() and path.is_file():
-            return shop_of(read_definition(path.read_bytes(), named))
+            with path.open("rb") as file:
+                # One byte more tells a file that is too large.
+                return shop_of(read_definition(file.read(LARGEST_FILE + 1), named))
         return shop_of(built_in(named))
     except DefinitionError as error:
         raise ConfigurationError(error.what, error.remedy) from None

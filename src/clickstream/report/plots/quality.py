@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
+
+from matplotlib.figure import Figure
 
 from clickstream.models.evaluation import BySeen, Estimate, Evaluation
 from clickstream.records.scorers import SCORERS, ScorerName
@@ -131,24 +134,15 @@ def by_seen(evaluation: Evaluation, name: Literal["auc", "r2"] = "auc") -> Plot 
     lines = {scorer: sorted(ones, key=lambda pair: pair[0].fewest) for scorer, ones in known.items() if ones}
     if not lines:
         return None
-    figure, (axes,) = blank(margins=Margins(right=0.5))
     bands = sorted({(one.fewest, one.most or 0) for ones in lines.values() for one, _ in ones})
-    for shift, (scorer, ones) in enumerate(lines.items()):
-        xs = [bands.index((one.fewest, one.most or 0)) + 0.12 * (shift - 1) for one, _ in ones]
-        estimates = [pair[1] for pair in ones]
-        values = [one.value for one in estimates]
-        colour = COLOURS[scorer]
-        axes.vlines(
-            xs, [one.low for one in estimates], [one.high for one in estimates], color=colour, lw=3, alpha=0.4
-        )
-        axes.plot(xs, values, color=colour, marker="o", ms=4.5, ls=line_of(scorer), lw=1)
-    axes.axhline(_CHANCE[name], **CHANCE)
-    axes.annotate("chance", (0, _CHANCE[name]), (0, 3), textcoords="offset points", color=MUTED, ha="center")
-    name_ends(axes, {scorer: ones[-1][1].value for scorer, ones in lines.items()}, len(bands) - 0.7)
-    axes.set_xlim(-0.4, len(bands) - 0.2)
-    axes.set_xticks(range(len(bands)), [_band(*band) for band in bands])
-    axes.set_xlabel("clicks that the scorer had seen of the session")
-    axes.set_ylabel(figure_name(name).title)
+    figure = seen_lines(
+        {
+            scorer: [(bands.index((one.fewest, one.most or 0)), estimate) for one, estimate in ones]
+            for scorer, ones in lines.items()
+        },
+        [_band(*band) for band in bands],
+        name,
+    )
     scorer, ones = next(iter(lines.items()))
     return Plot(
         f"seen-{name}",
@@ -157,6 +151,36 @@ def by_seen(evaluation: Evaluation, name: Literal["auc", "r2"] = "auc") -> Plot 
         " bootstrap. Longer sessions are other sessions, not the same ones later.",
         figure,
     )
+
+
+def seen_lines(
+    lines: Mapping[ScorerName, Sequence[tuple[int, Estimate]]],
+    bands: Sequence[str],
+    name: Literal["auc", "r2"],
+) -> Figure:
+    """Lines of a figure over numbers of clicks seen, with their intervals.
+
+    Args:
+        lines: of each scorer, places in `bands` with what was found there.
+    """
+    figure, (axes,) = blank(margins=Margins(right=0.5))
+    for shift, (scorer, found) in enumerate(lines.items()):
+        xs = [place + 0.12 * (shift - 1) for place, _ in found]
+        estimates = [one for _, one in found]
+        colour = COLOURS[scorer]
+        axes.vlines(
+            xs, [one.low for one in estimates], [one.high for one in estimates], color=colour, lw=3, alpha=0.4
+        )
+        values = [one.value for one in estimates]
+        axes.plot(xs, values, color=colour, marker="o", ms=4.5, ls=line_of(scorer), lw=1)
+    axes.axhline(_CHANCE[name], **CHANCE)
+    axes.annotate("chance", (0, _CHANCE[name]), (0, 3), textcoords="offset points", color=MUTED, ha="center")
+    name_ends(axes, {scorer: found[-1][1].value for scorer, found in lines.items()}, len(bands) - 0.7)
+    axes.set_xlim(-0.4, len(bands) - 0.2)
+    axes.set_xticks(range(len(bands)), bands)
+    axes.set_xlabel("clicks that the scorer had seen of the session")
+    axes.set_ylabel(figure_name(name).title)
+    return figure
 
 
 def _ending(one: BySeen, known: Estimate) -> str:
