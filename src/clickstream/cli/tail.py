@@ -17,6 +17,8 @@ from clickstream.infra.kafka import Reader, Record
 from clickstream.infra.settings import load_settings
 from clickstream.local.servers import with_running_servers
 from clickstream.records.reading import read_score
+from clickstream.records.reasons import ClosedBy
+from clickstream.records.scorers import SCORERS, ScorerName
 from clickstream.terminal.scores.fields import find_field
 from clickstream.terminal.scores.filters import chosen
 from clickstream.terminal.scores.writers import (
@@ -32,26 +34,9 @@ from clickstream.terminal.stopping import interruptible
 _PATIENCE_S = 5.0
 
 # Shown as TSV where nobody named columns.
-_COLUMNS = (
-    "session_id,clicks,closed_by,batch.conversion,online.conversion,reference.conversion,revenue,cluster"
+_COLUMNS = ",".join(
+    ("session_id", "clicks", "closed_by", *(f"{name}.conversion" for name in SCORERS), "revenue", "cluster")
 )
-
-
-class ScorerChoice(StrEnum):
-    """Whose prediction the filters use."""
-
-    batch = "batch"
-    online = "online"
-    reference = "reference"
-
-
-class ClosedByChoice(StrEnum):
-    """What closed a session."""
-
-    end = "end"
-    gap = "gap"
-    limit = "limit"
-    flush = "flush"
 
 
 class FormatChoice(StrEnum):
@@ -78,9 +63,9 @@ def tail(
         float | None, typer.Option(help="Only sessions that convert with this probability or less.")
     ] = None,
     scorer: Annotated[
-        ScorerChoice, typer.Option(help="Whose conversion and cluster the filters look at.")
-    ] = ScorerChoice.batch,
-    closed_by: Annotated[ClosedByChoice | None, typer.Option(help="Only sessions that this closed.")] = None,
+        ScorerName, typer.Option(help="Whose conversion and cluster the filters look at.")
+    ] = "batch",
+    closed_by: Annotated[ClosedBy | None, typer.Option(help="Only sessions that this closed.")] = None,
     session: Annotated[str | None, typer.Option(help="Only this session id.")] = None,
     condition: Annotated[
         str | None,
@@ -106,15 +91,15 @@ def tail(
     Subscribes without a group, so it disturbs nobody, and sees committed scores only. Ctrl-C ends it.
     """
     passes = chosen(
-        scorer.value,
+        scorer,
         cluster,
         min_conversion,
         max_conversion,
-        closed_by and closed_by.value,
+        closed_by,
         session,
         condition,
     )
-    writer = _writer(format_, columns, scorer.value)
+    writer = _writer(format_, columns, scorer)
     settings = with_running_servers(load_settings(scores_topic=scores_topic))
     where = f"{settings.scores_topic} at {settings.kafka_bootstrap}"
     left = most

@@ -124,7 +124,7 @@ class TableWriter:
         table.add_column(width=16, no_wrap=True)
         table.add_column(width=6, no_wrap=True, justify="right")
         table.add_column(width=6, no_wrap=True)
-        for width in (6, 6, 9, 8):
+        for width in (*(max(len(name), 6) for name in SCORERS), 8):
             table.add_column(width=width, no_wrap=True, justify="right")
         table.add_column(width=14, no_wrap=True)
         return table
