@@ -85,8 +85,10 @@ def test_the_table_has_its_titles_once_and_a_row_a_score(score: dict[str, Any]) 
         "revenue",
         "cluster",
     ]
-    assert first.split() == ["alice", "3", "gap", "0.33", "1.00", "0.25", "$20.00", "exploratory"]
-    assert second.split() == ["alice", "3", "gap", "-", "-", "-", "-", "rebuilt-partly"]
+    conversions = [f"{score['predictions'][name]['conversion']:.2f}" for name in SCORERS]
+    assert len(set(conversions)) >= 3
+    assert first.split() == ["alice", "3", "gap", *conversions, "$20.00", "exploratory"]
+    assert second.split() == ["alice", "3", "gap", *["-"] * len(SCORERS), "-", "rebuilt-partly"]
     assert third.strip() == "not a score"
 
 
