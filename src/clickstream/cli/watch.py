@@ -39,7 +39,7 @@ def watch(
     bundle: Annotated[str | None, typer.Option(help="Only scores of the bundle of this id.")] = None,
     window: Annotated[int, typer.Option(help="Sessions of the rolling figures.", min=2, max=100_000)] = 2_000,
 ) -> None:
-    """How good the three scorers are, and whether the stream drifts: a live table, or JSON lines in a pipe.
+    """How good the scorers are, and whether the stream drifts: a live table, or JSON lines in a pipe.
 
     All are judged on the same sessions: those with evidence, of which each scorer said something. Subscribes
     without a group, so it disturbs nobody, and sees committed scores only. Ctrl-C ends it.

@@ -1,4 +1,4 @@
-"""Fit the three scorers of a bundle, and evaluate each on sessions that it has not seen.
+"""Fit the scorers of a bundle, and evaluate each on sessions that it has not seen.
 
 `batch` and `online` learn from the training part of the split and are tested on the rest. `reference` keeps
 the published protocol, 80 to 20 at random over all sessions, because its figures are there to be compared
