@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 from scored_log import ScoredLog
 
+from clickstream.records.scorers import SCORERS
 from clickstream.terminal.scores.fields import find_field
 from clickstream.terminal.scores.filters import chosen
 from clickstream.terminal.scores.writers import FieldTableWriter, JsonFieldWriter, TableWriter, TsvFieldWriter
@@ -53,7 +54,7 @@ def test_a_filter_lets_through_what_it_names(
 
 
 def test_a_score_without_predictions_passes_no_filter_on_them(score: dict[str, Any]) -> None:
-    score["predictions"] = {"batch": None, "online": None, "reference": None}
+    score["predictions"] = dict.fromkeys(SCORERS)
     assert chosen(session="alice")(score)
     assert not chosen(max_conversion=1)(score)
     assert not chosen(cluster="exploratory")(score)
@@ -79,9 +80,7 @@ def test_the_table_has_its_titles_once_and_a_row_a_score(score: dict[str, Any]) 
         "session",
         "clicks",
         "closed",
-        "batch",
-        "online",
-        "reference",
+        *SCORERS,
         "revenue",
         "cluster",
     ]
