@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from struct import Struct as Packing
 from typing import Any
 
@@ -284,8 +285,9 @@ class PublishedRecords:
             if not self._may_be_cluster(answer["cluster"], answer["cluster_name"]):
                 return differ(name, f"a cluster of {', '.join(self._cluster_names)}, by its number")
         *others, last = (name for name in self.scorers if name != LEARNING)
+        cluster = itemgetter("cluster", "cluster_name")
         for name in others:
-            if any(predictions[name][part] != predictions[last][part] for part in ("cluster", "cluster_name")):
+            if cluster(predictions[name]) != cluster(predictions[last]):
                 return differ(name, f"the cluster of {last}, {predictions[last]['cluster_name']}")
         if score["evidence"] == 0:
             bundle = score["models"]["bundle"]
