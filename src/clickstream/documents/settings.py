@@ -15,7 +15,7 @@ from clickstream.documents.templates import page
 from clickstream.infra.settings import Settings, format_duration, is_duration
 
 _FIRST: Mapping[str, str] = {
-    "shop": "places",
+    "home": "places",
     "kafka_bootstrap": "kafka",
     "redis_url": "redis",
     "clicks_topic": "topics",
