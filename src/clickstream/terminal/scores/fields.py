@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from clickstream.features.condition import ValueKind
-from clickstream.features.shop import UCI553
+from clickstream.features.shop import UCI553_TYPES
 from clickstream.infra.errors import UsageError
 from clickstream.records.score import Score as ScoreModel
 from clickstream.records.scorers import SCORERS
@@ -56,9 +56,8 @@ def all_fields() -> Mapping[str, ValueKind]:
     schema = ScoreModel.model_json_schema(mode="serialization")
     found: dict[str, ValueKind] = {}
     _collect(schema, schema["$defs"], "", found)
-    click = UCI553.step(event_time=0, order=1, product="", category="", price=0.0, price_2=1, page=1)
-    for name, value in UCI553.features(UCI553.open(click)).items():
-        found[f"features.{name}"] = ValueKind.text if isinstance(value, str) else ValueKind.number
+    for name, kind in UCI553_TYPES.items():
+        found[f"features.{name}"] = ValueKind.text if kind is str else ValueKind.number
     return found
 
 
