@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from itertools import cycle
 from typing import Any
 
 import orjson
@@ -77,7 +78,7 @@ def _score(heartbeat: dict[str, Any]) -> Score:
                 name: Prediction(
                     conversion=conversion, revenue=revenue, cluster=2, cluster_name="short_premium"
                 )
-                for name, (conversion, revenue) in zip(SCORERS, _ANSWERS, strict=True)
+                for name, (conversion, revenue) in zip(SCORERS, cycle(_ANSWERS), strict=False)
             }
         ),
         evidence=window.evidence,
