@@ -16,6 +16,7 @@ from clickstream.files.cleaning import CleaningReport, RefusedRow
 from clickstream.infra.errors import ConfigurationError
 from clickstream.offline import COLUMNS, Sessions, as_bytes
 from clickstream.offline.writing import cell, require, write_refused
+from clickstream.records.scorers import SCORERS
 
 FORMULA = '=HYPERLINK("http://x";"y")'
 
@@ -33,7 +34,7 @@ def sessions(*ids: str, has_times: bool = True) -> Sessions:
             "closed_by": "gap",
             **dict.fromkeys(("clicks", "duplicates", "late", "missing", "evidence"), 2),
             "features": features,
-            "predictions": {"batch": prediction, "online": prediction, "reference": None},
+            "predictions": dict.fromkeys(SCORERS, prediction) | {"reference": None},
             "outcome": {"converted": True, "revenue": -0.0},
             "error": None,
         }

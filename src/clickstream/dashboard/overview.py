@@ -1,4 +1,4 @@
-"""What became of the rows of a file, and what the three scorers predict for it."""
+"""What became of the rows of a file, and what the scorers predict for it."""
 
 from __future__ import annotations
 

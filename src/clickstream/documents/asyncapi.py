@@ -19,7 +19,7 @@ _BINDING = "0.5.0"
 _MESSAGES: dict[str, tuple[str, str]] = {
     "click": ("Click", "One page view of one visitor."),
     "heartbeat": ("Heartbeat", "Carries event time forward on a partition without a click."),
-    "score": ("Score", "A closed session with what three scorers say of it."),
+    "score": ("Score", "A closed session with what each scorer says of it."),
     "dead-letter": ("DeadLetter", "A record of the clicks topic that could not be counted, and why."),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from itertools import cycle
 from math import ceil
 from typing import Any
 
@@ -99,7 +100,7 @@ def _score(named: str, heartbeat: dict[str, Any]) -> Score:
         predictions=Predictions.model_validate(
             {
                 name: _prediction(shop, conversion, revenue) if name in scorers_of(shop) else None
-                for name, (conversion, revenue) in zip(SCORERS, _ANSWERS, strict=True)
+                for name, (conversion, revenue) in zip(SCORERS, cycle(_ANSWERS), strict=False)
             }
         ),
         evidence=window.evidence,

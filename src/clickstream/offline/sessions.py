@@ -6,23 +6,11 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
-from clickstream.features.vector import REFERENCE
+from clickstream.features.shop import UCI553_TYPES
 from clickstream.records.scorers import SCORERS
 
 _ANSWERS = ("conversion", "revenue", "cluster", "cluster_name")
 _OF_SCORE = ("closed_by", "clicks", "duplicates", "late", "missing", "evidence")
-
-_TEXTS = ("first_category", "last_category")
-_FRACTIONS = (
-    "category_entropy",
-    "mean_price",
-    "max_price",
-    "min_price",
-    "std_price",
-    "last_price",
-    "pct_price2_views",
-    "models_per_click",
-)
 
 COLUMNS: dict[str, type] = (
     {
@@ -34,7 +22,7 @@ COLUMNS: dict[str, type] = (
         "closed_by": str,
     }
     | dict.fromkeys(_OF_SCORE[1:], int)
-    | {name: str if name in _TEXTS else float if name in _FRACTIONS else int for name in REFERENCE.features}
+    | UCI553_TYPES
     | {
         f"{scorer}_{answer}": kind
         for scorer in SCORERS

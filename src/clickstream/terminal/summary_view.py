@@ -11,7 +11,7 @@ from clickstream.records.scorers import SCORERS
 
 
 def predictions_table(summary: Summary, currency: str = "$") -> Table:
-    """Averages and the most common cluster, the three scorers side by side."""
+    """Averages and the most common cluster, the scorers side by side."""
     table = Table(title=f"{counted(summary.sessions, 'session')}", title_justify="left", title_style="bold")
     table.add_column("")
     for name in SCORERS:

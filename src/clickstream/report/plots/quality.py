@@ -8,6 +8,7 @@ from typing import Literal
 from matplotlib.figure import Figure
 
 from clickstream.models.evaluation import BySeen, Estimate, Evaluation
+from clickstream.models.scorers import HONEST
 from clickstream.records.scorers import SCORERS, ScorerName
 from clickstream.report.plots.canvas import (
     CHANCE,
@@ -22,9 +23,6 @@ from clickstream.report.plots.canvas import (
     styled,
 )
 from clickstream.report.wording import clicks_words, estimate, figure_name, number
-
-FORETELLING: tuple[ScorerName, ...] = ("batch", "online")
-"""They do not see the deciding click. Beside reference, which does, their differences could not be seen."""
 
 _TICKS = {"auc": (0.5, 0.6, 0.7, 0.8, 0.9, 1.0), "r2": (0.0, 0.25, 0.5, 0.75, 1.0)}
 
@@ -122,14 +120,15 @@ def revenue(evaluation: Evaluation, scorer: ScorerName, currency: str = "$") -> 
 
 @styled
 def by_seen(evaluation: Evaluation, name: Literal["auc", "r2"] = "auc") -> Plot | None:
-    """Quality of batch and online by the number of clicks that they had seen."""
+    """Quality of those that foretell the deciding click, by the number of clicks that they had seen."""
     known = {
         scorer: [
             (one, found)
             for one in evaluation.by_seen
             if one.scorer == scorer and (found := one.auc if name == "auc" else one.r2) is not None
         ]
-        for scorer in FORETELLING
+        # Beside reference, which sees the deciding click, their differences could not be seen.
+        for scorer in HONEST
     }
     lines = {scorer: sorted(ones, key=lambda pair: pair[0].fewest) for scorer, ones in known.items() if ones}
     if not lines:
