@@ -167,7 +167,7 @@ def desk(synthetic_fitted: FittedBundle, tmp_path_factory: pytest.TempPathFactor
     shutil.make_archive(str(folder / "data" / "UCI"), "zip", folder / "data", "e-shop.csv")
     shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("node_modules"))
     # Somebody's own log, and what says which of its columns is which.
-    shutil.copytree(ROOT / "examples" / "own-shop", folder, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "examples" / "own-clicks", folder, dirs_exist_ok=True)
     return folder
 
 

@@ -145,7 +145,7 @@ def test_without_any_server_named_it_says_how_to_start_one() -> None:
     assert error.exit_code == 78
 
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "own-shop"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "own-clicks"
 MAPPED = ["--data", str(EXAMPLE / "clicks.csv"), "--mapping", str(EXAMPLE / "mapping.toml")]
 
 
