@@ -32,6 +32,7 @@ from clickstream.local.embedded import embedded_servers
 from clickstream.local.servers import announced
 from clickstream.operate.candidate import PromotionPolicy
 from clickstream.producer.schedule import Calendar
+from clickstream.terminal.printable import plain
 from clickstream.terminal.stopping import interruptible
 from clickstream.terminal.summary_view import (
     clusters_table,
@@ -145,7 +146,8 @@ def _bundle(settings: Settings, clicks: ReplayedClicks, console: Console) -> Man
             promotion=PromotionPolicy.always,
         )
         bundle = load_bundle(settings)
-    console.print(f"[green]✓[/] models: bundle {bundle.id}")
+    trained_on = plain(bundle.manifest.data.name)
+    console.print(f"[green]✓[/] models: bundle {bundle.id}, trained on {trained_on}")
     return bundle.manifest
 
 

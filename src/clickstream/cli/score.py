@@ -137,9 +137,7 @@ def score(
         with _target("--out", out) as stream:
             write_sessions(scores.sessions, kind, stream)
     _write_refused(refused, scores.cleaning)
-    # Nobody says in which currency the prices of a mapped file of uci553 are.
-    currency = "" if of_shop is UCI553 and layout is not None else currency_of(of_shop)
-    _conclude(scores, of_shop, currency, out, say)
+    _conclude(scores, of_shop, out, mapping is not None, say)
 
 
 def _layout(definition: ShopDefinition, mapping: Path | None) -> ColumnMapping | None:
@@ -211,7 +209,9 @@ def _progress(say: Console) -> Iterator[ScoringProgress]:
         yield lambda share, words: bar.update(task, completed=share, description=words)
 
 
-def _conclude(scores: FileScores, shop: ShopOfClicks, currency: str, out: Path | None, say: Console) -> None:
+def _conclude(
+    scores: FileScores, shop: ShopOfClicks, out: Path | None, is_mapped: bool, say: Console
+) -> None:
     show_cleaning(scores.cleaning, say)
     unknown, summary, bundle = scores.unknown, scores.summary, plain(scores.bundle)
     if unknown is not None and unknown.clicks:
@@ -220,13 +220,15 @@ def _conclude(scores: FileScores, shop: ShopOfClicks, currency: str, out: Path |
             f" not know[/] ({counted(unknown.products, 'product')},"
             f" {counted(unknown.categories, 'category')}): it answers as"
             " if nothing were shown there. Train your own: clickstream train --data FILE"
-            + ("" if currency else " --mapping …")
+            + (" --mapping …" if is_mapped else "")
         )
     if summary.without_predictions:
         say.print(
             f"[yellow]{summary.without_predictions:,} sessions have no predictions[/]: see column error"
         )
     say.print()
+    # Nobody says in which currency the prices of a mapped file of uci553 are.
+    currency = "" if shop is UCI553 and is_mapped else currency_of(shop)
     say.print(predictions_table(summary, shop, currency))
     say.print(clusters_table(summary))
     say.print(f"[dim]{conversion_in_words(summary, shop)} Bundle {bundle}.[/]")
