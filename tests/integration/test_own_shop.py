@@ -101,3 +101,18 @@ def test_a_replay_of_a_shop_that_was_stopped_goes_on_where_it_was(own: Shop) -> 
     stop(consumer)
     assert own.audit().verdict == "exactly once"
     assert len(own.scores()) >= SESSIONS
+
+
+def test_the_demo_of_a_shop_says_what_was_foretold_and_made_and_is_audited(own: Shop) -> None:
+    told = command(own.settings, "demo", "--sessions", str(SESSIONS), "--consumers", "1")
+    made = sum(
+        any(click.event == "purchase" for click in clicks)
+        for clicks in known_sessions(SESSIONS).sessions.values()
+    )
+    assert f"{SESSIONS} sessions scored, 0 missing, 0 duplicate, 0 wrong" in told
+    assert "exactly once" in told
+    (line,) = (line for line in told.splitlines() if "conversions made" in line)
+    assert line.count(str(made)) == 2
+    for shown in ("conversions foretold", "average predicted revenue", "trained on synthetic", "clusters"):
+        assert shown in told
+    assert "reference" not in told
