@@ -46,7 +46,7 @@ def main(sessions: int) -> int:
     conversion, _ = fitted.batch.answer(points.table)
     figures = fitted.evaluation.figures
     best = figure(truth, "auc")
-    print(f"\n{len(points):,} decision points of {len(held):,} sessions, each of which weighs one")
+    print(f"\n{len(points):,} decision points of {len(held):,} sessions; the k-th of a session weighs 1/k")
     print(f"AUC   true chances {best:.4f}, batch {figures['batch']['auc'].value:.4f},"
           f" online {figures['online']['auc'].value:.4f}")  # fmt: skip
     print(f"ECE   true chances {figure(truth, 'ece'):.4f}, batch {figures['batch']['ece'].value:.4f},"

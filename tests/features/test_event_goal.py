@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from clickstream.features.goal import drawn_point
+from clickstream.features.goal import drawn_point, points_weight
 from clickstream.features.outcome import Outcome
 from clickstream.features.session import Session
 from clickstream.features.shop import Shop, shop_of
@@ -80,15 +80,17 @@ def test_without_a_value_nothing_is_said_of_revenue() -> None:
     assert shop.outcome(visit(shop, "look", "buy")) == Outcome(True, None, "goal", 2)
 
 
-def test_the_point_to_learn_from_is_drawn_evenly(shop: Shop) -> None:
-    """Of four clicks before the goal each a fourth of the times, within four standard deviations."""
+def test_the_point_to_learn_from_is_drawn_by_weight(shop: Shop) -> None:
+    """Of four clicks before the goal the k-th in proportion to 1/k, within four standard deviations."""
     seen: Counter[int] = Counter()
     for number in range(4_000):
         lesson = shop.lesson(visit(shop, "look", "cart", "look", "cart", "buy", session_id=f"s{number}"))
         assert lesson is not None
         seen[lesson["clicks"]] += 1
     assert sorted(seen) == [1, 2, 3, 4]
-    assert all(abs(count - 1_000) < 4 * (4_000 * 0.25 * 0.75) ** 0.5 for count in seen.values())
+    for k, count in seen.items():
+        share = 1 / k / points_weight(4)
+        assert abs(count - 4_000 * share) < 4 * (4_000 * share * (1 - share)) ** 0.5
 
 
 def test_the_draw_is_a_function_of_session_opening_time_and_place_alone(shop: Shop) -> None:

@@ -14,7 +14,7 @@ from shop_definitions import clicks, definitions
 from clickstream.features import interpreter
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.fold import compile_fold
-from clickstream.features.goal import chance, course_of, drawn_point, is_drawn, sampled_points
+from clickstream.features.goal import chance, course_of, drawn_point, is_drawn, points_weight, sampled_points
 
 Row = dict[str, Any]
 
@@ -75,11 +75,27 @@ def test_the_point_drawn_is_the_one_that_a_stream_keeps_click_by_click(session: 
         assert drawn_point(session_id, opened_at, range(1, k + 1)) == kept
 
 
-def test_points_are_drawn_evenly() -> None:
+def test_points_are_drawn_by_a_weight_that_falls_with_the_clicks_seen() -> None:
     counts = Counter(drawn_point(f"s{number}", 0, range(1, 6)) for number in range(20_000))
     assert set(counts) == {1, 2, 3, 4, 5}
-    # Four standard deviations of a share of one fifth.
-    assert all(abs(count / 20_000 - 0.2) < 4 * math.sqrt(0.16 / 20_000) for count in counts.values())
+    for k, count in counts.items():
+        share = 1 / k / points_weight(5)
+        # Four standard deviations of a share.
+        assert abs(count / 20_000 - share) < 4 * math.sqrt(share * (1 - share) / 20_000)
+
+
+@given(_sessions, st.integers(1, 6))
+def test_a_lesson_counts_each_point_alike_however_long_the_session_goes_on(
+    session: tuple[str, int, int], k: int
+) -> None:
+    """Chance of being drawn times the weight of the lesson: 1/k, whatever n is."""
+    _, _, n = session
+    n = max(n, k)
+    # Drawn at k, and by none of the later ones.
+    drawn = 1 / k / points_weight(k)
+    for later in range(k + 1, n + 1):
+        drawn *= 1 - 1 / later / points_weight(later)
+    assert drawn * points_weight(n) == pytest.approx(1 / k)
 
 
 @given(_sessions, st.integers(1, 12))

@@ -48,10 +48,16 @@ def test_the_features_at_a_point_are_those_of_the_clicks_seen(
         assert all(click["event"] != "purchase" for click in seen)
 
 
-def test_each_session_weighs_one(shop: ShopDefinition, windows: list[ShopWindow]) -> None:
+def test_a_point_weighs_less_the_more_was_seen_and_a_session_one_on_the_average(
+    shop: ShopDefinition, windows: list[ShopWindow]
+) -> None:
     points = points_of(shop, windows, also=(1, 2, 5), most=3)
-    weights = np.bincount(points.window, weights=points.weight, minlength=points.windows)
-    assert np.allclose(weights, 1.0)
+    assert points.weight.sum() == pytest.approx(len(windows))
+    every = points_of(shop, windows)
+    assert np.ptp(every.weight * every.seen) < 1e-12
+    # A sample stands for all points of its session.
+    stands_for = np.maximum(np.bincount(every.window)[points.window] / 3, 1.0)
+    assert np.ptp((points.weight * points.seen / stands_for)[points.weight > 0]) < 1e-12
     assert max(Counter(points.weighing().window.tolist()).values()) == 3
     # Points that are asked for, and the last one, are there in any case.
     longest = {number: len(window.clicks) for number, window in enumerate(windows)}
@@ -88,7 +94,7 @@ def test_less_is_taken_of_each_session_where_memory_is_short(
     monkeypatch.setattr(module, "MOST_CELLS", 2 * len(windows) * len(shop.features))
     few = points_of(shop, windows).weighing()
     assert len(few) <= 2 * len(windows)
-    assert np.allclose(np.bincount(few.window, weights=few.weight), 1.0)
+    assert few.weight.sum() == pytest.approx(len(windows))
     monkeypatch.setattr(module, "MOST_CELLS", len(shop.features))
     with pytest.raises(InputError, match="more than training holds in memory"):
         points_of(shop, windows)

@@ -5,6 +5,11 @@ k clicks. Only points before the first click that meets the goal count, so neith
 after it is ever evidence, and one label holds at all points of a session: whether the goal was met later, and
 what was spent then. Of a rule over the last click there is one point, before that click.
 
+Points weigh 1/k, in training, in figures, and in the draw of the one that the online models learn from. A
+weight must not know what comes after its point: with 1/n, n being the number of points of the session,
+moments of sessions that go on count less than those of sessions that end, and going on tells of the goal.
+Forecasts would be off after every click, however well they are calibrated under those weights.
+
 What is drawn is a function of the session's id, of the time at which it opened and of k, and of nothing else:
 it is the same for any cut of the log, any consumer, and in training.
 """
@@ -66,13 +71,24 @@ def chance(session_id: str, opened_at: int, k: int) -> float:
     return (int.from_bytes(digest, "big") >> 11) / (1 << 53)
 
 
+def points_weight(n: int) -> float:
+    """What the first n decision points of a session weigh together: 1 + 1/2 + … + 1/n."""
+    while len(_WEIGHTS) <= n:
+        _WEIGHTS.append(_WEIGHTS[-1] + 1 / len(_WEIGHTS))
+    return _WEIGHTS[n]
+
+
+_WEIGHTS = [0.0]
+
+
 def is_drawn(session_id: str, opened_at: int, k: int) -> bool:
     """Whether the k-th decision point takes the place of the one drawn so far.
 
-    Asked for k = 1, 2, … this draws one point of the session evenly, however many there will be, and keeps
-    no more than that one (reservoir sampling, Vitter 1985).
+    Asked for k = 1, 2, … this draws one point of the session by weight, however many there will be, and
+    keeps no more than that one (weighted reservoir sampling, Chao 1982). The lesson made of it weighs as much
+    as all points of the session together, so that each point counts as it weighs, on the average.
     """
-    return chance(session_id, opened_at, k) * k < 1
+    return chance(session_id, opened_at, k) * k * points_weight(k) < 1
 
 
 def drawn_point(session_id: str, opened_at: int, points: range) -> int:

@@ -108,8 +108,8 @@ class GoalState(Struct, Generic[A], array_like=True):
     could have been asked. They could have looked at what had been counted when the next click settled: one
     that comes late after that changes nothing of it.
 
-    One point is drawn evenly to learn from, as `goal.is_drawn` says: what is drawn depends on the log alone,
-    not on who reads it, in which steps, or how often it had to be read again.
+    One point is drawn by weight to learn from, as `goal.is_drawn` says: what is drawn depends on the log
+    alone, not on who reads it, in which steps, or how often it had to be read again.
 
     Attributes:
         session_id, opened_at: what the draw hangs on.

@@ -13,7 +13,8 @@ from itertools import islice
 
 import orjson
 
-from clickstream.bundles.bundle import Bundle, check_shop
+from clickstream.bundles.bundle import Bundle
+from clickstream.bundles.shop import check_shop
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
 from clickstream.features.session import SessionStep
 from clickstream.features.shop import UCI553, Shop

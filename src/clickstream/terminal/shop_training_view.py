@@ -14,6 +14,7 @@ from clickstream.terminal.printable import plain
 # Title, name of the figure, places.
 _FIGURES = (
     ("AUC", "auc", 3),
+    ("AUC, visits alike", "auc_alike", 3),
     ("PR-AUC", "average_precision", 3),
     ("log-loss", "log_loss", 3),
     ("ECE", "ece", 3),

@@ -67,8 +67,8 @@ def conversion_in_words(summary: Summary, shop: Shop) -> str:
         )
     goal = plain(goal_in_words(shop.definition))
     seen = (
-        "A prediction looks at the clicks before that one, of a session without one at all: the last of the"
-        " moments that the models are fitted to, so what is foretold need not add up to what was made."
+        "A prediction looks at the clicks before that one, of a session without one at all: a moment that"
+        " its end chooses, so what is foretold need not add up to what was made."
         if shop.is_event_goal
         else "No prediction looks at the last click."
     )

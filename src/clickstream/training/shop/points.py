@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clickstream.features.definition import ShopDefinition
-from clickstream.features.fold import compile_fold
 from clickstream.features.goal import Course, course_of, sampled_points
+from clickstream.features.shop import shop_of
 from clickstream.features.vector import Features
 from clickstream.infra.errors import InputError
 from clickstream.models.case import Floats
@@ -35,8 +35,9 @@ class Points:
         table: features at each point, of the clicks seen by then.
         window: number of the window of each, shape (n,); `windows` in all, those without a point included.
         seen: clicks seen, shape (n,).
-        weight: 1 / m for each of the m points of a window that stand for all of its points; 0 for a point
-            that is there for itself, shape (n,).
+        weight: of the k-th point of a window in proportion to 1 / k, and more where a sample stands for all
+            points; 1 a window on the average, as the points of one window are no independent examples; 0 for
+            a point that is there for itself, shape (n,). Why it is 1 / k: `features/goal.py`.
         last: whether it is the last decision point of its window, shape (n,).
         converted, revenue: of the window, after the point, shape (n,); revenue 0 where the goal has no value.
     """
@@ -108,12 +109,15 @@ def points_of(
     count = sum(map(len, chosen))
     numbers = np.repeat(np.arange(len(windows)), [len(of) for of in chosen])
     points = [point for of in chosen for point in of]
+    weights = np.array([point.weight for point in points], dtype=np.float64)
+    if points:
+        weights *= sum(map(bool, chosen)) / weights.sum()
     return Points(
         table_of(definition, _evidence(definition, windows, chosen), count),
         len(windows),
         numbers.astype(np.intp),
         np.array([point.seen for point in points], dtype=np.intp),
-        np.array([point.weight for point in points], dtype=np.float64),
+        weights,
         np.array([point.last for point in points], dtype=np.bool_),
         np.array([found[number].converted for number in numbers], dtype=np.float64),
         np.array([found[number].revenue or 0.0 for number in numbers], dtype=np.float64),
@@ -122,11 +126,11 @@ def points_of(
 
 def whole_of(definition: ShopDefinition, windows: Sequence[ShopWindow]) -> FeatureTable:
     """The features of all clicks of each window."""
-    fold = compile_fold(definition)
+    shop = shop_of(definition)
 
     def rows() -> Iterator[Features]:
         for window in windows:
-            aggregate = fold.aggregate()
+            aggregate = shop.aggregate()
             for click in window.clicks:
                 aggregate.add(click)
             yield aggregate.features()
@@ -168,7 +172,8 @@ def _chosen(window: ShopWindow, course: Course, also: Collection[int], most: int
     if not points:
         return []
     sampled = sampled_points(window.session_id, window.opened_at, points, most)
-    weights = dict.fromkeys(sampled, 1 / len(sampled))
+    of_each = len(points) / len(sampled)
+    weights = {k: of_each / (k - points.start + 1) for k in sampled}
     named = {k for k in also if k in points} | ({points[-1]} if also else set())
     return [_Point(k, weights.get(k, 0.0), k == points[-1]) for k in sorted(weights.keys() | named)]
 
@@ -176,9 +181,9 @@ def _chosen(window: ShopWindow, course: Course, also: Collection[int], most: int
 def _evidence(
     definition: ShopDefinition, windows: Sequence[ShopWindow], chosen: Sequence[Sequence[_Point]]
 ) -> Iterator[Features]:
-    fold = compile_fold(definition)
+    shop = shop_of(definition)
     for window, points in zip(windows, chosen, strict=True):
-        aggregate, counted = fold.aggregate(), 0
+        aggregate, counted = shop.aggregate(), 0
         for point in points:
             for click in window.clicks[counted : point.seen]:
                 aggregate.add(click)
