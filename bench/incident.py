@@ -58,7 +58,7 @@ class Reached(NamedTuple):
 def main(log: Path, mapping: Path, figure: Path | None) -> int:
     """Train, stream, judge, print; the exit code."""
     shop = built_in(SHOP)
-    found = map_log(log, shop, read_shop_mapping(mapping, shop))
+    found = map_log(log, shop, read_shop_mapping(mapping, shop)).log
     windows = shop_windows(found.sessions, Rules())
     failed = [c.event_time for w in windows for c in w.clicks if c.event == "payment_error"]
     began, ended = min(failed), max(failed)

@@ -20,7 +20,7 @@ from clickstream.infra.settings import Settings
 from clickstream.offline import score_file
 from clickstream.records.scorers import SCORERS
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "own-shop"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "own-clicks"
 
 
 def metrics(page: AppTest) -> dict[str, str]:

@@ -8,20 +8,17 @@ from typing import NamedTuple
 from rich.console import Console
 
 from clickstream.bundles.signature import signing_key
+from clickstream.cli.shop_log import read_shop_log
 from clickstream.cli.topic import read_topic
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import shop_of
-from clickstream.features.shop_file import built_in
-from clickstream.files.mapping import map_log, mapping_by_name, read_shop_mapping
-from clickstream.infra.errors import MissingFileError, UsageError
+from clickstream.infra.errors import UsageError
 from clickstream.infra.room import check_room
 from clickstream.infra.settings import Settings
 from clickstream.models.shop.examples import ShopWindow
 from clickstream.offline.recorded import read_recorded_windows
 from clickstream.offline.shop_windows import shop_windows
 from clickstream.operate.candidate import PromotionPolicy, decide, show_decision
-from clickstream.producer.synthetic_shop import SHOP, known_sessions
-from clickstream.terminal.cleaning_view import show_cleaning
 from clickstream.terminal.shop_training_view import show_shop_training
 from clickstream.terminal.steps import StepReport, step_report
 from clickstream.training.shop.comparison import compare_shop
@@ -107,23 +104,6 @@ def read_windowed_log(
             )
         recorded = read_topic(settings, read_recorded_windows, console, step)
         return WindowedLog(recorded.topic, recorded.sha256, recorded.sessions)
-    if synthetic is not None:
-        if data is not None or definition != built_in(SHOP):
-            raise UsageError(
-                f"--synthetic {synthetic} draws sessions of shop {SHOP} alone, and needs no --data",
-                f"Add --shop {SHOP}, or give --data without --synthetic.",
-            )
-        name, (sessions, _, sha256) = SHOP, known_sessions(synthetic, seed)
-    else:
-        if data is None:
-            raise MissingFileError(
-                f"there is no log of shop {definition.name}",
-                "Name it with --data F, and with --mapping M what says which column is which field; or give"
-                " --from-topic.",
-            )
-        columns = mapping_by_name(definition) if mapping is None else read_shop_mapping(mapping, definition)
-        name, sha256, sessions, cleaning = map_log(data, definition, columns)
-        show_cleaning(cleaning, console)
-    return WindowedLog(
-        name, sha256, shop_windows(sessions, Rules(**settings.rules, shop=shop_of(definition)))
-    )
+    log = read_shop_log(definition, data, mapping, synthetic, seed, console)
+    rules = Rules(**settings.rules, shop=shop_of(definition))
+    return WindowedLog(log.name, log.sha256, shop_windows(log.sessions, rules))

@@ -85,7 +85,7 @@ def _refused(cleaning: CleaningReport) -> bytes:
 
 def _warnings(scores: FileScores) -> None:
     unknown, summary = scores.unknown, scores.summary
-    if unknown.clicks:
+    if unknown is not None and unknown.clicks:
         words = (
             f"{theme.count(unknown.clicks)} of {theme.count(scores.cleaning.kept)} clicks show what the"
             f" models do not know ({counted(unknown.products, 'product')},"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import streamlit as st
@@ -11,14 +10,13 @@ import streamlit as st
 from clickstream.bundles.bundle import Bundle
 from clickstream.dashboard import overview, table, theme, trace
 from clickstream.dashboard.results import ScoredFile, results
+from clickstream.files.location import find_example
 from clickstream.files.mapping import read_mapping
 from clickstream.files.source import MAX_BYTES
 from clickstream.infra.errors import ClickstreamError
 from clickstream.offline import score_file
 
-# In a wheel beside the code, in a checkout at its top.
-_PLACES = (Path(__file__).parents[1], Path(__file__).parents[3])
-_EXAMPLE = next((p for place in _PLACES if (p := place / "examples" / "own-shop").is_dir()), None)
+_EXAMPLE = find_example("own-clicks")
 _TYPES = ["csv", "tsv", "txt", "zip", "gz", "json", "jsonl", "ndjson"]
 
 

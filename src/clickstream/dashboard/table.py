@@ -11,7 +11,7 @@ import streamlit as st
 from clickstream.dashboard import theme
 from clickstream.dashboard.results import ScoredFile
 from clickstream.infra.words import counted
-from clickstream.offline import FileFormat, Sessions, as_bytes
+from clickstream.offline import FileFormat, as_bytes
 from clickstream.records.scorers import SCORERS
 
 MOST_SHOWN = 50_000
@@ -125,8 +125,5 @@ def written(result: ScoredFile, places: list[int] | None, format: FileFormat) ->
     """The sessions at `places`, None for all, as a file."""
     sessions = result.scores.sessions
     if places is not None:
-        chosen = Sessions()
-        for name, column in sessions.columns.items():
-            chosen.columns[name] = [column[place] for place in places]
-        sessions = chosen
+        sessions = sessions.at(places)
     return as_bytes(sessions, format)

@@ -125,10 +125,3 @@ def shop_of(definition: ShopDefinition) -> Shop:
 
 UCI553 = shop_of(built_in(UCI553_NAME))
 """The e-shop of the public dataset, which runs where nothing else is named."""
-
-_CLICK = UCI553.step(event_time=0, order=1, product="", category="", price=0.0, price_2=1, page=1)
-
-UCI553_TYPES: dict[str, type] = {
-    name: type(value) for name, value in UCI553.features(UCI553.open(_CLICK)).items()
-}
-"""Feature in the scores of UCI553 -> int, float or str: those of any session are of the types of this one."""

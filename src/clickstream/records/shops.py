@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from clickstream.features.shop import UCI553, Shop, shop_of
+from clickstream.features.shop import Shop, shop_of
 from clickstream.features.shop_file import (
     LARGEST_FILE,
     DefinitionError,
@@ -13,7 +13,7 @@ from clickstream.features.shop_file import (
     built_in_names,
     read_definition,
 )
-from clickstream.infra.errors import ConfigurationError, UsageError
+from clickstream.infra.errors import ConfigurationError
 
 
 @cache
@@ -41,17 +41,3 @@ def load_shop(named: str) -> Shop:
         raise ConfigurationError(error.what, error.remedy) from None
     except OSError as error:
         raise ConfigurationError(f"shop {named} cannot be read: {error.strerror}") from None
-
-
-def check_source(shop: Shop) -> None:
-    """Refuse where what is read is a file in the layout of UCI 553, mapped to it, or drawn to its statistics.
-
-    Raises:
-        UsageError: the clicks of `shop` are others.
-    """
-    if shop is not UCI553:
-        raise UsageError(
-            f"files and made-up clicks are those of shop {UCI553.definition.name}; the settings name shop"
-            f" {shop.definition.name}",
-            "Leave out --shop and CLICKSTREAM_SHOP, or send the clicks of that shop to the topic yourself.",
-        )

@@ -1,7 +1,7 @@
 """Mapping: a log file of any shop as clicks, by a description of its columns."""
 
 from clickstream.files.mapping.rows import map_dataset
-from clickstream.files.mapping.shop import ShopLog, map_log
+from clickstream.files.mapping.shop import map_log
 from clickstream.files.mapping.spec import (
     ColumnMapping,
     UciMapping,
@@ -12,7 +12,6 @@ from clickstream.files.mapping.spec import (
 
 __all__ = [
     "ColumnMapping",
-    "ShopLog",
     "UciMapping",
     "map_dataset",
     "map_log",
