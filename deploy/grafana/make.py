@@ -140,11 +140,11 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         (
             Panel("Dead letters a second", "short", ((rate("dead_letters_total", "reason"), "{{reason}}"),)),
             Panel(
-                "Late, twice, never",
+                "Late, twice, never; goals without a visit",
                 "percentunit",
                 tuple(
                     (f"{rate(f'{name}_total')} / {rate('clicks_total')}", name)
-                    for name in ("late", "duplicates", "missing")
+                    for name in ("late", "duplicates", "missing", "goals_without_visit")
                 ),
             ),
             Panel(
@@ -207,6 +207,30 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             ),
             Panel(
                 "Sessions judged", "short", (("sum by (window)(clickstream_model_sessions)", "{{window}}"),)
+            ),
+            Panel(
+                "Shadow: log-loss",
+                "short",
+                (("avg by (scorer, window)(clickstream_shadow_log_loss)", "{{scorer}} {{window}}"),),
+            ),
+            Panel(
+                "Shadow: AUC",
+                "short",
+                (("avg by (scorer, window)(clickstream_shadow_auc)", "{{scorer}} {{window}}"),),
+            ),
+            Panel(
+                "Shadow: error of the revenue",
+                "short",
+                (("avg by (scorer, window)(clickstream_shadow_revenue_mae)", "{{scorer}} {{window}}"),),
+            ),
+            Panel(
+                "Shadow: consumers it rides with, sessions, failures",
+                "short",
+                (
+                    ("sum by (bundle)(clickstream_shadow_info)", "{{bundle}}"),
+                    ("sum by (window)(clickstream_shadow_sessions)", "sessions {{window}}"),
+                    ("sum(clickstream_shadow_failures_total)", "failures"),
+                ),
             ),
             Panel(
                 "Bundle in use, consumers",

@@ -13,7 +13,7 @@ from clickstream.consumer.counters import Counters
 from clickstream.consumer.coverage import Coverage
 from clickstream.consumer.engine import Engine
 from clickstream.consumer.idle import IdleHeartbeats
-from clickstream.consumer.monitor import Monitor
+from clickstream.consumer.model_metrics import ModelMetrics
 from clickstream.consumer.ports import Ports
 from clickstream.consumer.processor import Processor
 from clickstream.consumer.promotion import Promotions
@@ -21,6 +21,7 @@ from clickstream.consumer.publisher import Publisher
 from clickstream.consumer.recall import ScoresReader
 from clickstream.consumer.recovery import Recovery, describe_settings
 from clickstream.consumer.scoring import WindowScorer
+from clickstream.consumer.shadow import Shadow
 from clickstream.consumer.store import Store
 from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.health import Health, KafkaProbe, RedisProbe
@@ -30,13 +31,19 @@ from clickstream.records.shop_click import parser_of
 from clickstream.windows.fingerprint import fingerprint, rules_of
 
 
-def open_engine(settings: Settings, bundle: Bundle, only: Collection[int] | None = None) -> Engine:
+def open_engine(
+    settings: Settings,
+    bundle: Bundle,
+    only: Collection[int] | None = None,
+    shadow: Bundle | None = None,
+) -> Engine:
     """An engine on the servers of the settings, with all prepared: its first poll joins the group.
 
     Args:
         settings: of the consumer.
         bundle: what it scores with, until another one is promoted.
         only: partitions to serve, where not all that the group gives; the others are left as they are.
+        shadow: a candidate that rides along: it scores the same windows, and only metrics say how.
 
     Raises:
         SettingsChangedError: the group's members, or all its open sessions, have other rules.
@@ -87,8 +94,9 @@ def open_engine(settings: Settings, bundle: Bundle, only: Collection[int] | None
     )
     shop = rules_of(settings).shop
     scorer = WindowScorer(bundle, settings.clicks_topic, fingerprint(settings), shop)
-    monitor = Monitor(settings.scores_topic, bundle.id)
+    metrics = ModelMetrics(settings.scores_topic, bundle.id, shop)
     parser = parser_of(shop.definition)
-    processor = Processor(settings, topic, ports, recovery, claims, parser, scorer, counters, monitor)
+    rider = None if shadow is None else Shadow(shadow, shop)
+    processor = Processor(settings, topic, ports, recovery, claims, parser, scorer, counters, metrics, rider)
     health = Health((RedisProbe(settings), KafkaProbe(settings)))
     return Engine(settings, ports, claims, processor, scorer, Promotions(settings, ports.clock), idle, health)
