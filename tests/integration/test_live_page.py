@@ -10,6 +10,7 @@ from dashboard_pages import alone, shown
 from shop import Shop, plan_of, stop, wait_for
 
 from clickstream.dashboard.feed import Feed
+from clickstream.features.shop import UCI553
 from clickstream.infra.kafka import Producer
 from clickstream.local.embedded import EmbeddedKafka
 from clickstream.records.score import Score
@@ -54,7 +55,7 @@ def test_any_number_who_look_cost_one_subscription_which_survives_its_broker(sho
         here = Shop(
             shop.settings.model_copy(update={"kafka_bootstrap": kafka.bootstrap}), shop.folder / "own"
         )
-        feed = Feed(here.settings)
+        feed = Feed(here.settings, UCI553)
         wait_for(lambda: feed.snapshot().state == "following", "it has subscribed")
         thread = feed._thread
         send(here, scores[:10])
