@@ -67,7 +67,10 @@ def test_a_whole_file_gives_what_the_command_gives(
         mean = expected[f"{scorer}_revenue"].mean()
         assert figures[f"Average predicted revenue · {scorer}"] == f"${mean:.2f}"
         most_common = expected[f"{scorer}_cluster_name"].mode()[0]
-        assert figures[f"Most common cluster · {scorer}"] == most_common
+        # The published work stands apart, and has the clusters of batch.
+        assert figures.get(f"Most common cluster · {scorer}") in (
+            (None,) if scorer == "reference" else (most_common,)
+        )
 
 
 def test_filters_leave_the_sessions_that_pass_in_table_and_download(

@@ -155,7 +155,7 @@ def _averages(now: FeedSnapshot) -> None:
     st.subheader(f"The last {counted(window.sessions, 'session')}")
     rows = [
         {
-            "scorer": scorer,
+            "scorer": _called(scorer),
             "conversion": theme.percent(window.mean_conversion(scorer)),
             **({"revenue": theme.money(window.mean_revenue(scorer), currency)} if spent else {}),
             "most common cluster": shares[0][0] if (shares := window.shares(scorer)) else "–",
@@ -188,7 +188,7 @@ def _quality(now: FeedSnapshot) -> None:
         return
     rows = []
     for scorer in scorers_of(now.shop):
-        row: dict[str, Any] = {"scorer": scorer}
+        row: dict[str, Any] = {"scorer": _called(scorer)}
         for title, quality in (("", rolling), (", all", since)):
             row |= _merits(quality, scorer, title, theme.currency(now.shop))
         rows.append(row)
@@ -210,9 +210,11 @@ def _merits(quality: Quality, scorer: Any, title: str, currency: str) -> dict[st
 
 
 def _clusters(now: FeedSnapshot) -> None:
+    # The published work has the clusters of batch.
+    scorers = [name for name in scorers_of(now.shop) if name != theme.PUBLISHED]
     rows: list[dict[str, Any]] = [
         {"scorer": scorer, "cluster": cluster, "share": share}
-        for scorer in scorers_of(now.shop)
+        for scorer in scorers
         for cluster, share in now.window.shares(scorer)
     ]
     st.subheader("Clusters")
@@ -223,9 +225,7 @@ def _clusters(now: FeedSnapshot) -> None:
             x=alt.X(
                 "share:Q", stack="zero", axis=alt.Axis(format="%", tickCount=10), title="share of sessions"
             ),
-            y=alt.Y(
-                "scorer:N", sort=list(scorers_of(now.shop)), title=None, axis=alt.Axis(labelOverlap=False)
-            ),
+            y=alt.Y("scorer:N", sort=scorers, title=None, axis=alt.Axis(labelOverlap=False)),
             color=alt.Color(
                 "cluster:N",
                 scale=theme.scale(theme.clusters(now.shop, (row["cluster"] for row in rows))),
@@ -284,6 +284,11 @@ def _row(score: Any, now: FeedSnapshot) -> dict[str, Any]:
         **({"revenue": _revenue(batch, now)} if now.has_revenue else {}),
         "cluster": batch.get("cluster_name", "–"),
     }
+
+
+def _called(scorer: str) -> str:
+    """A scorer in a table; the published work stands apart."""
+    return f"{scorer} (published)" if scorer == theme.PUBLISHED else scorer
 
 
 def _revenue(prediction: Any, now: FeedSnapshot) -> str:

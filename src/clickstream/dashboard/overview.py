@@ -22,9 +22,6 @@ _REASONS_SHOWN = 100
 _ROWS_SHOWN = 200
 _WORTH_A_WARNING = 0.01
 
-PUBLISHED = "reference"
-"""The scorer that stands apart: it exists for uci553 alone, and sees what it is asked for."""
-
 
 def show(result: ScoredFile, bundle: Bundle) -> None:
     """Show cleaning, figures and clusters of a scored file."""
@@ -112,7 +109,7 @@ def _figures(result: ScoredFile, unseen: Unseen | None) -> None:
             icon=":material/visibility_off:",
         )
         return
-    honest = [name for name in result.scorers if name != PUBLISHED]
+    honest = [name for name in result.scorers if name != theme.PUBLISHED]
     # A row a figure, a column a scorer: side by side is what they are for.
     figures: list[tuple[str, Callable[[str], str]]] = [
         ("Average conversion probability", lambda name: theme.percent(summary.mean_conversion(name))),
@@ -130,7 +127,7 @@ def _figures(result: ScoredFile, unseen: Unseen | None) -> None:
         tiles = st.columns(len(honest))
         for tile, name in zip(tiles, honest, strict=True):
             tile.metric(f"{label} · {name}", of(name), border=True)
-    if PUBLISHED in result.scorers:
+    if theme.PUBLISHED in result.scorers:
         with st.container(border=True):
             st.caption(
                 "Apart from these, the published work: it sees the click that decides, and so recovers a rule"
@@ -139,12 +136,12 @@ def _figures(result: ScoredFile, unseen: Unseen | None) -> None:
             # It has the clusters of batch.
             shown = [figure for figure in figures if figure[0] != "Most common cluster"]
             for tile, (label, of) in zip(st.columns(len(shown)), shown, strict=True):
-                tile.metric(f"{label} · {PUBLISHED}", of(PUBLISHED))
+                tile.metric(f"{label} · {theme.PUBLISHED}", of(theme.PUBLISHED))
 
 
 def _clusters(result: ScoredFile) -> None:
     scores = result.scores
-    honest = [name for name in result.scorers if name != PUBLISHED]
+    honest = [name for name in result.scorers if name != theme.PUBLISHED]
     rows = [
         {
             "cluster": cluster,

@@ -120,9 +120,9 @@ def _is_uci(file_id: str, content: bytes, name: str) -> bool:
             columns = read_sample(content, name, UCI553.definition).columns
         except InputError:
             columns = []
-        # A file that shares no more than a name or two is another one.
         lacking = len(missing_columns(columns))
-        kept = file_id, not columns or lacking <= _FEW_LACKING or looks_like_data(columns)
+        # Of one column there is nothing to choose; one that lacks many is another layout.
+        kept = file_id, len(columns) < 2 or lacking <= _FEW_LACKING or looks_like_data(columns)
         st.session_state["layout"] = kept
     return kept[1]
 

@@ -40,6 +40,9 @@ on both backgrounds.
 _OTHER_CLUSTERS = (*(COLOURS[name] for name in NAMES), "#2f7fd1", "#d9730d", "#868e99", "#c0392b")
 """Of the clusters of any other shop, in the order of their names."""
 
+PUBLISHED = "reference"
+"""The scorer that stands apart: it exists for uci553 alone, and sees what it is asked for."""
+
 HEIGHT = 280
 """Of a chart, in pixels."""
 
