@@ -121,7 +121,12 @@ def built_in(name: str) -> ShopDefinition:
             f"there is no shop {_shown(name)}",
             f"{_near(name, known)}Built in: {', '.join(known)}. Or name a file.",
         )
-    return read_definition((_SHOPS / f"{name}.toml").read_bytes(), f"shop {name}")
+    return read_definition(built_in_file(name), f"shop {name}")
+
+
+def built_in_file(name: str) -> bytes:
+    """The shop file of one of `built_in_names`."""
+    return (_SHOPS / f"{name}.toml").read_bytes()
 
 
 def built_in_names() -> list[str]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from clickstream.features.session import Session, SessionStep
-from clickstream.features.shop import UCI553
+from clickstream.features.shop import Shop
 from clickstream.files.click_log import ClickLog
 from clickstream.records.click import Heartbeat
 from clickstream.records.shop_click import click_model
@@ -39,9 +39,9 @@ def cut_windows(dataset: ClickLog, rules: Rules) -> Iterator[DatedWindow]:
     return _by_event_time(dataset, rules)
 
 
-def refold(steps: list[SessionStep]) -> Session:
+def refold(shop: Shop, session_id: str, steps: list[SessionStep]) -> Session:
     """The session of some clicks in order."""
-    session = UCI553.open(steps[0])
+    session = shop.open(steps[0], session_id=session_id)
     for step in steps[1:]:
         session.add(step, 0)
     return session

@@ -10,6 +10,7 @@ from clickstream.features.shop_file import (
     LARGEST_FILE,
     DefinitionError,
     built_in,
+    built_in_file,
     built_in_names,
     read_definition,
 )
@@ -41,3 +42,19 @@ def load_shop(named: str) -> Shop:
         raise ConfigurationError(error.what, error.remedy) from None
     except OSError as error:
         raise ConfigurationError(f"shop {named} cannot be read: {error.strerror}") from None
+
+
+def shop_file(named: str) -> bytes:
+    """The shop file of a shop, as `--shop` takes it.
+
+    Raises:
+        ConfigurationError: it cannot be read, or is another one than this process goes by.
+    """
+    digest = load_shop(named).definition.hash
+    try:
+        text = built_in_file(named) if named in built_in_names() else Path(named).read_bytes()
+        if read_definition(text, named).hash == digest:
+            return text
+    except (DefinitionError, OSError) as error:
+        raise ConfigurationError(f"shop {named} cannot be read: {error}") from None
+    raise ConfigurationError(f"shop file {named} was changed since it was read", "Start this command again.")
