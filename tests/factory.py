@@ -52,8 +52,7 @@ def heartbeat(event_time: int, flush: bool = False) -> Heartbeat:
 
 def step(event_time: int, order: int | None = None, **changes: Any) -> SessionStep:
     """What the fold takes of a click."""
-    fields = {name: FIELDS[name] for name in ("product", "category", "price", "price_2", "page")}
-    made: SessionStep = UCI553.step(**({"event_time": event_time, "order": order} | fields | changes))
+    made: SessionStep = UCI553.step_of(click(event_time, order, **changes))
     return made
 
 

@@ -11,17 +11,26 @@ from clickstream.consumer.assembly import open_engine
 from clickstream.consumer.refusals import OpenUnder, SettingsChangedError, check_rules
 from clickstream.consumer.scoring import case_of
 from clickstream.consumer.state_format import decode, encode
-from clickstream.features.shop import UCI553, shop_of
+from clickstream.features.session import SessionStep
+from clickstream.features.shop import UCI553, Shop, shop_of
 from clickstream.features.shop_file import built_in
 from clickstream.infra.errors import BundleError, ConfigurationError, RefusedError
 from clickstream.infra.kafka import Topic
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.offline.scoring import score_file
+from clickstream.records.shop_click import parser_of
 from clickstream.records.shops import load_shop
 from clickstream.windows.fingerprint import fingerprint, rules_of, rules_text
 from clickstream.windows.partition import ClosedWindow, OpenSession
 
 STORE = shop_of(built_in("online-store"))
+
+
+def step_of(shop: Shop, event: str) -> SessionStep:
+    """Of a click that says no more than what happened."""
+    fields = {"session_id": "ann", "event_time": 1_000, "order": 1, "event": event}
+    made: SessionStep = shop.step_of(parser_of(shop.definition).click_of(fields))
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +65,7 @@ def test_open_sessions_of_another_shop_are_refused_with_both_names() -> None:
 
 def test_stored_bytes_of_another_shop_are_never_misread() -> None:
     """The rules tell before they are read; this is what would happen if they did not."""
-    step = STORE.step(1_000, 1, "home", None, None, None, None)
+    step = step_of(STORE, "home")
     state = encode(OpenSession(STORE.open(step, 0, "ann"), []))
     assert decode(state, STORE) == OpenSession(STORE.open(step, 0, "ann"), [])
     with pytest.raises(RefusedError):
@@ -100,7 +109,7 @@ def test_models_see_the_features_that_scores_do_not_show(tmp_path: Path) -> None
     file = tmp_path / "quiet.toml"
     file.write_text(text.replace(carts, f"{carts}, in_scores = false"))
     shop = load_shop(str(file))
-    session = shop.open(shop.step(1_000, 1, "add_to_cart", *[None] * 4))
+    session = shop.open(step_of(shop, "add_to_cart"))
     case = case_of(shop, ClosedWindow("alice", session, "gap", 0, False))
     assert case.whole["add_to_carts"] == 1
     assert "add_to_carts" not in shop.shown(case.whole)

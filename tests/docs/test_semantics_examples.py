@@ -38,7 +38,7 @@ from factory import (
 from clickstream.features.outcome import Outcome
 from clickstream.features.session import Session
 from clickstream.features.shop import UCI553
-from clickstream.features.vector import DEFINITIONS, PREFIX, REFERENCE
+from clickstream.features.vector import DEFINITIONS, REFERENCE
 from clickstream.producer.schedule import Calendar, Schedule, ScheduleOptions, make_schedule
 from clickstream.producer.synthetic import synthetic_dataset
 from clickstream.producer.timeline import NO_CLICK, make_timeline
@@ -500,11 +500,6 @@ def test_the_page_shows_the_features_of_its_visit() -> None:
 
 def shown(value: object) -> str:
     return f"{value:.4f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-
-
-def test_the_sets_have_twenty_one_and_twenty_two_features() -> None:
-    assert (len(REFERENCE.features), len(PREFIX.features)) == (21, 22)
-    assert set(PREFIX.features) - set(REFERENCE.features) == {"last_product"}
 
 
 def test_where_clicks_carry_no_order_late_ones_move_the_position_of_the_last() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import random
 
+from factory import step
+
 from clickstream.features.session import Session, SessionStep
 from clickstream.features.shop import UCI553
 from clickstream.training.training import TrainingSession
@@ -39,8 +41,8 @@ def visit(rng: random.Random) -> tuple[Session, list[SessionStep]]:
         page = min(5, 1 + int(rng.expovariate(1.2)) + order // 12)
         steps.append(click(order, category, model, page))
     session = UCI553.open(steps[0])
-    for step in steps[1:]:
-        session.add(step, 0)
+    for later in steps[1:]:
+        session.add(later, 0)
     return session, steps
 
 
@@ -48,7 +50,7 @@ def click(order: int, category: int, model: int, page: int) -> SessionStep:
     """A click on a product, whose price follows from its category and model."""
     price = 20.0 + 5.0 * category + 3.0 * model
     dear = 1 if model >= MODELS // 2 else 2
-    made: SessionStep = UCI553.step(
-        order, order, f"{'ABCP'[category]}{model}", CATEGORIES[category], price, dear, page
+    product = f"{'ABCP'[category]}{model}"
+    return step(
+        order, order, product=product, category=CATEGORIES[category], price=price, price_2=dear, page=page
     )
-    return made

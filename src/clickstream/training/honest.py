@@ -25,6 +25,7 @@ from clickstream.models.figures import Figures, cluster_agreement
 from clickstream.models.inputs import Vocabulary
 from clickstream.models.online import BaseRates, globals_of
 from clickstream.models.uci_online import UciOnlineModels
+from clickstream.records.scorers import ScorerName
 from clickstream.training.bootstrap import estimates, weighted_agreement
 from clickstream.training.evaluate import Assessment, Forecasts, as_answered, assess, reliability_bins
 from clickstream.training.findings import EMPTY, together
@@ -41,23 +42,33 @@ def fit_on_prefix(
     return calibrate(fit_batch(evidence, vocabulary, seed, parameters), evidence, vocabulary, seed)
 
 
+def evaluate_answers(
+    scorer: ScorerName, answers: tuple[Floats, Floats], held: Evidence, seed: int
+) -> Assessment:
+    """Evaluate what fitted models answer to sessions that they have not seen.
+
+    Args:
+        answers: probability of conversion and expected revenue of each row of `held`, both of shape (n,).
+    """
+    return assess(scorer, _forecasts(held, *as_answered(*answers)), seed)
+
+
 def evaluate_batch(models: BatchModels, held: Evidence, seed: int) -> Assessment:
-    """Evaluate the batch models on sessions that they have not seen."""
+    """Evaluate the batch models on sessions that they have not seen, with what their inputs are worth."""
     matrix = models.matrix(held.rows)
-    forecasts = _forecasts(held, *as_answered(models.conversion(matrix), models.revenue(matrix)))
-    found = assess("batch", forecasts, seed)
+    found = evaluate_answers("batch", (models.conversion(matrix), models.revenue(matrix)), held, seed)
     curves = {}
     if models.calibrated:
-        curves["batch, uncalibrated"] = reliability_bins(forecasts.converted, models.uncalibrated(matrix))
+        curves["batch, uncalibrated"] = reliability_bins(held.converted, models.uncalibrated(matrix))
     more = EMPTY.model_copy(
         update={
             "reliability": curves,
             "importances": {
                 "batch conversion": permutation_importances(
-                    "auc", models.conversion, matrix, forecasts.converted, models.inputs, seed
+                    "auc", models.conversion, matrix, held.converted, models.inputs, seed
                 ),
                 "batch revenue": permutation_importances(
-                    "r2", models.revenue, matrix, forecasts.revenue, models.inputs, seed
+                    "r2", models.revenue, matrix, held.revenue, models.inputs, seed
                 ),
             },
         }
