@@ -147,7 +147,7 @@ class Store:
         self._settings = settings
         self._shop = rules_of(settings).shop
         self._client = connect(settings)
-        self._prefix = f"clickstream:{settings.group}:{topic_id}:"
+        self._topic_id = topic_id
         package = files("clickstream.consumer")
         self._claim, self._load, self._commit, self._trim, self._wipe = (
             Script(self._client, package.joinpath(f"{name}.lua").read_text())
@@ -161,8 +161,7 @@ class Store:
 
     def keys(self, partition: int) -> tuple[str, str, str, str, str]:
         """meta, sessions, due, outbox, online."""
-        base = f"{self._prefix}{{{self._settings.clicks_topic}:{partition}}}:"
-        return (base + "meta", base + "sessions", base + "due", base + "outbox", base + "online")
+        return state_keys(self._settings, self._topic_id, partition)
 
     def claim(
         self, partition: int, token: str, generation: int, transactional_id: str, proven: bool = False
@@ -299,7 +298,7 @@ class Store:
         with self._of(partition, "reading the metadata of"):
             found = self._client.hgetall(self.keys(partition)[0])
         try:
-            return _meta(_texts([text for pair in found.items() for text in pair]))
+            return read_meta(found)
         except ValueError as error:
             raise DamagedError(partition, str(error)) from error
 
@@ -329,6 +328,22 @@ class Store:
         except WrongTypeError as error:
             # The next claim finds it as well, and rebuilds.
             raise DamagedError(partition, error.what) from error
+
+
+def state_keys(settings: Settings, topic_id: str, partition: int) -> tuple[str, str, str, str, str]:
+    """The keys of a partition: meta, sessions, due, outbox, online."""
+    base = f"clickstream:{settings.group}:{topic_id}:{{{settings.clicks_topic}:{partition}}}:"
+    return (base + "meta", base + "sessions", base + "due", base + "outbox", base + "online")
+
+
+def read_meta(found: Mapping[bytes, bytes]) -> Meta:
+    """The metadata of a partition, from the fields of its hash.
+
+    Raises:
+        RefusedError: another version left sessions or an outbox.
+        DamagedError, ValueError: not what was written.
+    """
+    return _meta(_texts([text for pair in found.items() for text in pair]))
 
 
 def encode(session: OpenSession) -> bytes:

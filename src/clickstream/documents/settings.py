@@ -29,6 +29,7 @@ _SECTIONS: Mapping[str, tuple[str, ...]] = {
     "group": ("group", "instance", "session_timeout"),
     "rules": RULES,
     "loop": ("max_poll_records", "commit_interval", "idle_after", "rebuild_horizon", "patience"),
+    "lookup": ("lookup_token",),
     "logs": ("log_level", "log_format"),
     "metrics": ("metrics_port", "metrics_host"),
 }
