@@ -30,7 +30,7 @@ from rich.table import Table
 
 from clickstream.audit import independent
 from clickstream.audit.evaluation import AuditedLogs, evaluate_run
-from clickstream.audit.partition import CommittedRange
+from clickstream.audit.partition import CommittedRange, TopicsAtStart
 from clickstream.audit.spill import Spill
 from clickstream.bundles.bundle import Bundle, Case, ScorerOutput
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
@@ -94,7 +94,7 @@ class Unlearned:
 
 
 def _answer(case: Case) -> ScorerOutput:
-    clicks = 1 if case.prefix is None else int(case.reference["session_length"])
+    clicks = 1 if case.evidence is None else int(case.whole["session_length"])
     return prediction(1 / (1 + clicks), 10.0 + clicks, clicks % 2, NAMES[clicks % 2])
 
 
@@ -252,7 +252,7 @@ def measure(folder: Path, clicks: int, scores: int, share: str) -> None:
         clicks=lambda: _read(folder / "clicks", settings.clicks_topic, clicks, told),
         scores=all_scores,
         letters=list,
-        ranges={p: CommittedRange(0, 1 << 40) for p in range(PARTITIONS)},
+        topics=TopicsAtStart({p: CommittedRange(0, 1 << 40) for p in range(PARTITIONS)}),
     )
     began, cpu = time.monotonic(), time.process_time()
     report = evaluate_run(settings, logs, lambda _: Arithmetic(), spill=spill, independent=share == "all")

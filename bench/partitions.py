@@ -67,7 +67,7 @@ def _figures(sessions: Sequence[Example], answers: Sequence[ScorerOutput], batch
     evident = [
         (one.outcome, answer)
         for one, answer in zip(sessions, answers, strict=True)
-        if one.case.prefix is not None
+        if one.case.evidence is not None
     ]
     found = {
         **conversion_figures([o.converted for o, _ in evident], [a.conversion for _, a in evident]),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from oracle import Read
 
 from clickstream.consumer.note import Note, note_of, read_note
-from clickstream.consumer.rebuild import begin_rebuild, place_of
+from clickstream.consumer.rebuild import begin_rebuild, rebuild_point_of
 from clickstream.infra.kafka import CommittedOffset
 from clickstream.windows.partition import ClosedWindow, Partition, PublishedClosing, RefusedRecord, Rules
 
@@ -57,7 +57,7 @@ class Run:
                         one.session_id, one.session.last.event_time, one.closed_by, one.session.clicks
                     )
                 )
-        start = place_of(note, committed)
+        start = rebuild_point_of(note, committed)
         count = sum(map(len, published.values()))
         if note.open:
             assert note.closings - start.closings == count, "the count does not tell of a gap in the scores"

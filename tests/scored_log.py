@@ -12,10 +12,10 @@ from factory import click_json
 
 from clickstream.audit.evaluation import AuditedLogs, evaluate_run
 from clickstream.audit.ledger import LedgerLine
-from clickstream.audit.partition import CommittedRange
+from clickstream.audit.partition import CommittedRange, TopicsAtStart
 from clickstream.audit.predictions import Predictor
 from clickstream.audit.report import AuditReport, Finding, Place
-from clickstream.audit.rounds import REMEMBERED, AuditRounds, TopicsAtStart
+from clickstream.audit.rounds import REMEMBERED, AuditRounds
 from clickstream.audit.spill import Spill
 from clickstream.bundles.bundle import Bundle, Case, ScorerOutput
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
@@ -54,8 +54,8 @@ class Oracle:
     def predict(self, cases: Sequence[Case]) -> list[dict[str, ScorerOutput]]:
         answers = []
         for case in cases:
-            clicks = _clicks(case.reference)
-            seen = 0 if case.prefix is None else _clicks(case.prefix)
+            clicks = _clicks(case.whole)
+            seen = 0 if case.evidence is None else _clicks(case.evidence)
             worth = _worth(case, 10.0 + seen)
             answers.append(
                 {
@@ -77,7 +77,7 @@ def _clicks(features: Mapping[str, Any]) -> int:
 
 def _worth(case: Case, revenue: float) -> float | None:
     """Nothing of a shop whose goal has no value; all but the e-shop's are such here."""
-    return float(revenue) if "session_length" in case.reference else None
+    return float(revenue) if "session_length" in case.whole else None
 
 
 class OnlineOracle:
@@ -87,7 +87,7 @@ class OnlineOracle:
         self.lessons = 0
 
     def predict(self, case: Case) -> ScorerOutput:
-        if case.prefix is None:
+        if case.evidence is None:
             return prediction(1.0, _worth(case, 10.0), 0, NAMES[0])
         return prediction(1 / (1 + self.lessons), _worth(case, self.lessons), 0, NAMES[0])
 
@@ -227,9 +227,11 @@ class ScoredLog:
             clicks=lambda: [line for line in self.clicks if line.offset >= begin],
             scores=lambda: self.scores[scores_from:],
             letters=lambda: self.letters[letters_from:],
-            ranges={p: CommittedRange(begin, committed) for p in partitions},
-            scores_cut=scores_from > 0,
-            letters_cut=letters_from > 0,
+            topics=TopicsAtStart(
+                {p: CommittedRange(begin, committed) for p in partitions},
+                scores_cut=scores_from > 0,
+                letters_cut=letters_from > 0,
+            ),
             baseline=None if baseline is None else ("baseline", lambda: baseline),
         )
         return evaluate_run(
@@ -273,16 +275,16 @@ class FollowedLog:
         ends at `end`; None: all of them."""
         log, rounds = self.log, self._rounds
         for line in log.scores[self._scores : scores]:
-            rounds.add_score(line)
+            rounds.published.add_score(line)
         for line in log.letters[self._letters : letters]:
-            rounds.add_letter(line)
+            rounds.published.add_dead_letter(line)
         self._scores = len(log.scores) if scores is None else scores
         self._letters = len(log.letters) if letters is None else letters
-        rounds.begin(dict.fromkeys(self._clicks, committed))
+        rounds.comparison.begin(dict.fromkeys(self._clicks, committed))
         for line in log.clicks:
             if self._clicks[line.partition] <= line.offset < committed:
                 self._clicks[line.partition] = line.offset + 1
-                rounds.take(line)
+                rounds.comparison.take(line)
         ends = {p: sum(line.partition == p for line in log.clicks) for p in self._clicks}
         rounds.settle(self._lookup, ends if end is None else dict.fromkeys(ends, end))
         return rounds.tally.take_findings()
@@ -295,7 +297,7 @@ class FollowedLog:
 
     def counts(self) -> dict[str, Any]:
         """All counts so far."""
-        return {**self._rounds.tally.counts(), "open": self._rounds.open_sessions}
+        return {**self._rounds.tally.counts(), "open": self._rounds.comparison.open_sessions}
 
     def _lookup(self, topic: str, _places: Iterable[Place]) -> list[Line]:
         return self.log.scores if topic == "scores" else self.log.letters

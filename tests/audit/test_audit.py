@@ -269,7 +269,7 @@ class Failing(Oracle):
     """A bundle that cannot answer for a visit of four clicks."""
 
     def predict(self, cases: Sequence[Case]) -> list[dict[str, ScorerOutput]]:
-        if any(case.reference["session_length"] == 4 for case in cases):
+        if any(case.whole["session_length"] == 4 for case in cases):
             raise ValueError("four")
         return super().predict(cases)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
 from clickstream.bundles.bundle import Bundle, load_bundle
-from clickstream.consumer.recovery import Recovery, SettingsChangedError, describe_settings
+from clickstream.consumer.assembly import open_engine
+from clickstream.consumer.refusals import OpenUnder, SettingsChangedError, check_rules
 from clickstream.consumer.scoring import case_of
-from clickstream.consumer.store import decode, encode
+from clickstream.consumer.state_format import decode, encode
 from clickstream.features.shop import UCI553, shop_of
 from clickstream.features.shop_file import built_in
 from clickstream.infra.errors import BundleError, ConfigurationError, RefusedError, UsageError
@@ -18,7 +18,7 @@ from clickstream.infra.kafka import Topic
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.offline.scoring import score_file
 from clickstream.records.shops import load_shop
-from clickstream.windows.fingerprint import fingerprint, rules_of
+from clickstream.windows.fingerprint import fingerprint, rules_of, rules_text
 from clickstream.windows.partition import ClosedWindow, OpenSession
 
 STORE = shop_of(built_in("online-store"))
@@ -33,7 +33,7 @@ def test_the_shop_is_a_setting_and_a_rule_of_the_group() -> None:
     here, there = Settings(), load_settings(shop="online-store")
     assert (rules_of(here).shop, rules_of(there).shop) == (UCI553, STORE)
     assert fingerprint(here) != fingerprint(there)
-    assert f"shop=uci553/{UCI553.definition.hash}" in describe_settings(here)
+    assert f"shop=uci553/{UCI553.definition.hash}" in rules_text(here)
 
 
 def test_a_change_of_the_definition_is_another_shop(tmp_path: Path) -> None:
@@ -46,13 +46,11 @@ def test_a_change_of_the_definition_is_another_shop(tmp_path: Path) -> None:
 
 
 def test_open_sessions_of_another_shop_are_refused_with_both_names() -> None:
-    nothing = cast(Any, None)
-    mine = Recovery(
-        Settings(shop="online-store"), Topic("clicks", "id", 8), nothing, nothing, nothing, nothing, nothing
-    )
-    mine._refuse_other_settings(0, describe_settings(Settings()), 8, 0)
+    theirs, mine = rules_text(Settings()), rules_text(Settings(shop="online-store"))
+    topic = Topic("clicks", "id", 8)
+    check_rules(0, OpenUnder(0, theirs, 8), mine, topic)
     with pytest.raises(SettingsChangedError, match=r"shop was uci553/\w+ and is online-store/\w+") as caught:
-        mine._refuse_other_settings(0, describe_settings(Settings()), 8, 3)
+        check_rules(0, OpenUnder(3, theirs, 8), mine, topic)
     assert "clickstream drain" in caught.value.remedy
 
 
@@ -70,6 +68,13 @@ def test_a_bundle_of_another_shop_is_refused_with_both_names(bundle: Bundle) -> 
     settings = Settings(shop="online-store", bundle=str(bundle.path))
     with pytest.raises(BundleError, match=r"is of shop uci553 \w+; asked for is shop online-store \w+"):
         load_bundle(settings)
+
+
+def test_an_engine_is_not_opened_with_a_bundle_of_another_shop(bundle: Bundle) -> None:
+    """Before any server is asked: nothing is created there for a consumer that cannot score."""
+    settings = Settings(shop="online-store", kafka_bootstrap="localhost:1")
+    with pytest.raises(BundleError, match=r"is of shop uci553 \w+; asked for is shop online-store \w+"):
+        open_engine(settings, bundle)
 
 
 def test_a_file_of_another_shop_is_refused(bundle: Bundle) -> None:
@@ -97,6 +102,6 @@ def test_models_see_the_features_that_scores_do_not_show(tmp_path: Path) -> None
     shop = load_shop(str(file))
     session = shop.open(shop.step(1_000, 1, "add_to_cart", *[None] * 4))
     case = case_of(shop, ClosedWindow("alice", session, "gap", 0, False))
-    assert case.reference["add_to_carts"] == 1
-    assert "add_to_carts" not in shop.shown(case.reference)
-    assert shop.shown(case.reference) == shop.features(session)
+    assert case.whole["add_to_carts"] == 1
+    assert "add_to_carts" not in shop.shown(case.whole)
+    assert shop.shown(case.whole) == shop.features(session)

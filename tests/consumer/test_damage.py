@@ -15,15 +15,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from stored_damage import OWNERSHIP, damage
 
-from clickstream.consumer.store import (
-    Basis,
-    Changes,
-    DamagedError,
-    LostError,
-    OutboxRecord,
-    Store,
-    meta_fields,
-)
+from clickstream.consumer.state_format import DamagedError, meta_fields
+from clickstream.consumer.store import Basis, Changes, LostError, OutboxRecord, Store
 from clickstream.infra.errors import RefusedError
 from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings

@@ -41,8 +41,9 @@ from pydantic import SecretStr
 
 from clickstream.bundles.bundle import Bundle
 from clickstream.consumer.recall import RecordSpan
-from clickstream.consumer.recovery import Claim, Recovery, pack_online
-from clickstream.consumer.store import Basis, Changes, OutboxRecord, Store, meta_fields
+from clickstream.consumer.recovery import Claim, Recovery
+from clickstream.consumer.state_format import meta_fields, pack_online
+from clickstream.consumer.store import Basis, Changes, OutboxRecord, Store
 from clickstream.infra.errors import ClickstreamError, UnavailableError
 from clickstream.infra.kafka import CommittedOffset, Membership, Topic
 from clickstream.infra.redis import connect
@@ -224,7 +225,7 @@ class Worker:
             outbox.sort(key=lambda record: record.offset)
             sessions, deleted = logic.changes()
             applied = records[-1].offset + 1
-            meta = meta_fields(logic, self._recovery.description, 1, claim.learn_from)
+            meta = meta_fields(logic, self._recovery.rules_text, 1, claim.learn_from)
             online = pack_online("bundle", claim.online.state()) if logic.closed else None
             changes = Changes(claim.stored, applied, meta, sessions, deleted, online, outbox)
             self.store.commit(0, claim.token, changes)

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+import re
+from pathlib import Path
 
 import msgspec
 import pytest
 from factory import session, step
 
 from clickstream.consumer.note import Note, note_of, read_note
-from clickstream.consumer.rebuild import place_of
-from clickstream.consumer.recovery import (
-    Recovery,
-    SettingsChangedError,
-    describe_settings,
-)
-from clickstream.consumer.store import STATE_VERSION, _meta, decode, encode, meta_fields
+from clickstream.consumer.rebuild import rebuild_point_of
+from clickstream.consumer.refusals import OpenUnder, SettingsChangedError, check_rules
+from clickstream.consumer.state_format import STATE_VERSION, decode, encode, meta_fields, read_meta
 from clickstream.features.session import FOLD_VERSION
 from clickstream.features.shop import UCI553
 from clickstream.infra.errors import ConfigurationError, RefusedError
 from clickstream.infra.kafka import CommittedOffset, Topic
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.windows import fingerprint as fingerprints
-from clickstream.windows.fingerprint import fingerprint, rules_of
+from clickstream.windows.fingerprint import fingerprint, rules_of, rules_text
 from clickstream.windows.partition import (
     NOTHING_SEEN,
     OpenSession,
@@ -92,13 +89,13 @@ def test_a_partition_of_an_earlier_version_is_refused_with_sessions_open_and_tak
     version: int,
 ) -> None:
     with pytest.raises(RefusedError, match=f"3 open sessions in format {version}"):
-        _meta(written(Partition(Rules(), 5_000, 3), version=version))
-    assert _meta(written(Partition(Rules(), 5_000), version=version)).applied == 9
+        read_meta(written(Partition(Rules(), 5_000, 3), version=version))
+    assert read_meta(written(Partition(Rules(), 5_000), version=version)).applied == 9
 
 
 def test_a_rebuild_under_way_is_kept() -> None:
     logic = Partition(Rules(), 5_000, 3, [RebuildPoint(7, 1_000, 2)], closings=4, rebuild=Rebuild(90, 30))
-    meta = _meta(written(logic))
+    meta = read_meta(written(logic))
     assert (meta.rebuild_points, meta.closings, meta.rebuild) == (
         (RebuildPoint(7, 1_000, 2),),
         4,
@@ -108,11 +105,10 @@ def test_a_rebuild_under_way_is_kept() -> None:
 
 def test_without_a_count_of_closings_only_the_beginning_is_a_place_to_rebuild_from() -> None:
     old = Note("gap=1", 8, 3, 5_000, (7, 1_000))
-    assert place_of(old, 9).offset == 0
-    assert place_of(msgspec.structs.replace(old, closings=4, closings_at_rebuild_point=1), 9) == RebuildPoint(
-        7, 1_000, 1
-    )
-    assert place_of(msgspec.structs.replace(old, open=0), 9).offset == 9
+    assert rebuild_point_of(old, 9).offset == 0
+    counted = msgspec.structs.replace(old, closings=4, closings_at_rebuild_point=1)
+    assert rebuild_point_of(counted, 9) == RebuildPoint(7, 1_000, 1)
+    assert rebuild_point_of(msgspec.structs.replace(old, open=0), 9).offset == 9
 
 
 @pytest.mark.parametrize("at", range(len(VERSION_3) // 2))
@@ -145,9 +141,9 @@ def written(logic: Partition, **more: str | int) -> dict[str, str]:
 
 def test_a_partition_of_another_format_is_refused_with_sessions_open() -> None:
     logic = Partition(Rules(), 5_000, 3, [RebuildPoint(1, NOTHING_SEEN)])
-    assert _meta(written(logic)).open_sessions == 3
+    assert read_meta(written(logic)).open_sessions == 3
     with pytest.raises(RefusedError, match=f"3 open sessions in format {STATE_VERSION + 1}") as caught:
-        _meta(written(logic, version=STATE_VERSION + 1))
+        read_meta(written(logic, version=STATE_VERSION + 1))
     assert "clickstream drain" in caught.value.remedy
 
 
@@ -155,15 +151,15 @@ def test_a_partition_of_another_format_is_refused_with_sessions_open() -> None:
 def test_a_partition_of_another_format_is_refused_with_an_outbox(counted: int, found: int) -> None:
     """Counted by the metadata, or found beside it."""
     fields = written(Partition(Rules(), 5_000), outbox=counted)
-    assert _meta(fields, found).open_sessions == 0
+    assert read_meta(fields, found).open_sessions == 0
     with pytest.raises(RefusedError, match=f"2 unpublished records in format {STATE_VERSION + 1}") as caught:
-        _meta(fields | {"version": str(STATE_VERSION + 1)}, found)
+        read_meta(fields | {"version": str(STATE_VERSION + 1)}, found)
     assert "clickstream drain" in caught.value.remedy
 
 
 def test_a_drained_partition_of_another_format_is_taken_and_only_what_is_stable_is_read() -> None:
     """The documented upgrade. Places to rebuild from are of no use, and not even decoded."""
-    meta = _meta(
+    meta = read_meta(
         written(Partition(Rules(), 5_000), version=STATE_VERSION + 1, crumbs="?")
         | {"transactional_id": "shop-one", "of a later version": "?"}
     )
@@ -186,20 +182,19 @@ def test_a_drained_partition_of_another_format_still_knows_which_windows_may_lac
 ) -> None:
     """Cuts are not decoded: none reaches beyond a gap after the newest click."""
     fields = written(Partition(Rules(), 5_000), version=STATE_VERSION + 1, **marks)
-    assert _meta(fields).partial_before == partial_before
+    assert read_meta(fields).partial_before == partial_before
 
 
 def test_open_sessions_of_another_fold_are_refused_and_none_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings()
-    before = describe_settings(settings)
+    before = rules_text(settings)
     monkeypatch.setattr(fingerprints, "FOLD_VERSION", FOLD_VERSION + 1)
-    nothing = cast(Any, None)
-    mine = Recovery(settings, Topic("clicks", "id", 8), nothing, nothing, nothing, nothing, nothing)
-    mine._refuse_other_settings(0, before, 8, 0)
+    now, topic = rules_text(settings), Topic("clicks", "id", 8)
+    check_rules(0, OpenUnder(0, before, 8), now, topic)
     with pytest.raises(
         SettingsChangedError, match=f"fold was {FOLD_VERSION} and is {FOLD_VERSION + 1}"
     ) as caught:
-        mine._refuse_other_settings(0, before, 8, 3)
+        check_rules(0, OpenUnder(3, before, 8), now, topic)
     assert "clickstream drain" in caught.value.remedy
 
 
@@ -217,13 +212,11 @@ def test_a_note_of_a_later_version_is_read_as_far_as_it_is_known_and_another_is_
 
 def test_max_behind_is_a_rule_like_the_others_where_it_is_set_and_none_where_it_is_off() -> None:
     off, on = Settings(), Settings(max_behind=604_800_000)
-    assert "max_behind" not in describe_settings(off)
+    assert "max_behind" not in rules_text(off)
     assert fingerprint(on) != fingerprint(off)
     assert (rules_of(off).max_behind, rules_of(on).max_behind) == (0, 604_800_000)
-    nothing = cast(Any, None)
-    mine = Recovery(on, Topic("clicks", "id", 8), nothing, nothing, nothing, nothing, nothing)
     with pytest.raises(SettingsChangedError, match="max_behind was off and is 604800000"):
-        mine._refuse_other_settings(0, describe_settings(off), 8, 3)
+        check_rules(0, OpenUnder(3, rules_text(off), 8), rules_text(on), Topic("clicks", "id", 8))
 
 
 def test_a_max_behind_within_the_allowed_lateness_is_refused() -> None:
@@ -236,6 +229,27 @@ def test_what_was_settled_early_is_kept_also_for_another_format() -> None:
     """A drain is the flush after which another version takes over."""
     partition = Partition(Rules(), 5_000, early={"a": 5_000, "": 4_990})
     for version in (STATE_VERSION, STATE_VERSION + 1):
-        meta = _meta(written(partition, version=version))
+        meta = read_meta(written(partition, version=version))
         assert list(meta.early.items()) == [("a", 5_000), ("", 4_990)]
-    assert _meta({}).early == {}
+    assert read_meta({}).early == {}
+
+
+def test_every_field_of_the_metadata_is_in_the_table_of_the_documents() -> None:
+    page = (Path(__file__).parents[2] / "docs/architecture.md").read_text()
+    by_scripts = {
+        "token",
+        "generation",
+        "transactional_id",
+        "applied",
+        "published",
+        "outbox",
+        "online",
+        "sum",
+    }
+    named = {
+        name
+        for line in page.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`(\w+)`", line.split("|")[1])
+    }
+    assert named >= meta_fields(Partition(Rules()), "", 8).keys() | by_scripts

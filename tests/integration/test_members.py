@@ -9,12 +9,12 @@ from factory import click_json
 from shop import Shop, plan_of, stop, wait_for
 
 from clickstream.consumer.admission import open_rules
-from clickstream.consumer.recovery import describe_settings
 from clickstream.consumer.store import Store
 from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings
 from clickstream.local.child import free_port
 from clickstream.local.processes import Process
+from clickstream.windows.fingerprint import rules_text
 
 pytestmark = pytest.mark.integration
 
@@ -58,7 +58,7 @@ def test_a_joiner_with_other_rules_is_refused_at_the_door_and_changes_nothing(sh
     assert '"consuming"' not in joiner.log.read_text()
     shop.publish(plan_of(shop.settings, 100))
     shop.drain(consumer)
-    assert set(rules_of_open(shop).values()) <= {describe_settings(shop.settings)}
+    assert set(rules_of_open(shop).values()) <= {rules_text(shop.settings)}
     stop(consumer)
     again = shop.consumer("one")
     wait_for(lambda: '"claimed"' in again.log.read_text(), "the former rules can start")
@@ -86,7 +86,7 @@ def mixed(shop: Shop) -> None:
     redis = connect(shop.settings)
     for meta, *_ in shop.redis_keys()[1::2]:
         # One click is open by either rules in the same way.
-        redis.hset(meta, "settings", describe_settings(other(shop)))
+        redis.hset(meta, "settings", rules_text(other(shop)))
         redis.hdel(meta, "sum")
     assert len(set(rules_of_open(shop).values())) == 2
 

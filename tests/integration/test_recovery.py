@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from shop import Shop, plan_of, scraped, stop, wait_for
 
 from clickstream.audit.verdict import AFTER_A_LOSS, unchecked_parts
-from clickstream.consumer.store import STATE_VERSION
+from clickstream.consumer.state_format import STATE_VERSION
 from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.infra.kafka import Admin, CommittedOffset
 from clickstream.infra.redis import connect

@@ -57,7 +57,7 @@ def judged(settings: Settings) -> dict[str, Any]:
 
 def figures(sessions: list[tuple[Example, dict[str, Any]]], scorer: str) -> dict[str, float]:
     """Of a scorer's answers to sessions with evidence, as training computes them."""
-    evident = [(one.outcome, said[scorer]) for one, said in sessions if one.case.prefix is not None]
+    evident = [(one.outcome, said[scorer]) for one, said in sessions if one.case.evidence is not None]
     return {
         **conversion_figures([o.converted for o, _ in evident], [a["conversion"] for _, a in evident]),
         **revenue_figures([o.revenue or 0.0 for o, _ in evident], [a["revenue"] for _, a in evident]),

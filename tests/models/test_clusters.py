@@ -30,7 +30,7 @@ def test_centres_are_named_by_the_rule_whatever_their_order(turn: int) -> None:
 def test_names_mean_the_same_after_refits_with_other_seeds_and_other_sessions(
     real_sessions: list[TrainingSession],
 ) -> None:
-    rows = [example(session.session).case.reference for session in real_sessions]
+    rows = [example(session.session).case.whole for session in real_sessions]
     first = fit_clusters(rows, seed=42)
     numbers = np.array(first.predict(rows))
     shares = np.bincount(numbers, minlength=len(NAMES)) / len(rows)
@@ -41,7 +41,7 @@ def test_names_mean_the_same_after_refits_with_other_seeds_and_other_sessions(
 
 
 def test_the_clusters_in_use_are_those_of_k_four_whatever_is_best(shop: list[TrainingSession]) -> None:
-    rows = [example(visit.session).case.reference for visit in shop]
+    rows = [example(visit.session).case.whole for visit in shop]
     choice = choose_clusters(rows, seed=42)
     assert [one.k for one in choice.by_k] == list(CANDIDATES)
     assert choice.clusters.predict(rows) == fit_clusters(rows, seed=42).predict(rows)

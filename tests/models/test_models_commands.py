@@ -243,8 +243,10 @@ def test_an_export_answers_as_the_bundle_does(
     for model in ("batch-conversion", "batch-revenue"):
         sidecar = json.loads((tmp_path / f"{model}.json").read_bytes())
         session = onnxruntime.InferenceSession(str(tmp_path / f"{model}.onnx"))
-        seen = [one.case for one in examples if one.case.prefix is not None]
-        rows = np.array([[column_of(column, case.prefix) for column in sidecar["columns"]] for case in seen])
+        seen = [one.case for one in examples if one.case.evidence is not None]
+        rows = np.array(
+            [[column_of(column, case.evidence) for column in sidecar["columns"]] for case in seen]
+        )
         (answers,) = session.run(None, {sidecar["input"]["name"]: rows})
         field = model.removeprefix("batch-")
         expected = [getattr(answer["batch"], field) for answer in bundle.predict(seen)]

@@ -60,7 +60,7 @@ def learn(models: OnlineModels, examples: list[Example]) -> list[object]:
 
 
 def evident(examples: list[Example]) -> list[Example]:
-    return [one for one in examples if one.case.prefix is not None]
+    return [one for one in examples if one.case.evidence is not None]
 
 
 def forged(bundle: Bundle, content: object) -> bytes:
@@ -141,7 +141,7 @@ def test_lessons_move_the_answers_towards_what_happened(bundle: Bundle, examples
 
 
 def test_without_evidence_only_the_clusters_learn(bundle: Bundle, examples: list[Example]) -> None:
-    alone = next(one for one in examples if one.case.prefix is None)
+    alone = next(one for one in examples if one.case.evidence is None)
     case = evident(examples)[0].case
     models = bundle.online()
     before = models.predict(case)
@@ -158,7 +158,7 @@ def test_one_absurd_price_does_not_bend_the_models(bundle: Bundle, examples: lis
     absurd = dict.fromkeys(("mean_price", "max_price", "std_price", "last_price"), 1e9)
     models = bundle.online()
     before = models.predict(case)
-    models.learn(Case({**(case.prefix or {}), **absurd}, {**case.reference, **absurd}), Outcome(True, 1e9))
+    models.learn(Case({**(case.evidence or {}), **absurd}, {**case.whole, **absurd}), Outcome(True, 1e9))
     after = models.predict(case)
     assert after.conversion == pytest.approx(before.conversion, abs=0.1)
     assert after.revenue == pytest.approx(before.revenue, rel=0.3)

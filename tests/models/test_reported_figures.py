@@ -85,13 +85,13 @@ def trained(request: pytest.FixtureRequest) -> Trained:
 def recomputed(trained: Trained) -> dict[str, Figures]:
     bundle, examples, held_out = trained.bundle, trained.examples, trained.held_out
     batch = [(one, answer["batch"]) for one, answer in zip(held_out, answers(bundle, held_out), strict=True)]
-    evident = [(one, answer) for one, answer in batch if one.case.prefix is not None]
+    evident = [(one, answer) for one, answer in batch if one.case.evidence is not None]
     models = bundle.online()
     online = []
     for one in held_out:
         online.append((one, models.predict(one.case)))
         models.learn(one.case, one.outcome)
-    learned = [(one, answer) for one, answer in online if one.case.prefix is not None]
+    learned = [(one, answer) for one, answer in online if one.case.evidence is not None]
     whole = [
         (one, answer["reference"]) for one, answer in zip(examples, answers(bundle, examples), strict=True)
     ]

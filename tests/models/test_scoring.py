@@ -48,7 +48,7 @@ def test_probabilities_prices_and_names_are_what_they_say(bundle: Bundle, exampl
 
 
 def test_without_evidence_the_honest_answer_is_the_base_rate(bundle: Bundle, examples: list[Example]) -> None:
-    alone = next(one.case for one in examples if one.case.prefix is None)
+    alone = next(one.case for one in examples if one.case.evidence is None)
     rates = bundle.manifest.base_rates
     for answer in (bundle.predict([alone])[0]["batch"], bundle.online().predict(alone)):
         assert answer.conversion == round(rates.conversion, 10)
@@ -73,7 +73,7 @@ def test_the_deciding_click_changes_no_honest_answer(bundle: Bundle, shop: list[
 def test_the_forest_answers_as_scikit_learn_does(
     bundle: Bundle, fitted: FittedBundle, examples: list[Example]
 ) -> None:
-    rows = [one.case.reference for one in examples]
+    rows = [one.case.whole for one in examples]
     matrix = np.hstack([one_hot(rows, CATEGORICAL, fitted.vocabulary), numbers(rows, PUBLISHED)])
     theirs = fitted.fitted["reference"].artefact["conversion"].predict_proba(matrix)[:, 1]
     ours = [answers["reference"].conversion for answers in bundle.predict([one.case for one in examples])]
@@ -83,7 +83,7 @@ def test_the_forest_answers_as_scikit_learn_does(
 def test_the_nearest_centre_is_the_one_that_scikit_learn_finds(
     fitted: FittedBundle, examples: list[Example]
 ) -> None:
-    rows = [one.case.reference for one in examples]
+    rows = [one.case.whole for one in examples]
     kmeans, scaler = fitted.clusters.artefact["kmeans"], fitted.clusters.artefact["scaler"]
     theirs = kmeans.predict(scaler.transform(numbers(rows, CLUSTERED)))
     pairs = set(zip(theirs.tolist(), fitted.clusters.predict(rows), strict=True))
@@ -91,10 +91,10 @@ def test_the_nearest_centre_is_the_one_that_scikit_learn_finds(
 
 
 def test_values_never_seen_in_training_are_scored(bundle: Bundle, examples: list[Example]) -> None:
-    case = next(one.case for one in examples if one.case.prefix is not None)
+    case = next(one.case for one in examples if one.case.evidence is not None)
     strange = {"first_category": "hats", "last_category": "hats", "last_page": 77, "max_price": 1e9}
-    prefix = {**(case.prefix or {}), **strange, "last_product": "Z99"}
-    new = Case(prefix, {**case.reference, **strange})
+    prefix = {**(case.evidence or {}), **strange, "last_product": "Z99"}
+    new = Case(prefix, {**case.whole, **strange})
     online = bundle.online()
     for answer in (*bundle.predict([new])[0].values(), online.predict(new)):
         assert 0 <= answer.conversion <= 1

@@ -40,7 +40,7 @@ def grids(
     shop, examples = shop[::3], examples[::3]
     vocabulary = vocabulary_of(examples)
     evidence = gather(examples, [followed_products(visit) for visit in shop])
-    days = [v.day for v, one in zip(shop, examples, strict=True) if one.case.prefix is not None]
+    days = [v.day for v, one in zip(shop, examples, strict=True) if one.case.evidence is not None]
     return [*honest_grids(evidence, days, vocabulary, 42), *published_grids(protocol(examples, vocabulary))]
 
 

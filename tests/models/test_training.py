@@ -89,10 +89,10 @@ def test_the_same_seed_gives_the_same_predictions_on_any_number_of_cores(
     bundle: Bundle, fitted: FittedBundle, shop: list[TrainingSession], examples: list[Example]
 ) -> None:
     again = train(shop, data_sha256="0" * 64, data_name="made-up shop", workers=1)
-    rows = [one.case.prefix for one in examples if one.case.prefix is not None]
-    whole = [one.case.reference for one in examples]
+    rows = [one.case.evidence for one in examples if one.case.evidence is not None]
+    whole = [one.case.whole for one in examples]
     answers = bundle.predict([one.case for one in examples])
-    honest = [answer["batch"] for answer, one in zip(answers, examples, strict=True) if one.case.prefix]
+    honest = [answer["batch"] for answer, one in zip(answers, examples, strict=True) if one.case.evidence]
     conversion, revenue = again.fitted["batch"].predict(rows)
     assert revenue is not None
     assert [answer.conversion for answer in honest] == [round(value, 10) for value in conversion.tolist()]
@@ -172,5 +172,5 @@ def test_sessions_that_cannot_be_learned_from_are_refused(refused: Refused) -> N
 
 
 def test_the_published_rule_is_recovered(fitted: FittedBundle, examples: list[Example]) -> None:
-    conversion, _ = fitted.fitted["reference"].predict([one.case.reference for one in examples])
+    conversion, _ = fitted.fitted["reference"].predict([one.case.whole for one in examples])
     assert roc_auc_score([one.outcome.converted for one in examples], conversion) > 0.99

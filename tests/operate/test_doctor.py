@@ -20,15 +20,15 @@ from typer.testing import CliRunner
 from clickstream.bundles.bundle import Bundle
 from clickstream.cli.doctor import doctor
 from clickstream.consumer.note import note_of
-from clickstream.consumer.recovery import describe_settings
-from clickstream.consumer.store import STATE_VERSION, Changes, Store, meta_fields
+from clickstream.consumer.state_format import STATE_VERSION, meta_fields
+from clickstream.consumer.store import Changes, Store
 from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.kafka import Admin, CommittedOffset, Producer
 from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings, format_duration
 from clickstream.local.child import free_port
 from clickstream.operate.doctor import Check, examine
-from clickstream.windows.fingerprint import rules_of
+from clickstream.windows.fingerprint import rules_of, rules_text
 from clickstream.windows.partition import Partition, Rules
 
 __all__ = ["bundle", "fitted", "shop"]
@@ -84,7 +84,7 @@ def keep_state(
     with closing(Store(settings, topic.id)) as store:
         store.claim(0, "token", 1, "id")
         logic = Partition(rules_of(under), 1_000, open_sessions)
-        meta = meta_fields(logic, describe_settings(under), topic.partitions) | {"version": version}
+        meta = meta_fields(logic, rules_text(under), topic.partitions) | {"version": version}
         store.commit(0, "token", Changes(None, applied, meta))
         store.trim(0, "token", applied)
 
@@ -320,7 +320,7 @@ def test_offsets_outside_the_log_fail(topics: Settings) -> None:
 
 @pytest.mark.integration
 def test_sessions_of_an_empty_redis_under_other_settings_fail_by_what_is_committed(topics: Settings) -> None:
-    other = describe_settings(topics.model_copy(update={"gap": 600_000}))
+    other = rules_text(topics.model_copy(update={"gap": 600_000}))
     commit(topics, 0, note_of(Partition(Rules(), 1_000, 4), other, topics.partitions))
     check = only(topics)
     assert check.status == "fail"

@@ -56,7 +56,7 @@ def test_without_evidence_the_answer_is_the_base_rate(
     bundle: Bundle, shop: ShopDefinition, windows: list[ShopWindow]
 ) -> None:
     case, _ = lesson(shop, windows[0])
-    alone = Case(None, case.reference)
+    alone = Case(None, case.whole)
     rates = bundle.manifest.base_rates
     for answer in (bundle.predict([alone])[0]["batch"], bundle.online().predict(alone)):
         assert answer.conversion == round(rates.conversion, 10)
@@ -192,7 +192,7 @@ def test_a_goal_without_a_value_says_nothing_of_revenue(
     made = write_shop(fitted._replace(shop=free, batch=batch, inputs=inputs, contents=contents), tmp_path)
     case, outcome = lesson(free, windows[0])
     online = made.online()
-    for asked in (case, Case(None, case.reference)):
+    for asked in (case, Case(None, case.whole)):
         assert made.predict([asked])[0]["batch"].revenue is None
         assert online.predict(asked).revenue is None
         online.learn(asked, outcome)

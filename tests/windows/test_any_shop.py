@@ -19,7 +19,7 @@ from shop_definitions import definitions, dressed
 from clickstream.audit.expected import facts
 from clickstream.audit.independent import IndependentReading, visit_of
 from clickstream.audit.independent import ReadWindow as Audited
-from clickstream.consumer.store import decode, encode
+from clickstream.consumer.state_format import decode, encode
 from clickstream.features import interpreter
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import Shop, shop_of

@@ -6,7 +6,7 @@ from factory import examples, heartbeat
 from hypothesis import given
 from oracle import Read, logs, rules_to_keep
 
-from clickstream.consumer.store import decode, encode
+from clickstream.consumer.state_format import decode, encode
 from clickstream.features.shop import UCI553
 from clickstream.windows.partition import ClosedWindow, Partition, Rules
 from clickstream.windows.so_far import so_far

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import orjson
 
 from clickstream.audit.expected import Facts, rule_of
+from clickstream.audit.mismatches import Mismatches
 from clickstream.audit.online import OnlineCheck
 from clickstream.audit.partly import problems
-from clickstream.audit.predictions import MismatchSink, PredictionCheck
+from clickstream.audit.predictions import PredictionCheck
 from clickstream.audit.published import PublishedRecords
-from clickstream.audit.report import Difference, Finding, Place, Tally
+from clickstream.audit.report import Difference, Place, Tally
 from clickstream.audit.spill import PartialScore, SpilledScore
 from clickstream.bundles.bundle import Case, ScorerOutput
+from clickstream.infra.settings import Settings
 from clickstream.models.case import Example
 from clickstream.records.scorers import LEARNING
 from clickstream.windows.partition import ClosedWindow
@@ -23,12 +25,11 @@ from clickstream.windows.partition import ClosedWindow
 class AnswerCheck:
     """Checks what depends on a bundle as far as the bundle is here, and the rest always."""
 
-    clicks_topic: str
-    scores_topic: str
+    settings: Settings
     published: PublishedRecords
     predictions: PredictionCheck
     online: OnlineCheck
-    mismatch: MismatchSink
+    mismatches: Mismatches
     tally: Tally
 
     def check(
@@ -36,28 +37,18 @@ class AnswerCheck:
     ) -> None:
         """Compare predictions, lessons and error of a score whose facts are right.
 
-        `lesson`: what the online models learn of its window.
-        `whole`: every window of its partition was seen.
+        `lesson` is what the online models learn of its window; `whole`, that every window of its partition
+        was seen.
         """
         tally, score_id = self.tally, found.score_id
         failed = self.predictions.raised(found.bundle, case) if found.error is not None else None
         published = self.published.unpack(found.answers)[LEARNING] if found.answers else None
-        answer = self.online.score(
-            found.source,
-            found.bundle,
-            found.lessons,
-            published,
-            case,
-            lesson,
-            whole=whole,
-            batch_failed=failed is not None,
-        )
+        answer = self.online.score(found, published, case, lesson, whole, batch_failed=failed is not None)
         if answer.verdict == "lessons":
             self._report_wrong(score_id, cause, place, "models.lessons", answer.expected, found.lessons)
         elif answer.verdict == "answers" and isinstance(answer.expected, ScorerOutput):
-            tally.add_wrong(score_id)
             expected = {"predictions": {"online": answer.expected._asdict()}}
-            self.mismatch("score", score_id, cause, place, expected)
+            self.mismatches.add_score(score_id, cause, place, expected)
         elif answer.verdict == "unchecked" and answer.reason:
             tally.predictions_unchecked[answer.reason] += 1
         elif answer.verdict == "checked" and published is not None:
@@ -77,9 +68,8 @@ class AnswerCheck:
     def _report_wrong(
         self, score_id: str, cause: Place, place: Place, path: str, expected: object, found: object
     ) -> None:
-        self.tally.add_wrong(score_id)
         difference = Difference(path, expected, found, rule_of(path))
-        self.tally.add_finding(Finding("wrong", "score", score_id, cause, place, differences=(difference,)))
+        self.tally.report_score("wrong", score_id, cause, place, differences=(difference,))
 
     def check_partials(
         self, partials: list[PartialScore], closed: ClosedWindow, expected: Facts, blind: bool
@@ -104,10 +94,7 @@ class AnswerCheck:
                 said = f"{score['error']}, with {lessons} lessons"
                 differ += (Difference("error", there, said, "state is lost with the online models"),)
             if differ:
-                self.tally.add_wrong(partial.score_id)
-                cause = Place(self.clicks_topic, partial.source, closed.offset)
-                place = Place(self.scores_topic, partial.place, partial.offset)
-                self.tally.add_finding(
-                    Finding("wrong", "score", partial.score_id, cause, place, differences=differ)
-                )
+                cause = Place(self.settings.clicks_topic, partial.source, closed.offset)
+                place = Place(self.settings.scores_topic, partial.place, partial.offset)
+                self.tally.report_score("wrong", partial.score_id, cause, place, differences=differ)
         return plausible

@@ -14,41 +14,33 @@ from dataclasses import dataclass, field
 
 from clickstream.audit.answers import AnswerCheck
 from clickstream.audit.expected import digest_of, facts, letter
-from clickstream.audit.partition import AuditedPartition, CommittedRange
-from clickstream.audit.predictions import MismatchSink
+from clickstream.audit.mismatches import Mismatches
+from clickstream.audit.partition import AuditedPartition, CommittedRange, TopicsAtStart
 from clickstream.audit.published import PublishedRecords
-from clickstream.audit.report import Finding, Place, Tally
+from clickstream.audit.report import Place, Tally
 from clickstream.audit.spill import PartialScore, Spill, SpilledLetter, SpilledScore, WindowPlace
 from clickstream.audit.twice import SecondReading
 from clickstream.consumer.scoring import case_of, lesson_of
 from clickstream.infra.kafka import Record
+from clickstream.infra.settings import Settings
 from clickstream.records.click import Click, Heartbeat
-from clickstream.windows.partition import ClosedWindow, RefusedRecord, Rules
+from clickstream.windows.partition import ClosedWindow, RefusedRecord
 
 _FOREVER = 1 << 62
 
 
 @dataclass(slots=True)
 class LogComparison:
-    """One pass over the clicks. `mismatch` is given what differs, to be compared field by field.
+    """One pass over the clicks."""
 
-    `scores_cut`, `letters_cut`: the topic has lost its first records.
-    """
-
-    rules: Rules
-    clicks_topic: str
-    scores_topic: str
-    dead_letter_topic: str
-    settings: str
+    settings: Settings
+    topics: TopicsAtStart
     published: PublishedRecords
     spill: Spill
-    ranges: Mapping[int, CommittedRange]
     answers: AnswerCheck
     second: SecondReading
-    mismatch: MismatchSink
+    mismatches: Mismatches
     tally: Tally
-    scores_cut: bool = False
-    letters_cut: bool = False
     _partitions: dict[int, AuditedPartition] = field(default_factory=dict)
     _committed: Mapping[int, int] = field(default_factory=dict)
     _other_until: Mapping[int, int] = field(default_factory=dict)
@@ -97,13 +89,13 @@ class LogComparison:
         for found in self.spill.waiting_scores():
             if self._is_decided(ends, found.source, found.closing, found.session, found.opened_at):
                 self.spill.know_score(found)
-                self._check_unmatched_score(found)
+                self._check_unmatched(found)
         for partial in self.spill.waiting_partials():
             if self._is_decided(
                 ends, partial.source, partial.closing, partial.session, partial.last_click_at
             ):
-                self.spill.know_partial(partial)
-                self._check_unmatched_partial(partial)
+                self.spill.mark_partial(partial, "checked")
+                self._check_unmatched(partial)
         for there in self.spill.waiting_letters():
             if self._is_passed(ends, there.source, there.about):
                 self.spill.know_letter(there)
@@ -116,13 +108,13 @@ class LogComparison:
         audited = self._partitions.get(partition)
         if audited is None:
             audited = AuditedPartition(
-                self.rules,
-                self.ranges.get(partition, CommittedRange()),
+                self.published.rules,
+                self.topics.ranges.get(partition, CommittedRange()),
                 self._committed.get(partition, 0),
                 self._other_until.get(partition, -1),
             )
             # What a score says of a partition that is not there leaves no trace.
-            if partition in self.ranges:
+            if partition in self.topics.ranges:
                 self._partitions[partition] = audited
         return audited
 
@@ -152,44 +144,37 @@ class LogComparison:
         return found
 
     def _check_window(self, audited: AuditedPartition, partition: int, closed: ClosedWindow) -> None:
-        tally, session = self.tally, closed.session
+        tally, session, shop = self.tally, closed.session, self.published.shop
         tally.windows += 1
-        score_id = f"{closed.session_id}/{session.opened_at}"
-        cause = Place(self.clicks_topic, partition, closed.offset)
-        case = case_of(self.rules.shop, closed)
-        lesson = lesson_of(self.rules.shop, session, case)
-        shown = self.rules.shop.shown(case.reference)
-        expected = facts(self.rules.shop, closed, shown, self.clicks_topic, partition, self.settings)
+        cause = self._click(partition, closed.offset)
+        case = case_of(shop, closed)
+        lesson = lesson_of(shop, session, case)
+        shown, settings = shop.shown(case.whole), self.published.fingerprint
+        expected = facts(shop, closed, shown, self.settings.clicks_topic, partition, settings)
         digest = digest_of(expected)
-        self._check_home(closed, WindowPlace(partition, session.opened_at, session.last.event_time), cause)
+        here = WindowPlace(partition, session.opened_at, session.last.event_time)
+        self._check_home(closed, here, cause)
         found = self.spill.take_score(closed.session_id, session.opened_at, digest, closed.offset)
         blind = audited.is_blind_to(closed)
         # Scores made from a part of their clicks that lie in this window's time.
-        partials = self.spill.touching(
-            closed.session_id, partition, session.opened_at, session.last.event_time
-        )
-        self.spill.mark_partials(partials, "covers" if found is None else "repeats")
+        partials = self.spill.touching(closed.session_id, *here)
+        for partial in partials:
+            self.spill.mark_partial(partial, "covers" if found is None else "repeats")
         if found is None:
-            self._unscored(audited, partition, closed, cause, blind, bool(partials))
-            if partials:
-                if not self.answers.check_partials(partials, closed, expected, blind):
-                    self.answers.online.unscored(partition, lesson)
-            elif blind:
+            self._unscored(audited, closed, cause, blind, bool(partials))
+            if blind and not partials:
                 self.answers.online.in_doubt(partition, None)
-            else:
+            elif not (partials and self.answers.check_partials(partials, closed, expected, blind)):
                 self.answers.online.unscored(partition, lesson)
-            return
-        place = Place(self.scores_topic, found.place, found.offset)
-        if digest == found.facts:
+        elif digest == found.facts:
             tally.scored += 1
-            self.answers.check(audited.sees_all, found, case, lesson, cause, place)
+            self.answers.check(audited.sees_all, found, case, lesson, cause, self._score(found))
         elif blind:
             tally.unchecked += 1
             self.answers.online.in_doubt(partition, found.lessons)
         else:
             tally.scored += 1
-            tally.add_wrong(score_id)
-            self.mismatch("score", score_id, cause, place, expected)
+            self.mismatches.add_score(closed.score_id, cause, self._score(found), expected)
             self.answers.online.unscored(partition, lesson)
 
     def _check_home(self, closed: ClosedWindow, here: WindowPlace, cause: Place) -> None:
@@ -198,76 +183,52 @@ class LogComparison:
         if other is None:
             return
         first, second = sorted((here, other), key=lambda home: home.opened_at)
-        if second.opened_at > first.last_click_at + self.rules.gap:
+        if second.opened_at > first.last_click_at + self.published.rules.gap:
             return  # another visit: the topic may have had other partitions then
-        self.tally.torn += 1
-        detail = (
-            f"its clicks lie on partitions {min(here.partition, other.partition)} and"
-            f" {max(here.partition, other.partition)}: two producers put one key on two partitions"
-        )
-        score_id = f"{closed.session_id}/{here.opened_at}"
-        self.tally.add_finding(Finding("torn", "score", score_id, cause, None, detail))
+        one, two = sorted((here.partition, other.partition))
+        detail = f"its clicks lie on partitions {one} and {two}: two producers put one key on two partitions"
+        self.tally.report_score("torn", closed.score_id, cause, None, detail)
 
     def _unscored(
-        self,
-        audited: AuditedPartition,
-        partition: int,
-        closed: ClosedWindow,
-        cause: Place,
-        blind: bool,
-        partly: bool,
+        self, audited: AuditedPartition, closed: ClosedWindow, cause: Place, blind: bool, partly: bool
     ) -> None:
-        tally = self.tally
+        tally, session = self.tally, closed.session
         if partly:
             tally.rebuilt_partly += 1
         elif closed.offset >= audited.committed:
             tally.pending += 1
-        elif blind or self._is_cut(partition, closed.offset):
+        elif blind or self._is_cut(cause.partition, closed.offset):
             tally.unchecked += 1
         else:
-            tally.missing += 1
-            tally.add_finding(
-                Finding(
-                    "missing",
-                    "score",
-                    f"{closed.session_id}/{closed.session.opened_at}",
-                    cause,
-                    None,
-                    f"T3: closed by {closed.closed_by} at that record, which the group has committed;"
-                    f" its clicks lie from {closed.session.first_offset} to {closed.session.last_offset}",
-                )
+            detail = (
+                f"T3: closed by {closed.closed_by} at that record, which the group has committed;"
+                f" its clicks lie from {session.first_offset} to {session.last_offset}"
             )
+            tally.report_score("missing", closed.score_id, cause, None, detail)
+
+    def _click(self, partition: int, offset: int) -> Place:
+        return Place(self.settings.clicks_topic, partition, offset)
+
+    def _score(self, found: SpilledScore | PartialScore) -> Place:
+        return Place(self.settings.scores_topic, found.place, found.offset)
 
     def _is_cut(self, partition: int, offset: int) -> bool:
-        return self.scores_cut and offset <= self.published.kept_from.get(partition, _FOREVER)
+        return self.topics.scores_cut and offset <= self.published.kept_from.get(partition, _FOREVER)
 
-    def _check_unmatched_score(self, found: SpilledScore) -> None:
-        audited = self._partition(found.source)
-        if audited.is_blind_to_score(found.session, found.opened_at, found.closing):
+    def _check_unmatched(self, found: SpilledScore | PartialScore) -> None:
+        cause, place = self._click(found.source, found.closing), self._score(found)
+        if isinstance(found, PartialScore):
+            if found.covers:
+                return
+            if found.repeats:
+                detail = "rebuilt partly, and the window has a whole score too"
+                self.tally.report_score("duplicate", found.score_id, cause, place, detail)
+                return
+        if self._partition(found.source).is_blind_to_score(found.session, found.opened_at, found.closing):
             self.tally.unchecked += 1
             return
-        cause = Place(self.clicks_topic, found.source, found.closing)
-        self._report_unexpected(found.score_id, cause, Place(self.scores_topic, found.place, found.offset))
-
-    def _check_unmatched_partial(self, partial: PartialScore) -> None:
-        if partial.covers:
-            return
-        audited = self._partition(partial.source)
-        cause = Place(self.clicks_topic, partial.source, partial.closing)
-        place = Place(self.scores_topic, partial.place, partial.offset)
-        if partial.repeats:
-            self.tally.duplicate += 1
-            detail = "rebuilt partly, and the window has a whole score too"
-            self.tally.add_finding(Finding("duplicate", "score", partial.score_id, cause, place, detail))
-        elif audited.is_blind_to_score(partial.session, partial.opened_at, partial.closing):
-            self.tally.unchecked += 1
-        else:
-            self._report_unexpected(partial.score_id, cause, place)
-
-    def _report_unexpected(self, score_id: str, cause: Place, place: Place) -> None:
-        self.tally.unexpected += 1
         detail = "T3, T7: the log opens no such window, or has not closed it"
-        self.tally.add_finding(Finding("unexpected", "score", score_id, cause, place, detail))
+        self.tally.report_score("unexpected", found.score_id, cause, place, detail)
 
     def _check_letter(
         self,
@@ -279,7 +240,7 @@ class LogComparison:
     ) -> None:
         reasons = {known.reason for known in (refused, there) if known is not None}
         blind = audited.is_blind_to_letter(record.offset, reasons, parsed)
-        cause = Place(self.clicks_topic, record.partition, record.offset)
+        cause = self._click(record.partition, record.offset)
         if refused is None:
             if there is not None and blind:
                 self.tally.letters(there.reason).unchecked += 1
@@ -292,13 +253,10 @@ class LogComparison:
             kept_from = self.published.letters_kept_from.get(record.partition, _FOREVER)
             if record.offset >= audited.committed:
                 counts.pending += 1
-            elif blind or (self.letters_cut and record.offset <= kept_from):
+            elif blind or (self.topics.letters_cut and record.offset <= kept_from):
                 counts.unchecked += 1
             else:
-                counts.missing += 1
-                self.tally.add_finding(
-                    Finding("missing", "dead letter", refused.reason, cause, None, refused.detail)
-                )
+                self.tally.report_letter("missing", refused.reason, cause, None, refused.detail)
             return
         expected = letter(record, refused)
         if digest_of(expected) == there.content:
@@ -306,19 +264,14 @@ class LogComparison:
         if blind:
             counts.unchecked += 1
             return
-        counts.wrong += 1
-        place = Place(self.dead_letter_topic, there.place, there.offset)
-        self.mismatch("dead letter", refused.reason, cause, place, expected)
+        place = Place(self.settings.dead_letter_topic, there.place, there.offset)
+        self.mismatches.add_letter(refused.reason, cause, place, expected)
 
     def _unexpected_letter(self, there: SpilledLetter) -> None:
-        self.tally.letters(there.reason).unexpected += 1
-        self.tally.add_finding(
-            Finding(
-                "unexpected",
-                "dead letter",
-                there.reason,
-                Place(self.clicks_topic, there.source, there.about),
-                Place(self.dead_letter_topic, there.place, there.offset),
-                "the record is not refused, or is not in the log",
-            )
+        self.tally.report_letter(
+            "unexpected",
+            there.reason,
+            self._click(there.source, there.about),
+            Place(self.settings.dead_letter_topic, there.place, there.offset),
+            "the record is not refused, or is not in the log",
         )

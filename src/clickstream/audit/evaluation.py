@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from clickstream.audit.ledger import LedgerLine, check_ledger, compare_runs
-from clickstream.audit.partition import CommittedRange
+from clickstream.audit.partition import TopicsAtStart
 from clickstream.audit.predictions import Predictor
 from clickstream.audit.published import checked_score
 from clickstream.audit.report import AuditReport, BaselineReport, Place
-from clickstream.audit.rounds import AuditRounds, TopicsAtStart
+from clickstream.audit.rounds import AuditRounds
 from clickstream.audit.sessions import SessionSums
 from clickstream.audit.spill import Spill
 from clickstream.infra.kafka import Record
@@ -26,9 +26,6 @@ class AuditedLogs:
     """What is audited.
 
     Attributes:
-        ranges: the clicks topic by partition.
-        aligned: the scores topic has as many partitions as the clicks topic.
-        scores_cut, letters_cut: the topic has lost its first records.
         witnessed: scores partition -> the offset up to which scores show how far the log was processed;
             with those after it may have been published what was not read. None: all show it.
         baseline: scores of the same clicks without faults, and their topic.
@@ -37,10 +34,7 @@ class AuditedLogs:
     clicks: RecordSource
     scores: RecordSource
     letters: RecordSource
-    ranges: Mapping[int, CommittedRange]
-    aligned: bool = True
-    scores_cut: bool = False
-    letters_cut: bool = False
+    topics: TopicsAtStart
     witnessed: Mapping[int, int] | None = None
     baseline: tuple[str, RecordSource] | None = None
     notes: Iterable[str] = field(default=())
@@ -70,17 +64,19 @@ def evaluate_run(
         sums = SessionSums(
             {line.session_id for line in lines or ()}, None if logs.baseline is None else there
         )
-        topics = TopicsAtStart(logs.ranges, logs.aligned, logs.scores_cut, logs.letters_cut)
-        rounds = AuditRounds(settings, topics, there, bundle, sums, digests=True, independent=independent)
+        rounds = AuditRounds(
+            settings, logs.topics, there, bundle, sums, digests=True, independent=independent
+        )
+        published, comparison = rounds.published, rounds.comparison
         for record in logs.scores():
-            rounds.add_score(
+            published.add_score(
                 record, logs.witnessed is None or record.offset < logs.witnessed[record.partition]
             )
         for record in logs.letters():
-            rounds.add_letter(record)
-        rounds.begin(_settled(logs.ranges, rounds.published_to))
+            published.add_dead_letter(record)
+        comparison.begin(published.published_to)
         for record in logs.clicks():
-            rounds.take(record)
+            comparison.take(record)
 
         def lookup(topic: str, _places: Iterable[Place]) -> Iterable[Record]:
             return logs.scores() if topic == settings.scores_topic else logs.letters()
@@ -92,21 +88,13 @@ def evaluate_run(
             clicks_topic=settings.clicks_topic,
             scores_topic=settings.scores_topic,
             group=settings.group,
-            settings=rounds.settings,
-            open=rounds.open_sessions,
+            settings=published.fingerprint,
+            open=comparison.open_sessions,
             digests={name: digest_of_lines(there.lines(name)) for name in COMPARISONS},
             ledger=None if lines is None else check_ledger(lines, sums),
             baseline=None if logs.baseline is None else _baseline(*logs.baseline, lines or [], there),
             notes=(*logs.notes, *rounds.tally.notes),
         )
-
-
-def _settled(ranges: Mapping[int, CommittedRange], published_to: Mapping[int, int]) -> dict[int, int]:
-    # What was published was committed with it, so it stands in where there is no offset.
-    committed = {p: there.committed or 0 for p, there in ranges.items()}
-    return {
-        p: max(committed.get(p, 0), published_to.get(p, 0)) for p in committed.keys() | published_to.keys()
-    }
 
 
 def _baseline(topic: str, log: RecordSource, lines: Iterable[LedgerLine], spill: Spill) -> BaselineReport:

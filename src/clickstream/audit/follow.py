@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from clickstream.audit.bundles import bundle_finder
-from clickstream.audit.partition import CommittedRange
-from clickstream.audit.reading import Extent, TopicLog
+from clickstream.audit.partition import CommittedRange, TopicsAtStart
 from clickstream.audit.report import Finding, Place
-from clickstream.audit.rounds import AuditRounds, TopicsAtStart
+from clickstream.audit.rounds import AuditRounds
 from clickstream.audit.spill import Spill
 from clickstream.audit.verdict import AuditCounts
-from clickstream.infra.errors import UnavailableError
-from clickstream.infra.kafka import Admin, Record
+from clickstream.infra.errors import RefusedError, UnavailableError
+from clickstream.infra.kafka import Admin, Extent, Record, TopicLog
 from clickstream.infra.memory import resident_bytes
 from clickstream.infra.settings import Settings
 
@@ -33,7 +32,7 @@ class TopicProgress(NamedTuple):
     total: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class RoundReport(AuditCounts):
     """What was found since the start; `findings` since the last report, the first few of each kind.
 
@@ -62,17 +61,11 @@ class RoundReport(AuditCounts):
     notes: tuple[str, ...]
 
 
-class _Followed:
-    """A topic: its connections, and how far it was read.
-
-    Attributes:
-        position: the next offset, by partition.
-    """
+class _Followed(TopicLog):
+    """A topic, and how far it was read: `position` is the next offset, by partition."""
 
     def __init__(self, settings: Settings, topic: str) -> None:
-        self.topic = topic
-        self._settings = settings
-        self._log: TopicLog | None = None
+        super().__init__(settings, topic)
         self.position: dict[int, int] = {}
         self.begin = self.extent().begin
         self.position = dict(self.begin)
@@ -82,37 +75,47 @@ class _Followed:
 
         Raises:
             RefusedError: what comes next was deleted.
-            UnavailableError: the broker does not answer, or the log is shorter than it was.
+            UnavailableError: the broker does not answer, or the log is shorter than it was: its broker has
+                just begun, or it is another one.
         """
-        there = self._open().extent()
-        self._open().check_kept(self.position, there)
+        there = super().extent()
+        if self.position and self.position.keys() != there.end.keys():
+            raise RefusedError(
+                f"{self.topic} has {len(there.end)} partitions, and had {len(self.position)}",
+                "Start the audit again.",
+            )
+        for partition, offset in self.position.items():
+            if offset < there.begin[partition]:
+                raise RefusedError(
+                    f"{self.topic}/{partition} begins at {there.begin[partition]}, and the audit was at"
+                    f" {offset}: records were deleted before they were audited",
+                    "Start the audit again, and keep the topic for longer.",
+                )
+            if offset > there.end[partition]:
+                raise UnavailableError(
+                    f"{self.topic}/{partition} ends at {there.end[partition]}, and was read to {offset}",
+                    "Was the topic created anew? Then start the audit again.",
+                )
         return there
 
-    def read(self, end: Mapping[int, int]) -> Iterator[list[Record]]:
-        """Batches of what comes up to `end`, each of them only once."""
+    def read_on(self, end: Mapping[int, int]) -> Iterator[tuple[list[Record], TopicProgress]]:
+        """Batches of what comes up to `end`, each of them only once, with how much of it that is."""
         ahead = {p: offset for p, offset in end.items() if offset > self.position[p]}
         if not ahead:
             return
-        for batch in self._open().read({p: self.position[p] for p in ahead}, ahead):
+        total, passed = sum(offset - self.position[p] for p, offset in ahead.items()), 0
+        for batch in self.read({p: self.position[p] for p in ahead}, ahead):
             for record in batch:
                 self.position[record.partition] = record.offset + 1
-            yield batch
+            passed += len(batch)
+            yield batch, TopicProgress(self.topic, passed, total)
         self.position |= ahead
 
     def lookup(self, places: Iterable[Place]) -> Iterator[Record]:
-        """The records at these places."""
-        return self._open().lookup(places)
-
-    def close(self) -> None:
-        """Drop the connections; they are opened again when they are needed."""
-        if self._log is not None:
-            self._log.close()
-            self._log = None
-
-    def _open(self) -> TopicLog:
-        if self._log is None:
-            self._log = TopicLog(self._settings, self.topic)
-        return self._log
+        """The records at these places, those that are still there."""
+        for _, partition, offset in places:
+            for batch in self.read({partition: offset}, {partition: offset + 1}):
+                yield from (record for record in batch if record.offset == offset)
 
 
 class Follower:
@@ -132,12 +135,9 @@ class Follower:
         self._scores = _Followed(settings, settings.scores_topic)
         self._letters = _Followed(settings, settings.dead_letter_topic)
         self._clicks = _Followed(settings, settings.clicks_topic)
-        topics = TopicsAtStart(
-            {partition: CommittedRange(begin) for partition, begin in self._clicks.begin.items()},
-            len(self._scores.begin) == len(self._clicks.begin),
-            any(self._scores.begin.values()),
-            any(self._letters.begin.values()),
-        )
+        ranges = {partition: CommittedRange(begin) for partition, begin in self._clicks.begin.items()}
+        cut = any(self._scores.begin.values()), any(self._letters.begin.values())
+        topics = TopicsAtStart(ranges, len(self._scores.begin) == len(ranges), *cut)
         self._rounds = AuditRounds(
             settings, topics, spill, bundle_finder(settings, bundle), independent=independent
         )
@@ -168,7 +168,7 @@ class Follower:
             **counts,
             round=self._ended,
             at=time.time_ns() // 1_000_000,
-            open=rounds.open_sessions,
+            open=rounds.comparison.open_sessions,
             waiting=self._spill.waiting,
             lag=self._lag,
             behind=sum(max(0, end - self._clicks.position[p]) for p, end in self._behind.items()),
@@ -195,14 +195,14 @@ class Follower:
         self._held = scores.held or letters.held
         self._lag = sum(max(0, end - committed.get(p, clicks.begin[p])) for p, end in clicks.end.items())
         rounds = self._rounds
-        for batch in _reported(self._scores, scores.end):
-            for record in batch.records:
-                rounds.add_score(record, record.offset < witnessed[record.partition])
-            yield batch.reading
-        for batch in _reported(self._letters, letters.end):
-            for record in batch.records:
-                rounds.add_letter(record)
-            yield batch.reading
+        for batch, progress in self._scores.read_on(scores.end):
+            for record in batch:
+                rounds.published.add_score(record, record.offset < witnessed[record.partition])
+            yield progress
+        for batch, progress in self._letters.read_on(letters.end):
+            for record in batch:
+                rounds.published.add_dead_letter(record)
+            yield progress
         others = rounds.tally.other_settings
         if self._ended and others > self._others and not self._others_reported:
             self._others_reported = True
@@ -213,15 +213,16 @@ class Follower:
         self._others = others
         # Where the group has no offset, what was published shows how far it came.
         until = {
-            p: min(committed.get(p, rounds.published_to.get(p, 0)), end) for p, end in clicks.end.items()
+            p: min(committed.get(p, rounds.published.published_to.get(p, 0)), end)
+            for p, end in clicks.end.items()
         }
         self._behind = until
         if not self._held:
-            rounds.begin(until)
-            for batch in _reported(self._clicks, until):
-                for record in batch.records:
-                    rounds.take(record)
-                yield batch.reading
+            rounds.comparison.begin(until)
+            for batch, progress in self._clicks.read_on(until):
+                for record in batch:
+                    rounds.comparison.take(record)
+                yield progress
             rounds.settle(self._lookup, clicks.end)
         self._ended += 1
 
@@ -233,17 +234,3 @@ class Follower:
 
     def _lookup(self, topic: str, places: Iterable[Place]) -> Iterator[Record]:
         return (self._scores if topic == self._scores.topic else self._letters).lookup(places)
-
-
-class _Batch(NamedTuple):
-    records: list[Record]
-    reading: TopicProgress
-
-
-def _reported(topic: _Followed, end: Mapping[int, int]) -> Iterator[_Batch]:
-    """What comes up to `end`, with how much of it that is."""
-    total = sum(max(0, offset - topic.position[p]) for p, offset in end.items())
-    passed = 0
-    for records in topic.read(end):
-        passed += len(records)
-        yield _Batch(records, TopicProgress(topic.topic, passed, total))

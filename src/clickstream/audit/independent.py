@@ -16,11 +16,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from clickstream.audit.expected import Facts, differences
-from clickstream.audit.plain import InterpretedWindow, Limits, PlainReading
+from clickstream.audit.plain import InterpretedWindow, PlainReading
 from clickstream.audit.report import Difference
 from clickstream.features import interpreter as literal
 from clickstream.features.definition import ShopDefinition
 from clickstream.records.click import Click, Heartbeat
+from clickstream.windows.partition import Rules
 
 ONE_IN = 8
 """Of so many sessions one is read a second time."""
@@ -35,7 +36,7 @@ class ReadWindow(NamedTuple):
     """A window by the reading under audit: its facts, and what the models may see of it."""
 
     facts: Facts
-    prefix: Mapping[str, Any] | None
+    evidence: Mapping[str, Any] | None
 
 
 class Disagreement(NamedTuple):
@@ -53,7 +54,7 @@ class IndependentReading:
         windows: those that were read twice.
     """
 
-    def __init__(self, rules: Limits, definition: ShopDefinition, whole: bool, most: int = MOST) -> None:
+    def __init__(self, rules: Rules, definition: ShopDefinition, whole: bool, most: int = MOST) -> None:
         self._definition = definition
         self.windows = 0
         self._below = _ALL if whole else _ALL // ONE_IN
@@ -100,13 +101,9 @@ class IndependentReading:
         drawn = isinstance(record, Heartbeat) or self.is_drawn(record.session_id)
         if (drawn or own.refused in ("invalid", "future", "past")) and own.refused != (refused or ""):
             name = record.session_id if isinstance(record, Click) else "heartbeat"
-            found.append(
-                Disagreement(
-                    f"{name} at offset {offset}",
-                    f"a plain reading refuses the record as {own.refused or 'nothing'},"
-                    f" the other as {refused or 'nothing'}",
-                )
-            )
+            both = f"as {own.refused or 'nothing'}, the other as {refused or 'nothing'}"
+            detail = f"a plain reading refuses the record {both}"
+            found.append(Disagreement(f"{name} at offset {offset}", detail))
         if len(own.visits) > self._most:
             self._below //= 2
             for session_id in [one for one in own.visits if not self.is_drawn(one)]:
@@ -115,26 +112,21 @@ class IndependentReading:
 
     def _compare(self, mine: Sequence[InterpretedWindow], reads: Sequence[ReadWindow]) -> list[Disagreement]:
         self.windows += len(mine)
-        found = []
         ours = {_name(window): window for window in mine}
         theirs = {read.facts["score_id"]: read for read in reads}
-        for name in ours.keys() | theirs.keys():
-            if name not in theirs:
-                window = ours[name]
-                found.append(
-                    Disagreement(
-                        name, f"a plain reading closes it here, by {window.closed_by}; the other does not"
-                    )
-                )
-            elif name not in ours:
+        found = [
+            Disagreement(name, f"a plain reading closes it here, by {window.closed_by}; the other does not")
+            for name, window in ours.items()
+            if name not in theirs
+        ]
+        for name, read in theirs.items():
+            if name not in ours:
                 found.append(Disagreement(name, "a plain reading closes no such window here"))
-            elif differ := _differences(self._definition, ours[name], theirs[name]):
+            elif differ := _differences(self._definition, ours[name], read):
                 found.append(Disagreement(name, "a plain reading of its clicks differs", differ))
         if not found and list(ours) != list(theirs):
-            order = ", ".join(ours)
-            found.append(
-                Disagreement(next(iter(ours)), f"a plain reading closes windows in the order {order}")
-            )
+            order = f"a plain reading closes windows in the order {', '.join(ours)}"
+            found.append(Disagreement(next(iter(ours)), order))
         return found
 
 
@@ -170,9 +162,7 @@ def facts_of(definition: ShopDefinition, window: InterpretedWindow) -> Facts:
         "duplicates": window.duplicates,
         "late": len(window.late),
         "missing": max(orders) - min(orders) + 1 - len(orders) if orders else 0,
-        "features": {
-            feature.name: values[feature.name] for feature in definition.features if feature.in_scores
-        },
+        "features": {one.name: values[one.name] for one in definition.features if one.in_scores},
         "evidence": len(literal.evidence(definition, visit).in_order),
         "outcome": {
             "converted": became.converted,
@@ -193,7 +183,7 @@ def _differences(
     mine = facts_of(definition, window) | {"prefix": evidence_of(definition, window) or "no evidence"}
     places = read.facts["source"]
     theirs = {name: places.get(name, read.facts.get(name)) for name in mine}
-    theirs["prefix"] = "no evidence" if read.prefix is None else dict(read.prefix)
+    theirs["prefix"] = "no evidence" if read.evidence is None else dict(read.evidence)
     scale = _largest(window)
     return tuple(one for one in differences(mine, theirs) if not _is_rounding(one.expected, one.found, scale))
 

@@ -76,9 +76,9 @@ def read_ledger(file: Path) -> list[LedgerLine]:
 
 def check_ledger(lines: Iterable[LedgerLine], sums: SessionSums) -> LedgerReport:
     """Whether as many faults show as the ledger names, by session and place."""
-    left: Counter[tuple[str, LedgerEffect, str | None]] = Counter()
+    left: Counter[tuple[str, str, str | None]] = Counter()
     for (session_id, counter), count in sums.counts.items():
-        left[session_id, _where(counter), None] = count
+        left[session_id, f"score.{counter}", None] = count
     for (session_id, reason), count in sums.letters.items():
         left[session_id, "dead-letter", reason] = count
     shown: Counter[str] = Counter()
@@ -92,11 +92,9 @@ def check_ledger(lines: Iterable[LedgerLine], sums: SessionSums) -> LedgerReport
             continue
         lacking = []
         for place in line.places:
-            if place == "nothing":
-                continue
             key = (line.session_id, place, line.reason if place == "dead-letter" else None)
             left[key] -= 1
-            if left[key] < 0:
+            if place != "nothing" and left[key] < 0:
                 lacking.append(place)
         if not lacking:
             shown[line.fault] += 1
@@ -169,12 +167,3 @@ def _difference(ours: _Compared | None, theirs: _Compared | None, copies: int) -
     if ours.duplicates != theirs.duplicates + copies:
         return f"{ours.duplicates} duplicates; {theirs.duplicates} in the baseline, {copies} in the ledger"
     return ""
-
-
-def _where(counter: str) -> LedgerEffect:
-    places: dict[str, LedgerEffect] = {
-        "late": "score.late",
-        "duplicates": "score.duplicates",
-        "missing": "score.missing",
-    }
-    return places[counter]

@@ -24,18 +24,29 @@ class _Mismatch(NamedTuple):
 
 
 class Mismatches:
-    """The first few mismatches of each kind; the rest is only counted."""
+    """Counts mismatches, and keeps the first few of each kind."""
 
-    def __init__(self) -> None:
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
         self._left: list[_Mismatch] = []
 
-    def add(self, what: RecordKind, id: str, cause: Place, found: Place, expected: Facts) -> None:
-        """Keep a mismatch, unless there are enough examples of its kind."""
-        if sum(one.what == what for one in self._left) < EXAMPLES:
-            self._left.append(_Mismatch(what, id, cause, found, expected))
+    def add_score(self, score_id: str, cause: Place, found: Place, expected: Facts) -> None:
+        """A published score does not hold what is expected."""
+        self._tally.add_wrong(score_id)
+        self._add(_Mismatch("score", score_id, cause, found, expected))
 
-    def explain(self, lookup: RecordLookup, tally: Tally) -> None:
+    def add_letter(self, reason: str, cause: Place, found: Place, expected: Facts) -> None:
+        """A published dead letter does not hold what is expected."""
+        self._tally.letters(reason).wrong += 1
+        self._add(_Mismatch("dead letter", reason, cause, found, expected))
+
+    def _add(self, mismatch: _Mismatch) -> None:
+        if sum(one.what == mismatch.what for one in self._left) < EXAMPLES:
+            self._left.append(mismatch)
+
+    def explain(self, lookup: RecordLookup) -> None:
         """Report how each of them differs, as far as its record is still on the topic."""
+        tally = self._tally
         topics: dict[str, list[Place]] = {}
         for one in self._left:
             topics.setdefault(one.found.topic, []).append(one.found)
@@ -48,16 +59,8 @@ class Mismatches:
                 for one in [one for one in self._left if one.found == here]:
                     self._left.remove(one)
                     found = _part(orjson.loads(record.value or b"null"), one.expected)
-                    tally.add_finding(
-                        Finding(
-                            "wrong",
-                            one.what,
-                            one.id,
-                            one.cause,
-                            here,
-                            differences=differences(one.expected, found),
-                        )
-                    )
+                    differ = differences(one.expected, found)
+                    tally.add_finding(Finding("wrong", one.what, one.id, one.cause, here, "", differ))
         for one in self._left:
             detail = "the record is no longer there to be looked at"
             tally.add_finding(Finding("wrong", one.what, one.id, one.cause, one.found, detail))

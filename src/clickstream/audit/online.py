@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from clickstream.audit.predictions import UNSCORABLE, Learner, Predictor, agree
+from clickstream.audit.spill import SpilledScore
 from clickstream.bundles.bundle import Case, ScorerOutput
 from clickstream.models.case import Example
 
@@ -70,24 +71,22 @@ class OnlineCheck:
 
     def score(
         self,
-        partition: int,
-        bundle: int,
-        lessons: int,
+        found: SpilledScore,
         published: ScorerOutput | None,
         case: Case,
         lesson: Example,
         whole: bool,
         batch_failed: bool,
     ) -> OnlineAnswer:
-        """The window that closed next has a score that names `bundle` and `lessons`; compare, then learn.
+        """The window that closed next has the score `found`; compare, then learn.
 
         Args:
             published: the answer in the score; None where the score has an error.
             whole: every window of the partition before this one was seen.
             batch_failed: the bundle's other models cannot answer, so the online ones were not asked.
         """
-        chain = self._chain(partition)
-        fits = self._follow(chain, bundle, lessons, whole)
+        chain = self._chain(found.source)
+        fits = self._follow(chain, found.bundle, found.lessons, whole)
         models, known = chain.models, chain.lessons
         raised: Exception | None = None
         answer: ScorerOutput | None = None
@@ -102,12 +101,12 @@ class OnlineCheck:
             chain.lessons += 1
         chain.passed += 1
         if not fits:
-            if whole and lessons >= chain.passed:
+            if whole and found.lessons >= chain.passed:
                 return OnlineAnswer("lessons", known, raised)
             return OnlineAnswer("unchecked", None, raised, _NOT_OURS)
         if models is None:
-            found = self.load(bundle)
-            return OnlineAnswer("unchecked", reason="" if isinstance(found, str) else UNKNOWN)
+            is_away = isinstance(self.load(found.bundle), str)
+            return OnlineAnswer("unchecked", reason="" if is_away else UNKNOWN)
         if answer is not None and published is not None and not agree(published, answer):
             return OnlineAnswer("answers", answer, raised)
         return OnlineAnswer("checked", None, raised)

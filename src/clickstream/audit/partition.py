@@ -8,7 +8,7 @@ after them that only `max_clicks` cut off, up to the next that the gap, the shop
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from clickstream.infra.kafka import Record
@@ -31,6 +31,22 @@ class CommittedRange:
 
     begin: int = 0
     committed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TopicsAtStart:
+    """What is known of the topics at the start.
+
+    Attributes:
+        ranges: the clicks topic by partition.
+        aligned: the scores topic has as many partitions as the clicks topic.
+        scores_cut, letters_cut: the topic has lost its first records.
+    """
+
+    ranges: Mapping[int, CommittedRange]
+    aligned: bool = True
+    scores_cut: bool = False
+    letters_cut: bool = False
 
 
 class AuditedPartition:

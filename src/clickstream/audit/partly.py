@@ -7,6 +7,7 @@ ends as its window does, holds no more than that, and its fields agree with one 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -75,14 +76,11 @@ def _part_of(definition: ShopDefinition, score: Mapping[str, Any], window: Facts
     shown = [feature for feature in definition.features if feature.in_scores]
     at_most = [*_AT_MOST, *(f"features.{one.name}" for one in shown if one.aggregation in _GROWING)]
     at_least = [*_AT_LEAST, *(f"features.{one.name}" for one in shown if one.aggregation is Aggregation.MIN)]
-    for path in at_most:
-        bound, value = _at(window, path), _at(score, path)
-        if value is not None and (bound is None or value > bound):
-            yield Difference(path, f"at most {bound}", value, _PART)
-    for path in at_least:
-        bound, value = _at(window, path), _at(score, path)
-        if value is not None and (bound is None or value < bound):
-            yield Difference(path, f"at least {bound}", value, _PART)
+    for paths, word, beyond in ((at_most, "at most", operator.gt), (at_least, "at least", operator.lt)):
+        for path in paths:
+            bound, value = _at(window, path), _at(score, path)
+            if value is not None and (bound is None or beyond(value, bound)):
+                yield Difference(path, f"{word} {bound}", value, _PART)
 
 
 def _within(definition: ShopDefinition, score: Mapping[str, Any]) -> Iterator[Difference]:

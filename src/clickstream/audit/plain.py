@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clickstream.features.condition import holds
 from clickstream.features.definition import ShopDefinition
 from clickstream.records.click import Click, Heartbeat
+
+if TYPE_CHECKING:  # the numbers alone: no logic of theirs
+    from clickstream.windows.partition import Rules
 
 Identity = int | tuple[Any, ...]
 
@@ -21,25 +24,6 @@ _FOREVER = 1 << 62
 
 _EVERY = ""
 """In place of a session id, none of which is empty: all of them."""
-
-
-class Limits(Protocol):
-    """The settings that shape sessions; times in milliseconds."""
-
-    @property
-    def gap(self) -> int: ...
-    @property
-    def allowed_lateness(self) -> int: ...
-    @property
-    def max_ahead(self) -> int: ...
-    @property
-    def max_behind(self) -> int: ...
-    @property
-    def max_clicks(self) -> int: ...
-    @property
-    def max_pending(self) -> int: ...
-    @property
-    def max_open_sessions(self) -> int: ...
 
 
 @dataclass(slots=True)
@@ -128,11 +112,11 @@ class OpenVisit:
         """Whether the window has a click of this identity."""
         return any(kept.identity == identity for kept in (*self.settled, *self.late))
 
-    def is_full(self, rules: Limits) -> bool:
+    def is_full(self, rules: Rules) -> bool:
         """Whether the window has all the clicks that one may have."""
         return len(self.settled) + len(self.late) >= rules.max_clicks
 
-    def settle(self, watermark: int, rules: Limits) -> str:
+    def settle(self, watermark: int, rules: Rules) -> str:
         """Settle what the watermark has passed, up to the click that closes the window; by what (T3)."""
         closed_by = "limit" if self.settled and self.is_full(rules) else ""
         for kept in sorted(self.waiting, key=lambda kept: kept.place):
@@ -155,13 +139,13 @@ class OpenVisit:
             return "gap"
         return closed_by
 
-    def due(self, rules: Limits) -> int:
+    def due(self, rules: Rules) -> int:
         """The smallest watermark at which a window of it closes."""
         trial = self._copy()
         closed_by = trial.settle(_FOREVER, rules)
         return trial.last + 1 + (rules.gap if closed_by == "gap" else 0)
 
-    def copy_of(self, arrived: KeptClick, rules: Limits) -> KeptClick | None:
+    def copy_of(self, arrived: KeptClick, rules: Rules) -> KeptClick | None:
         """The waiting click of this identity, where it is in the window that closes next if nothing comes."""
         found = [kept for kept in self.waiting if kept.identity == arrived.identity]
         if not found:
@@ -194,7 +178,7 @@ class PlainReading:
     """
 
     def __init__(
-        self, rules: Limits, definition: ShopDefinition, is_read: Callable[[str], bool], counts_all: bool
+        self, rules: Rules, definition: ShopDefinition, is_read: Callable[[str], bool], counts_all: bool
     ) -> None:
         self.rules = rules
         self.definition = definition
@@ -292,11 +276,10 @@ class PlainReading:
         if (copied := visit.copy_of(arrived, self.rules)) is not None:
             copied.copies += 1
             return
-        if not visit.settled or arrived.time < visit.settled[0].time:
-            self.refused = "late"
-            return
         goal = self.definition.goal
-        if not goal.last_click and holds(goal.when.expression, lambda row, path: row[path[0]])(arrived.row):
+        meets = holds(goal.when.expression, lambda row, path: row[path[0]])
+        is_before = not visit.settled or arrived.time < visit.settled[0].time
+        if is_before or (not goal.last_click and meets(arrived.row)):
             self.refused = "late"
             return
         arrived.after = len(visit.settled)
@@ -321,17 +304,9 @@ class PlainReading:
 
     def _close(self, session_id: str, visit: OpenVisit, closed_by: str, offset: int) -> None:
         due = visit.last + 1 + (self.rules.gap if closed_by in ("gap", "flush") else 0)
-        self.closed.append(
-            InterpretedWindow(
-                session_id,
-                tuple(visit.settled),
-                tuple(visit.late),
-                visit.duplicates,
-                closed_by,
-                offset,
-                due,
-            )
-        )
+        clicks = tuple(visit.settled), tuple(visit.late)
+        window = InterpretedWindow(session_id, *clicks, visit.duplicates, closed_by, offset, due)
+        self.closed.append(window)
         self._just_closed.append((session_id, visit.last))
         self.visits[session_id] = OpenVisit(waiting=visit.waiting)
         self._tidy(session_id)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from clickstream.audit.expected import Facts
+from clickstream.audit.mismatches import Mismatches
 from clickstream.audit.published import PublishedRecords
-from clickstream.audit.report import Place, RecordKind, Tally
+from clickstream.audit.report import Place, Tally
 from clickstream.audit.spill import SpilledScore
 from clickstream.bundles.bundle import Case, ScorerOutput
 from clickstream.features.outcome import Outcome
@@ -51,12 +51,6 @@ class Predictor(Protocol):
         ...
 
 
-class MismatchSink(Protocol):
-    """A function that is called with a published record that differs, and with what it should hold."""
-
-    def __call__(self, what: RecordKind, id: str, cause: Place, found: Place, expected: Facts) -> None: ...
-
-
 class _Asked(NamedTuple):
     score_id: str
     case: Case
@@ -72,12 +66,12 @@ class PredictionCheck:
         self,
         published: PublishedRecords,
         bundle: Callable[[str], Predictor | str],
-        mismatch: MismatchSink,
+        mismatches: Mismatches,
         tally: Tally,
     ) -> None:
         self._published = published
         self._bundle = bundle
-        self._suspect = mismatch
+        self._mismatches = mismatches
         self._tally = tally
         self._bundles: dict[int, Predictor | str] = {}
         self._asked: dict[int, list[_Asked]] = {}
@@ -125,31 +119,23 @@ class PredictionCheck:
         return bundle
 
     def _compare_waiting(self, number: int) -> None:
-        bundle, waiting = self._bundles[number], self._asked.pop(number, [])
-        if not isinstance(bundle, str):
-            self._compare(bundle, waiting)
-
-    def _compare(self, bundle: Predictor, asked: Sequence[_Asked]) -> None:
+        bundle, asked = self._bundles[number], self._asked.pop(number, [])
+        if isinstance(bundle, str):
+            return
+        names = [name for name in self._published.scorers if name != LEARNING]
         for one, answers in zip(asked, _predict(bundle, [one.case for one in asked]), strict=True):
             self._tally.predictions_checked += 1
-            names = [name for name in self._published.scorers if name != LEARNING]
-            expected = {name: None if answers is None else answers[name]._asdict() for name in names}
             published = self._published.unpack(one.answers)
             if answers is None or not all(agree(published[name], answers[name]) for name in names):
-                self._tally.add_wrong(one.score_id)
-                self._suspect("score", one.score_id, one.cause, one.place, {"predictions": expected})
+                wanted = {name: None if answers is None else answers[name]._asdict() for name in names}
+                self._mismatches.add_score(one.score_id, one.cause, one.place, {"predictions": wanted})
 
 
 def agree(published: ScorerOutput, expected: ScorerOutput) -> bool:
     """Whether an answer is the one expected, but for the last digits."""
-    if published.revenue is None or expected.revenue is None:
-        earning = published.revenue is expected.revenue
-    else:
-        earning = abs(published.revenue - expected.revenue) <= TOLERANCE
-    return (
-        abs(published.conversion - expected.conversion) <= TOLERANCE
-        and earning
-        and published[2:] == expected[2:]
+    return published[2:] == expected[2:] and all(
+        one is other if one is None or other is None else abs(one - other) <= TOLERANCE
+        for one, other in zip(published[:2], expected[:2], strict=True)
     )
 
 

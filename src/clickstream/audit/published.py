@@ -12,16 +12,18 @@ import orjson
 from pydantic import ValidationError
 
 from clickstream.audit.expected import NOT_FACTS, digest_of, rule_of
-from clickstream.audit.report import Difference, Finding, Place, Tally
+from clickstream.audit.report import Difference, Place, Tally
 from clickstream.audit.sessions import SessionSums
-from clickstream.audit.spill import Addition, PartialScore, Spill, SpilledLetter, SpilledScore
-from clickstream.features.shop import UCI553, Shop
+from clickstream.audit.spill import PartialScore, Spill, SpilledLetter, SpilledScore
+from clickstream.features.shop import UCI553
 from clickstream.infra.kafka import Record
+from clickstream.infra.settings import Settings
 from clickstream.models.case import DECIMALS, ScorerOutput
 from clickstream.models.clusters import NAMES
 from clickstream.models.scorers import scorers_of
 from clickstream.records.score import COMPARISONS, REBUILT_PARTLY, DeadLetter, Score, digest_line
 from clickstream.records.scorers import SCORERS
+from clickstream.windows.fingerprint import fingerprint, rules_of
 
 _answer = Packing("<ddHH")
 
@@ -47,15 +49,13 @@ class PublishedRecords:
         kept_from: clicks partition -> the first closing offset that was found.
         letters_kept_from: the same of dead letters.
         bundles: a name's place in the list stands for it in the spill.
-        shop: the one that the settings name.
+        rules, fingerprint, shop: those of the settings.
         scorers: those of the shop.
     """
 
     def __init__(
         self,
-        clicks_topic: str,
-        shop: Shop,
-        settings: str,
+        settings: Settings,
         aligned: bool,
         spill: Spill,
         tally: Tally,
@@ -66,11 +66,12 @@ class PublishedRecords:
         self.published_to: dict[int, int] = {}
         self.kept_from: dict[int, int] = {}
         self.letters_kept_from: dict[int, int] = {}
-        self.scorers = scorers_of(shop)
-        self.shop = shop
+        self.rules = rules_of(settings)
+        self.fingerprint = fingerprint(settings)
+        self.shop = self.rules.shop
+        self.scorers = scorers_of(self.shop)
         self._cluster_names = list(NAMES)
-        self._topic = clicks_topic
-        self._settings = settings
+        self._topic = settings.clicks_topic
         self._aligned = aligned
         self._spill = spill
         self._tally = tally
@@ -92,10 +93,7 @@ class PublishedRecords:
         place = Place(record.topic, record.partition, record.offset)
         score = checked_score(record)
         if isinstance(score, str):
-            self._tally.wrong += 1
-            self._tally.add_finding(
-                Finding("wrong", "score", str(place), None, place, f"not a score: {score}")
-            )
+            self._tally.report_score("wrong", str(place), None, place, f"not a score: {score}")
             return
         source = score["source"]
         partition, closing = source["partition"], source["closing_offset"]
@@ -104,7 +102,7 @@ class PublishedRecords:
             return
         if shows_progress:
             self.published_to[partition] = max(self.published_to.get(partition, 0), closing + 1)
-        if score["settings"] != self._settings:
+        if score["settings"] != self.fingerprint:
             self._tally.other_settings += 1
             first, last = self._other.get(partition, (closing, closing))
             self._other[partition] = (min(first, closing), max(last, closing))
@@ -126,47 +124,32 @@ class PublishedRecords:
         cause = Place(self._topic, source["partition"], source["closing_offset"])
         problems = self._problems(record, score)
         if problems:
-            self._tally.add_wrong(score_id)
-            self._tally.add_finding(Finding("wrong", "score", score_id, cause, place, differences=problems))
+            self._tally.report_score("wrong", score_id, cause, place, differences=problems)
         if error is not None:
             self._tally.errors[":".join(error.split(":")[:2])] += 1
-        window = (source["partition"], source["first_offset"], source["closing_offset"])
+        session_id, opened_at = score["session_id"], score["opened_at"]
+        clicks = source["partition"], source["first_offset"], source["closing_offset"]
+        here = record.partition, record.offset
         detail = ""
         if error == REBUILT_PARTLY:
+            until, content = score["last_click_at"], b"" if problems else record.value or b""
             is_new = self._spill.add_partial(
-                PartialScore(
-                    score["session_id"],
-                    score["opened_at"],
-                    *window,
-                    score["last_click_at"],
-                    score_id,
-                    b"" if problems else record.value or b"",
-                    record.partition,
-                    record.offset,
-                )
+                PartialScore(session_id, opened_at, *clicks, until, score_id, content, *here)
             )
-        elif score_id != f"{score['session_id']}/{score['opened_at']}":
+        elif score_id != f"{session_id}/{opened_at}":
             return
         else:
-            added: Addition = self._spill.add_score(
-                SpilledScore(
-                    score["opened_at"],
-                    score["session_id"],
-                    *window,
-                    digest_of({name: value for name, value in score.items() if name not in NOT_FACTS}),
-                    b"" if error is not None or problems else self.pack(score["predictions"]),
-                    self._number(score["models"]["bundle"]),
-                    score["models"]["lessons"],
-                    None if problems else error,
-                    record.partition,
-                    record.offset,
-                )
+            facts = digest_of({name: value for name, value in score.items() if name not in NOT_FACTS})
+            answers = b"" if error is not None or problems else self.pack(score["predictions"])
+            models, failed = score["models"], None if problems else error
+            bundle, lessons = self._number(models["bundle"]), models["lessons"]
+            added = self._spill.add_score(
+                SpilledScore(opened_at, session_id, *clicks, facts, answers, bundle, lessons, failed, *here)
             )
             is_new = added == "new"
             detail = _TWIN if added == "twin" else detail
         if not is_new:
-            self._tally.duplicate += 1
-            self._tally.add_finding(Finding("duplicate", "score", score_id, cause, place, detail))
+            self._tally.report_score("duplicate", score_id, cause, place, detail)
 
     def other_until(self) -> Mapping[int, int]:
         """By clicks partition, the last closing offset of a time before ours, when other settings ruled.
@@ -193,14 +176,12 @@ class PublishedRecords:
         place = Place(record.topic, record.partition, record.offset)
         letter = checked_letter(record)
         if isinstance(letter, str):
-            self._tally.letters("unreadable").wrong += 1
-            self._tally.add_finding(Finding("wrong", "dead letter", "unreadable", None, place, letter))
+            self._tally.report_letter("wrong", "unreadable", None, place, letter)
             return
         if letter.topic != self._topic:
             self._tally.other_topics += 1
             return
-        counts = self._tally.letters(letter.reason)
-        counts.found += 1
+        self._tally.letters(letter.reason).found += 1
         partition, about = letter.partition, letter.offset
         self.published_to[partition] = max(self.published_to.get(partition, 0), about + 1)
         self.letters_kept_from[partition] = min(self.letters_kept_from.get(partition, about), about)
@@ -210,9 +191,7 @@ class PublishedRecords:
         ):
             self._sessions.add_dead_letter(letter)
             return
-        counts.duplicate += 1
-        cause = Place(self._topic, partition, about)
-        self._tally.add_finding(Finding("duplicate", "dead letter", letter.reason, cause, place))
+        self._tally.report_letter("duplicate", letter.reason, Place(self._topic, partition, about), place)
 
     def pack(self, predictions: dict[str, Any]) -> bytes:
         """The answers of the shop's scorers, in 20 bytes each."""
@@ -237,22 +216,17 @@ class PublishedRecords:
 
     def _problems(self, record: Record, score: dict[str, Any]) -> tuple[Difference, ...]:
         """What is wrong with a score, as far as that shows without the log."""
-        expected_key = score["session_id"].encode()
-        partition = score["source"]["partition"]
-        found = []
-        score_id = f"{score['session_id']}/{score['opened_at']}"
-        if score["score_id"] != score_id:
-            found.append(Difference("score_id", score_id, score["score_id"], rule_of("score_id")))
-        if record.key != expected_key:
-            found.append(Difference("key", expected_key, record.key, "the key is the session id"))
-        if self._aligned and record.partition != partition:
-            rule = "scores has the partitions of clicks"
-            found.append(Difference("partition", partition, record.partition, rule))
-        models = score["models"]
-        if models["feature_sets"] != (sets := self.shop.feature_sets):
-            path = "models.feature_sets"
-            found.append(Difference(path, sets, models["feature_sets"], rule_of(path)))
-        return (*found, *self._wrong_answers(score))
+        session_id, place = score["session_id"], record.partition
+        window = f"{session_id}/{score['opened_at']}"
+        home = score["source"]["partition"] if self._aligned else place
+        sets = score["models"]["feature_sets"]
+        right = (
+            ("score_id", window, score["score_id"], rule_of("score_id")),
+            ("key", session_id.encode(), record.key, "the key is the session id"),
+            ("partition", home, place, "scores has the partitions of clicks"),
+            ("models.feature_sets", self.shop.feature_sets, sets, rule_of("models")),
+        )
+        return (*(Difference(*one) for one in right if one[1] != one[2]), *self._wrong_answers(score))
 
     def _wrong_answers(self, score: dict[str, Any]) -> Sequence[Difference]:
         """What is wrong with the predictions whatever the bundle is."""
@@ -307,10 +281,10 @@ class PublishedRecords:
         return number < _MOST_NAMES and name in self._cluster_names
 
     def _number(self, bundle: str) -> int:
-        if bundle not in self._bundle_numbers:
-            self._bundle_numbers[bundle] = len(self.bundles)
+        number = self._bundle_numbers.setdefault(bundle, len(self.bundles))
+        if number == len(self.bundles):
             self.bundles.append(bundle)
-        return self._bundle_numbers[bundle]
+        return number
 
 
 def checked_score(record: Record) -> dict[str, Any] | str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 
-from clickstream.audit.verdict import AuditCounts, FindingKind, LetterCounts, is_flawed
+from clickstream.audit.verdict import AuditCounts, FindingKind, LetterCounts
 
 EXAMPLES = 10
 """Findings of one kind that are reported one by one; all are counted."""
@@ -83,7 +83,7 @@ class BaselineReport:
     examples: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class AuditReport(AuditCounts):
     """What an audit found.
 
@@ -110,43 +110,19 @@ class AuditReport(AuditCounts):
     @property
     def flawed(self) -> bool:
         """Something is missing, duplicate, unexpected or wrong, or ledger or baseline do not hold."""
-        return (
-            is_flawed(self)
-            or (self.ledger is not None and bool(self.ledger.absent))
-            or (self.baseline is not None and bool(self.baseline.differ))
-        )
+        differs = (self.ledger and self.ledger.absent) or (self.baseline and self.baseline.differ)
+        return super().flawed or bool(differs)
 
 
-@dataclass(slots=True)
-class Tally:
+@dataclass
+class Tally(AuditCounts):
     """Counts while an audit runs.
 
     `is_first_wrong` says whether a digest is new to it: a score can be wrong in more than one way.
     """
 
     is_first_wrong: Callable[[bytes], bool]
-    clicks: int = 0
-    heartbeats: int = 0
-    windows: int = 0
-    scored: int = 0
-    missing: int = 0
-    duplicate: int = 0
-    unexpected: int = 0
-    wrong: int = 0
-    torn: int = 0
     pending: int = 0
-    rebuilt_partly: int = 0
-    online_restarts: int = 0
-    errors: Counter[str] = field(default_factory=Counter)
-    other_settings: int = 0
-    other_topics: int = 0
-    unchecked: int = 0
-    predictions_checked: int = 0
-    online_checked: int = 0
-    read_twice: int = 0
-    predictions_unchecked: Counter[str] = field(default_factory=Counter)
-    bundles: Counter[str] = field(default_factory=Counter)
-    dead_letters: dict[str, LetterCounts] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _reported: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -173,13 +149,33 @@ class Tally:
         """The counts of one reason."""
         return self.dead_letters.setdefault(reason, LetterCounts())
 
-    def wants(self, kind: FindingKind, what: str) -> bool:
-        """Whether another example of this kind would be kept."""
-        return self._reported[kind, what] < EXAMPLES
+    def report_score(
+        self,
+        kind: FindingKind,
+        score_id: str,
+        cause: Place | None,
+        found: Place | None,
+        detail: str = "",
+        differences: tuple[Difference, ...] = (),
+    ) -> None:
+        """Count a score that is not as it must be, and keep it as an example."""
+        if kind == "wrong":
+            self.add_wrong(score_id)
+        else:
+            setattr(self, kind, getattr(self, kind) + 1)
+        self.add_finding(Finding(kind, "score", score_id, cause, found, detail, differences))
+
+    def report_letter(
+        self, kind: FindingKind, reason: str, cause: Place | None, found: Place | None, detail: str = ""
+    ) -> None:
+        """Count a dead letter that is not as it must be, and keep it as an example."""
+        counts = self.letters(reason)
+        setattr(counts, kind, getattr(counts, kind) + 1)
+        self.add_finding(Finding(kind, "dead letter", reason, cause, found, detail))
 
     def add_finding(self, finding: Finding) -> None:
         """Keep `finding` as an example, unless there are enough of its kind."""
-        if self.wants(finding.kind, finding.what):
+        if self._reported[finding.kind, finding.what] < EXAMPLES:
             self._reported[finding.kind, finding.what] += 1
             self.findings.append(finding)
 

@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from clickstream.audit.bundles import bundle_finder
 from clickstream.audit.evaluation import AuditedLogs, evaluate_run
 from clickstream.audit.ledger import read_ledger
-from clickstream.audit.partition import CommittedRange
-from clickstream.audit.reading import Extent, ReadingProgress, extent, read, silent
+from clickstream.audit.partition import CommittedRange, TopicsAtStart
 from clickstream.audit.report import AuditReport
 from clickstream.infra.kafka import Admin, Record
+from clickstream.infra.kafka.topic_log import Extent, ReadingProgress, extent, read, silent
 from clickstream.infra.settings import Settings
 
 
@@ -50,76 +49,55 @@ def run_audit(
     """
     lines = None if ledger is None else read_ledger(ledger)
     find = bundle_finder(settings, bundle)
-    topics = _Topics.read(settings)
+    # Read in this order, what is committed has its scores, and these have their clicks; a dead letter has the
+    # scores that were published with it, and a score that lies before `witnessed` its dead letters.
+    with closing(Admin(settings)) as admin:
+        offsets = admin.group_offsets(settings.group, settings.clicks_topic)
+    witnessed = extent(settings, settings.scores_topic).end
+    letters = extent(settings, settings.dead_letter_topic)
+    scores = extent(settings, settings.scores_topic)
+    clicks = extent(settings, settings.clicks_topic)
+    committed = {p: found.offset for p, found in offsets.items()}
+    ranges = {p: CommittedRange(begin, committed.get(p)) for p, begin in clicks.begin.items()}
+    parts = {
+        settings.clicks_topic: clicks,
+        settings.scores_topic: scores,
+        settings.dead_letter_topic: letters,
+    }
 
     def records(topic: str, part: Extent) -> Callable[[], Iterable[Record]]:
         return partial(read, settings, topic, part, progress)
 
+    cut = any(scores.begin.values()), any(letters.begin.values())
     logs = AuditedLogs(
-        clicks=records(settings.clicks_topic, topics.clicks),
-        scores=records(settings.scores_topic, topics.scores),
-        letters=records(settings.dead_letter_topic, topics.letters),
-        ranges={
-            p: CommittedRange(begin, topics.committed.get(p)) for p, begin in topics.clicks.begin.items()
-        },
-        aligned=len(topics.scores.end) == len(topics.clicks.end),
-        scores_cut=any(topics.scores.begin.values()),
-        letters_cut=any(topics.letters.begin.values()),
-        witnessed=topics.witnessed,
+        clicks=records(settings.clicks_topic, clicks),
+        scores=records(settings.scores_topic, scores),
+        letters=records(settings.dead_letter_topic, letters),
+        topics=TopicsAtStart(ranges, len(scores.end) == len(clicks.end), *cut),
+        witnessed=witnessed,
         baseline=None if baseline is None else (baseline, records(baseline, extent(settings, baseline))),
-        notes=topics.notes(settings),
+        notes=[*_notes(settings, ranges, parts)],
     )
     return evaluate_run(settings, logs, find, lines, independent=independent)
 
 
-class _Topics(NamedTuple):
-    """What there is to read, and the offsets that the group has committed."""
-
-    committed: Mapping[int, int]
-    witnessed: Mapping[int, int]
-    scores: Extent
-    letters: Extent
-    clicks: Extent
-
-    @classmethod
-    def read(cls, settings: Settings) -> _Topics:
-        """Read in this order, in which what is committed has its scores, and these have their clicks.
-
-        A dead letter read here has the scores that were published with it, and a score that lies before
-        `witnessed` its dead letters.
-        """
-        with closing(Admin(settings)) as admin:
-            offsets = admin.group_offsets(settings.group, settings.clicks_topic)
-        witnessed = extent(settings, settings.scores_topic)
-        letters = extent(settings, settings.dead_letter_topic)
-        return cls(
-            {partition: committed.offset for partition, committed in offsets.items()},
-            witnessed.end,
-            extent(settings, settings.scores_topic),
-            letters,
-            extent(settings, settings.clicks_topic),
+def _notes(
+    settings: Settings, ranges: Mapping[int, CommittedRange], parts: Mapping[str, Extent]
+) -> Iterator[str]:
+    """What bounds the proof."""
+    ends = parts[settings.clicks_topic].end
+    if unknown := sorted(p for p, end in ends.items() if end and ranges[p].committed is None):
+        yield (
+            f"group {settings.group} has no committed offset for partitions"
+            f" {', '.join(map(str, unknown))} of {settings.clicks_topic}: the last record that was"
+            " published stands in for it, and all after that counts as pending."
+            " Is the name of the group right?"
         )
-
-    def notes(self, settings: Settings) -> Iterator[str]:
-        """What bounds the proof."""
-        unknown = sorted(p for p, end in self.clicks.end.items() if end and p not in self.committed)
-        if unknown:
-            yield (
-                f"group {settings.group} has no committed offset for partitions"
-                f" {', '.join(map(str, unknown))} of {settings.clicks_topic}: the last record that was"
-                " published stands in for it, and all after that counts as pending."
-                " Is the name of the group right?"
-            )
-        if self.scores.held or self.letters.held:
-            yield (
-                "a transaction that is open holds back what others have published: it may be reported as"
-                " missing. Audit again when it has timed out."
-            )
-        for topic, part in (
-            (settings.clicks_topic, self.clicks),
-            (settings.scores_topic, self.scores),
-            (settings.dead_letter_topic, self.letters),
-        ):
-            gone = sum(part.begin.values())
-            if gone:
-                yield f"{topic} no longer holds its first {gone:,} records: what hangs on them is unchecked"
+    if parts[settings.scores_topic].held or parts[settings.dead_letter_topic].held:
+        yield (
+            "a transaction that is open holds back what others have published: it may be reported as"
+            " missing. Audit again when it has timed out."
+        )
+    for topic, part in parts.items():
+        if gone := sum(part.begin.values()):
+            yield f"{topic} no longer holds its first {gone:,} records: what hangs on them is unchecked"

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from clickstream.infra.errors import ClickstreamError
 
@@ -52,14 +53,17 @@ CREATE TABLE sums (session TEXT, run TEXT, content BLOB, duplicates INT);
 BEGIN;
 """
 
+# The primary keys, which are the first columns of each table.
 _SCORE = "opened_at, session, source, first, closing"
+_PARTIAL = "session, opened_at, source, first, closing"
+_LETTER = "source, about"
 
 
 class SpilledScore(NamedTuple):
     """A score as the audit keeps it: the name of its window, and what is compared.
 
-    `facts` is a digest; `answers` from `Published.pack`, empty where there are none to be compared; `bundle`
-    its place in `Published.bundles`; `place` and `offset` where it lies.
+    `facts` is a digest; `answers` are from `PublishedRecords.pack`, empty where none are to be compared;
+    `bundle` is a position in `PublishedRecords.bundles`; `place` and `offset` are where the score lies.
     """
 
     opened_at: int
@@ -147,7 +151,8 @@ class Spill:
         self._database.executescript(_TABLES)
         self._do = self._database.execute
         self.waiting = 0
-        self._known = self._letters_known = self._wrong = self._partials = self._homes = 0
+        # Table -> rows, at the most.
+        self._rows: Counter[str] = Counter()
 
     def __enter__(self) -> Spill:
         return self
@@ -155,16 +160,12 @@ class Spill:
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self.close()
+        self._database.close()
         if isinstance(error, sqlite3.Error):
             raise ClickstreamError(
                 f"the temporary database of the audit failed: {error}",
                 "It takes about 240 bytes a session. Name a folder with more room in SQLITE_TMPDIR.",
             ) from error
-
-    def close(self) -> None:
-        """Delete everything."""
-        self._database.close()
 
     @property
     def size(self) -> int:
@@ -172,6 +173,25 @@ class Spill:
         (pages,) = self._do("PRAGMA page_count").fetchone()
         (page,) = self._do("PRAGMA page_size").fetchone()
         return int(pages * page)
+
+    def _insert(self, table: str, row: Sequence[object], verb: str = "INSERT OR IGNORE") -> bool:
+        """Add a row; False where it is there already."""
+        added = self._do(f"{verb} INTO {table} VALUES ({_marks(len(row))})", row).rowcount
+        self._rows[table] += added
+        return added > 0
+
+    def _in_order(self, table: str, key: str, where: str = "TRUE") -> Iterator[tuple[Any, ...]]:
+        """The rows of a table by its key. Rows may be deleted while this runs."""
+        size = key.count(",") + 1
+        last: tuple[object, ...] = ()
+        while rows := self._do(
+            f"SELECT * FROM {table} WHERE {where}"
+            + (f" AND ({key}) > ({_marks(size)})" if last else "")
+            + f" ORDER BY {key} LIMIT {_CHUNK}",
+            last,
+        ).fetchall():
+            yield from rows
+            last = rows[-1][:size]
 
     # --- scores ---
 
@@ -186,12 +206,9 @@ class Spill:
         waiting = self._do(
             f"SELECT 1 FROM scores_waiting WHERE {same_name} AND source != ?", found[:3]
         ).fetchone()
-        added = self._do(
-            "INSERT OR IGNORE INTO scores_waiting VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", found
-        ).rowcount
-        self.waiting += added
-        if not added:
+        if not self._insert("scores_waiting", found):
             return "copy"
+        self.waiting += 1
         is_twin = waiting is not None or any(source != found.source for source, *_ in known)
         return "twin" if is_twin else "new"
 
@@ -203,34 +220,25 @@ class Spill:
         """
         rows = self._do(
             "SELECT * FROM scores_waiting WHERE opened_at = ? AND session = ?", (opened_at, session)
-        ).fetchall()
-        if not rows:
-            return None
-        founds = [SpilledScore._make(row) for row in rows]
-        best = min(founds, key=lambda found: (found.facts != facts, found.closing != closing))
-        self.know_score(best)
+        )
+        best = min(
+            map(SpilledScore._make, rows.fetchall()),
+            key=lambda found: (found.facts != facts, found.closing != closing),
+            default=None,
+        )
+        if best is not None:
+            self.know_score(best)
         return best
 
     def know_score(self, found: SpilledScore) -> None:
         """Note that the log accounts for a score. A copy is recognised from then on."""
-        self._do(f"DELETE FROM scores_waiting WHERE ({_SCORE}) = (?, ?, ?, ?, ?)", found[:5])
-        self._do("INSERT INTO scores_known VALUES (?, ?, ?, ?, ?)", found[:5])
+        self._do(f"DELETE FROM scores_waiting WHERE ({_SCORE}) = ({_marks(5)})", found[:5])
+        self._insert("scores_known", found[:5])
         self.waiting -= 1
-        self._known += 1
 
     def waiting_scores(self) -> Iterator[SpilledScore]:
-        """Scores that the log has not accounted for, by the time of their first click.
-
-        `know_score` may be called while this runs.
-        """
-        last: tuple[object, ...] = (-(1 << 63), "", 0, 0, 0)
-        while rows := self._do(
-            f"SELECT * FROM scores_waiting WHERE ({_SCORE}) > (?, ?, ?, ?, ?)"
-            f" ORDER BY {_SCORE} LIMIT {_CHUNK}",
-            last,
-        ).fetchall():
-            yield from map(SpilledScore._make, rows)
-            last = rows[-1][:5]
+        """Scores that the log has not accounted for, by the time of their first click."""
+        return map(SpilledScore._make, self._in_order("scores_waiting", _SCORE))
 
     def has_closing_between(self, source: int, first: int, last: int) -> bool:
         """Whether a score of a partition closed after `first` and before `last`."""
@@ -247,23 +255,18 @@ class Spill:
             "SELECT partition, opened_at, last_click_at FROM homes WHERE id = ? AND partition != ?",
             (id, here.partition),
         ).fetchone()
-        self._do("INSERT OR REPLACE INTO homes VALUES (?, ?, ?, ?)", (id, *here))
-        self._homes += 1
+        self._insert("homes", (id, *here), "INSERT OR REPLACE")
         return None if row is None else WindowPlace._make(row)
 
     # --- scores made from a part of their clicks ---
 
     def add_partial(self, partial: PartialScore) -> bool:
         """Keep a partial score; False where the same one is there already."""
-        added = self._do(
-            "INSERT OR IGNORE INTO partials VALUES (?,?,?,?,?,?,?,?,?,?,?,?,0)", partial
-        ).rowcount
-        self._partials += added
-        return added > 0
+        return self._insert("partials", (*partial, False))
 
     def touching(self, session: str, source: int, opened_at: int, last_click_at: int) -> list[PartialScore]:
         """Partial scores of a session whose clicks overlap a window; event times in ms."""
-        if not self._partials:
+        if not self._rows["partials"]:
             return []
         rows = self._do(
             "SELECT * FROM partials WHERE session = ? AND source = ? AND NOT checked"
@@ -272,37 +275,17 @@ class Spill:
         )
         return [PartialScore._make(row[:-1]) for row in rows.fetchall()]
 
-    def mark_partials(self, partials: list[PartialScore], mark: Literal["covers", "repeats"]) -> None:
-        """Note that partial scores touch a window that has no score ("covers") or has one ("repeats")."""
-        for partial in partials:
-            self._do(
-                f"UPDATE partials SET {mark} = 1 WHERE session = ? AND opened_at = ? AND source = ?"
-                " AND first = ? AND closing = ?",
-                partial[:5],
-            )
+    def mark_partial(self, partial: PartialScore, mark: Literal["covers", "repeats", "checked"]) -> None:
+        """Note that a partial score touches a window without a score or with one, or that it is checked.
+
+        A copy of one that is checked is recognised from then on.
+        """
+        self._do(f"UPDATE partials SET {mark} = 1 WHERE ({_PARTIAL}) = ({_marks(5)})", partial[:5])
 
     def waiting_partials(self) -> Iterator[PartialScore]:
-        """Partial scores that are not checked yet. They may be while this runs."""
-        if not self._partials:
-            return
-        last: tuple[object, ...] = ("", -(1 << 63), 0, 0, 0)
-        key = "session, opened_at, source, first, closing"
-        while rows := self._do(
-            f"SELECT * FROM partials WHERE NOT checked AND ({key}) > (?, ?, ?, ?, ?)"
-            f" ORDER BY {key} LIMIT {_CHUNK}",
-            last,
-        ).fetchall():
-            for row in rows:
-                yield PartialScore._make(row[:-1])
-            last = rows[-1][:5]
-
-    def know_partial(self, partial: PartialScore) -> None:
-        """Note that a partial score is checked. A copy is recognised from then on."""
-        self._do(
-            "UPDATE partials SET checked = 1 WHERE session = ? AND opened_at = ? AND source = ? AND first = ?"
-            " AND closing = ?",
-            partial[:5],
-        )
+        """Partial scores that are not checked yet."""
+        rows = self._in_order("partials", _PARTIAL, "NOT checked") if self._rows["partials"] else ()
+        return (PartialScore._make(row[:-1]) for row in rows)
 
     # --- dead letters ---
 
@@ -311,7 +294,7 @@ class Spill:
         where = (letter.source, letter.about)
         if self._do("SELECT 1 FROM letters_known WHERE source = ? AND about = ?", where).fetchone():
             return False
-        return self._do("INSERT OR IGNORE INTO letters_waiting VALUES (?,?,?,?,?,?)", letter).rowcount > 0
+        return self._insert("letters_waiting", letter)
 
     def next_letter(self, source: int, offset: int) -> int | None:
         """The first record of a partition, from `offset` on, about which a dead letter waits."""
@@ -325,43 +308,29 @@ class Spill:
         row = self._do(
             "SELECT * FROM letters_waiting WHERE source = ? AND about = ?", (source, about)
         ).fetchone()
-        if row is None:
-            return None
-        letter = SpilledLetter._make(row)
-        self.know_letter(letter)
+        letter = None if row is None else SpilledLetter._make(row)
+        if letter is not None:
+            self.know_letter(letter)
         return letter
 
     def know_letter(self, letter: SpilledLetter) -> None:
         """Note that the log accounts for a dead letter. A copy is recognised from then on."""
         self._do("DELETE FROM letters_waiting WHERE source = ? AND about = ?", letter[:2])
-        self._do("INSERT INTO letters_known VALUES (?, ?)", letter[:2])
-        self._letters_known += 1
+        self._insert("letters_known", letter[:2])
 
     def waiting_letters(self) -> Iterator[SpilledLetter]:
-        """Dead letters that the log has not accounted for, by the record that they are about.
-
-        `know_letter` may be called while this runs.
-        """
-        last: tuple[object, ...] = (-(1 << 63), 0)
-        while rows := self._do(
-            "SELECT * FROM letters_waiting WHERE (source, about) > (?, ?)"
-            f" ORDER BY source, about LIMIT {_CHUNK}",
-            last,
-        ).fetchall():
-            yield from map(SpilledLetter._make, rows)
-            last = rows[-1][:2]
+        """Dead letters that the log has not accounted for, by the record that they are about."""
+        return map(SpilledLetter._make, self._in_order("letters_waiting", _LETTER))
 
     # --- names, digests, sums ---
 
     def is_first_wrong(self, id: bytes) -> bool:
         """Whether this digest of a score's name is noted as wrong for the first time."""
-        added = self._do("INSERT OR IGNORE INTO wrong VALUES (?)", (id,)).rowcount
-        self._wrong += added
-        return added > 0
+        return self._insert("wrong", (id,))
 
     def add_line(self, comparison: str, line: bytes) -> None:
         """Keep a line of a digest."""
-        self._do("INSERT INTO lines VALUES (?, ?)", (comparison, line))
+        self._insert("lines", (comparison, line))
 
     def lines(self, comparison: str) -> Iterator[bytes]:
         """The lines of a digest, sorted."""
@@ -370,7 +339,7 @@ class Spill:
 
     def add_sum(self, one: SessionSum) -> None:
         """Keep what is compared of a score."""
-        self._do("INSERT INTO sums VALUES (?, ?, ?, ?)", one)
+        self._insert("sums", one)
 
     def sums(self) -> Iterator[SessionSum]:
         """All sums, ordered by session."""
@@ -379,28 +348,22 @@ class Spill:
     def forget(self, most: int) -> int:
         """Forget the oldest tenth of each kind of name of which more than `most` are kept, and count them."""
         forgotten = 0
-        if self._known > most:
-            excess = self._known - most + most // 10
-            forgotten += self._do(
-                f"DELETE FROM scores_known WHERE ({_SCORE}) <="
-                f" (SELECT {_SCORE} FROM scores_known ORDER BY {_SCORE} LIMIT 1 OFFSET ?)",
-                (excess - 1,),
-            ).rowcount
-            self._known -= forgotten
-        if self._letters_known > most:
-            excess = self._letters_known - most + most // 10
-            letters = self._do(
-                "DELETE FROM letters_known WHERE about <="
-                " (SELECT about FROM letters_known ORDER BY about LIMIT 1 OFFSET ?)",
-                (excess - 1,),
-            ).rowcount
-            self._letters_known -= letters
-            forgotten += letters
-        if self._homes > most:
-            # Sessions seen again are counted again: an upper bound.
-            self._do("DELETE FROM homes")
-            self._homes = 0
-        if self._wrong > most:
-            self._do("DELETE FROM wrong")
-            self._wrong = 0
+        for table, order in (("scores_known", _SCORE), ("letters_known", "about")):
+            excess = self._rows[table] - most
+            if excess > 0:
+                gone = self._do(
+                    f"DELETE FROM {table} WHERE ({order}) <="
+                    f" (SELECT {order} FROM {table} ORDER BY {order} LIMIT 1 OFFSET ?)",
+                    (excess + most // 10 - 1,),
+                ).rowcount
+                self._rows[table] -= gone
+                forgotten += gone
+        for table in ("homes", "wrong"):
+            if self._rows[table] > most:
+                self._do(f"DELETE FROM {table}")
+                self._rows[table] = 0
         return forgotten
+
+
+def _marks(count: int) -> str:
+    return ", ".join("?" * count)

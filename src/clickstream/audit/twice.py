@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from clickstream.audit.expected import facts
 from clickstream.audit.independent import IndependentReading, ReadWindow
-from clickstream.audit.report import Finding, Place, Tally
+from clickstream.audit.report import Place, Tally
 from clickstream.infra.kafka import Record
+from clickstream.infra.settings import Settings
 from clickstream.records.click import Click, Heartbeat
 from clickstream.windows.partition import EVERY_SESSION, Partition, RefusedRecord, Rules
 
@@ -16,10 +17,9 @@ from clickstream.windows.partition import EVERY_SESSION, Partition, RefusedRecor
 class SecondReading:
     """Of all partitions. `independent`: every session is read, not only those drawn."""
 
+    settings: Settings
     rules: Rules
     independent: bool
-    clicks_topic: str
-    settings: str
     tally: Tally
     _again: dict[int, IndependentReading] = field(default_factory=dict)
 
@@ -27,22 +27,15 @@ class SecondReading:
         self, logic: Partition, record: Record, parsed: Click | Heartbeat, refused: RefusedRecord | None
     ) -> None:
         """Read the record that `logic` has just taken, and compare what both make of it."""
-        again = self._again.get(record.partition)
+        shop, topic, partition = self.rules.shop, self.settings.clicks_topic, record.partition
+        again = self._again.get(partition)
         if again is None:
-            again = self._again[record.partition] = IndependentReading(
-                self.rules, self.rules.shop.definition, self.independent
-            )
-        shop = self.rules.shop
+            again = IndependentReading(self.rules, shop.definition, self.independent)
+            self._again[partition] = again
+        # The fingerprint of the settings is no part of what is read twice.
         reads = [
             ReadWindow(
-                facts(
-                    shop,
-                    closed,
-                    shop.features(closed.session),
-                    self.clicks_topic,
-                    record.partition,
-                    self.settings,
-                ),
+                facts(shop, closed, shop.features(closed.session), topic, partition, settings=""),
                 shop.evidence(closed.session),
             )
             for closed in logic.closed
@@ -58,9 +51,6 @@ class SecondReading:
             logic.open_sessions,
             logic.early.get(EVERY_SESSION, -1),
         ):
-            self.tally.add_wrong(found.id)
-            cause = Place(self.clicks_topic, record.partition, record.offset)
-            self.tally.add_finding(
-                Finding("wrong", "score", found.id, cause, None, found.detail, found.differences)
-            )
+            cause = Place(topic, partition, record.offset)
+            self.tally.report_score("wrong", found.id, cause, None, found.detail, found.differences)
         self.tally.read_twice += again.windows - before

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 FindingKind = Literal["missing", "duplicate", "unexpected", "wrong", "torn"]
@@ -28,7 +29,7 @@ class LetterCounts:
     unchecked: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class AuditCounts:
     """What an audit counted, of the whole or so far.
 
@@ -55,32 +56,33 @@ class AuditCounts:
         dead_letters: by reason.
     """
 
-    clicks: int
-    heartbeats: int
-    windows: int
-    scored: int
-    missing: int
-    duplicate: int
-    unexpected: int
-    wrong: int
-    torn: int
-    rebuilt_partly: int
-    online_restarts: int
-    errors: Mapping[str, int]
-    other_settings: int
-    other_topics: int
-    unchecked: int
-    predictions_checked: int
-    online_checked: int
-    read_twice: int
-    predictions_unchecked: Mapping[str, int]
-    bundles: Mapping[str, int]
-    dead_letters: Mapping[str, LetterCounts]
+    clicks: int = 0
+    heartbeats: int = 0
+    windows: int = 0
+    scored: int = 0
+    missing: int = 0
+    duplicate: int = 0
+    unexpected: int = 0
+    wrong: int = 0
+    torn: int = 0
+    rebuilt_partly: int = 0
+    online_restarts: int = 0
+    errors: dict[str, int] = field(default_factory=Counter)
+    other_settings: int = 0
+    other_topics: int = 0
+    unchecked: int = 0
+    predictions_checked: int = 0
+    online_checked: int = 0
+    read_twice: int = 0
+    predictions_unchecked: dict[str, int] = field(default_factory=Counter)
+    bundles: dict[str, int] = field(default_factory=Counter)
+    dead_letters: dict[str, LetterCounts] = field(default_factory=dict)
 
     @property
     def flawed(self) -> bool:
         """Something is missing, duplicate, unexpected, wrong or torn."""
-        return is_flawed(self)
+        counts = (self, *self.dead_letters.values())
+        return self.torn > 0 or any(getattr(one, kind) for one in counts for kind in KINDS)
 
     @property
     def verdict(self) -> Verdict:
@@ -95,13 +97,6 @@ class AuditCounts:
     def as_dict(self) -> dict[str, Any]:
         """Verdict and counts, for JSON."""
         return {"verdict": self.verdict, "clean": self.clean} | asdict(self)
-
-
-def is_flawed(counted: AuditCounts) -> bool:
-    """Whether a score or a dead letter is missing, duplicate, unexpected or wrong, or a session is torn."""
-    return counted.torn > 0 or any(
-        getattr(one, kind) for one in (counted, *counted.dead_letters.values()) for kind in KINDS
-    )
 
 
 AFTER_A_LOSS = ("rebuilt partly", "online models that began again")

@@ -21,10 +21,11 @@ from threadpoolctl import ThreadpoolController
 
 from clickstream.bundles.champion import bundles_of, locate
 from clickstream.bundles.manifest import Manifest
+from clickstream.bundles.shop import check_shop, definition_of
 from clickstream.bundles.signature import signing_key
-from clickstream.bundles.verification import DEFINITION, VerifiedBundle, verify
+from clickstream.bundles.verification import VerifiedBundle, verify
 from clickstream.features.definition import ShopDefinition
-from clickstream.features.shop_file import UCI553_NAME, built_in, from_source
+from clickstream.features.shop_file import UCI553_NAME
 from clickstream.features.vector import Features
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings
@@ -43,8 +44,10 @@ from clickstream.records.shops import load_shop
 __all__ = ["Bundle", "Case", "Manifest", "ScorerOutput", "load_bundle", "open_bundle"]
 
 _Answer = tuple[float, float | None]
+"""Probability of conversion and expected revenue."""
 
-_Begin = Callable[[Collection[Global], bytes], OnlineModels]
+_OpenOnline = Callable[[Collection[Global], bytes], OnlineModels]
+"""Makes online models of a pickle, which may refer to these classes alone."""
 
 # What opening a file of another version of this program may raise, by the documentation of `pickle` and by
 # trial; pydantic's ValidationError is a ValueError.
@@ -59,8 +62,8 @@ _UNREADABLE = (
 )
 
 
-class Grouping(Protocol):
-    """The clusters of whole sessions: k centres of f features."""
+class SessionClusters(Protocol):
+    """The clusters that whole sessions fall into: k centres, each a row of f inputs."""
 
     mean: Floats
     scale: Floats
@@ -68,15 +71,15 @@ class Grouping(Protocol):
 
     @property
     def names(self) -> Sequence[str]:
-        """Of the clusters, by number."""
+        """The name of each cluster, by its number."""
         ...
 
     def assign(self, standardised: Floats) -> NDArray[np.intp]:
-        """The nearest centre of each row, shape (n,)."""
+        """The number of the centre nearest to each row, shape (n,). `standardised` has the shape (n, f)."""
         ...
 
     def predict(self, rows: Sequence[Features]) -> list[int]:
-        """The number of the cluster of each row."""
+        """The number of the cluster that each session falls into; a row is its features over all clicks."""
         ...
 
 
@@ -105,20 +108,20 @@ class Bundle:
         self.id = manifest.id
         self.path = path
         self.manifest = manifest
-        self.shop = shop_of(manifest, files)
+        self.shop = definition_of(manifest, files)
         self.vocabulary = Vocabulary(values={}, limits={})
-        self.clusters: Grouping
+        self.clusters: SessionClusters
         self.fitted: Mapping[str, FittedModels]
         self._warm_start = files[LEARNER.file]
-        self._usual = manifest.base_rates.conversion, manifest.base_rates.revenue
+        self._base_rates = BaseRates(manifest.base_rates.conversion, manifest.base_rates.revenue)
         # Asked for once: looking for the loaded thread pools costs as much as scoring a session.
         self._threads = ThreadpoolController()
         if manifest.shop is None:
-            self._open_uci(files)
+            self._open_models_of_uci553(files)
         else:
-            self._open_shop(files)
+            self._open_models_of_any_shop(files)
 
-    def _open_uci(self, files: dict[str, bytes]) -> None:
+    def _open_models_of_uci553(self, files: dict[str, bytes]) -> None:
         vocabulary = self.vocabulary = Vocabulary.model_validate_json(files["inputs.json"])
         clusters = self.clusters = Clusters(_open(files["clusters.joblib"]))
         self.fitted = {
@@ -126,13 +129,15 @@ class Bundle:
             for scorer in FITTED
             if scorer.opened is not None
         }
-        self._begin: _Begin = partial(UciOnlineModels, self.id, vocabulary, clusters, BaseRates(*self._usual))
+        self._open_online: _OpenOnline = partial(
+            UciOnlineModels, self.id, vocabulary, clusters, self._base_rates
+        )
 
-    def _open_shop(self, files: dict[str, bytes]) -> None:
+    def _open_models_of_any_shop(self, files: dict[str, bytes]) -> None:
         inputs = ShopInputs.model_validate_json(files["inputs.json"])
         clusters = self.clusters = ShopClusters(_open(files["clusters.joblib"]))
         self.fitted = {"batch": ShopBatch(_open(files["batch.joblib"]), self.shop, inputs)}
-        self._begin = partial(ShopOnline, self.id, inputs, clusters, BaseRates(*self._usual))
+        self._open_online = partial(ShopOnline, self.id, inputs, clusters, self._base_rates)
 
     def predict(self, cases: Sequence[Case]) -> list[dict[str, ScorerOutput]]:
         """What the fitted scorers say of each case, in order: all but the one that learns in the stream.
@@ -143,9 +148,9 @@ class Bundle:
         if not cases:
             return []
         with self._threads.limit(limits=1, user_api="openmp"):
-            clusters = self.clusters.predict([case.reference for case in cases])
+            clusters = self.clusters.predict([case.whole for case in cases])
             answers = {
-                name: _ask(models, [REGISTRY[name].evidence(case) for case in cases], self._usual)
+                name: _ask(models, [REGISTRY[name].features_of(case) for case in cases], self._base_rates)
                 for name, models in self.fitted.items()
             }
         names = self.clusters.names
@@ -162,7 +167,7 @@ class Bundle:
                 models of this bundle do not hold. No such class was resolved.
         """
         lessons, payload = (0, self._warm_start) if state is None else read_online_state(state, self.id)
-        models = self._begin(frozenset(self.manifest.online_classes), payload)
+        models = self._open_online(frozenset(self.manifest.online_classes), payload)
         models.lessons = lessons
         return models
 
@@ -222,47 +227,15 @@ def place(source: Settings | Path, shop: str = UCI553_NAME) -> tuple[Path, bytes
     return bundles_of(folder, shop), key
 
 
-def shop_of(manifest: Manifest, files: Mapping[str, bytes]) -> ShopDefinition:
-    """The definition that the models of a verified bundle were made for.
-
-    Raises:
-        ValueError: the one that it carries is not read as it was when the bundle was made.
-    """
-    if manifest.shop is None:
-        return built_in(UCI553_NAME)
-    definition = from_source(files[DEFINITION], DEFINITION)
-    if (definition.name, definition.hash) != (manifest.shop.name, manifest.shop.hash):
-        raise ValueError(f"{DEFINITION} is {definition.name} {definition.hash}, not that of the manifest")
-    return definition
-
-
-def check_shop(manifest: Manifest, shop: ShopDefinition, where: str) -> None:
-    """Whether a bundle is one of this shop, and of this definition of it.
-
-    Raises:
-        BundleError: it is another's; names both.
-    """
-    if manifest.shop is None:
-        name, digest = UCI553_NAME, built_in(UCI553_NAME).hash
-    else:
-        name, digest = manifest.shop.name, manifest.shop.hash
-    if (name, digest) != (shop.name, shop.hash):
-        raise BundleError(
-            f"{where} is of shop {name} {digest}; asked for is shop {shop.name} {shop.hash}",
-            "Use a bundle of this shop, or the shop file that the bundle was trained with; `clickstream train"
-            " --shop` makes a bundle of it.",
-        )
-
-
-def _ask(models: FittedModels, rows: Sequence[Features | None], usual: _Answer) -> list[_Answer]:
+def _ask(models: FittedModels, rows: Sequence[Features | None], base_rates: BaseRates) -> list[_Answer]:
     """Conversion and revenue of each row; the base rates where there is no evidence."""
     evident = [row for row in rows if row is not None]
     if not evident:
-        return [usual for _ in rows]
+        return [base_rates for _ in rows]
     conversion, revenue = models.predict(evident)
     earning = [None] * len(evident) if revenue is None else revenue.tolist()
     answers = zip(conversion.tolist(), earning, strict=True)
-    return [usual if row is None else next(answers) for row in rows]
+    return [base_rates if row is None else next(answers) for row in rows]
 
 
 def _open(content: bytes) -> Artefact:

@@ -15,6 +15,7 @@ import hashlib
 import json
 import platform
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -200,30 +201,28 @@ def check_made_for_us(manifest: Manifest, where: str) -> None:
     Raises:
         BundleError: names each version or feature set that differs, with both values.
     """
-    differences = [
-        f"{name} {manifest.versions.get(name, 'not given')} (here {version})"
-        for name, version in running_versions().items()
-        if manifest.versions.get(name) != version
-    ]
-    if differences:
+    if differences := _differences(manifest.versions, running_versions()):
         raise BundleError(
-            f"{where} was made with {', '.join(differences)}",
+            f"{where} was made with {differences}",
             "Run `clickstream train` here, or install the versions that the bundle was made with:"
             " models are not read across versions.",
         )
-    if manifest.shop is not None:
-        # Its features are those of the definition that it carries.
-        return
-    differences = [
-        f"feature set {name} {manifest.feature_sets.get(name, 'not given')} (here {digest})"
-        for name, digest in feature_hashes().items()
-        if manifest.feature_sets.get(name) != digest
-    ]
-    if differences:
+    # The features of any other shop are those of the definition that its bundle carries.
+    sets = {} if manifest.shop is not None else feature_hashes()
+    if differences := _differences(manifest.feature_sets, sets, "feature set "):
         raise BundleError(
-            f"{where} was trained on other definitions: {', '.join(differences)}",
+            f"{where} was trained on other definitions: {differences}",
             "Run `clickstream train` with this version: a model is used with its own features only.",
         )
+
+
+def _differences(given: Mapping[str, str], here: Mapping[str, str], what: str = "") -> str:
+    """What is not as it is here, with both values; empty where nothing differs."""
+    return ", ".join(
+        f"{what}{name} {given.get(name, 'not given')} (here {value})"
+        for name, value in here.items()
+        if given.get(name) != value
+    )
 
 
 def check_unchanged(manifest: Manifest, where: str) -> None:

@@ -15,14 +15,16 @@ from rich.console import Console
 from clickstream.bundles.bundle import load_bundle
 from clickstream.cli.options import Shop
 from clickstream.consumer.admission import open_rules
-from clickstream.consumer.recovery import SettingsChangedError, rule_differences
-from clickstream.consumer.store import DamagedError, Store
+from clickstream.consumer.refusals import SettingsChangedError
+from clickstream.consumer.state_format import DamagedError
+from clickstream.consumer.store import Store
 from clickstream.infra import logs
 from clickstream.infra.errors import ConfigurationError, UnavailableError
 from clickstream.infra.kafka import Admin, Member, Producer, Reader, Topic
 from clickstream.infra.settings import Settings, load_settings, parse_duration
 from clickstream.local.servers import with_running_servers
 from clickstream.operate.draining import rule_sets, serve_partitions
+from clickstream.windows.fingerprint import rule_differences
 
 
 def drain(

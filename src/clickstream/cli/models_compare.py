@@ -12,7 +12,7 @@ from clickstream.bundles.bundle import load_bundle
 from clickstream.cli.options import ColumnsOption, DatasetOption, HomeOption, Shop
 from clickstream.cli.shop import chosen_definition
 from clickstream.cli.train import read_sessions
-from clickstream.cli.train_shop import own_windows
+from clickstream.cli.train_shop import read_windowed_log
 from clickstream.features.shop_file import UCI553_NAME
 from clickstream.infra.errors import UsageError
 from clickstream.infra.settings import load_settings
@@ -53,7 +53,7 @@ def compare(
     if definition.name != UCI553_NAME:
         if from_topic:
             raise UsageError(f"bundles of shop {definition.name} are compared on a log", "Give --data.")
-        log = own_windows(settings, definition, data, mapping, synthetic, second.manifest.seed, console)
+        log = read_windowed_log(settings, definition, data, mapping, synthetic, second.manifest.seed, console)
         _show(compare_shop(first, second, log.windows), log.name, console, as_json)
         return
     source = read_sessions(

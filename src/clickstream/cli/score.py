@@ -61,7 +61,7 @@ def score(
             help="Write the sessions there: .csv, .jsonl or .parquet; - = stdout. A pipe gets them too."
         ),
     ] = None,
-    format: Annotated[
+    file_format: Annotated[
         FileFormat | None,
         typer.Option("--format", help="What is written, if not what the ending of --out says."),
     ] = None,
@@ -91,7 +91,7 @@ def score(
     say = Console(stderr=True, highlight=False, soft_wrap=True)
     if out is None and not check and not sys.stdout.isatty():
         out = _STANDARD
-    kind = _format(out, format)
+    kind = _format(out, file_format)
     for name, path in (("--out", out), ("--refused", refused)):
         _check_target(name, path, file)
     settings = load_settings(home=home, bundle=bundle, shop=shop)

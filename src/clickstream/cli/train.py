@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from clickstream.bundles.signature import signing_key
 from clickstream.cli.options import ColumnsOption, DatasetOption, HomeOption, Shop
 from clickstream.cli.shop import chosen_definition
-from clickstream.cli.train_shop import train_own
+from clickstream.cli.train_shop import train_any_shop
 from clickstream.features.shop_file import UCI553_NAME
 from clickstream.files.dataset import read_dataset
 from clickstream.files.location import find_dataset
@@ -34,6 +32,7 @@ from clickstream.offline.windows import cut_windows
 from clickstream.operate.candidate import PromotionPolicy, decide, show_decision
 from clickstream.producer.synthetic import synthetic_dataset
 from clickstream.terminal.cleaning_view import show_cleaning
+from clickstream.terminal.steps import StepReport, step_report
 from clickstream.terminal.training_view import show
 from clickstream.training.comparison import compare, unseen
 from clickstream.training.previous import PreviousBundle, read_previous
@@ -45,9 +44,6 @@ from clickstream.windows.fingerprint import rules_of
 
 # Without a terminal, a line for so many fits.
 _LINES = 10
-
-
-StepReport = Callable[[str], None]
 
 
 class SessionSource(NamedTuple):
@@ -97,7 +93,7 @@ def train(
 
     The first bundle is put in use. A later one is a candidate, which consumers do not touch: see --promote,
     `clickstream models compare` and `clickstream models promote`. With --shop the models are those of that
-    shop, and foretell its goal.
+    shop, and predict its goal.
 
     Exit codes: 0 done, promoted or not; 64 options contradict each other, or models cannot be taken over; 65
     the data cannot be used; 66 there is no data, the message says where to get it; 74
@@ -111,7 +107,7 @@ def train(
                 f"models of shop {definition.name} are fitted to a log, which is divided by time",
                 "Give --data and --mapping; none of --from-topic, --or-synthetic, --split, --grid, --set.",
             )
-        train_own(settings, definition, data, mapping, synthetic, seed, promotion)
+        train_any_shop(settings, definition, data, mapping, synthetic, seed, promotion)
         return
     need("report", "training", "jinja2", "matplotlib")
     # A key that cannot be used would be found out after minutes of training.
@@ -119,10 +115,7 @@ def train(
     # So would a folder that cannot be written, or a full disk.
     check_room(settings.bundles)
     console = Console(highlight=False)
-    begun = time.monotonic()
-
-    def step(words: str) -> None:
-        console.print(f"[dim]{time.monotonic() - begun:5.1f} s[/]  {escape(words)}")
+    step = step_report(console)
 
     source = read_sessions(
         settings,

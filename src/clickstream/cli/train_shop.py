@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
-from rich.markup import escape
 
 from clickstream.bundles.signature import signing_key
 from clickstream.features.definition import ShopDefinition
@@ -23,21 +21,22 @@ from clickstream.operate.candidate import PromotionPolicy, decide, show_decision
 from clickstream.producer.synthetic_shop import SHOP, known_sessions
 from clickstream.terminal.cleaning_view import show_cleaning
 from clickstream.terminal.shop_training_view import show_shop_training
+from clickstream.terminal.steps import step_report
 from clickstream.training.shop.comparison import compare_shop
 from clickstream.training.shop.training import train_shop
 from clickstream.training.writing import write_shop
 from clickstream.windows.partition import Rules
 
 
-class OwnLog(NamedTuple):
-    """The windows of a log, what it is called, and a hash of what it was read from."""
+class WindowedLog(NamedTuple):
+    """A log of a shop, cut into windows; `sha256` is of the file, or of the sessions that were made up."""
 
     name: str
     sha256: str
     windows: list[ShopWindow]
 
 
-def train_own(
+def train_any_shop(
     settings: Settings,
     definition: ShopDefinition,
     data: Path | None,
@@ -46,7 +45,7 @@ def train_own(
     seed: int,
     promotion: PromotionPolicy,
 ) -> None:
-    """Train on a log, or on so many made-up sessions; write the bundle, and show how good it is.
+    """Train on a log, or on `synthetic` made-up sessions; write the bundle, and show how good it is.
 
     Raises:
         MissingFileError, InputError: there is no log, or it cannot be used.
@@ -55,25 +54,27 @@ def train_own(
     signing_key(settings)
     check_room(settings.bundles)
     console = Console(highlight=False)
-    begun = time.monotonic()
+    step = step_report(console)
 
-    def step(words: str) -> None:
-        console.print(f"[dim]{time.monotonic() - begun:5.1f} s[/]  {escape(words)}")
-
-    source = own_windows(settings, definition, data, mapping, synthetic, seed, console)
+    shop_log = read_windowed_log(settings, definition, data, mapping, synthetic, seed, console)
     fitted = train_shop(
-        definition, source.windows, data_sha256=source.sha256, data_name=source.name, seed=seed, step=step
+        definition,
+        shop_log.windows,
+        data_sha256=shop_log.sha256,
+        data_name=shop_log.name,
+        seed=seed,
+        step=step,
     )
     bundle = write_shop(fitted, settings)
     put_in_use = decide(
-        settings, bundle, promotion, lambda one, other: compare_shop(one, other, source.windows)
+        settings, bundle, promotion, lambda one, other: compare_shop(one, other, shop_log.windows)
     )
     step("written, verified, in use" if put_in_use.promoted else "written, verified")
     show_shop_training(fitted.evaluation, bundle.path, console)
-    show_decision(put_in_use, bundle.id, source.name, console, f" --shop {settings.shop}")
+    show_decision(put_in_use, bundle.id, shop_log.name, console, f" --shop {settings.shop}")
 
 
-def own_windows(
+def read_windowed_log(
     settings: Settings,
     definition: ShopDefinition,
     data: Path | None,
@@ -81,8 +82,8 @@ def own_windows(
     synthetic: int | None,
     seed: int,
     console: Console,
-) -> OwnLog:
-    """The windows of a log, or of so many made-up sessions.
+) -> WindowedLog:
+    """Read a log, or make up `synthetic` sessions, and cut them into windows.
 
     Raises:
         MissingFileError, InputError: there is no log, or it cannot be used.
@@ -104,4 +105,6 @@ def own_windows(
         columns = mapping_by_name(definition) if mapping is None else read_shop_mapping(mapping, definition)
         name, sha256, sessions, cleaning = map_log(data, definition, columns)
         show_cleaning(cleaning, console)
-    return OwnLog(name, sha256, shop_windows(sessions, Rules(**settings.rules, shop=shop_of(definition))))
+    return WindowedLog(
+        name, sha256, shop_windows(sessions, Rules(**settings.rules, shop=shop_of(definition)))
+    )

@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from contextlib import closing
 
 from clickstream.consumer.note import read_note
-from clickstream.consumer.recovery import SettingsChangedError, rule_differences
-from clickstream.consumer.store import DamagedError, Meta, Store
+from clickstream.consumer.refusals import SettingsChangedError
+from clickstream.consumer.state_format import DamagedError, Meta
+from clickstream.consumer.store import Store
 from clickstream.infra.errors import RefusedError
 from clickstream.infra.kafka import Admin, Member, Topic
 from clickstream.infra.settings import Settings
+from clickstream.windows.fingerprint import rule_differences
 
 _REMEDY = (
     "All consumers of a group work by the same rules. Start this one with the values of the others, or give"
@@ -25,13 +27,13 @@ _REMEDY = (
 
 
 def others(settings: Settings, admin: Admin, rules: str) -> list[Member]:
-    """Live members of the group with other rules. A former life of this instance is none of them."""
+    """Live members of the group with other rules; a former life of this instance does not count."""
     state = admin.group_state(settings.group, settings.clicks_topic)
     return [m for m in state.members if m.rules and m.rules != rules and m.name != settings.instance]
 
 
 def check_members(settings: Settings, rules: str, wait_ms: int = 0) -> None:
-    """Refuse where others work by other rules; those that are dead leave the group within `wait_ms`.
+    """Refuse to join where members work by other rules; dead ones have `wait_ms` to leave the group.
 
     Raises:
         SettingsChangedError: names one of them, and what differs.
@@ -49,7 +51,7 @@ def check_members(settings: Settings, rules: str, wait_ms: int = 0) -> None:
 
 
 def open_rules(settings: Settings, topic: Topic, store: Store) -> dict[int, tuple[str, int]]:
-    """Of each partition with open sessions, the rules that they are open under, and how many they are."""
+    """Partitions with open sessions: the rules (as text) of each, and how many sessions are open."""
     found: dict[int, tuple[str, int]] = {}
     with closing(Admin(settings)) as admin:
         offsets = admin.group_offsets(settings.group, topic.name)
@@ -73,7 +75,7 @@ def open_rules(settings: Settings, topic: Topic, store: Store) -> dict[int, tupl
 
 
 def check_state(found: Mapping[int, tuple[str, int]], rules: str) -> None:
-    """Refuse where sessions are open, and all of them under other rules.
+    """Refuse to start where sessions are open, and all of them under other rules.
 
     Where some are open under these, a consumer serves those and names the rest.
 

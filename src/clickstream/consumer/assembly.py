@@ -1,4 +1,4 @@
-"""An engine on real servers: who gets what, in one place."""
+"""Puts an engine together on real servers: who gets what, in one place."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Collection
 from functools import partial
 
 from clickstream.bundles.bundle import Bundle
+from clickstream.bundles.shop import check_shop
 from clickstream.consumer.admission import check_members, check_state, open_rules
 from clickstream.consumer.claims import Claims
 from clickstream.consumer.counters import Counters
@@ -19,7 +20,7 @@ from clickstream.consumer.processor import Processor
 from clickstream.consumer.promotion import Promotions
 from clickstream.consumer.publisher import Publisher
 from clickstream.consumer.recall import ScoresReader
-from clickstream.consumer.recovery import Recovery, describe_settings
+from clickstream.consumer.recovery import Recovery
 from clickstream.consumer.scoring import WindowScorer
 from clickstream.consumer.store import Store
 from clickstream.consumer.topics import prepare_topics
@@ -27,7 +28,7 @@ from clickstream.infra.health import Health, KafkaProbe, RedisProbe
 from clickstream.infra.kafka import GroupConsumer, TransactionalProducer
 from clickstream.infra.settings import Settings
 from clickstream.records.shop_click import parser_of
-from clickstream.windows.fingerprint import fingerprint, rules_of
+from clickstream.windows.fingerprint import fingerprint, rules_of, rules_text
 
 
 def open_engine(settings: Settings, bundle: Bundle, only: Collection[int] | None = None) -> Engine:
@@ -39,6 +40,7 @@ def open_engine(settings: Settings, bundle: Bundle, only: Collection[int] | None
         only: partitions to serve, where not all that the group gives; the others are left as they are.
 
     Raises:
+        BundleError: the bundle is of another shop than the settings name.
         SettingsChangedError: the group's members, or all its open sessions, have other rules.
         UnavailableError: a server does not answer.
 
@@ -48,7 +50,9 @@ def open_engine(settings: Settings, bundle: Bundle, only: Collection[int] | None
     >>> engine.stop()  # as a signal handler would, later
     >>> engine.run()
     """
-    rules = describe_settings(settings)
+    rules = rules_text(settings)
+    shop = rules_of(settings).shop
+    check_shop(bundle.manifest, shop.definition, f"bundle {bundle.path}")
     topic = prepare_topics(settings)
     store = Store(settings, topic.id)
     check_members(settings, rules, wait_ms=settings.session_timeout + 1_000)
@@ -85,7 +89,6 @@ def open_engine(settings: Settings, bundle: Bundle, only: Collection[int] | None
         ports.clock,
         only,
     )
-    shop = rules_of(settings).shop
     scorer = WindowScorer(bundle, settings.clicks_topic, fingerprint(settings), shop)
     monitor = Monitor(settings.scores_topic, bundle.id)
     parser = parser_of(shop.definition)

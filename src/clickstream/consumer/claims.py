@@ -9,19 +9,19 @@ from clickstream.consumer.counters import Counters
 from clickstream.consumer.coverage import Coverage
 from clickstream.consumer.ports import Clock, GroupClient
 from clickstream.consumer.recovery import Claim, Recovery
-from clickstream.consumer.store import DamagedError
+from clickstream.consumer.state_format import DamagedError
 from clickstream.infra.errors import RefusedError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.kafka import Membership, Topic
 from clickstream.infra.logs import logger
 
-log = logger("engine")
+log = logger("claims")
 
 _CLAIMING_S = 20.0  # a group waits a minute for a poll
 
 
 class Claims:
-    """Claims of the partitions that the group gives us; of `only` those, where given.
+    """Claims of the partitions that the group assigns to this consumer; of `only` those, where it is given.
 
     Attributes:
         held: by partition, the claims of those that are served.
@@ -53,7 +53,9 @@ class Claims:
         self._added: RefusedError | None = None
 
     def take_assignment(self, membership: Membership) -> set[int]:
-        """Make the claims equal to the assignment; the partitions that were claimed anew.
+        """Make the claims equal to the assignment; return the partitions that were not held before it.
+
+        What was polled of those belongs to a former claim.
 
         Raises:
             RefusedError: all that is ours is refused.
@@ -101,7 +103,7 @@ class Claims:
         return set(missing)
 
     def refuse(self, partition: int, error: RefusedError) -> None:
-        """Serve this partition no more, until the group gives it anew."""
+        """Serve this partition no more, until the group assigns it again."""
         self._consumer.hold([partition])
         self.held.pop(partition, None)
         self.refused[partition] = error
@@ -118,7 +120,7 @@ class Claims:
         self._coverage.close()
 
     def notice_added(self) -> None:
-        """Which partition a session's clicks go to depends on their number, which somebody may raise.
+        """Notice partitions that somebody added: which one a session's clicks go to depends on their number.
 
         The partitions from before are served on, so that they can be drained; the new ones wait in the log.
         """
@@ -143,7 +145,7 @@ class Claims:
             claim.online = bundle.online()
 
     def in_the_way(self) -> list[str]:
-        """What keeps assigned partitions from results."""
+        """Why partitions that are assigned give no scores, a sentence each."""
         replaying = [claim for claim in self.held.values() if claim.replaying]
         return [
             *([self._added.what] if self._added else ()),

@@ -37,7 +37,7 @@ _KEYS_A_STEP = 20
 
 
 class HeldPartitions(NamedTuple):
-    """The partitions of this consumer, as they were a moment ago; `watermark` of the one furthest behind.
+    """The partitions of this consumer a moment ago; `watermark` is that of the one furthest behind.
 
     None is not known: nothing was observed yet, or the loop recovers.
     """
@@ -122,7 +122,7 @@ class Counters:
         claims: Mapping[int, Claim],
         windows: Iterable[UnscoredWindow],
     ) -> None:
-        """A step is in Redis."""
+        """Count a step that was written to Redis."""
         self.steps += 1
         for partition, part in taken.items():
             self.records += len(part.records)
@@ -146,13 +146,13 @@ class Counters:
                 self.keys[partitioner_of(key, window.partition, self._partitions)] += 1
 
     def published(self, outboxes: Mapping[int, Sequence[OutboxRecord]], read_at: float) -> None:
-        """A transaction with these records is committed; the last poll returned at `read_at`."""
+        """Count a committed transaction with these records; the last poll returned at `read_at`."""
         scores = sum(self._count(outbox) for outbox in outboxes.values())
         if scores:
             self.close_to_score.add(self._clock() - read_at, scores)
 
     def claimed(self, claim: Claim) -> None:
-        """A partition was recovered."""
+        """Count a partition that was claimed and recovered."""
         self.claims[claim.case] += 1
         self.republished += len(claim.republished)
         self._count(claim.republished)
@@ -169,7 +169,7 @@ class Counters:
         return scores
 
     def failed(self, error: ClickstreamError) -> None:
-        """The loop met an error; all partitions are dropped, and what is open or waits is not known."""
+        """Count an error of the loop: all partitions are dropped, and what is open or waits is not known."""
         self.held = HeldPartitions()
         self.recoveries += error.retriable
         if isinstance(error, LostError):
@@ -200,7 +200,7 @@ class Counters:
         self.held = HeldPartitions(len(claims) - replayed, replayed, refused, open_sessions, lag, watermark)
 
     def samples(self) -> Iterator[Sample]:
-        """All that is known now."""
+        """The samples of a scrape, as of now."""
         held = self.held
         yield Sample("clickstream_records_total", self.records)
         yield Sample("clickstream_clicks_total", self.clicks)
@@ -242,7 +242,7 @@ class Counters:
             yield Sample("clickstream_stage_runs_total", runs, (stage,))
 
     def summary(self) -> dict[str, Any]:
-        """For the last line of the log."""
+        """The totals for the last line of the log."""
         return {
             "records": self.records,
             "scores": self.scores,

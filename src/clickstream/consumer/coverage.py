@@ -38,7 +38,7 @@ class Coverage:
         self._admin: Admin | None = None
 
     def left_over(self) -> frozenset[int]:
-        """Partitions that nobody had twice in a row: once is no fault, between two rounds it is so.
+        """Partitions that nobody had twice in a row: between two rounds of a rebalance, once is no fault.
 
         Each is returned once in a while only, so that the group has time to do what it is then asked for.
         Empty where the coordinator does not answer; to find that out is the business of others.

@@ -51,9 +51,9 @@ class IdleHeartbeats:
         self.problems: dict[int, str] = {}
 
     def write(self, claims: Iterable[Claim], caught_up: Callable[[int], bool]) -> None:
-        """Write one on each partition that has open sessions and was silent for `idle_after`; never raises.
+        """Write a heartbeat to each partition that has open sessions and was silent for `idle_after`.
 
-        `caught_up` is asked whether all of a partition was read.
+        `caught_up` is asked whether all of a partition was read. An error is logged, never raised.
         """
         idle_s = self._settings.idle_after / 1000
         if not idle_s:

@@ -42,17 +42,17 @@ class GroupClient(ClicksLog, Protocol):
         """
 
     def membership(self) -> Membership | None:
-        """Ours at this moment; None while we are no member.
+        """Our membership at this moment; None while we are no member.
 
         Raises:
             FencedError: another process has this instance's name.
         """
 
     def partitions(self) -> int:
-        """How many the topic has, by metadata that is seconds old; 0 where they are not known."""
+        """The number of partitions of the topic, by metadata that is seconds old; 0 where it is not known."""
 
     def assignment(self) -> frozenset[int]:
-        """The partitions that are ours by the group's last word."""
+        """The partitions that the group assigned to us last."""
 
     def newly_assigned(self) -> frozenset[int]:
         """Partitions assigned since the last call: a claim from before is void, even where we had one."""
@@ -64,20 +64,20 @@ class GroupClient(ClicksLog, Protocol):
         """Deliver nothing of these partitions until `start`."""
 
     def lag(self, partition: int, /) -> int | None:
-        """Records not yet delivered, by the last fetch; None before the first."""
+        """How many records of a partition are not yet delivered, by the last fetch; None before the first."""
 
     def end(self, partition: int, /) -> int | None:
-        """The offset after the last record, by the last fetch; None before the first."""
+        """The offset after the last record of a partition, by the last fetch; None before the first."""
 
     def close(self, leave: bool = True, /) -> None:
         """Drop the connection, and `leave` the group at once, a static member too."""
 
 
 class TransactionClient(Protocol):
-    """A producer with a transactional id: to open one fences the former, and aborts what it left open."""
+    """A producer with a transactional id: opening one fences the former, and aborts what it left open."""
 
     def partitions(self, topic: str, /) -> int:
-        """How many `topic` has."""
+        """The number of partitions of `topic`."""
 
     def publish(
         self,
@@ -143,10 +143,10 @@ class StateStore(Protocol):
     def load(
         self, partition: int, basis: Basis, session_ids: Iterable[str], due: int, first: int = 0
     ) -> dict[str, OpenSession]:
-        """Sessions named, due at the watermark `due`, and the `first` that are due next."""
+        """Load the sessions named, those due at the watermark `due`, and the `first` that are due next."""
 
     def commit(self, partition: int, token: str, changes: Changes) -> None:
-        """Write a step."""
+        """Write one step, all or nothing."""
 
     def trim(self, partition: int, token: str, committed: int) -> None:
         """Forget records of the outbox that a committed transaction published."""

@@ -18,10 +18,11 @@ from clickstream.consumer.claims import Claims
 from clickstream.consumer.counters import Counters
 from clickstream.consumer.monitor import Monitor
 from clickstream.consumer.ports import Ports
-from clickstream.consumer.recovery import Claim, Recovery, pack_online
+from clickstream.consumer.recovery import Claim, Recovery
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
+from clickstream.consumer.state_format import DamagedError, meta_fields, pack_online
 from clickstream.consumer.step import TakenRecords, advance, outbox_of, parse_records
-from clickstream.consumer.store import Basis, Changes, DamagedError, OutboxRecord, meta_fields
+from clickstream.consumer.store import Basis, Changes, OutboxRecord
 from clickstream.infra.errors import RefusedError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.kafka import CommittedOffset, Membership, Record, Topic
@@ -105,7 +106,7 @@ class Processor:
             self._publish(outboxes, membership, read_at)
 
     def publish_offsets(self, membership: Membership) -> None:
-        """Commit the offsets that no publication has taken along."""
+        """Commit the offsets that wait because their steps had nothing to publish."""
         self._publish({}, membership, self._clock())
 
     def _advance_all(self, read: Mapping[int, Sequence[Record]]) -> dict[int, TakenRecords]:
@@ -158,7 +159,7 @@ class Processor:
     def _commit(self, claim: Claim, applied: int, outbox: Sequence[OutboxRecord], learned: bool) -> None:
         logic = claim.logic
         sessions, deleted = logic.changes()
-        meta = meta_fields(logic, self._recovery.description, self._topic.partitions, claim.learn_from)
+        meta = meta_fields(logic, self._recovery.rules_text, self._topic.partitions, claim.learn_from)
         online = pack_online(self._scorer.bundle.id, claim.online.state()) if learned else None
         self._store.commit(
             claim.partition,

@@ -23,8 +23,8 @@ BEGINNING = RebuildPoint(0, NOTHING_SEEN, 0)
 """The place that needs nothing from before it."""
 
 
-def place_of(note: Note, committed: int) -> RebuildPoint:
-    """Where to rebuild from what was lost of the state at `committed`."""
+def rebuild_point_of(note: Note, committed: int) -> RebuildPoint:
+    """The place to rebuild a lost state from, given the note beside the `committed` offset."""
     if note.open == 0 and not note.early:
         return RebuildPoint(committed, note.newest, max(note.closings, 0))
     if note.rebuild_point is None or UNKNOWN in (note.closings, note.closings_at_rebuild_point):
@@ -39,11 +39,12 @@ def begin_rebuild(
     horizon: int,
     published: Mapping[int, Sequence[PublishedClosing]],
 ) -> Partition:
-    """The partition to feed with the log from `place_of` on; before `committed` nothing is to be published.
+    """The partition to feed with the log from its rebuild point on.
 
-    `published` is what the scores say that the records from there to `committed` closed, by offset.
+    Before `committed` nothing is to be published. `published` is what the scores say that the records from
+    there to `committed` closed, by offset.
     """
-    place = place_of(note, committed)
+    place = rebuild_point_of(note, committed)
     if place.offset == committed or place.newest == NOTHING_SEEN:
         # Nothing of what lies before is open.
         return Partition(rules, place.newest, horizon=horizon, closings=place.closings)

@@ -26,10 +26,18 @@ from typing import Literal
 from clickstream.bundles.bundle import Bundle
 from clickstream.consumer.note import Note, empty_note, note_of, read_note
 from clickstream.consumer.ports import ClicksLog, Clock, OutboxPublisher, PublishedScores, StateStore
-from clickstream.consumer.rebuild import begin_rebuild, place_of
+from clickstream.consumer.rebuild import begin_rebuild, rebuild_point_of
 from clickstream.consumer.recall import RecordSpan
+from clickstream.consumer.refusals import (
+    OpenUnder,
+    check_log_holds,
+    check_rules,
+    offset_set_back,
+    offset_set_by_a_tool,
+)
+from clickstream.consumer.state_format import unpack_online
 from clickstream.consumer.store import ClaimedState, OutboxRecord, StaleError
-from clickstream.infra.errors import BundleError, RefusedError, UnavailableError
+from clickstream.infra.errors import BundleError, UnavailableError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.kafka import CommittedOffset, Membership, Topic
 from clickstream.infra.logs import logger
@@ -43,18 +51,9 @@ log = logger("recovery")
 ClaimCase = Literal["clean", "ahead", "behind", "new", "rebuild"]
 
 
-def start_over(partition: int, where: str = "earliest") -> str:
-    """The command that forgets one partition's state and offset, and leaves the others as they are."""
-    return f"`clickstream consume --restart-from {where} --partition {partition}`"
-
-
-class SettingsChangedError(RefusedError):
-    """Sessions are open under other settings, or other consumers of the group run with others."""
-
-
 @dataclass(slots=True)
 class Claim:
-    """A partition that is ours, with its state's position in the log.
+    """A partition that we own, and how far its state has come in the log.
 
     `applied` is the next record to process and `stored` what Redis has as applied. Records before
     `publish_from` are processed without publishing, windows they close before `learn_from` without learning.
@@ -81,35 +80,10 @@ class Claim:
         return self.applied < self.publish_from
 
 
-def describe_settings(settings: Settings) -> str:
-    """The settings that shape sessions, as text that a person can compare."""
-    return rules_text(settings)
-
-
-def read_description(text: str) -> dict[str, str]:
-    """The names and values in a text of `describe_settings`."""
-    return {name: value for name, _, value in (pair.partition("=") for pair in text.split(";"))}
-
-
-def rule_differences(before: str, now: str) -> str:
-    """What differs between two texts of `describe_settings`, for a person to read."""
-    old, new = read_description(before), read_description(now)
-    return ", ".join(
-        f"{name} was {old.get(name, 'off')} and is {new.get(name, 'off')}"
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
-    )
-
-
-def pack_online(bundle_id: str, state: bytes) -> bytes:
-    """Online models as they are kept in Redis, with the bundle that they belong to."""
-    return bundle_id.encode() + b"\n" + state
-
-
 class Recovery:
     """Claims partitions of one topic for one consumer. `bundle` is the one whose online models they get.
 
-    `counted` stands around each transaction of a claim.
+    Each transaction of a claim runs inside `counted`.
     """
 
     def __init__(
@@ -134,11 +108,11 @@ class Recovery:
         self._counted = counted
         self._clock = clock
         self._rules = rules_of(settings)
-        self.description = describe_settings(settings)
+        self.rules_text = rules_text(settings)
 
     def note(self, logic: Partition) -> str:
         """The text to commit beside an offset."""
-        return note_of(logic, self.description, self._topic.partitions)
+        return note_of(logic, self.rules_text, self._topic.partitions)
 
     def claim(self, partition: int, membership: Membership) -> Claim:
         """Take `partition` over and bring its state to where the log can be read on.
@@ -154,7 +128,7 @@ class Recovery:
         committed = self._committed(partition, found)
         begin, end = self._consumer.log_range(partition)
         claim = self._reconcile(partition, token, found, committed, range(begin, end + 1), membership)
-        _check_held(partition, claim.applied, range(begin, end + 1))
+        check_log_holds(partition, claim.applied, range(begin, end + 1))
         failpoint("after_reconcile")
         self._consumer.start(partition, claim.applied)
         log.info(
@@ -177,7 +151,7 @@ class Recovery:
             # Either we are the zombie, then Kafka refuses this commit, or the group began anew at 1.
             committed = self._consumer.committed(partition, self._settings.patience)
             if committed is None:
-                nothing = empty_note(self.description, self._topic.partitions, NOTHING_SEEN)
+                nothing = empty_note(self.rules_text, self._topic.partitions, NOTHING_SEEN)
                 committed = CommittedOffset(self._consumer.log_range(partition)[0], nothing)
             with self._counted():
                 self._publisher.publish({}, {partition: committed}, membership)
@@ -211,24 +185,19 @@ class Recovery:
         note = read_note(committed)
         applied = meta.applied if found.whole else None
         if applied is not None:
-            self._refuse_other_settings(partition, meta.settings, meta.partitions, meta.open_sessions)
+            kept = OpenUnder(meta.open_sessions, meta.settings, meta.partitions)
+            check_rules(partition, kept, self.rules_text, self._topic)
             if meta.published is not None and (committed is None or committed.offset < meta.published):
-                now = "none" if committed is None else committed.offset
-                raise RefusedError(
-                    f"partition {partition}: scores were published up to offset {meta.published},"
-                    f" and the group's committed offset is {now}: it was set back or has expired",
-                    f"Set it to {meta.published} again to go on; if the topic was deleted and created anew"
-                    f" meanwhile, restart this consumer. To start over on purpose: {start_over(partition)}"
-                    " (its scores are repeated).",
-                )
+                raise offset_set_back(partition, meta.published, committed)
         elif note is not None:
-            self._refuse_other_settings(partition, note.settings, note.partitions, note.open)
+            noted = OpenUnder(note.open, note.settings, note.partitions)
+            check_rules(partition, noted, self.rules_text, self._topic)
 
         if applied is None:
             return self._rebuild(partition, token, found, committed, note, offsets)
 
         if note is None and committed is not None and committed.offset > applied:
-            raise _not_ours(partition, committed.offset, applied, applied)
+            raise offset_set_by_a_tool(partition, committed.offset, applied, applied)
         c = offsets.start if committed is None else committed.offset
         logic = Partition(
             self._rules,
@@ -293,12 +262,12 @@ class Recovery:
         if committed is not None:
             if note is None:
                 if committed.offset > begin:
-                    raise _not_ours(partition, committed.offset, begin, None)
-                note = Note(self.description, self._topic.partitions, 0, NOTHING_SEEN)
-            place = place_of(note, committed.offset)
+                    raise offset_set_by_a_tool(partition, committed.offset, begin, None)
+                note = Note(self.rules_text, self._topic.partitions, 0, NOTHING_SEEN)
+            place = rebuild_point_of(note, committed.offset)
             start = place.offset
             # Before the state is deleted: what cannot be rebuilt is left as it is.
-            _check_held(partition, start, offsets)
+            check_log_holds(partition, start, offsets)
             whole = place.newest == NOTHING_SEEN
             rebuild = None if whole else Rebuild(committed.offset, note.closings)
             logic = begin_rebuild(
@@ -334,58 +303,12 @@ class Recovery:
         return self._scores.closed(RecordSpan(partition, begin, rebuild.to, rebuild.closings - closings))
 
     def _online(self, packed: bytes | None) -> OnlineModels:
-        owner, _, state = (packed or b"").partition(b"\n")
-        if owner == self.bundle.id.encode():
+        owner, state = unpack_online(packed or b"")
+        if owner == self.bundle.id:
             try:
                 return self.bundle.online(state)
             except BundleError as error:
                 log.warning("online models start from this bundle's warm start", error=error.what)
         elif packed:
-            log.info(
-                "online models start from this bundle's warm start", state_of=owner.decode(errors="replace")
-            )
+            log.info("online models start from this bundle's warm start", state_of=owner)
         return self.bundle.online()
-
-    def _refuse_other_settings(self, partition: int, settings: str, partitions: int, open_: int) -> None:
-        if not settings or open_ == 0:
-            return
-        remedy = (
-            "Start with the former values, run `clickstream drain`, then start with the new ones."
-            f" To start over on purpose: {start_over(partition)} (its scores are repeated)."
-        )
-        if partitions != self._topic.partitions:
-            raise SettingsChangedError(
-                f"partition {partition} has {open_} open sessions from when {self._topic.name} had"
-                f" {partitions} partitions; it has {self._topic.partitions} now",
-                remedy,
-            )
-        if settings != self.description:
-            changed = rule_differences(settings, self.description)
-            raise SettingsChangedError(
-                f"partition {partition} has {open_} open sessions under other settings: {changed}", remedy
-            )
-
-
-def _not_ours(partition: int, committed: int, ours: int, applied: int | None) -> RefusedError:
-    """The group's offset is one that no consumer of ours committed."""
-    known = "nothing was applied yet" if applied is None else f"this group has processed it up to {applied}"
-    go_back = "" if applied is None else f"To lose nothing, set it to {applied} again. "
-    return RefusedError(
-        f"partition {partition}: the group's committed offset {committed} was set by a tool, {known}: the"
-        f" {committed - ours} records before it would never be scored",
-        f"{go_back}To begin there on purpose, without what is open now: stop the consumers, then"
-        f" {start_over(partition, 'committed')}; to score everything: `--restart-from earliest`. Without"
-        " `--partition` it is all partitions.",
-    )
-
-
-def _check_held(partition: int, offset: int, offsets: range) -> None:
-    """Refuse where the log does not go on at `offset`."""
-    if offset not in offsets:
-        raise RefusedError(
-            f"partition {partition} needs the log from offset {offset};"
-            f" it holds {offsets[0]} to {offsets[-1]}",
-            "Retention or a tool deleted what lies between, or the topic was created anew. To go on without"
-            f" it: stop the consumers, then start one with {start_over(partition)}: what is open there is"
-            " forgotten, and what the log still holds of what was scored is scored again.",
-        )

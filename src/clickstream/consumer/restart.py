@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from clickstream.consumer.note import empty_note
-from clickstream.consumer.recovery import describe_settings
 from clickstream.consumer.store import Store
 from clickstream.infra.errors import RefusedError, UsageError
 from clickstream.infra.kafka import Admin, CommittedOffset, Reader, Topic
 from clickstream.infra.logs import logger
 from clickstream.infra.settings import Settings
+from clickstream.windows.fingerprint import rules_text
 from clickstream.windows.partition import NOTHING_SEEN
 
 log = logger("restart")
@@ -47,7 +47,7 @@ def restart_from(settings: Settings, topic: Topic, where: str, only: Collection[
         if where == "committed":
             found = admin.group_offsets(settings.group, topic.name)
             offsets |= {p: one.offset for p, one in found.items()}
-        note = empty_note(describe_settings(settings), topic.partitions, NOTHING_SEEN)
+        note = empty_note(rules_text(settings), topic.partitions, NOTHING_SEEN)
         # State first: a crash in between leaves an empty Redis, which is rebuilt to the old offsets.
         for partition in partitions:
             store.delete(partition)

@@ -1,4 +1,4 @@
-"""Closed sessions -> scores.
+"""Scores the sessions that closed.
 
 The batch and the reference models see all windows of a step in one call each; their answers are rounded, so
 how a log was cut into steps leaves no trace. The online models see one window after the other, in closing
@@ -48,15 +48,15 @@ class UnscoredWindow(NamedTuple):
 
 
 def case_of(shop: Shop, closed: ClosedWindow) -> Case:
-    """What the models may see."""
+    """The case that the models are asked about for a window that closed."""
     return Case(shop.evidence(closed.session), shop.whole(closed.session))
 
 
 def lesson_of(shop: Shop, session: Session, case: Case) -> Example:
-    """What the online models learn of a session whose `case` they were asked about."""
+    """The example that the online models learn of a session whose `case` they were asked about."""
     # The very case that was predicted, where it is the same: the online models know it again.
     if session.goal is not None:
-        case = Case(shop.lesson(session), case.reference, points_weight(session.goal.points))
+        case = Case(shop.lesson(session), case.whole, points_weight(session.goal.points))
     return Example(case, shop.outcome(session))
 
 
@@ -74,7 +74,7 @@ class WindowScorer:
         self._absent = {name: None for name in SCORERS if name not in scorers_of(shop)}
 
     def score(self, windows: Sequence[UnscoredWindow]) -> list[bytes | None]:
-        """One Score as JSON per window, None where it is not to be published; `online` models learn."""
+        """Score windows as JSON, None for one that is not to be published; their online models learn."""
         scores: list[bytes | None] = []
         for first in range(0, len(windows), _AT_ONCE):
             scores += self._score_some(windows[first : first + _AT_ONCE])
@@ -140,7 +140,7 @@ class WindowScorer:
             "duplicates": session.duplicates,
             "late": session.late,
             "missing": session.missing,
-            "features": self._shop.shown(case.reference),
+            "features": self._shop.shown(case.whole),
             "predictions": predictions,
             "evidence": session.evidence,
             "outcome": self._shop.outcome(session)._asdict(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from clickstream.consumer.store import DamagedError, Meta, decode, read_meta, state_keys
+from clickstream.consumer.state_format import DamagedError, Meta, decode, read_meta, state_keys
 from clickstream.features.shop import Shop
 from clickstream.infra.redis import connect, translated
 from clickstream.infra.settings import Settings
@@ -33,22 +33,9 @@ class ReadState(NamedTuple):
     head: bytes
 
 
-class OnlineState(NamedTuple):
-    """The online models of a partition, and the bundle that they belong to."""
-
-    bundle: str
-    state: bytes
-
-
 def head_of(stored: bytes) -> bytes:
     """The first two lines of stored online models: they differ whenever the models do."""
     return b"\n".join(stored[:_HEAD].split(b"\n", 2)[:2])
-
-
-def online_state(stored: bytes) -> OnlineState:
-    """Stored online models, as `recovery.pack_online` wrote them."""
-    bundle, _, state = stored.partition(b"\n")
-    return OnlineState(bundle.decode(errors="replace"), state)
 
 
 class StateReader:
@@ -126,6 +113,8 @@ def _meta(partition: int, found: Mapping[bytes, bytes]) -> Meta | None:
     if not found:
         return None
     try:
-        return read_meta(found)
+        # Bytes that are no text are kept visible, to be refused where they are read.
+        text = {name.decode(): value.decode(errors="backslashreplace") for name, value in found.items()}
+        return read_meta(text)
     except ValueError as error:
         raise DamagedError(partition, str(error)) from error

@@ -30,7 +30,7 @@ class TakenRecords(NamedTuple):
 
 
 def parse_records(parser: ClickParser, records: Sequence[Record], max_bytes: int) -> list[ParsedRecord]:
-    """What each record says."""
+    """Parse each record; one that cannot be used becomes the error that says why."""
     return [_parsed(parser, record, max_bytes) for record in records]
 
 
@@ -59,7 +59,7 @@ def outbox_of(
     records: Sequence[Record],
     letters_topic: str,
 ) -> list[OutboxRecord]:
-    """What a step of one partition publishes, in the order of the records that brought it about."""
+    """The records that a step of one partition publishes, in the order of those that brought them about."""
     by_offset: Mapping[int, Record] = {record.offset: record for record in records} if refused else {}
     letters = [_letter(by_offset[one.offset], one, letters_topic) for one in refused]
     return sorted([*scores, *letters], key=lambda record: record.offset)

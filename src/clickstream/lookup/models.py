@@ -8,7 +8,8 @@ from typing import Any
 
 from clickstream.bundles.bundle import load_bundle
 from clickstream.consumer.promotion import Promotions
-from clickstream.consumer.state_reader import StateReader, head_of, online_state
+from clickstream.consumer.state_format import unpack_online
+from clickstream.consumer.state_reader import StateReader, head_of
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings
 from clickstream.models.case import Case
@@ -68,8 +69,10 @@ class CurrentModels:
         if known is not None and known[:2] == (head, self._bundle.id):
             return known[2]
         stored = self._reader.online(partition) if head else b""
-        kept = online_state(stored)
-        state = kept.state if stored and kept.bundle == self._bundle.id else None
+        state = None
+        if stored:
+            owner, kept = unpack_online(stored)
+            state = kept if owner == self._bundle.id else None
         try:
             models = self._bundle.online(state)
         except BundleError as error:

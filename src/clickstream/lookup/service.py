@@ -7,9 +7,8 @@ import time
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from clickstream.consumer.recovery import describe_settings
+from clickstream.consumer.state_format import Meta
 from clickstream.consumer.state_reader import ReadState, StateReader
-from clickstream.consumer.store import Meta
 from clickstream.infra.errors import ClickstreamError, RefusedError, UnavailableError
 from clickstream.infra.kafka import Admin, Topic, partition_for
 from clickstream.infra.logs import logger
@@ -18,7 +17,7 @@ from clickstream.lookup.models import CurrentModels
 from clickstream.models.case import Case
 from clickstream.records.score import REBUILT_PARTLY
 from clickstream.windows.doubt import Doubt
-from clickstream.windows.fingerprint import rules_of
+from clickstream.windows.fingerprint import rules_of, rules_text
 from clickstream.windows.so_far import SessionSoFar, so_far
 
 log = logger("lookup")
@@ -46,7 +45,7 @@ class Lookup:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.model_copy(update={"patience": min(_PATIENCE_MS, settings.patience)})
         self._rules = rules_of(settings)
-        self._description = describe_settings(settings)
+        self._description = rules_text(settings)
         self._topic = _describe(settings)
         self._asked_at = time.monotonic()
         self._asking = threading.Lock()

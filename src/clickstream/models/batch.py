@@ -28,7 +28,7 @@ CATEGORIES = ("first_category", "last_category")
 Parameters = Mapping[str, Any]
 
 FoldIndices = tuple[NDArray[np.intp], NDArray[np.intp]]
-"""Places of sessions to fit on, and of sessions to evaluate on."""
+"""Positions of the sessions to fit on, and of those to evaluate on."""
 
 # There is little to learn, and larger trees learn the noise.
 CLASSIFIER: Parameters = {"max_iter": 100, "max_leaf_nodes": 3, "learning_rate": 0.05}
@@ -36,7 +36,7 @@ REGRESSOR: Parameters = {"max_iter": 80, "max_leaf_nodes": 4, "learning_rate": 0
 
 
 class BatchParameters(NamedTuple):
-    """Of the two gradient boostings."""
+    """Parameters of the two gradient boostings."""
 
     conversion: Parameters = CLASSIFIER
     revenue: Parameters = REGRESSOR
@@ -65,7 +65,7 @@ class BatchModels:
 
     @property
     def calibrated(self) -> bool:
-        """Whether `conversion` differs from `uncalibrated`."""
+        """Whether a calibration is applied to the probabilities of the trees."""
         return self._calibration.method != "none"
 
     @property
@@ -75,9 +75,9 @@ class BatchModels:
         return ["last_product", *RICH, *indicators, "last_product"]
 
     def matrix(self, rows: Sequence[Features]) -> Floats:
-        """What both models see, shape (n, len(inputs)). `rows` are of set `prefix`.
+        """The inputs of both models, shape (n, len(inputs)). `rows` are of set `prefix`.
 
-        The last product stands in the first column for the one, in the last for the other.
+        The last product is in the first column for conversion, and in the last for revenue.
         """
         products = [row["last_product"] for row in rows]
         evidence = _evidence(rows, self.vocabulary)
@@ -88,7 +88,7 @@ class BatchModels:
         return matrix
 
     def uncalibrated(self, matrix: Floats) -> Floats:
-        """Probability of conversion as the trees say it, shape (n,)."""
+        """Probability of conversion by the trees alone, before calibration, shape (n,)."""
         probability: Floats = self._conversion.predict_proba(matrix[:, :-1])[:, 1]
         return probability
 
@@ -126,19 +126,19 @@ def fit_batch(
 
 
 def classifier(parameters: Parameters, seed: int) -> HistGradientBoostingClassifier:
-    """The model of conversion, not fitted."""
+    """The unfitted model of conversion."""
     return HistGradientBoostingClassifier(random_state=seed, early_stopping=False, **parameters)
 
 
 def regressor(parameters: Parameters, seed: int) -> HistGradientBoostingRegressor:
-    """The model of revenue, not fitted."""
+    """The unfitted model of revenue."""
     return HistGradientBoostingRegressor(random_state=seed, early_stopping=False, **parameters)
 
 
 def folds(
     evidence: Evidence, divisions: Iterable[FoldIndices], vocabulary: Vocabulary, seed: int
 ) -> Iterator[tuple[ValidationFold, ValidationFold]]:
-    """Of each division of the sessions, the folds of conversion and of revenue.
+    """For each division of the sessions, a fold of conversion and one of revenue.
 
     The tables of products are those of the sessions fitted on: a fold knows nothing of those it is tested on.
     """
@@ -167,7 +167,7 @@ def folds(
 
 
 def calibrate(models: BatchModels, evidence: Evidence, vocabulary: Vocabulary, seed: int) -> BatchModels:
-    """The same models, with probabilities calibrated where that helps on these, their training sessions."""
+    """The models with calibrated probabilities, where that helps on `evidence`, their training sessions."""
     parameters = {name: models.artefact["conversion"].get_params()[name] for name in CLASSIFIER}
     division = list(KFold(FOLDS, shuffle=True, random_state=seed).split(evidence.rows))
     forecast = np.empty(len(evidence.rows))

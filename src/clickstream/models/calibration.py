@@ -25,7 +25,7 @@ _EDGE = 1e-6
 
 
 class Calibration(NamedTuple):
-    """A fitted map.
+    """A fitted map from a probability to a calibrated one.
 
     Attributes:
         method: `platt` (Platt 1999) and `beta` (Kull et al. 2017) are logistic in
@@ -41,7 +41,7 @@ class Calibration(NamedTuple):
     values: tuple[float, ...] = ()
 
     def apply(self, probability: Floats) -> Floats:
-        """Calibrated probabilities, of the same shape."""
+        """Calibrate probabilities; the shape stays."""
         if self.method == "none":
             return probability
         if self.method == "isotonic":
@@ -61,7 +61,7 @@ FOLDS = 5
 def fit_calibration(
     method: CalibrationMethod, converted: Floats, probability: Floats, weights: Floats | None = None
 ) -> Calibration:
-    """The map of one method.
+    """Fit the calibration of one method.
 
     Args:
         converted: 0 or 1, shape (n,), both kinds.

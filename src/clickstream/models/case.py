@@ -17,18 +17,20 @@ Floats = NDArray[np.float64]
 
 
 class Case(NamedTuple):
-    """A session as the scorers see it: features of the evidence, None without any, and of all clicks.
+    """A session as the scorers see it.
 
-    `weight` is what it weighs where it is learned from: 1, or that of the decision points it stands for.
+    `evidence` has the features of the clicks before the one that decides, None where there are none; `whole`
+    has those of all clicks. `weight` is what the session weighs where it is learned from: 1, or as much as
+    the decision points that it stands for.
     """
 
-    prefix: Features | None
-    reference: Features
+    evidence: Features | None
+    whole: Features
     weight: float = 1.0
 
 
 class ScorerOutput(NamedTuple):
-    """One scorer's answer: probability of conversion, expected revenue in the currency of the shop, cluster.
+    """The answer of one scorer: probability of conversion, expected revenue in the shop's currency, cluster.
 
     `revenue` is None where the goal of the shop has no value.
     """
@@ -40,7 +42,7 @@ class ScorerOutput(NamedTuple):
 
 
 class Example(NamedTuple):
-    """A session to learn from."""
+    """A session to learn from: what a scorer may see of it, and what became of it."""
 
     case: Case
     outcome: Outcome

@@ -32,7 +32,7 @@ CANDIDATES = range(2, 9)
 
 
 def canonical_order(centres: Floats) -> list[int]:
-    """Which row of `centres` is each of NAMES.
+    """For each of NAMES, the row of `centres` that it is the name of.
 
     The longest sessions are `long`; of the rest, those that see most categories `exploratory`; of the last
     two, the ones at higher prices `short_premium`.
@@ -72,19 +72,19 @@ class Clusters:
         self.centres: Floats = raw[canonical_order(raw * self.scale + self.mean)]
 
     def standardise(self, rows: Sequence[Features]) -> Floats:
-        """Shape (n, 17)."""
+        """The 17 inputs of each session in standard deviations from their mean, shape (n, 17)."""
         standardised: Floats = (numbers(rows, CLUSTERED) - self.mean) / self.scale
         return standardised
 
     def assign(self, standardised: Floats) -> NDArray[np.intp]:
-        """The nearest centre of each row, as a place in NAMES, shape (n,)."""
+        """The cluster with the nearest centre, as a position in NAMES, for each row of shape (n, 17)."""
         # scikit-learn expands the square and multiplies matrices, which rounds by the shape of the batch.
         distances = ((standardised[:, None, :] - self.centres) ** 2).sum(axis=2)
         nearest: NDArray[np.intp] = distances.argmin(axis=1)
         return nearest
 
     def predict(self, rows: Sequence[Features]) -> list[int]:
-        """The cluster of each row."""
+        """The cluster of each session, as a position in NAMES; a row has its features over all clicks."""
         return [int(number) for number in self.assign(self.standardise(rows))]
 
 
@@ -96,19 +96,19 @@ class ClusterChoice(NamedTuple):
 
     @property
     def best(self) -> int:
-        """The k with the largest silhouette."""
+        """The number of clusters that has the largest silhouette."""
         return max(self.by_k, key=lambda choice: choice.silhouette).k
 
 
 def fit_clusters(rows: Sequence[Features], seed: int) -> Clusters:
-    """k-means with k = 4 on standardised features of set `reference`."""
+    """Fit k-means with k = 4 to standardised features of set `reference`."""
     matrix = numbers(rows, CLUSTERED)
     scaler = StandardScaler().fit(matrix)
     return Clusters({"scaler": scaler, "kmeans": _kmeans(scaler.transform(matrix), len(NAMES), seed)})
 
 
 def choose_clusters(rows: Sequence[Features], seed: int) -> ClusterChoice:
-    """`fit_clusters`, and the same for every k of CANDIDATES, evaluated on the same sessions.
+    """Fit the clusters, and evaluate every k of CANDIDATES on the same sessions.
 
     The names are for four clusters, so four are used, whatever is best.
     """
@@ -133,7 +133,7 @@ def choose_clusters(rows: Sequence[Features], seed: int) -> ClusterChoice:
 
 
 def match(here: Sequence[int], there: Sequence[int], bundle: str) -> Matching:
-    """The clusters of the same sessions in two bundles; `bundle` is the other one's id.
+    """Compare the clusters that two bundles put the same sessions into; `bundle` is the id of the other one.
 
     The names come from a rule on the centres. The matching that makes most sessions agree (Kuhn 1955) is
     found without it, so where both say the same, the names did survive.

@@ -17,7 +17,7 @@ EVALUATION = "evaluation.json"
 
 
 class EvaluationPart(BaseModel):
-    """A part of what was found out."""
+    """Base of the models that the findings of a training are written as."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -31,7 +31,7 @@ class Estimate(EvaluationPart):
 
 
 class Roc(EvaluationPart):
-    """Receiver operating characteristic: both of equal length, from (0, 0) to (1, 1)."""
+    """Receiver operating characteristic: rates of false and true positives, from (0, 0) to (1, 1)."""
 
     false_positive_rate: list[float]
     true_positive_rate: list[float]
@@ -64,14 +64,14 @@ class Importance(EvaluationPart):
 
 
 class Importances(EvaluationPart):
-    """Of one model: the figure, and the inputs, the most important first."""
+    """The inputs of one model, the most important first, and the figure that they are measured by."""
 
     figure: Literal["auc", "r2"]
     inputs: list[Importance]
 
 
 class BySeen(EvaluationPart):
-    """Quality on the sessions in which a scorer had seen so many clicks; `figures` by name."""
+    """Quality on the sessions in which a scorer had seen a given number of clicks; `figures` by name."""
 
     scorer: ScorerName
     fewest: int
@@ -82,7 +82,7 @@ class BySeen(EvaluationPart):
 
 
 class ChoiceOfK(EvaluationPart):
-    """k-means with this many clusters, on the training sessions."""
+    """How k-means with one number of clusters does on the training sessions."""
 
     k: int
     silhouette: float
@@ -103,7 +103,7 @@ class ClusterProfile(EvaluationPart):
 
 
 class Matching(EvaluationPart):
-    """The clusters against those of the bundle that was in use, on the same sessions."""
+    """How the clusters agree with those of the bundle that was in use, on the same sessions."""
 
     bundle: str
     agreement: Annotated[float, Field(description="adjusted Rand index of the two assignments")]

@@ -59,7 +59,7 @@ class Evidence(NamedTuple):
     followed: list[list[FollowedProduct]]
 
     def at(self, places: Iterable[int]) -> Evidence:
-        """Some of the sessions."""
+        """The sessions at these positions."""
         chosen = list(places)
         return Evidence(
             [self.rows[place] for place in chosen],
@@ -69,30 +69,30 @@ class Evidence(NamedTuple):
 
     @property
     def converted(self) -> Floats:
-        """0 or 1, shape (n,)."""
+        """Whether each session converted, 0 or 1, shape (n,)."""
         return np.array([outcome.converted for outcome in self.outcomes], dtype=np.float64)
 
     @property
     def revenue(self) -> Floats:
-        """Shape (n,)."""
+        """The revenue of each session, shape (n,)."""
         return np.array([outcome.revenue for outcome in self.outcomes], dtype=np.float64)
 
 
 class SplitParts(NamedTuple):
-    """Places of the sessions of both parts of a split, each in time order."""
+    """Positions of the sessions of both parts of a split, each in time order."""
 
     train: list[int]
     held_out: list[int]
 
 
 def example(session: Session) -> Example:
-    """What the models see of a closed session, and the proxy of what became of it."""
+    """Make an example of a closed session of shop uci553, with the outcome by its proxy."""
     case = Case(UCI553.evidence(session), UCI553.features(session))
     return Example(case, UCI553.outcome(session))
 
 
 def followed_by(product: str, outcome: Outcome) -> FollowedProduct:
-    """A product, and the outcome of what came after it."""
+    """Pair the product of a click with the outcome that the next click would decide."""
     return FollowedProduct(product, outcome.converted, outcome.revenue or 0.0)
 
 
@@ -108,7 +108,7 @@ def followed_products(training: TrainingSession) -> list[FollowedProduct]:
 
 
 def divide(examples: Sequence[Example], held: Sequence[bool]) -> SplitParts:
-    """Both parts of a split.
+    """Divide sessions into the parts that are learned from and held out.
 
     Raises:
         InputError: a part is too small, or nearly all of its sessions convert, or nearly none.
@@ -118,7 +118,7 @@ def divide(examples: Sequence[Example], held: Sequence[bool]) -> SplitParts:
     )
     for name, part in zip(("training", "held-out"), parts, strict=True):
         evident = [
-            examples[place].outcome.converted for place in part if examples[place].case.prefix is not None
+            examples[place].outcome.converted for place in part if examples[place].case.evidence is not None
         ]
         if len(evident) < FEWEST:
             raise InputError(
@@ -135,18 +135,18 @@ def divide(examples: Sequence[Example], held: Sequence[bool]) -> SplitParts:
 
 
 def gather(examples: Sequence[Example], pairs: Sequence[list[FollowedProduct]]) -> Evidence:
-    """Those of the sessions that have evidence; `pairs` stand beside `examples`."""
+    """Collect the sessions that have evidence; `pairs` are those of `examples`, one by one."""
     found = Evidence([], [], [])
     for one, after in zip(examples, pairs, strict=True):
-        if one.case.prefix is not None:
-            found.rows.append(one.case.prefix)
+        if one.case.evidence is not None:
+            found.rows.append(one.case.evidence)
             found.outcomes.append(one.outcome)
             found.followed.append(after)
     return found
 
 
 def base_rates(examples: Sequence[Example]) -> BaseRates:
-    """What is answered where there is no evidence."""
+    """The answer where there is no evidence: share of converted sessions and mean revenue."""
     return BaseRates(
         sum(one.outcome.converted for one in examples) / len(examples),
         sum(one.outcome.revenue or 0.0 for one in examples) / len(examples),

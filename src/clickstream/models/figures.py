@@ -40,13 +40,13 @@ _ROWS_AT_ONCE = 512
 
 
 def bins_of(probability: Floats) -> NDArray[np.intp]:
-    """The bin of each forecast, shape (n,)."""
+    """The number of the bin that each forecast falls into, shape (n,)."""
     places: NDArray[np.intp] = np.minimum((probability * BINS).astype(np.intp), BINS - 1)
     return places
 
 
 def expected_calibration_error(converted: NDArray[np.int_], probability: Floats) -> float:
-    """Mean distance of the forecast from the share that came true, over bins, weighted by their size."""
+    """Mean distance over bins, weighted by their size, of the mean forecast from the share that came true."""
     places = bins_of(probability)
     # Per bin |sum of outcomes - sum of forecasts| is its size times the distance of the means.
     outcomes = np.bincount(places, weights=converted, minlength=BINS)

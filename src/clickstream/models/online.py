@@ -69,7 +69,7 @@ class OnlineModels(ABC):
 
     @abstractmethod
     def predict(self, case: Case) -> ScorerOutput:
-        """What the models answer now."""
+        """Predict a session by what was learned so far."""
 
     @abstractmethod
     def learn(self, case: Case, outcome: Outcome) -> None:
@@ -77,7 +77,7 @@ class OnlineModels(ABC):
 
     @abstractmethod
     def models(self) -> tuple[Any, ...]:
-        """All that has learned."""
+        """The River models, and whatever else has learned, in the order in which they are pickled."""
 
     def state(self) -> bytes:
         """Everything learned, some tens of KB; `Bundle.online` reads it back."""
@@ -86,7 +86,7 @@ class OnlineModels(ABC):
         return head + payload
 
     def payload(self) -> bytes:
-        """The models alone, pickled: the file of a bundle."""
+        """The pickled models, which is the file of a bundle."""
         return pickle.dumps(self.models(), protocol=5)
 
 
@@ -103,7 +103,7 @@ class KMeans(cluster.KMeans):  # type: ignore[misc]
 
 
 def read_online_state(state: bytes, bundle_id: str) -> tuple[int, bytes]:
-    """Lessons and payload of `OnlineModels.state`, opened no further.
+    """Read lessons and payload from what `OnlineModels.state` gave; no pickle is opened.
 
     Raises:
         BundleError: the bytes are no such state, are damaged, or belong to another bundle.
@@ -161,7 +161,7 @@ class _Restricted(pickle.Unpickler):
 
 
 def restore(payload: bytes, allowed: Collection[Global], *kinds: type) -> tuple[Any, ...]:
-    """The models in a payload, of exactly these kinds.
+    """Unpickle a payload that must hold models of exactly these `kinds`.
 
     Raises:
         BundleError: it is unreadable, holds something else, or a class outside `allowed`.

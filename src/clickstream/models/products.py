@@ -29,13 +29,16 @@ class ProductTable(NamedTuple):
     usual: float
 
     def of(self, products: Sequence[str]) -> list[float]:
-        """The value of each product."""
+        """The values of these products, shape (n,)."""
         values, usual = self.values, self.usual
         return [values.get(product, usual) for product in products]
 
 
 class ProductTables(NamedTuple):
-    """`converting`: probability that the next click converts; `earning`: its expected price."""
+    """Two tables about the click that follows a product.
+
+    `converting` has the probability that it converts, `earning` its expected price.
+    """
 
     converting: ProductTable
     earning: ProductTable
@@ -55,7 +58,7 @@ class EncodedProducts(NamedTuple):
 
 
 def learn_tables(evidence: Evidence, seed: int) -> EncodedProducts:
-    """The tables from all sessions, and their cross-fitted values. `seed` divides the folds."""
+    """Learn the tables from all sessions, and their cross-fitted values; `seed` divides the folds."""
     pairs = [pair for pairs in evidence.followed for pair in pairs]
     products = sorted({pair.product for pair in pairs} | {row["last_product"] for row in evidence.rows})
     numbers = {product: number for number, product in enumerate(products)}
@@ -84,7 +87,7 @@ def learn_tables(evidence: Evidence, seed: int) -> EncodedProducts:
 def smoothed_means(
     product: NDArray[np.intp], values: Floats, count: int, weights: Floats | None = None
 ) -> tuple[Floats, float]:
-    """The mean of `values` by product, drawn to that of all, and the latter.
+    """The mean of `values` by product, drawn to the mean of all; and the mean of all.
 
     Args:
         product: numbers from 0 to below `count`, shape (n,).

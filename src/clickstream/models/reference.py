@@ -28,7 +28,7 @@ BLANK = CATEGORICAL[:2]
 
 
 class ReferenceParameters(NamedTuple):
-    """Of the forest and of the boosting."""
+    """Parameters of the forest and of the boosting."""
 
     conversion: Mapping[str, Any] = CLASSIFIER
     revenue: Mapping[str, Any] = REGRESSOR
@@ -49,7 +49,7 @@ class ReferenceModels:
         return [*(name for name in CATEGORICAL for _ in self._vocabulary.values[name]), *PUBLISHED]
 
     def matrix(self, rows: Sequence[Features]) -> Floats:
-        """What both models see, shape (n, len(inputs)). `rows` are of set `reference`."""
+        """The inputs of both models, shape (n, len(inputs)). `rows` are of set `reference`."""
         return published_matrix(rows, self._vocabulary)
 
     def conversion(self, matrix: Floats) -> Floats:

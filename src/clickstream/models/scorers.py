@@ -64,9 +64,9 @@ class Scorer:
         """Whether it learns from the sessions of the stream."""
         return self.opened is None
 
-    def evidence(self, case: Case) -> Features | None:
-        """What it may see of a session; None where there is nothing."""
-        return case.prefix if self.feature_set is PREFIX else case.reference
+    def features_of(self, case: Case) -> Features | None:
+        """The features that its conversion and revenue may look at; None where a session has none."""
+        return case.evidence if self.feature_set is PREFIX else case.whole
 
 
 REGISTRY: Mapping[str, Scorer] = {
@@ -113,13 +113,13 @@ REGISTRY: Mapping[str, Scorer] = {
 }
 
 FITTED: tuple[Scorer, ...] = tuple(scorer for scorer in REGISTRY.values() if not scorer.learns)
-"""Their answers are a function of session and bundle: the audit computes them again."""
+"""The scorers whose answers are a function of session and bundle: the audit computes them again."""
 
 LEARNER: Scorer = REGISTRY[LEARNING]
-"""There is one, as its state is kept with each partition."""
+"""The scorer that learns in the stream: there is one, as its state is kept with each partition."""
 
 HONEST: tuple[ScorerName, ...] = tuple(s.name for s in REGISTRY.values() if s.feature_set is PREFIX)
-"""They predict; the others see what they are asked for."""
+"""The scorers that predict; the others see what they are asked for."""
 
 
 def scorers_of(shop: Shop) -> tuple[ScorerName, ...]:

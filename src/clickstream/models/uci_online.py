@@ -94,7 +94,7 @@ class UciOnlineModels(OnlineModels):
         self._prepared: tuple[Case, _Prepared] | None = None
 
     def predict(self, case: Case) -> ScorerOutput:
-        """What the models answer now."""
+        """Predict a session by what was learned so far."""
         prepared = self._prepare(case)
         # A session is learned right after it was predicted; between the two nothing moves.
         self._prepared = case, prepared
@@ -126,10 +126,10 @@ class UciOnlineModels(OnlineModels):
         standardised = {
             at: ((value if value <= limit else limit) - mean) / scale
             for at, (value, (mean, scale, limit)) in enumerate(
-                zip(self._clustered(case.reference), self._standard, strict=True)
+                zip(self._clustered(case.whole), self._standard, strict=True)
             )
         }
-        return _Prepared(None if case.prefix is None else self._evidence(case.prefix), standardised)
+        return _Prepared(None if case.evidence is None else self._evidence(case.evidence), standardised)
 
     def _evidence(self, prefix: Features) -> _Evidence:
         plain = {

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import msgspec
 
 from clickstream.audit.partition import AuditedPartition, CommittedRange
-from clickstream.audit.reading import ReadingProgress, extent, read, silent
 from clickstream.infra.errors import InputError
 from clickstream.infra.kafka import Record
+from clickstream.infra.kafka.topic_log import ReadingProgress, extent, read, silent
 from clickstream.infra.settings import Settings
 from clickstream.models.examples import TrainingSession
 from clickstream.records.click import Click

@@ -71,7 +71,7 @@ def trace_session(scores: FileScores, place: int, bundle: Bundle) -> SessionTrac
                 step.price,
                 step.price_2,
                 step.page,
-                case.reference,
+                case.whole,
                 {name: answers[name] if name in answers else online.predict(case) for name in SCORERS},
             )
         )

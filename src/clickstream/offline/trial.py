@@ -14,8 +14,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from clickstream.features.definition import ShopDefinition
-from clickstream.features.fold import compile_fold
 from clickstream.features.interpreter import AchievedGoal, achieved
+from clickstream.features.shop import shop_of
+from clickstream.records.click import Click
 from clickstream.records.shop_click import click_model
 
 MOST_CLICKS = 200_000
@@ -53,9 +54,9 @@ class ShopTrial:
 
 def try_definition(definition: ShopDefinition, lines: Iterable[bytes]) -> ShopTrial:
     """The features and goals of the sessions in `lines`; the first 200,000 clicks are taken."""
-    model, fold = click_model(definition), compile_fold(definition)
+    model, shop = click_model(definition), shop_of(definition)
     trial = ShopTrial()
-    sessions: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    sessions: dict[str, list[Click]] = defaultdict(list)
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -68,20 +69,18 @@ def try_definition(definition: ShopDefinition, lines: Iterable[bytes]) -> ShopTr
                 where = ".".join(map(str, problem["loc"])) or "the line"
                 trial.first_refused[number] = f"{where}: {problem['msg']}"
             continue
-        row = click.model_dump()
-        sessions[row["session_id"]].append(row)
+        sessions[click.session_id].append(click)
         trial.clicks += 1
         if trial.clicks == MOST_CLICKS:
             break
     values: dict[str, list[Any]] = {feature.name: [] for feature in definition.features}
-    names = fold.step.__struct_fields__
-    for session_id, rows in sessions.items():
-        rows.sort(key=lambda row: (row["event_time"], row["order"] or 0))
-        aggregate = fold.aggregate()
-        for row in rows:
-            aggregate.add(fold.step(**{name: row[name] for name in names}))
+    for session_id, clicks in sessions.items():
+        clicks.sort(key=lambda click: (click.event_time, click.order or 0))
+        aggregate = shop.aggregate()
+        for click in clicks:
+            aggregate.add(shop.step_of(click))
         found = aggregate.features()
-        outcome = achieved(definition, rows)
+        outcome = achieved(definition, [click.model_dump() for click in clicks])
         for name, value in found.items():
             values[name].append(value)
         _count(trial, session_id, found, outcome)

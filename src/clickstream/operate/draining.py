@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from clickstream.bundles.bundle import Bundle
 from clickstream.consumer.assembly import open_engine
-from clickstream.consumer.recovery import read_description
 from clickstream.infra.errors import RefusedError
 from clickstream.infra.settings import Settings
+from clickstream.windows.fingerprint import read_rules_text
 
 
 def with_rules(settings: Settings, described: str) -> Settings:
@@ -18,7 +18,7 @@ def with_rules(settings: Settings, described: str) -> Settings:
     Raises:
         RefusedError: a rule is no number.
     """
-    stored = read_description(described)
+    stored = read_rules_text(described)
     try:
         rules = {name: int(stored[name]) for name in settings.rules if name in stored}
     except ValueError as error:

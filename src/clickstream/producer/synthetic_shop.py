@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clickstream.features.fold import compile_fold
+from clickstream.features.shop import shop_of
 from clickstream.features.shop_file import built_in
 
 SHOP = "synthetic"
@@ -62,7 +62,7 @@ class KnownSessions(NamedTuple):
 def known_sessions(count: int, seed: int = 42) -> KnownSessions:
     """So many sessions, of 120 days: a function of both numbers."""
     draw = random.Random(f"{SHOP} {count} {seed}")
-    step = compile_fold(built_in(SHOP)).step
+    step = shop_of(built_in(SHOP)).step
     chance = purchase_chances()
     sessions: dict[str, list[Any]] = {}
     chances: dict[str, list[float]] = {}

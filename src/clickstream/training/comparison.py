@@ -1,4 +1,4 @@
-"""Two bundles on the same sessions, of which neither has learned: which predicts them better.
+"""Which of two bundles predicts better, on sessions that neither has learned from.
 
 The bootstrap is paired: both are measured on each resample of sessions, and their difference is reported.
 What makes some sessions harder than others is then in neither's favour, so a small difference can be seen.
@@ -49,7 +49,7 @@ class UnseenSessions(NamedTuple):
 
 
 class BundleComparison(NamedTuple):
-    """What came of it: scorer -> figure -> both. `sessions`: those with evidence, used for all."""
+    """The result: scorer -> figure -> both bundles, on so many `sessions`, all with evidence."""
 
     one: str
     other: str
@@ -59,19 +59,19 @@ class BundleComparison(NamedTuple):
 
     @property
     def other_is_better(self) -> bool:
-        """Whether the other's log-loss is lower for certain: the whole interval of the difference is."""
+        """Whether the other's log-loss is lower for certain: the interval of the difference is below 0."""
         scorer, figure = DECIDES
         return self.figures[scorer][figure].difference.high < 0
 
     @property
     def one_is_better(self) -> bool:
-        """The same, the other way round."""
+        """Whether the log-loss of the first bundle is lower for certain."""
         scorer, figure = DECIDES
         return self.figures[scorer][figure].difference.low > 0
 
 
 def unseen(sessions: Sequence[TrainingSession], sha256: str, *manifests: Manifest) -> UnseenSessions:
-    """Those of the sessions that no bundle of `manifests` has learned from, as far as that is known.
+    """Select the sessions that no bundle of `manifests` has learned from, as far as that is known.
 
     Of a bundle that was trained on these very sessions, those that it held out. Of another, those from the
     day on that it held out, and all where it was divided at random, with a note.
@@ -100,7 +100,7 @@ def unseen(sessions: Sequence[TrainingSession], sha256: str, *manifests: Manifes
 
 
 def compare(one: Bundle, other: Bundle, fresh: UnseenSessions) -> BundleComparison:
-    """Both bundles on sessions that neither has learned from.
+    """Compare two bundles on sessions that neither has learned from.
 
     `online` is measured progressively, from the warm start of its bundle: each session is predicted before it
     is learned. Sessions without evidence, of which all bundles say the base rates, do not count.
@@ -109,7 +109,7 @@ def compare(one: Bundle, other: Bundle, fresh: UnseenSessions) -> BundleComparis
         InputError: there are too few sessions, or only one kind of them.
     """
     examples = [example(session.session) for session in fresh.sessions]
-    evident = [case for case in examples if case.case.prefix is not None]
+    evident = [case for case in examples if case.case.evidence is not None]
     converted = np.array([case.outcome.converted for case in evident], dtype=np.float64)
     revenue = np.array([case.outcome.revenue for case in evident])
     kinds = int(converted.sum()), len(evident) - int(converted.sum())
@@ -139,7 +139,7 @@ class _Predicted(NamedTuple):
 def compared_figures(
     sessions: int, resampled: Sequence[WeightedFigures], names: Sequence[str]
 ) -> dict[str, FigureComparison]:
-    """The named figures by two judges, on the same resamples of so many sessions."""
+    """Compute the named figures of two bundles, on the same resamples of the sessions."""
     one, other = resampled
 
     def difference(weights: Floats) -> dict[str, Floats]:
@@ -158,7 +158,7 @@ def compared_figures(
 
 
 def _batch(bundle: Bundle, examples: Sequence[Example]) -> _Predicted:
-    evident = [one.case for one in examples if one.case.prefix is not None]
+    evident = [one.case for one in examples if one.case.evidence is not None]
     predicted = [answers["batch"] for answers in bundle.predict(evident)]
     return _predicted(predicted)
 
@@ -169,7 +169,7 @@ def _online(bundle: Bundle, examples: Sequence[Example]) -> _Predicted:
     for one in examples:
         answer = models.predict(one.case)
         models.learn(one.case, one.outcome)
-        if one.case.prefix is not None:
+        if one.case.evidence is not None:
             predicted.append(answer)
     return _predicted(predicted)
 

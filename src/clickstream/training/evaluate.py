@@ -37,7 +37,7 @@ _POINTS = 200
 
 
 class Forecasts(NamedTuple):
-    """What a scorer said of held-out sessions, and what came; in both tasks the sessions may be others.
+    """What a scorer predicted of held-out sessions, and what came; the two tasks may have other sessions.
 
     Attributes:
         converted, conversion: 0 or 1 and probability, shape (n,).
@@ -53,14 +53,14 @@ class Forecasts(NamedTuple):
     revenue_seen: NDArray[np.intp]
 
     def figures(self) -> Figures:
-        """All figures of both tasks."""
+        """The figures of both tasks, by name."""
         return {
             **conversion_figures(self.converted, self.conversion),
             **revenue_figures(self.revenue, self.expected),
         }
 
     def estimates(self, figures: Figures, seed: int) -> dict[str, Estimate]:
-        """The same with intervals; `figures` are the values."""
+        """The figures with their intervals; `figures` are the values."""
         converting = weighted_conversion(self.converted, self.conversion)
         earning = weighted_revenue(self.revenue, self.expected)
         return {
@@ -70,7 +70,7 @@ class Forecasts(NamedTuple):
 
 
 def as_answered(conversion: Floats, revenue: Floats) -> tuple[Floats, Floats]:
-    """What the models say, as it is published: with the roundings of `case.prediction`.
+    """Round predictions as they are published, see `case.prediction`.
 
     Only so do the figures of a training equal those computed from scores: a forest's 0.3 may lie below 0.3
     before.
@@ -110,7 +110,7 @@ def figures_by_seen(scorer: ScorerName, forecasts: Forecasts, seed: int) -> Iter
 
 
 def roc_points(forecasts: Forecasts) -> Roc:
-    """The curve, thinned to what a plot can show."""
+    """The ROC curve, thinned to what a plot can show."""
     false, true, _ = roc_curve(forecasts.converted, forecasts.conversion)
     kept = np.unique(np.linspace(0, len(false) - 1, min(_POINTS, len(false))).round().astype(np.intp))
     return Roc(false_positive_rate=false[kept].tolist(), true_positive_rate=true[kept].tolist())
@@ -145,7 +145,7 @@ def revenue_fit(forecasts: Forecasts) -> RevenueFit:
 
 
 def profiles(clusters: Clusters, examples: Sequence[Example], numbers: Sequence[int]) -> list[ClusterProfile]:
-    """Each cluster over all sessions; `numbers` are theirs, in order."""
+    """Describe each cluster over all sessions; `numbers` are the clusters of the sessions, in order."""
     assigned = np.asarray(numbers, dtype=np.intp)
     converted = np.array([one.outcome.converted for one in examples], dtype=np.float64)
     revenue = np.array([one.outcome.revenue for one in examples])

@@ -26,7 +26,7 @@ KMEANS = "k-means"
 
 
 def together(*parts: Evaluation) -> Evaluation:
-    """All findings of all parts; no two parts report the same thing."""
+    """Join the findings of all parts; no two parts report the same thing."""
     whole = dict(EMPTY)
     for part in parts:
         for field, found in part:
@@ -40,7 +40,7 @@ def together(*parts: Evaluation) -> Evaluation:
 
 
 def of_scorers(evaluation: Evaluation, *scorers: str) -> Evaluation:
-    """What an evaluation reports of some scorers, and of nothing else."""
+    """Select what an evaluation reports of the named scorers."""
 
     def about(found: dict[str, Any]) -> dict[str, Any]:
         # Names are `batch`, `batch conversion` or `batch, uncalibrated`.

@@ -53,12 +53,12 @@ class Assessment(NamedTuple):
 def fit_on_prefix(
     evidence: Evidence, vocabulary: Vocabulary, seed: int, parameters: BatchParameters
 ) -> BatchModels:
-    """The batch models, calibrated where that helps."""
+    """Fit the batch models, and calibrate them where that helps."""
     return calibrate(fit_batch(evidence, vocabulary, seed, parameters), evidence, vocabulary, seed)
 
 
 def evaluate_batch(models: BatchModels, held: Evidence, seed: int) -> Assessment:
-    """The batch models on sessions that they have not seen."""
+    """Evaluate the batch models on sessions that they have not seen."""
     matrix = models.matrix(held.rows)
     forecasts = _forecasts(held, *as_answered(models.conversion(matrix), models.revenue(matrix)))
     figures = forecasts.figures()
@@ -88,7 +88,7 @@ def evaluate_batch(models: BatchModels, held: Evidence, seed: int) -> Assessment
 def warm_start(
     examples: Sequence[Example], vocabulary: Vocabulary, clusters: Clusters, rates: BaseRates
 ) -> bytes:
-    """Payload of online models that have learned from `examples`, in that order."""
+    """Teach online models `examples`, in that order, and return their payload."""
     models = UciOnlineModels("", vocabulary, clusters, rates)
     for one in examples:
         models.learn(one.case, one.outcome)
@@ -112,14 +112,14 @@ def evaluate_online(
     for one in held:
         predictions.append(models.predict(one.case))
         models.learn(one.case, one.outcome)
-    evident = [place for place, one in enumerate(held) if one.case.prefix is not None]
+    evident = [place for place, one in enumerate(held) if one.case.evidence is not None]
     forecasts = _forecasts(
         gather(held, [[] for _ in held]),
         np.array([predictions[place].conversion for place in evident]),
         np.array([predictions[place].revenue for place in evident]),
     )
     ours = [answer.cluster for answer in predictions]
-    theirs = clusters.predict([one.case.reference for one in held])
+    theirs = clusters.predict([one.case.whole for one in held])
     agreement: Figures = {"cluster_n": len(held), "ari": cluster_agreement(ours, theirs)}
     figures_of = weighted_agreement(np.array(ours), np.array(theirs), len(NAMES))
     figures = forecasts.figures()

@@ -26,7 +26,7 @@ def permutation_importances(
     inputs: Sequence[str],
     seed: int,
 ) -> Importances:
-    """The inputs of a model, the most important first.
+    """Rank the inputs of a model, the most important first.
 
     Args:
         predict: matrix -> forecasts.

@@ -31,7 +31,7 @@ class PreviousBundle(NamedTuple):
     online: bytes
 
     def check_same_data(self, sha256: str, split: str, seed: int) -> Evaluation:
-        """The findings of this bundle, which a new one may share when it is trained on the same.
+        """Return the findings of this bundle, which a new one may share if it is trained on the same data.
 
         Raises:
             UsageError: data, split or seed differ, or the bundle holds no findings.
@@ -53,7 +53,7 @@ class PreviousBundle(NamedTuple):
 
 
 def read_previous(settings: Settings) -> PreviousBundle:
-    """The bundle in use.
+    """Read the bundle in use.
 
     Raises:
         BundleError: there is none, or it cannot be used.

@@ -49,7 +49,7 @@ SessionIndices = NDArray[np.intp]
 
 
 class Division(NamedTuple):
-    """Places of the sessions that a published model is fitted on, and of those that it is evaluated on."""
+    """Positions of the sessions that a published model is fitted on, and of those that it is evaluated on."""
 
     fit: SessionIndices
     test: SessionIndices
@@ -74,9 +74,9 @@ class Protocol(NamedTuple):
 
 
 def protocol(examples: Sequence[Example], vocabulary: Vocabulary) -> Protocol:
-    """The published division of these sessions."""
+    """Divide sessions as the published work does."""
     converted = np.array([one.outcome.converted for one in examples], dtype=np.float64)
-    rows = [one.case.reference for one in examples]
+    rows = [one.case.whole for one in examples]
     return Protocol(
         published_matrix(rows, vocabulary),
         np.array([row["session_length"] for row in rows], dtype=np.intp),
@@ -157,8 +157,8 @@ def reproduce(
 
 
 def published_clusters(examples: Sequence[Example], best_k: int) -> list[PublishedFigure]:
-    """k-means with k = 4 on all sessions, as published; `best_k` was chosen on the training sessions."""
-    rows = [one.case.reference for one in examples]
+    """Evaluate k-means with k = 4 on all sessions, as published; `best_k` is that of the training part."""
+    rows = [one.case.whole for one in examples]
     clusters = fit_clusters(rows, SEED)
     standardised = clusters.standardise(rows)
     measured = {"k": best_k, **cluster_figures(standardised, clusters.assign(standardised), SEED)}

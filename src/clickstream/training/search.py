@@ -27,7 +27,7 @@ from clickstream.models.reference import ReferenceParameters, without_last_price
 from clickstream.training.published import SEED, Protocol
 
 SearchProgress = Callable[[int, int], None]
-"""Called with the fits that are done, and those to do in all."""
+"""A function called with the number of fits that are done, and of those to do in all."""
 
 PUBLISHED_FOLDS = 4
 FOLDS = 5
@@ -44,7 +44,7 @@ REGRESSORS = _grid(max_iter=(50, 80, 120), max_leaf_nodes=(3, 4, 6), learning_ra
 
 
 class Grid(NamedTuple):
-    """Settings of one model, and what they are compared by.
+    """Settings of one model, and the figure that they are compared by.
 
     The usual setting, which is in use without a search, is left for one whose gain is larger than twice
     its standard error over the folds: the best of many settings is always better by luck.
@@ -143,7 +143,7 @@ def published_grids(given: Protocol) -> list[Grid]:
 def honest_grids(
     evidence: Evidence, days: Sequence[datetime.date], vocabulary: Vocabulary, seed: int
 ) -> list[Grid]:
-    """Grids of the batch models; `days` are those of the training sessions in `evidence`, in order."""
+    """The grids of the batch models; `days` are those of the training sessions in `evidence`, in order."""
     divisions = list(KFold(FOLDS, shuffle=True, random_state=seed).split(evidence.rows)) + later_months(days)
     folds = list(batch.folds(evidence, divisions, vocabulary, seed))
     return [
@@ -153,7 +153,7 @@ def honest_grids(
 
 
 def later_months(days: Sequence[datetime.date]) -> list[FoldIndices]:
-    """Each month predicted from all before it, where both have sessions enough."""
+    """Divisions in which each month is predicted from all before it, where both have sessions enough."""
     months = np.array([day.year * 12 + day.month for day in days])
     divisions = []
     for month in np.unique(months)[1:]:

@@ -47,7 +47,7 @@ def first_day_held_out(days: Sequence[datetime.date]) -> datetime.date:
 
 
 def held_out(days: Sequence[datetime.date], kind: SplitKind, seed: int) -> list[bool]:
-    """For each session, in time order, whether it is held out."""
+    """Decide for each session, in time order, whether it is held out."""
     if kind == "time":
         first = first_day_held_out(days)
         return [day >= first for day in days]

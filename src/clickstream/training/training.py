@@ -68,7 +68,7 @@ SetChoice = Literal["prefix", "reference", "both"]
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """Who is called with how far a training is.
+    """Functions that are called with how far a training is.
 
     Attributes:
         step: called with a line of text when a step begins.
@@ -80,7 +80,7 @@ class TrainingProgress:
 
 
 class TrainingGround(NamedTuple):
-    """What all of a training stands on: the sessions in time order, and how they are divided.
+    """What every part of a training starts from: the sessions in time order, and how they are divided.
 
     Attributes:
         examples, pairs: beside `sessions`: what the models see, and the neighbouring clicks.
@@ -111,7 +111,7 @@ class EvidenceModels(NamedTuple):
 
 
 class PublicModels(NamedTuple):
-    """`reference`, the published models."""
+    """The fitted models of `reference`, the published ones, and their evaluation."""
 
     models: ReferenceModels
     figures: dict[str, Figures]
@@ -119,7 +119,7 @@ class PublicModels(NamedTuple):
 
 
 class BehaviourClusters(NamedTuple):
-    """The clusters, which all scorers share."""
+    """The clusters, which all scorers share, and their evaluation."""
 
     clusters: Clusters
     entries: list[ClusterEntry]
@@ -205,12 +205,12 @@ def train(
 
 
 def vocabulary_of(examples: Sequence[Example]) -> Vocabulary:
-    """The values and limits seen in these sessions."""
+    """Learn the vocabulary of these sessions: values and limits."""
     return learn_vocabulary(
-        [one.case.reference for one in examples],
+        [one.case.whole for one in examples],
         categorical=CATEGORICAL,
         numeric=dict.fromkeys((*PUBLISHED, *CLUSTERED)),
-        products=(one.case.prefix["last_product"] for one in examples if one.case.prefix is not None),
+        products=(one.case.evidence["last_product"] for one in examples if one.case.evidence is not None),
     )
 
 
@@ -235,8 +235,8 @@ def _ground(ordered: list[TrainingSession], held: Sequence[bool], seed: int) -> 
 
 
 def _behaviour(ground: TrainingGround, previous: PreviousBundle | None) -> BehaviourClusters:
-    rows = [one.case.reference for one in ground.examples]
-    choice = choose_clusters([one.case.reference for one in ground.train], ground.seed)
+    rows = [one.case.whole for one in ground.examples]
+    choice = choose_clusters([one.case.whole for one in ground.train], ground.seed)
     clusters = choice.clusters
     numbers = clusters.predict(rows)
     sizes = Counter(numbers)
@@ -244,7 +244,7 @@ def _behaviour(ground: TrainingGround, previous: PreviousBundle | None) -> Behav
     intervals = {}
     # On held-out sessions, and, to be compared with the published work, on all.
     for suffix, part in (("", ground.held), ("_all", ground.examples)):
-        standardised = clusters.standardise([one.case.reference for one in part])
+        standardised = clusters.standardise([one.case.whole for one in part])
         labels = clusters.assign(standardised)
         evaluated = cluster_figures(standardised, labels, ground.seed)
         figures |= {name + suffix: value for name, value in evaluated.items()}
@@ -281,7 +281,7 @@ def _honest(
         days = [
             ground.sessions[place].day
             for place in ground.parts.train
-            if ground.examples[place].case.prefix is not None
+            if ground.examples[place].case.evidence is not None
         ]
         grids = honest_grids(ground.evident, days, vocabulary, seed)
         found = search(grids, seed, workers, progress.fits)

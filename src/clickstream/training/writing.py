@@ -44,7 +44,7 @@ class FittedBundle(NamedTuple):
 
 
 class FittedShop(NamedTuple):
-    """The same of any shop but uci553."""
+    """What training of any shop but uci553 hands over to be written."""
 
     contents: Contents
     shop: ShopDefinition

@@ -28,7 +28,7 @@ class Doubt:
         self._last = max(before, *self.sessions.values()) if self.sessions else before
 
     def arrived(self, session_id: str, event_time: int) -> None:
-        """Note a click, in order or late: doubt that it touches goes on beyond it."""
+        """Note a click of a session, in order or late: doubt that it falls into goes on beyond it."""
         until = self._until(session_id)
         if event_time <= until:
             until = max(until, event_time + self._reach)
@@ -36,7 +36,7 @@ class Doubt:
             self._last = max(self._last, until)
 
     def covers(self, session_id: str, opened_at: int) -> bool:
-        """Whether a window of this session may not be what it would have been."""
+        """Whether the window that a session opened at this event time may not be what it would have been."""
         return opened_at <= self._until(session_id)
 
     def any_open(self, watermark: int) -> bool:
@@ -44,17 +44,17 @@ class Doubt:
         return self._last > CERTAIN and self._last >= watermark
 
     def spread(self, newest: int) -> None:
-        """Doubt all that is open: whom a bound on all sessions closed depended on one in doubt."""
+        """Doubt every session that is open: which one the bound on all closed depended on one in doubt."""
         self.before = max(self.before, newest + self._reach)
         self._last = max(self._last, self.before)
 
     def settled(self, session_id: str, last_click_at: int) -> None:
-        """A window of this session is known to have closed with this click, and all before it is gone."""
+        """End the doubt of a session: a window of it is known to have closed with its click at this time."""
         if last_click_at >= self.before:
             self.sessions.pop(session_id, None)
 
     def clear(self) -> None:
-        """Nothing is open, here or in the run that lost nothing."""
+        """End all doubt: nothing is open, here or in the run that lost nothing."""
         self.sessions.clear()
         self.before = self._last = CERTAIN
 

@@ -1,4 +1,4 @@
-"""What decides which sessions the same clicks give, rules, shop and fold: as values, text and fingerprint."""
+"""Rules, shop and fold, which decide what sessions a log gives: as values, text and fingerprint."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def rules_of(settings: Settings) -> Rules:
 
 
 def rules_text(settings: Settings) -> str:
-    """Name and value of each, as text that a person can compare.
+    """The rules, the fold and the shop as text, `name=value;…`, that a person can compare.
 
     Raises:
         ConfigurationError: the shop cannot be used.
@@ -30,6 +30,21 @@ def rules_text(settings: Settings) -> str:
     return ";".join(f"{name}={rules[name]}" for name in sorted(rules))
 
 
+def read_rules_text(text: str) -> dict[str, str]:
+    """The names and values in a text of `rules_text`, this version's or another's."""
+    return {name: value for name, _, value in (pair.partition("=") for pair in text.split(";"))}
+
+
+def rule_differences(before: str, now: str) -> str:
+    """What differs between two texts of `rules_text`, for a person to read."""
+    old, new = read_rules_text(before), read_rules_text(now)
+    return ", ".join(
+        f"{name} was {old.get(name, 'off')} and is {new.get(name, 'off')}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    )
+
+
 def fingerprint(settings: Settings) -> str:
-    """Twelve hexadecimal digits that differ when any of them differs; every score carries them."""
+    """Twelve hexadecimal digits that change with a rule, the fold or the shop; every score carries them."""
     return hashlib.sha256(rules_text(settings).encode()).hexdigest()[:12]

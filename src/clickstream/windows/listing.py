@@ -48,5 +48,5 @@ def clicks_of(session: Session) -> Sequence[SessionStep]:
 
 
 def unlisted(session: Session) -> Session:
-    """The session alone."""
+    """The session of a ListedSession, without its list of clicks."""
     return Session(*(getattr(session, name) for name in Session.__struct_fields__))

@@ -30,7 +30,7 @@ EVERY_SESSION = ""
 """In `Partition.early` it stands for all session ids; none is empty."""
 
 UNKNOWN = -1
-"""A number of closings that nobody counted."""
+"""Stands for a number of closings that nobody counted."""
 
 EVERYTHING_DUE = 1 << 53
 """A due time beyond all others that a Redis score still holds exactly."""
@@ -82,7 +82,7 @@ def _order(pending: PendingClick) -> tuple[Any, ...]:
 class OpenSession(Struct, Generic[S, A], array_like=True):
     """All that is open of one session id: a window of settled clicks, and clicks that wait, in order.
 
-    Stored state is read as `Open[step, aggregate]` of a shop.
+    Stored state is decoded as `OpenSession[step, aggregate]` of a shop.
     """
 
     window: Session[S, A] | None = None
@@ -163,7 +163,7 @@ class OpenSession(Struct, Generic[S, A], array_like=True):
         return last + rules.gap + 1
 
     def find(self, click: S) -> tuple[int, PendingClick[S] | None]:
-        """The waiting click of this time and identity, if there is one, and its place or the one for it."""
+        """The place of `click` among those that wait, and the one there if time and identity are the same."""
         order, pending = click.order, self.pending
         # An order alone makes two clicks the same: what begins with it is in its place.
         key = click.sort_key if order is None else (click.event_time, order)
@@ -175,7 +175,7 @@ class OpenSession(Struct, Generic[S, A], array_like=True):
         return place, None
 
     def copy_of(self, click: S, due: int, rules: Rules) -> PendingClick[S] | None:
-        """The click that waits for the first window and has this late one's identity.
+        """The click that waits for the next window to close and has the identity of `click`, which came late.
 
         `due` is that of the session: the first window takes what lies before it, and nothing else.
         """
@@ -203,9 +203,14 @@ class ClosedWindow(NamedTuple):
     offset: int
     partial: bool
 
+    @property
+    def score_id(self) -> str:
+        """The name of its score."""
+        return f"{self.session_id}/{self.session.opened_at}"
+
 
 class RefusedRecord(NamedTuple):
-    """A record that could not be counted."""
+    """A record that becomes a dead letter: its offset, and why it could not be counted."""
 
     offset: int
     reason: Reason
@@ -237,7 +242,7 @@ class Rebuild(NamedTuple):
 
 
 class Needs(NamedTuple):
-    """What a step must load: these sessions, all that are due by `due`, and the `first` that are due next."""
+    """What a step must load: sessions by id, all due by `due`, and the `first` that are due after them."""
 
     session_ids: set[str]
     due: int
@@ -351,7 +356,7 @@ class Partition:
         return Needs(named | self.closed_by_scores(offsets), due, first)
 
     def load(self, sessions: Mapping[str, OpenSession]) -> None:
-        """Take stored sessions into the working set: those that `needs` named, where they are stored."""
+        """Take stored sessions into the working set: as many of those that `needs` named as are stored."""
         for session_id, session in sessions.items():
             self.sessions[session_id] = session
             self._schedule(session_id, session)
@@ -399,17 +404,17 @@ class Partition:
                 self._note_early(published.session_id, published.last_click_at)
 
     def refuse(self, offset: int, reason: Reason, detail: str) -> None:
-        """Note a record that is to become a dead letter."""
+        """Append a record to `refused`, to become a dead letter."""
         self.refused.append(RefusedRecord(offset, reason, detail))
 
     def changes(self) -> tuple[dict[str, tuple[OpenSession, int]], list[str]]:
-        """Sessions to store with their due times, and session ids to delete."""
+        """What the step changed: sessions to store, each with its due time, and session ids to delete."""
         self._make_sure()
         kept = {s: (self.sessions[s], self._due[s]) for s in self.changed if s in self.sessions}
         return kept, [s for s in self.changed if s not in self.sessions]
 
     def closed_by_scores(self, offsets: Iterable[int]) -> set[str]:
-        """Session ids that a step over these records needs besides those that the records name."""
+        """Ids of sessions that these records closed, by the scores: a step needs them, named or not."""
         return {one.session_id for offset in offsets for one in self._published.get(offset, ())}
 
     def rebuild_from(self) -> RebuildPoint | None:

@@ -103,8 +103,8 @@ def _models(bundle: Bundle, cases: Sequence[Case]) -> Iterator[_Model]:
     if not isinstance(batch, BatchModels) or not isinstance(reference, ReferenceModels):
         raise TypeError(f"bundle {bundle.id} holds other models than this version can export")
     calibration = Calibration(**batch.artefact["calibration"])
-    prefixes = [case.prefix for case in cases if case.prefix is not None]
-    whole = [case.reference for case in cases]
+    prefixes = [case.evidence for case in cases if case.evidence is not None]
+    whole = [case.whole for case in cases]
     vocabulary = bundle.vocabulary
     honest = [
         _product(batch.artefact["conversion_by_product"]),

@@ -26,6 +26,7 @@ from clickstream.infra.kafka.records import (
     Record,
     Topic,
 )
+from clickstream.infra.kafka.topic_log import Extent, TopicLog
 from clickstream.infra.kafka.transaction import TransactionalProducer
 from clickstream.infra.kafka.unpacking import codecs
 
@@ -35,6 +36,7 @@ __all__ = [
     "DamagedBatchError",
     "DecidedEnds",
     "DeletedError",
+    "Extent",
     "GroupConsumer",
     "GroupState",
     "LogEnd",
@@ -47,6 +49,7 @@ __all__ = [
     "Record",
     "RecordRefusedError",
     "Topic",
+    "TopicLog",
     "TransactionalProducer",
     "codecs",
     "partition_for",

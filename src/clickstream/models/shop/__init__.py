@@ -1,1 +1,1 @@
-"""Models of any shop: what they look at follows from its features, what they foretell from its goal."""
+"""Models of any shop: what they look at follows from its features, what they predict from its goal."""

@@ -33,14 +33,14 @@ SIZES: Sequence[Mapping[str, Any]] = (
     {"max_iter": 100, "max_leaf_nodes": 8},
     {"max_iter": 100, "max_leaf_nodes": 16},
 )
-"""Of the trees for conversion, the smallest first."""
+"""Sizes of the trees for conversion, the smallest first."""
 
 SPENDING: Mapping[str, Any] = {"max_iter": 60, "max_leaf_nodes": 4}
 """Few sessions convert: there is little to learn of what they spend."""
 
 
 class ModelPlan(NamedTuple):
-    """A way to model conversion."""
+    """How the model of conversion takes texts, and how large its trees are."""
 
     encoding: Encoding
     size: Mapping[str, Any]
@@ -51,7 +51,7 @@ class ModelPlan(NamedTuple):
 
 
 def plans(inputs: ShopInputs) -> list[ModelPlan]:
-    """Those worth trying: without texts, their encoding is no question."""
+    """The plans that are worth trying: where there are no texts, one encoding of them will do."""
     encodings: Sequence[Encoding] = ("native", "target") if inputs.texts else ("native",)
     return [ModelPlan(encoding, size) for encoding in encodings for size in SIZES]
 
@@ -63,7 +63,7 @@ class Rate(NamedTuple):
     usual: float
 
     def of(self, codes: NDArray[np.intp]) -> Floats:
-        """Shape (n,); NaN for what is absent."""
+        """The shares of these text codes, shape (n,); NaN for a text that is absent."""
         found = np.append(self.values, (np.nan, self.usual))
         rates: Floats = found[
             np.where(
@@ -74,7 +74,7 @@ class Rate(NamedTuple):
 
 
 def learn_rate(codes: NDArray[np.intp], converted: Floats, weights: Floats, count: int) -> Rate:
-    """From decision points, each with its weight; `count` is the size of the vocabulary."""
+    """Learn the shares from decision points, each with its weight; the vocabulary has `count` texts."""
     known = codes >= 0
     if not known.any():
         usual = float(np.average(converted, weights=weights))
@@ -84,12 +84,12 @@ def learn_rate(codes: NDArray[np.intp], converted: Floats, weights: Floats, coun
 
 
 def native(codes: NDArray[np.intp]) -> Floats:
-    """A text as a category: NaN for what is absent, unknown or too rare."""
+    """Codes of a text as native categories: NaN for what is absent, unknown or too rare."""
     return np.where((codes < 0) | (codes >= MOST_CATEGORIES), np.nan, codes.astype(np.float64))
 
 
 def matrix_of(inputs: ShopInputs, table: FeatureTable, rates: Mapping[str, Rate] | None) -> Floats:
-    """What the trees look at, shape (n, numbers + texts); `rates` None for native categories."""
+    """The inputs of the trees, shape (n, numbers + texts); with `rates` None, texts are native categories."""
     columns = [
         native(inputs.codes(table, name)) if rates is None else rates[name].of(inputs.codes(table, name))
         for name in inputs.texts
@@ -98,14 +98,14 @@ def matrix_of(inputs: ShopInputs, table: FeatureTable, rates: Mapping[str, Rate]
 
 
 def classifier(plan: ModelPlan, inputs: ShopInputs, seed: int) -> HistGradientBoostingClassifier:
-    """The model of conversion, not fitted."""
+    """The unfitted model of conversion."""
     return HistGradientBoostingClassifier(
         random_state=seed, categorical_features=_categorical(plan, inputs), **COMMON, **plan.size
     )
 
 
 def regressor(plan: ModelPlan, inputs: ShopInputs, seed: int) -> HistGradientBoostingRegressor:
-    """The model of what a session spends that converts, not fitted."""
+    """The unfitted model of what a session spends that converts."""
     return HistGradientBoostingRegressor(
         random_state=seed, categorical_features=_categorical(plan, inputs), **COMMON, **SPENDING
     )
@@ -129,11 +129,11 @@ class ShopBatch:
         self._calibration = Calibration(**artefact["calibration"])
 
     def matrix(self, table: FeatureTable) -> Floats:
-        """What the models look at, shape (n, inputs)."""
+        """The inputs of the models, shape (n, inputs)."""
         return matrix_of(self.inputs, table, self._rates)
 
     def uncalibrated(self, matrix: Floats) -> Floats:
-        """Probability of conversion as the trees say it, shape (n,)."""
+        """Probability of conversion by the trees alone, before calibration, shape (n,)."""
         probability: Floats = self._conversion.predict_proba(matrix)[:, 1]
         return probability
 
@@ -147,5 +147,5 @@ class ShopBatch:
         return conversion, conversion * spending
 
     def predict(self, rows: Sequence[Features]) -> tuple[Floats, Floats | None]:
-        """The same of rows of features, as they come from a session."""
+        """As `answer`, for rows of features as they come from sessions."""
         return self.answer(table_of(self._definition, rows, len(rows)))

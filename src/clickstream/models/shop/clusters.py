@@ -55,26 +55,26 @@ class ShopClusters:
         self._standard = list(zip(self.features, self.mean.tolist(), self.scale.tolist(), strict=True))
 
     def point(self, row: Features) -> dict[int, float]:
-        """A session among the centres; what is null stands at the mean."""
+        """The standardised features of a session, by position; one that is null is taken as the mean."""
         return {
             at: 0.0 if row[name] is None else (row[name] - mean) / scale
             for at, (name, mean, scale) in enumerate(self._standard)
         }
 
     def assign(self, standardised: Floats) -> NDArray[np.intp]:
-        """The nearest centre of each row, shape (n,)."""
+        """The number of the centre nearest to each row, shape (n,)."""
         # Row by row the same sum: the shape of a batch leaves no trace.
         distances = ((standardised[:, None, :] - self.centres) ** 2).sum(axis=2)
         nearest: NDArray[np.intp] = distances.argmin(axis=1)
         return nearest
 
     def predict(self, rows: Sequence[Features]) -> list[int]:
-        """The cluster of each row."""
+        """The number of the cluster of each session; a row has its features over all clicks."""
         points = np.array([list(self.point(row).values()) for row in rows]).reshape(len(rows), -1)
         return [int(number) for number in self.assign(points)]
 
     def standardise(self, table: FeatureTable) -> Floats:
-        """Shape (n, f)."""
+        """The f features of each session in standard deviations from their mean, shape (n, f)."""
         return _standardised(table, self.features, self.mean, self.scale)
 
 
@@ -86,7 +86,7 @@ class ShopChoice(NamedTuple):
 
 
 def choose_shop_clusters(definition: ShopDefinition, table: FeatureTable, seed: int) -> ShopChoice:
-    """k-means for each k of CANDIDATES; the one with the largest silhouette is taken (Rousseeuw 1987).
+    """Fit k-means for each k of CANDIDATES and take the one with the largest silhouette (Rousseeuw 1987).
 
     Args:
         table: whole sessions of training.
@@ -129,9 +129,9 @@ def choose_shop_clusters(definition: ShopDefinition, table: FeatureTable, seed: 
 
 
 def cluster_names(features: Sequence[Feature], centres: Floats) -> list[str]:
-    """A name for each centre, no two alike.
+    """Give each centre a name, no two of them alike.
 
-    What sets it apart most, as "many carts"; as many features as it takes to tell it from the others.
+    The name says what sets it apart most, as "many carts", by as many features as tell it from the others.
 
     Args:
         centres: standardised, shape (k, len(features)).

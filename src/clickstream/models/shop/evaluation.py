@@ -31,7 +31,7 @@ class SplitPart(EvaluationPart):
 
 
 class BySeenClicks(EvaluationPart):
-    """Quality at the decision points after so many clicks; of a session, there is one at most."""
+    """Quality at the decision points after a given number of clicks; a session has one of them at most."""
 
     scorer: ScorerName
     seen: Annotated[int | None, Field(description="None: at the last decision point of each session")]
@@ -41,7 +41,7 @@ class BySeenClicks(EvaluationPart):
 
 
 class OneFeature(EvaluationPart):
-    """The most that a single feature says, by a model of its own."""
+    """How well the best single feature predicts, by a model of its own."""
 
     feature: str
     figures: dict[str, Estimate]

@@ -53,7 +53,7 @@ class FeatureTable:
         return len(self.values)
 
     def at(self, places: NDArray[Any]) -> FeatureTable:
-        """Some of the rows, by place or by mask."""
+        """Select rows by position or by mask."""
         texts = {name: column[places] for name, column in self.texts.items()}
         return FeatureTable(self.numbers, self.values[places], texts)
 
@@ -70,7 +70,7 @@ class FeatureTable:
 
 
 def table_of(definition: ShopDefinition, rows: Iterable[Features], count: int) -> FeatureTable:
-    """The features of `count` rows, which need not be held at once."""
+    """Make a table of `count` rows of features, which need not be in memory at once."""
     texts = {f.name: np.empty(count, dtype=object) for f in definition.features if is_text(definition, f)}
     numbers = tuple(f.name for f in definition.features if f.name not in texts)
     values = np.empty((count, len(numbers)))

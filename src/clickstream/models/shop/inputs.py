@@ -68,7 +68,7 @@ class ShopInputs(BaseModel):
 
 
 def learn_inputs(table: FeatureTable, spending: float | None) -> ShopInputs:
-    """The inputs that `table`, of decision points of training, has."""
+    """Learn the inputs from `table`, which has decision points of the training sessions."""
     largest = np.nan_to_num(np.abs(table.values), nan=0.0).max(axis=0, initial=0.0)
     return ShopInputs(
         numbers=list(table.numbers),

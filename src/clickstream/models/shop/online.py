@@ -63,9 +63,9 @@ class ShopOnline(OnlineModels):
 
     def predict(self, case: Case) -> ScorerOutput:
         conversion, revenue = self._rates.conversion, self._rates.revenue
-        if case.prefix is not None:
-            conversion, revenue = self.answer(case.prefix)
-        number = self._kmeans.predict_one(self._clusters.point(case.reference))
+        if case.evidence is not None:
+            conversion, revenue = self.answer(case.evidence)
+        number = self._kmeans.predict_one(self._clusters.point(case.whole))
         return prediction(conversion, revenue, number, self._clusters.names[number])
 
     def answer(self, evidence: Features) -> tuple[float, float | None]:
@@ -78,14 +78,14 @@ class ShopOnline(OnlineModels):
         return conversion, conversion * max(spending, 0.0)
 
     def learn(self, case: Case, outcome: Outcome) -> None:
-        if case.prefix is not None:
-            plain, scaled = self._prepared(case.prefix)
+        if case.evidence is not None:
+            plain, scaled = self._prepared(case.evidence)
             self._scaler.learn_one(plain)
             self._conversion.learn_one(scaled, outcome.converted, case.weight)
             if self._inputs.spending and outcome.converted and outcome.revenue is not None:
                 # In units of the mean, so that a rate of learning fits any currency.
                 self._spending.learn_one(scaled, outcome.revenue / self._inputs.spending - 1.0, case.weight)
-        self._kmeans.learn_one(self._clusters.point(case.reference))
+        self._kmeans.learn_one(self._clusters.point(case.whole))
         self.lessons += 1
 
     def models(self) -> tuple[Any, ...]:

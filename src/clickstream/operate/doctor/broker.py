@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 
-from clickstream.consumer.recovery import start_over
+from clickstream.consumer.refusals import start_over_command
 from clickstream.infra.kafka import Admin, CommittedOffset, Reader, Topic, codecs
 from clickstream.infra.settings import Settings, format_duration
 from clickstream.infra.words import counted
@@ -241,8 +241,8 @@ def check_group(
                 "fail",
                 f"{settings.group} stands at offset {offset} of partition {partition}, the log holds {begin}"
                 f" to {end}: {why}",
-                f"Stop the consumers, then {start_over(partition)} (what the log still holds of what was"
-                " scored is scored again).",
+                f"Stop the consumers, then {start_over_command(partition)} (what the log still holds of"
+                " what was scored is scored again).",
             )
     if not lost:
         lag = sum(end - offsets[p].offset if p in offsets else end - begin for p, (begin, end) in log.items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 
-from clickstream.consumer.store import Meta
+from clickstream.consumer.state_format import Meta
 from clickstream.infra.errors import ClickstreamError, RefusedError
 from clickstream.infra.kafka import Admin, Topic
 from clickstream.infra.settings import Settings

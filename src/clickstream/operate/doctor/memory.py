@@ -8,14 +8,16 @@ from functools import partial
 from typing import Any
 
 from clickstream.consumer.note import read_note
-from clickstream.consumer.recovery import describe_settings, start_over
-from clickstream.consumer.store import Meta, Store
+from clickstream.consumer.refusals import start_over_command
+from clickstream.consumer.state_format import Meta
+from clickstream.consumer.store import Store
 from clickstream.infra.errors import ConfigurationError, RefusedError
 from clickstream.infra.kafka import CommittedOffset, Topic
 from clickstream.infra.redis import address, connect, translated
 from clickstream.infra.settings import Settings, format_duration
 from clickstream.infra.words import counted
 from clickstream.operate.doctor.check import Check, failed
+from clickstream.windows.fingerprint import rules_text
 
 _POLICY = "maxmemory-policy"
 _OLDEST = 7
@@ -163,7 +165,7 @@ def _partition(
     begin: int,
 ) -> Iterator[Check]:
     where = f"partition {partition}"
-    now = describe_settings(settings)
+    now = rules_text(settings)
     note = read_note(committed)
     open_, before, partitions = meta.open_sessions, meta.settings, meta.partitions
     if meta.applied is None and note is not None:
@@ -187,7 +189,7 @@ def _partition(
             "fail",
             f"{where}: scores are published up to offset {meta.published}, but of the group's committed"
             f" offset {at}: it was set back or has expired",
-            f"Set it to {meta.published} again, or {start_over(partition)}.",
+            f"Set it to {meta.published} again, or {start_over_command(partition)}.",
         )
     applied = meta.applied
     if committed is not None and note is None and applied is not None and committed.offset > applied:
@@ -196,14 +198,14 @@ def _partition(
             "fail",
             f"{where}: the group's committed offset {committed.offset} was set by a tool; the records from"
             f" {applied} to there would never be scored",
-            f"Set it to {applied} again; to begin there: {start_over(partition, 'committed')}.",
+            f"Set it to {applied} again; to begin there: {start_over_command(partition, 'committed')}.",
         )
     if meta.applied is not None and meta.applied < begin:
         yield Check(
             "state",
             "fail",
             f"{where}: the state in Redis goes on at offset {meta.applied}, the log begins at {begin}",
-            f"Retention deleted what lies between. Stop the consumers, then {start_over(partition)}.",
+            f"Retention deleted what lies between. Stop the consumers, then {start_over_command(partition)}.",
         )
     if note is not None and note.open and note.rebuild_point is not None and note.rebuild_point[0] < begin:
         lost = meta.applied is None
@@ -213,7 +215,7 @@ def _partition(
             f"{where}: to rebuild {counted(note.open, 'open session')} the log is needed from offset"
             f" {note.rebuild_point[0]},"
             f" it begins at {begin}",
-            f"Redis is empty: stop the consumers, then {start_over(partition)}."
+            f"Redis is empty: stop the consumers, then {start_over_command(partition)}."
             if lost
             else "Lengthen the retention of the clicks topic, or shorten CLICKSTREAM_REBUILD_HORIZON.",
         )

@@ -1,4 +1,4 @@
-"""Two bundles of one shop at the same decision points, of sessions that neither has learned from."""
+"""Compares two bundles of one shop at the same decision points, of sessions that neither has learned from."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONVERSION, REVENUE = ("auc", "log_loss", "brier", "ece"), ("r2", "mae")
 
 
 def compare_shop(one: Bundle, other: Bundle, windows: Sequence[ShopWindow]) -> BundleComparison:
-    """Both bundles on the windows that opened after the days on which either learned.
+    """Compare two bundles on the windows that opened after the days on which either learned.
 
     `online` is judged progressively, from the warm start of its bundle on.
 

@@ -27,15 +27,16 @@ _POINTS = 4
 
 
 class SingleFeature(NamedTuple):
-    """The feature that says most on its own, and what a model of it says of held-out points, shape (n,)."""
+    """The feature that predicts best on its own, and its forecasts at held-out points, shape (n,)."""
 
     feature: str
     conversion: Floats
 
 
 def one_feature(inputs: ShopInputs, points: Points, held: Points, seed: int) -> SingleFeature:
-    """Every feature as a model of its own; the best by ROC-AUC on a fifth of the training windows is taken,
-    fitted on all of them.
+    """Fit a model of each feature alone; the best by ROC-AUC on a fifth of the training windows is taken.
+
+    That one is then fitted on all of them.
     """
     out = folds_of(points, seed) == 0
     matrix, test = (matrix_of(inputs, part.table, None) for part in (points, held))
@@ -65,7 +66,7 @@ def shuffled_auc(definition: ShopDefinition, windows: list[ShopWindow], plan: Mo
     """Mean ROC-AUC of batch models when what follows each session's evidence is that of another session.
 
     What was there to be learned is then gone, so better than chance means that a model sees what it is to
-    foretell. Half of the windows are judged by a model of the other half, and the other way round.
+    predict. Half of the windows are judged by a model of the other half, and the other way round.
     """
     found = []
     some = windows[:: -(-len(windows) // MOST_SESSIONS)]

@@ -29,17 +29,17 @@ _CONVERSION = ("auc", "log_loss", "brier", "ece")
 
 
 def point_figures(points: Points, conversion: Floats, seed: int) -> dict[str, Estimate]:
-    """ROC-AUC, PR-AUC, log-loss, Brier score, ECE and the lift of the best tenth, over all points."""
+    """ROC-AUC, PR-AUC, log-loss, Brier score, ECE and the lift of the best tenth over all decision points."""
     return _estimated(points, weighted_point_conversion(points, conversion), seed)
 
 
 def point_revenue_figures(points: Points, revenue: Floats, seed: int) -> dict[str, Estimate]:
-    """R² and mean absolute error, over all points."""
+    """R² and mean absolute error of revenue over all decision points."""
     return _estimated(points, weighted_point_revenue(points, revenue), seed)
 
 
 def weighted_point_revenue(points: Points, revenue: Floats) -> WeightedFigures:
-    """The figures of revenue, of windows."""
+    """The figures of revenue as a function of weights of windows, for the bootstrap."""
     residual = points.revenue - revenue
     centred = points.revenue - np.average(points.revenue, weights=points.weight)
 
@@ -56,7 +56,7 @@ def weighted_point_revenue(points: Points, revenue: Floats) -> WeightedFigures:
 def points_by_seen(
     scorer: ScorerName, points: Points, conversion: Floats, seed: int
 ) -> Iterator[BySeenClicks]:
-    """ROC-AUC at the points after so many clicks, and at the last one of each window."""
+    """ROC-AUC at the decision points after each number of clicks in SEEN, and at the last of each window."""
     for seen in (*SEEN, None):
         some = points.last if seen is None else points.seen == seen
         part = points.at(some)
@@ -72,7 +72,7 @@ def points_by_seen(
 
 
 def reliability_of(points: Points, conversion: Floats) -> Reliability:
-    """Points in bins of their forecast, by weight; `sessions` are the sums of weights, rounded."""
+    """Decision points in bins of their forecast, by weight; `sessions` are the sums of weights, rounded."""
     places = bins_of(conversion)
     size = np.bincount(places, weights=points.weight, minlength=BINS)
     forecast = np.bincount(places, weights=points.weight * conversion, minlength=BINS)
@@ -91,10 +91,11 @@ def _estimated(points: Points, figures_of: WeightedFigures, seed: int) -> dict[s
 
 
 def weighted_point_conversion(points: Points, conversion: Floats) -> WeightedFigures:
-    """The figures of conversion, of windows: each point counts as often as its window, by its weight.
+    """The figures of conversion as a function of weights of windows, by which each decision point counts.
 
     `auc_alike` is ROC-AUC with 1/n for each of the n points of a window, so that all windows weigh alike: how
-    well visits are ranked. It knows how long a visit became, and is no figure of a single moment."""
+    well visits are ranked. It knows how long a visit became, and is no figure of a single moment.
+    """
     inner = weighted_conversion(points.converted, conversion)
     ranked = _weighted_ranked(points.converted, conversion)
     standing = points.weight > 0

@@ -40,7 +40,7 @@ class ChosenModel(NamedTuple):
 
 
 def fit_best(definition: ShopDefinition, inputs: ShopInputs, points: Points, seed: int) -> ChosenModel:
-    """The plan with the lowest cross-validated log-loss, fitted on all of `points`."""
+    """Fit the plan with the lowest cross-validated log-loss on all of `points`."""
     fold = folds_of(points, seed)
     candidates = plans(inputs)
     # Plans of one encoding stand together, so these are the forecasts of the candidates in their order.
@@ -82,7 +82,7 @@ def fit_plan(
     fold: NDArray[np.intp],
     seed: int,
 ) -> ShopBatch:
-    """The models of one plan, not calibrated."""
+    """Fit the models of one plan, without calibration."""
     rates, matrix = _encoded(plan.encoding, inputs, points, fold)
     conversion = classifier(plan, inputs, seed).fit(matrix, points.converted, points.weight)
     spending = None
@@ -101,7 +101,7 @@ def fit_plan(
 
 
 def folds_of(points: Points, seed: int, folds: int = FOLDS) -> NDArray[np.intp]:
-    """The fold of each point: windows that convert and others are dealt out alike, shape (n,)."""
+    """The fold of each point, shape (n,): windows that convert are spread evenly over the folds."""
     converted = np.zeros(points.windows, dtype=np.bool_)
     converted[points.window] = points.converted > 0
     random = np.random.default_rng(seed)

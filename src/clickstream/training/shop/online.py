@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from clickstream.features.definition import ShopDefinition
-from clickstream.features.fold import compile_fold
 from clickstream.features.goal import course_of, drawn_point, points_weight
 from clickstream.features.outcome import Outcome
+from clickstream.features.shop import shop_of
 from clickstream.models.case import Case, Floats
 from clickstream.models.online import BaseRates, OnlineModels
 from clickstream.models.shop.clusters import ShopClusters
@@ -23,11 +23,11 @@ PASSES = 10
 """Lessons of each training session in the warm start, each at a decision point drawn anew."""
 
 MOST_LESSONS = 100_000
-"""Of a warm start: of many sessions, one lesson each teaches as much."""
+"""Lessons of a warm start at the most: of many sessions, one lesson each teaches as much."""
 
 
 class ProgressiveForecasts(NamedTuple):
-    """What the online models said at the decision points of held-out windows, before they learned from them.
+    """Forecasts of the online models at decision points of held-out windows, made before they learned them.
 
     Attributes:
         conversion, revenue: shape (n,); no revenue where the goal has no value.
@@ -44,7 +44,7 @@ def shop_warm_start(
     clusters: ShopClusters,
     rates: BaseRates,
 ) -> bytes:
-    """Payload of models that have learned from `windows`, in that order, up to PASSES times."""
+    """Teach models `windows`, in that order and up to PASSES times, and return their payload."""
     models = ShopOnline("", inputs, clusters, rates)
     for number in range(min(PASSES, max(MOST_LESSONS // max(len(windows), 1), 1))):
         for window in windows:
@@ -53,14 +53,14 @@ def shop_warm_start(
 
 
 def lesson(definition: ShopDefinition, window: ShopWindow, number: int = 0) -> tuple[Case, Outcome]:
-    """What is learned of a window: its evidence at a decision point drawn by weight, and what came after.
+    """Make the lesson of a window: its evidence at a decision point drawn by weight, and what came after.
 
     `number` 0 is the draw of the stream; others are draws of their own.
     """
     course = course_of(definition)(window.clicks)
     key = window.session_id if not number else f"{window.session_id}/{number}"
     drawn = drawn_point(key, window.opened_at, course.points) if course.points else 0
-    aggregate = compile_fold(definition).aggregate()
+    aggregate = shop_of(definition).aggregate()
     evidence = None
     for seen, click in enumerate(window.clicks, 1):
         aggregate.add(click)
@@ -73,8 +73,8 @@ def lesson(definition: ShopDefinition, window: ShopWindow, number: int = 0) -> t
 def progress(
     definition: ShopDefinition, models: OnlineModels, windows: Sequence[ShopWindow], points: Points
 ) -> ProgressiveForecasts:
-    """Progressive validation (Blum et al. 1999): of each window, in closing order, all points are foretold,
-    then its one lesson is learned.
+    """Progressive validation (Blum et al. 1999): windows come in closing order; all decision points of a
+    window are predicted, then its one lesson is learned.
 
     Args:
         points: of `windows`.

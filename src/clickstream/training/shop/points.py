@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clickstream.features.definition import ShopDefinition
-from clickstream.features.fold import compile_fold
 from clickstream.features.goal import Course, course_of, sampled_points
+from clickstream.features.shop import shop_of
 from clickstream.features.vector import Features
 from clickstream.infra.errors import InputError
 from clickstream.models.case import Floats
@@ -126,11 +126,11 @@ def points_of(
 
 def whole_of(definition: ShopDefinition, windows: Sequence[ShopWindow]) -> FeatureTable:
     """The features of all clicks of each window."""
-    fold = compile_fold(definition)
+    shop = shop_of(definition)
 
     def rows() -> Iterator[Features]:
         for window in windows:
-            aggregate = fold.aggregate()
+            aggregate = shop.aggregate()
             for click in window.clicks:
                 aggregate.add(click)
             yield aggregate.features()
@@ -181,9 +181,9 @@ def _chosen(window: ShopWindow, course: Course, also: Collection[int], most: int
 def _evidence(
     definition: ShopDefinition, windows: Sequence[ShopWindow], chosen: Sequence[Sequence[_Point]]
 ) -> Iterator[Features]:
-    fold = compile_fold(definition)
+    shop = shop_of(definition)
     for window, points in zip(windows, chosen, strict=True):
-        aggregate, counted = fold.aggregate(), 0
+        aggregate, counted = shop.aggregate(), 0
         for point in points:
             for click in window.clicks[counted : point.seen]:
                 aggregate.add(click)

@@ -1,4 +1,4 @@
-"""Fit the models of any shop, and judge them on the last sessions, which they have not seen."""
+"""Fit the models of any shop, and evaluate them on the last sessions, which they have not seen."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ from clickstream.training.shop.points import Points, courses, points_of, whole_o
 from clickstream.training.writing import FittedShop
 
 TRAIN_SHARE = 0.7
-"""Of the sessions, by the time at which they open."""
+"""Share of the sessions to train on, the first by the time at which they open."""
 
 FEWEST_OF_A_KIND = 20
 """Sessions that convert, and sessions that do not, which each part must have."""
 
 FEW = 200
-"""Of a kind, below which figures are said to be uncertain."""
+"""Sessions of a kind below which a note says that the figures are uncertain."""
 
 ShopStepReport = Callable[[str], None]
 
@@ -70,10 +70,10 @@ def train_shop(
     seed: int = 42,
     step: ShopStepReport = lambda _: None,
 ) -> FittedShop:
-    """Fit and judge the models of a shop.
+    """Fit and evaluate the models of a shop.
 
     The same windows and seed give models that predict the same, bit for bit. What is chosen is chosen by
-    cross-validation on the first 70 % of the windows; the rest is looked at once, to be judged.
+    cross-validation on the first 70 % of the windows; the rest is looked at once, for the evaluation.
 
     Args:
         windows: by the time at which they open, then by session id.
@@ -114,7 +114,7 @@ def train_shop(
                 "batch": _figures(held, conversion, revenue, seed),
                 "online": _figures(held, predicted.conversion, predicted.revenue, seed),
             },
-            base_rate=point_figures(held, np.full(len(held), _usual(points)), seed),
+            base_rate=point_figures(held, np.full(len(held), _base_rate(points)), seed),
             one_feature=OneFeature(
                 feature=alone.feature, figures=point_figures(held, alone.conversion, seed)
             ),
@@ -165,7 +165,7 @@ def _split(definition: ShopDefinition, windows: Sequence[ShopWindow]) -> _Split:
         known = [course.converted for course in of if course.points]
         if min(sum(known), len(known) - sum(known)) < FEWEST_OF_A_KIND:
             raise InputError(
-                f"of the {name} of the sessions, {len(known):,} can be foretold, and {sum(known):,} of them"
+                f"of the {name} of the sessions, {len(known):,} can be predicted, and {sum(known):,} of them"
                 f" meet the goal ({goal_in_words(definition)}); {FEWEST_OF_A_KIND} that do and as many that"
                 " do not are needed",
                 "Give a longer log; or see with `clickstream shop check --data` whether the goal is what you"
@@ -187,7 +187,7 @@ def _rates(definition: ShopDefinition, found: Sequence[Course]) -> BaseRates:
     return BaseRates(conversion, sum(course.revenue or 0.0 for course in found) / len(found))
 
 
-def _usual(points: Points) -> float:
+def _base_rate(points: Points) -> float:
     return float(np.average(points.converted, weights=points.weight))
 
 

@@ -39,7 +39,7 @@ def test_others_may_read_a_bundle(bundle: Bundle) -> None:
 
 @pytest.mark.parametrize("failing", [1, 3, 6])
 def test_a_write_that_fails_leaves_nothing(
-    fitted: FittedBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+    synthetic_fitted: FittedBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
 ) -> None:
     calls = 0
 
@@ -51,7 +51,7 @@ def test_a_write_that_fails_leaves_nothing(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        write(fitted, tmp_path)
+        write(synthetic_fitted, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,14 +1,13 @@
-"""What an audit reads: topics, each up to an end noted before."""
+"""Topics that are read as far as they reach at one moment."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import NamedTuple
 
-from clickstream.audit.report import Place
-from clickstream.infra.errors import RefusedError, UnavailableError
-from clickstream.infra.kafka import Reader, Record
+from clickstream.infra.kafka.reader import Reader
+from clickstream.infra.kafka.records import Record
 from clickstream.infra.settings import Settings
 
 ReadingProgress = Callable[[str, int, int], None]
@@ -34,17 +33,17 @@ class Extent(NamedTuple):
 
 
 class TopicLog:
-    """A topic that is read piece by piece, over connections that are kept. To be closed."""
+    """A topic that is read piece by piece. Its connections are kept until `close`, and then opened anew."""
 
     def __init__(self, settings: Settings, topic: str) -> None:
         self.topic = topic
         self._settings = settings
-        self._reader = Reader(settings, topic)
+        self._reader: Reader | None = None
 
     def extent(self) -> Extent:
         """The committed records of the topic, including every transaction that is decided by now."""
-        begin = self._reader.beginning_offsets()
-        return Extent(begin, *self._reader.decided_ends(_MARKERS_S))
+        begin = self._open().beginning_offsets()
+        return Extent(begin, *self._open().decided_ends(_MARKERS_S))
 
     def read(self, start: Mapping[int, int], end: Mapping[int, int]) -> Iterator[list[Record]]:
         """Batches of the committed records from `start` up to `end`, in offset order within each partition.
@@ -52,46 +51,22 @@ class TopicLog:
         Raises:
             UnavailableError: the end was not reached, and nothing came for `settings.patience`.
         """
+        reader = self._open()
         for partition, offset in start.items():
-            self._reader.seek(partition, offset)
-        for batch in self._reader.read_to(end):
+            reader.seek(partition, offset)
+        for batch in reader.read_to(end):
             yield [record for record in batch if record.offset < end.get(record.partition, 0)]
-
-    def lookup(self, places: Iterable[Place]) -> Iterator[Record]:
-        """The records at these places, those that are still there."""
-        for place in places:
-            start = {place.partition: place.offset}
-            for batch in self.read(start, {p: offset + 1 for p, offset in start.items()}):
-                yield from (record for record in batch if record.offset == place.offset)
-
-    def check_kept(self, position: Mapping[int, int], there: Extent) -> None:
-        """Check that the log still holds what comes at these positions.
-
-        Raises:
-            RefusedError: it was deleted.
-            UnavailableError: the log is shorter than it was: its broker has just begun, or it is another one.
-        """
-        if position and position.keys() != there.end.keys():
-            raise RefusedError(
-                f"{self.topic} has {len(there.end)} partitions, and had {len(position)}",
-                "Start the audit again.",
-            )
-        for partition, offset in position.items():
-            if offset < there.begin[partition]:
-                raise RefusedError(
-                    f"{self.topic}/{partition} begins at {there.begin[partition]}, and the audit was at"
-                    f" {offset}: records were deleted before they were audited",
-                    "Start the audit again, and keep the topic for longer.",
-                )
-            if offset > there.end[partition]:
-                raise UnavailableError(
-                    f"{self.topic}/{partition} ends at {there.end[partition]}, and was read to {offset}",
-                    "Was the topic created anew? Then start the audit again.",
-                )
 
     def close(self) -> None:
         """Drop the connections."""
-        self._reader.close()
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _open(self) -> Reader:
+        if self._reader is None:
+            self._reader = Reader(self._settings, self.topic)
+        return self._reader
 
 
 def extent(settings: Settings, topic: str) -> Extent:

@@ -22,7 +22,7 @@ from clickstream.report import wording
 from clickstream.report.card import render_card
 from clickstream.report.plots.canvas import DARK, LIGHT
 from clickstream.report.report import render_report
-from models.judged import evaluation, manifest
+from report.judged import evaluation, manifest
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 BARE: dict[str, Any] = {

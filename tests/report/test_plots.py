@@ -7,7 +7,7 @@ import pytest
 from clickstream.report import plots
 from clickstream.report.plots.canvas import DARK, LIGHT
 from clickstream.report.plots.curves import wilson
-from models.judged import evaluation
+from report.judged import evaluation
 
 
 def contrast(one: str, other: str) -> float:

@@ -227,9 +227,11 @@ def test_without_a_key_a_signature_is_not_asked_for(copied: Path) -> None:
     assert verify(copied, None).signed == "not checked"
 
 
-def test_a_bundle_is_signed_when_it_is_written_with_a_key(fitted: FittedBundle, tmp_path: Path) -> None:
+def test_a_bundle_is_signed_when_it_is_written_with_a_key(
+    synthetic_fitted: FittedBundle, tmp_path: Path
+) -> None:
     settings = signed_only(tmp_path / "bundles")
-    assert verify(write(fitted, settings).path, KEY.encode()).signed == "valid"
+    assert verify(write(synthetic_fitted, settings).path, KEY.encode()).signed == "valid"
 
 
 @pytest.mark.parametrize("name", PICKLES)
