@@ -41,6 +41,7 @@ def serve(
     # Takes half a second, and is an extra.
     from clickstream.lookup.server import serve_lookups
 
-    where = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    Console(stderr=True, highlight=False).print(f"open sessions on {where}/v1/sessions, until Ctrl-C")
-    serve_lookups(settings, host, port, workers)
+    def listening(address: str) -> None:
+        Console(stderr=True, highlight=False).print(f"Open sessions  {address}/v1/sessions; Ctrl-C ends it.")
+
+    serve_lookups(settings, host, port, workers, listening)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
@@ -11,14 +12,20 @@ from clickstream.infra.errors import ConfigurationError
 from clickstream.infra.settings import Settings
 from clickstream.lookup.app import application
 from clickstream.lookup.service import Lookup
+from clickstream.terminal.stopping import asked_to_stop
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _DRAIN_S = 5
 """Time that requests under way have to end when the server is stopped."""
 
 
-def serve_lookups(settings: Settings, host: str, port: int, workers: int) -> None:
+def serve_lookups(
+    settings: Settings, host: str, port: int, workers: int, listening_on: Callable[[str], None]
+) -> None:
     """Answer until Ctrl-C or SIGTERM. With more than one worker, each reads the settings of the environment.
+
+    Args:
+        listening_on: is told the address, once nothing stands in the way.
 
     Raises:
         ConfigurationError: the port cannot be used; or others than this machine could ask without a token.
@@ -33,6 +40,9 @@ def serve_lookups(settings: Settings, host: str, port: int, workers: int) -> Non
     with _bound(host, port) as listening:
         # Loaded once before workers are: what is wrong is said once, with the exit code it has.
         lookup = Lookup(settings)
+        listening_on(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        # Signals that uvicorn has obeyed it raises again.
+        asked_to_stop()
         config = uvicorn.Config(
             application(settings, lookup) if workers == 1 else "clickstream.lookup.app:create",
             factory=workers > 1,
