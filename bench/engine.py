@@ -2,6 +2,7 @@
 
 make bench                          all of it, on servers of its own
 make bench ARGS="--sessions 20000"  a shorter one
+make bench ARGS="--shadow champion" with a candidate that rides along
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,10 +50,12 @@ def main() -> None:
     words.add_argument("--rate", type=int, default=2_000, help="clicks/s of the latency part")
     words.add_argument("--seconds", type=int, default=30, help="length of the latency part")
     words.add_argument("--core", type=int, default=None, help="pin the consumer to this core")
+    words.add_argument("--shadow", help="bundle that rides along")
     asked = words.parse_args()
+    options = ("--shadow", asked.shadow) if asked.shadow else ()
     with system(max_poll_records=asked.max_poll_records) as (settings, folder):
-        _throughput(settings, asked.sessions, folder, asked.core)
-        _latency(settings, asked.rate, asked.seconds, folder)
+        _throughput(settings, asked.sessions, folder, asked.core, options)
+        _latency(settings, asked.rate, asked.seconds, folder, options)
 
 
 @contextmanager
@@ -100,11 +103,13 @@ def preloaded(settings: Settings, sessions: int) -> int:
     return len(plan)
 
 
-def _throughput(settings: Settings, sessions: int, folder: Path, core: int | None) -> None:
+def _throughput(
+    settings: Settings, sessions: int, folder: Path, core: int | None, options: Sequence[str]
+) -> None:
     records = preloaded(settings, sessions)
     topic = prepare_topics(settings)
     store, redis = Store(settings, topic.id), connect(settings)
-    with consumer_of(settings, folder / "throughput.log") as consumer:
+    with consumer_of(settings, folder / "throughput.log", options) as consumer:
         if core is not None:
             os.sched_setaffinity(consumer.pid, {core})
         first = last = 0.0
@@ -155,7 +160,7 @@ def _throughput(settings: Settings, sessions: int, folder: Path, core: int | Non
     console.print(steps)
 
 
-def _latency(settings: Settings, rate: int, seconds: int, folder: Path) -> None:
+def _latency(settings: Settings, rate: int, seconds: int, folder: Path, options: Sequence[str]) -> None:
     """Clicks at a steady rate: from sending the closing record to a reader having the committed score."""
     settings = settings.model_copy(
         update={"clicks_topic": "steady", "scores_topic": "steady-scores", "group": "steady"}
@@ -175,7 +180,7 @@ def _latency(settings: Settings, rate: int, seconds: int, folder: Path) -> None:
                 closed.append((sent_at[source["partition"]][source["closing_offset"]], now))
         reader.close()
 
-    with consumer_of(settings, folder / "latency.log") as consumer:
+    with consumer_of(settings, folder / "latency.log", options) as consumer:
         subscriber = threading.Thread(target=subscribe)
         subscriber.start()
         producer = Producer(settings, linger_ms=0)
@@ -231,8 +236,8 @@ def _wait_until_applied(settings: Settings, records: int) -> None:
 
 
 @contextmanager
-def consumer_of(settings: Settings, log: Path) -> Iterator[Process]:
-    consumer = Process(["consume", "--instance", "bench"], settings, log)
+def consumer_of(settings: Settings, log: Path, options: Sequence[str] = ()) -> Iterator[Process]:
+    consumer = Process(["consume", "--instance", "bench", *options], settings, log)
     try:
         yield consumer
     finally:

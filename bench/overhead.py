@@ -111,7 +111,7 @@ class InTurns:
         self.spent: list[tuple[bool, int, int, float]] = []
         self.all_threads = 0.0
         self.seen: Any = self.engine.counters
-        self._watching: Any = self.engine.monitor
+        self._watching: Any = self.engine.model_metrics
         self._clocks = _Clocked(self.seen), _Clocked(self._watching)
         self._left = records
         self._chance = np.random.default_rng(1)
@@ -143,7 +143,7 @@ class InTurns:
     def _tell(self, counters: Any, monitor: Any) -> None:
         engine = self.engine
         engine.counters = engine._claims.counters = engine._processor.counters = counters
-        engine.monitor = engine._processor.monitor = monitor
+        engine.model_metrics = engine._processor.model_metrics = monitor
 
     def _held(self) -> Collection[Claim]:
         return self.engine._claims.held.values()

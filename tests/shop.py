@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from urllib.request import urlopen
@@ -94,10 +94,14 @@ class Shop:
         producer.close()
 
     def consumer(
-        self, instance: str | None = None, failpoint: str = "", settings: Settings | None = None
+        self,
+        instance: str | None = None,
+        failpoint: str = "",
+        settings: Settings | None = None,
+        options: Sequence[str] = (),
     ) -> Process:
         """A consumer process, its log in the test's folder."""
-        words = ["consume"] + (["--instance", instance] if instance else [])
+        words = ["consume", *options] + (["--instance", instance] if instance else [])
         log = self.folder / f"consumer-{len(self.processes)}.log"
         process = Process(words, settings or self.settings, log, failpoint)
         self.processes.append(process)

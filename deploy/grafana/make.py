@@ -34,9 +34,9 @@ def rate(name: str, by: str = "", labels: str = "") -> str:
     return f"sum{f' by ({by})' if by else ''}(rate(clickstream_{name}{labels}[$__rate_interval]))"
 
 
-def quantile(share: float) -> str:
-    """Of the time from close to score."""
-    return f"histogram_quantile({share}, {rate('close_to_score_seconds_bucket', 'le')})"
+def quantile(share: float, seconds: str = "close_to_score_seconds") -> str:
+    """Of a time; of that from close to score, if no other is named."""
+    return f"histogram_quantile({share}, {rate(f'{seconds}_bucket', 'le')})"
 
 
 ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
@@ -136,15 +136,26 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         ),
     ),
     (
+        "Look-up",
+        (
+            Panel("Look-ups a second, by status", "short", ((rate("lookups_total", "status"), "{{status}}"),)),
+            Panel(
+                "A look-up",
+                "s",
+                ((quantile(0.5, "lookup_seconds"), "p50"), (quantile(0.99, "lookup_seconds"), "p99")),
+            ),
+        ),
+    ),
+    (
         "Clicks",
         (
             Panel("Dead letters a second", "short", ((rate("dead_letters_total", "reason"), "{{reason}}"),)),
             Panel(
-                "Late, twice, never",
+                "Late, twice, never; goals without a visit",
                 "percentunit",
                 tuple(
                     (f"{rate(f'{name}_total')} / {rate('clicks_total')}", name)
-                    for name in ("late", "duplicates", "missing")
+                    for name in ("late", "duplicates", "missing", "goals_without_visit")
                 ),
             ),
             Panel(
@@ -207,6 +218,30 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             ),
             Panel(
                 "Sessions judged", "short", (("sum by (window)(clickstream_model_sessions)", "{{window}}"),)
+            ),
+            Panel(
+                "Shadow: log-loss",
+                "short",
+                (("avg by (scorer, window)(clickstream_shadow_log_loss)", "{{scorer}} {{window}}"),),
+            ),
+            Panel(
+                "Shadow: AUC",
+                "short",
+                (("avg by (scorer, window)(clickstream_shadow_auc)", "{{scorer}} {{window}}"),),
+            ),
+            Panel(
+                "Shadow: error of the revenue",
+                "short",
+                (("avg by (scorer, window)(clickstream_shadow_revenue_mae)", "{{scorer}} {{window}}"),),
+            ),
+            Panel(
+                "Shadow: consumers it rides with, sessions, failures",
+                "short",
+                (
+                    ("sum by (bundle)(clickstream_shadow_info)", "{{bundle}}"),
+                    ("sum by (window)(clickstream_shadow_sessions)", "sessions {{window}}"),
+                    ("sum(clickstream_shadow_failures_total)", "failures"),
+                ),
             ),
             Panel(
                 "Bundle in use, consumers",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from typing import Any
 
 import orjson
@@ -10,7 +11,10 @@ import pytest
 from rich.console import Console
 from scored_log import ScoredLog
 
-from clickstream.terminal.scores.fields import find_field
+from clickstream.features.shop import UCI553, shop_of
+from clickstream.features.shop_file import built_in, from_source
+from clickstream.infra.settings import Settings
+from clickstream.terminal.scores.fields import UnknownFieldError, find_field, of_shop
 from clickstream.terminal.scores.filters import chosen
 from clickstream.terminal.scores.writers import FieldTableWriter, JsonFieldWriter, TableWriter, TsvFieldWriter
 
@@ -152,3 +156,80 @@ def test_a_condition_is_one_more_filter(score: dict[str, Any]) -> None:
     assert not chosen(where="conversion > 0.3", session="bob")(score)
     assert not chosen(where="conversion > 0.3", scorer="reference")(score)
     assert not chosen(where="true")(None)
+
+
+STORE = shop_of(built_in("online-store"))
+
+
+@pytest.fixture
+def purchase() -> dict[str, Any]:
+    """Two clicks and a purchase in a shop whose goal has no value: batch 0.33."""
+    log = ScoredLog(Settings(clicks_topic="clicks", group="group", shop="online-store"))
+    for order, event in enumerate(("home", "add_to_cart", "purchase"), 1):
+        log.click("bob", order, order, event=event, platform="mobile")
+    log.heartbeat(60)
+    log.publish()
+    return log.contents(log.scores)[0]
+
+
+def test_columns_of_the_table_are_those_of_the_shop(purchase: dict[str, Any]) -> None:
+    screen = io.StringIO()
+    rows = TableWriter(Console(file=screen, width=120), "online", STORE)
+    rows.write(b"", purchase)
+    rows.flush()
+    titles, row = screen.getvalue().splitlines()
+    assert titles.split() == ["session", "clicks", "closed", "batch", "online", "cluster"]
+    assert row.split() == ["bob", "3", "gap", "0.33", "1.00", "long"]
+
+
+def test_a_row_of_another_shop_names_it(score: dict[str, Any], purchase: dict[str, Any]) -> None:
+    screen = io.StringIO()
+    rows = TableWriter(Console(file=screen, width=120), "batch")
+    for one in (score, purchase):
+        rows.write(b"", of_shop(one, UCI553))
+    rows.flush()
+    _, mine, other = screen.getvalue().splitlines()
+    assert "shop" not in mine
+    assert other.split() == [
+        "bob",
+        "3",
+        "gap",
+        "0.33",
+        "1.00",
+        "-",
+        "-",
+        "exploratory",
+        "shop",
+        "online-store",
+    ]
+
+
+def test_conditions_and_columns_know_the_features_of_the_shop(purchase: dict[str, Any], capsys: Any) -> None:
+    assert chosen(where="add_to_carts == 1 and on_platform == 'mobile'", shop=STORE)(purchase)
+    assert not chosen(where="add_to_carts > 1", shop=STORE)(purchase)
+    JsonFieldWriter([find_field(name, shop=STORE) for name in ("kinds", "last_event")]).write(b"", purchase)
+    sys.stdout.flush()
+    assert orjson.loads(capsys.readouterr().out) == {"kinds": 3, "last_event": "purchase"}
+
+
+@pytest.mark.parametrize(
+    ("name", "scorer"),
+    [
+        ("mean_price", "batch"),
+        ("reference.conversion", "batch"),
+        ("revenue", "batch"),
+    ],
+)
+def test_what_no_score_of_the_shop_has_is_an_error_that_names_the_shop(name: str, scorer: str) -> None:
+    with pytest.raises(UnknownFieldError, match=f"a score of shop online-store has no field `{name}`"):
+        find_field(name, scorer, STORE)
+
+
+def test_features_of_another_shop_are_not_taken_for_ones_of_the_same_name(purchase: dict[str, Any]) -> None:
+    source = orjson.loads(STORE.definition.source)
+    source["features"]["kinds"] = {"count": True}
+    changed = shop_of(from_source(orjson.dumps(source), "shop.json"))
+    known = of_shop(purchase, changed)
+    assert not chosen(where="kinds > 0", shop=changed)(known)
+    assert chosen(where="clicks == 3 and conversion > 0", shop=changed)(known)
+    assert of_shop(purchase, STORE) is purchase

@@ -17,7 +17,7 @@ import pytest
 from shop import Shop, plan_of, scraped, stop, wait_for
 
 from clickstream.bundles.bundle import Bundle
-from clickstream.consumer.monitor import WINDOW
+from clickstream.consumer.model_metrics import WINDOW
 from clickstream.files.dataset import read_dataset
 from clickstream.infra.kafka import Producer
 from clickstream.infra.settings import Settings

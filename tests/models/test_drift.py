@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from factory import reference
 
 from clickstream.models.case import Floats
-from clickstream.models.drift import BLOCK, FEATURES, SETTLING, Alarm, Drift
+from clickstream.models.drift import (
+    BLOCK,
+    FEATURES,
+    SETTLING,
+    Alarm,
+    Drift,
+    FeatureDrift,
+    WatchedFeatures,
+)
 from clickstream.models.examples import TrainingSession
 
 NAMES = ("price", "length")
@@ -99,3 +108,64 @@ def test_real_sessions_raise_an_alarm_only_when_their_prices_rise(
     (alarm,), _ = watch(shuffled, 300, FEATURES)
     assert alarm.feature == "mean_price"
     assert alarm.after / alarm.before == pytest.approx(1.5, abs=0.05)
+
+
+def test_sessions_that_lack_a_value_leave_the_mean_to_the_others() -> None:
+    """However many there are: a block without any is no observation."""
+    table = stream(6_000)
+    table[:, 0] = np.where(np.random.default_rng(5).random(6_000) < 0.7, np.nan, table[:, 0])
+    table[:64, 0] = np.nan
+    assert watch(table) == ([], [])
+    table[3_000:, 0] *= 1.5
+    (alarm,), _ = watch(table)
+    assert alarm.feature == "price"
+    assert 1.3 < alarm.after / alarm.before < 1.6
+
+
+def text_alarms(values: Sequence[str | None], step: int) -> list[Alarm]:
+    drift = FeatureDrift(WatchedFeatures((), ("event",)))
+    return [
+        alarm
+        for start in range(0, len(values), step)
+        for part in (values[start : start + step],)
+        for alarm in drift.add(np.empty((len(part), 0)), [part])
+    ]
+
+
+def texts(count: int, weights: tuple[int, ...], seed: int = 1) -> list[str | None]:
+    return random.Random(seed).choices(["home", "cart", None, "buy", "chat", "help"], weights, k=count)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_shares_of_texts_that_stay_raise_no_alarm(seed: int) -> None:
+    assert text_alarms(texts(20_000, (40, 30, 10, 10, 5, 5), seed), 100) == []
+
+
+@pytest.mark.parametrize("step", [1, 7, 300, 10_000])
+def test_shares_of_texts_that_change_are_named_however_the_stream_was_cut(step: int) -> None:
+    values = texts(3_000, (40, 30, 10, 10, 5, 5)) + texts(2_000, (40, 30, 10, 10, 5, 45), 2)
+    found = text_alarms(values, step)
+    assert {alarm.feature for alarm in found} == {"event"}
+    rest = next(alarm for alarm in found if alarm.value == "any other")
+    assert rest.before == pytest.approx(0.10, abs=0.03)
+    assert rest.after == pytest.approx(0.36, abs=0.1)
+
+
+def test_a_text_that_never_varied_is_noticed_when_it_does() -> None:
+    found = text_alarms(["home"] * 1_000 + ["thank_you"] * 300, 50)
+    assert {(alarm.value, alarm.before, alarm.after) for alarm in found} == {
+        ("home", 1.0, 0.0),
+        ("any other", 0.0, 1.0),
+    }
+
+
+def test_what_never_was_and_then_happens_now_and_then_is_found_soon() -> None:
+    """An error of the payment, say: none in a thousand sessions, then one in every fourth."""
+    rng = np.random.default_rng(4)
+    table = np.column_stack((np.zeros(3_000), (rng.random(3_000) < 0.001).astype(float)))
+    table[:SETTLING] = 0
+    assert watch(table) == ([], [])
+    table[1_000:, 0] = rng.poisson(0.25, 2_000)
+    (alarm,), (seen,) = watch(table, step=BLOCK)
+    assert (alarm.feature, alarm.before) == ("price", 0.0)
+    assert seen < 1_300

@@ -117,6 +117,21 @@ def test_it_fits_the_terminal_and_shows_those_that_are_behind(partitions: int, h
     assert ("more" in text) is (partitions + 10 > height), text
 
 
+def test_drift_and_goals_without_a_visit_are_summed_over_the_consumers_that_say_them() -> None:
+    scrape = (
+        Scrape(
+            "http://a:1", values={"clickstream_drift_total": 2, "clickstream_goals_without_visit_total": 7}
+        ),
+        Scrape(
+            "http://b:1", values={"clickstream_drift_total": 1, "clickstream_goals_without_visit_total": 4}
+        ),
+        Scrape("http://c:1", away="refused"),
+    )
+    lines = shown(view_of(snapshot(10), scrape=scrape))
+    assert lines[-1].split("  ")[:2] == ["drift 3", "goals without a visit 11"]
+    assert "drift" not in "".join(shown(view_of(snapshot(10))))
+
+
 def test_a_long_name_and_one_with_control_characters_are_shown_safely() -> None:
     partition = snapshot(10).partitions[0]._replace(owner="kafka-python-3.0.12-0f9e\x1b[2J")
     view = view_of(snapshot(10)._replace(partitions=(partition,)))
@@ -183,6 +198,7 @@ def test_consumers_are_asked_whether_they_are_ready() -> None:
     assert ready.values["clickstream_lag_records"] == 7
     # A sum of them would mean nothing.
     assert "clickstream_model_log_loss" not in ready.values
+    assert ready.labelled["clickstream_model_log_loss", "online", "stream"] == 0.3
     assert quantile(0.5, ready.latency) == pytest.approx(0.0175)
     assert away.away
     assert not away.ready

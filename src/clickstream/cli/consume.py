@@ -37,6 +37,14 @@ def consume(
     ] = None,
     group: Annotated[str | None, typer.Option(help="Consumer group.")] = None,
     bundle: Annotated[str | None, typer.Option(help="Bundle id, path, or champion.")] = None,
+    shadow: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BUNDLE",
+            help="A candidate, by id or path, that rides along: it scores the same sessions, and only metrics"
+            " and `models watch --metrics` say how well.",
+        ),
+    ] = None,
     shop: Shop = None,
     max_poll_records: Annotated[int | None, typer.Option(help="Clicks taken in one step.")] = None,
     gap: Annotated[str | None, typer.Option(help="Inactivity that closes a session, as 30min.")] = None,
@@ -91,11 +99,12 @@ def consume(
     logs.configure(settings)
     logs.on_every_line(owner=transactional_id(settings))
     with logs.last_words(settings):
-        _run(settings, restart, partition or ())
+        _run(settings, restart, partition or (), shadow)
 
 
-def _run(settings: Settings, restart: str | None, partitions: Collection[int]) -> None:
+def _run(settings: Settings, restart: str | None, partitions: Collection[int], shadow: str | None) -> None:
     models = load_bundle(settings)
+    candidate = None if shadow is None else load_bundle(settings, shadow)
     if restart is not None:
         topic = prepare_topics(settings)
         # It forgets state and sets offsets: both, or neither.
@@ -105,13 +114,15 @@ def _run(settings: Settings, restart: str | None, partitions: Collection[int]) -
         if asked.is_set():
             return
     # Until its first poll it is no member of the group and owns nothing.
-    engine = open_engine(settings, models)
+    engine = open_engine(settings, models, shadow=candidate)
     asked_to_stop(also=lambda: _stop(engine))
     # Libraries and models stay for ever, and a step makes thousands of objects without cycles: searching all
     # of them for cycles every 700 costs a tenth of the time.
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
-    sources = (engine.counters.samples, engine.monitor.samples)
+    sources = [engine.counters.samples, engine.model_metrics.samples]
+    if engine.shadow is not None:
+        sources.append(engine.shadow.samples)
     with served(settings.metrics_host, settings.metrics_port, *sources, health=engine.health):
         engine.run()
 

@@ -13,11 +13,18 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from clickstream.cli.options import Shop as ShopOption
+from clickstream.features.shop import Shop
+from clickstream.infra.errors import UsageError
 from clickstream.infra.kafka import Reader, Record
 from clickstream.infra.settings import load_settings
 from clickstream.local.servers import with_running_servers
+from clickstream.models.scorers import scorers_of
 from clickstream.records.reading import read_score
-from clickstream.terminal.scores.fields import find_field
+from clickstream.records.scorers import SCORERS
+from clickstream.records.shops import load_shop
+from clickstream.terminal.printable import printable
+from clickstream.terminal.scores.fields import ScoreObject, all_fields, find_field, of_shop
 from clickstream.terminal.scores.filters import chosen
 from clickstream.terminal.scores.writers import (
     FieldTableWriter,
@@ -30,10 +37,18 @@ from clickstream.terminal.scores.writers import (
 from clickstream.terminal.stopping import interruptible
 
 _PATIENCE_S = 5.0
+_MOST_ANNOUNCED = 20
 
-# Shown as TSV where nobody named columns.
+# Shown as TSV where nobody named columns, as far as the shop has them.
 _COLUMNS = (
-    "session_id,clicks,closed_by,batch.conversion,online.conversion,reference.conversion,revenue,cluster"
+    "session_id",
+    "clicks",
+    "closed_by",
+    "batch.conversion",
+    "online.conversion",
+    "reference.conversion",
+    "revenue",
+    "cluster",
 )
 
 
@@ -62,6 +77,7 @@ class FormatChoice(StrEnum):
 
 
 def tail(
+    shop: ShopOption = None,
     scores_topic: Annotated[str | None, typer.Option(help="Topic of the scores.")] = None,
     from_beginning: Annotated[
         bool, typer.Option("--from-beginning", help="Start with the oldest score, not with the next one.")
@@ -102,9 +118,17 @@ def tail(
 
     Without --columns a line is the record as it is on the topic. In --where and --columns, conversion,
     revenue and cluster are those of --scorer, and any other field goes by its full name or the end of it.
+    Features are those of the shop; a score of another shop has none here, and the first one is announced.
 
     Subscribes without a group, so it disturbs nobody, and sees committed scores only. Ctrl-C ends it.
     """
+    settings = load_settings(shop=shop, scores_topic=scores_topic)
+    ours = load_shop(settings.shop)
+    if scorer.value not in scorers_of(ours):
+        raise UsageError(
+            f"--scorer {scorer.value}: shop {ours.definition.name} has no such scorer",
+            f"It has {', '.join(scorers_of(ours))}.",
+        )
     passes = chosen(
         scorer.value,
         cluster,
@@ -113,9 +137,11 @@ def tail(
         closed_by and closed_by.value,
         session,
         condition,
+        ours,
     )
-    writer = _writer(format_, columns, scorer.value)
-    settings = with_running_servers(load_settings(scores_topic=scores_topic))
+    writer = _writer(format_, columns, scorer.value, ours)
+    others = _OtherShops(ours)
+    settings = with_running_servers(settings)
     where = f"{settings.scores_topic} at {settings.kafka_bootstrap}"
     left = most
     try:
@@ -125,7 +151,8 @@ def tail(
                 for partition, offset in ends.items():
                     reader.seek(partition, offset)
             for batch in _until(reader, ends) if until_end else _for_ever(reader, writer, where):
-                wanted = ((record, score) for record in batch if passes(score := read_score(record.value)))
+                read = ((record, others.notice(read_score(record.value))) for record in batch)
+                wanted = ((record, score) for record, score in read if passes(score))
                 for record, score in islice(wanted, left):
                     writer.write(record.value or b"", score)
                     if left is not None:
@@ -137,14 +164,53 @@ def tail(
         return
 
 
-def _writer(format_: FormatChoice | None, columns: str | None, scorer: str) -> Writer:
+class _OtherShops:
+    """Scores that are not of the shop that is set: the first one of each is announced."""
+
+    def __init__(self, shop: Shop) -> None:
+        self._shop = shop
+        self._announced: set[str] = set()
+
+    def notice(self, score: ScoreObject | None) -> ScoreObject | None:
+        """What can be said of a score, None for what is none."""
+        if score is None:
+            return None
+        known = of_shop(score, self._shop)
+        if known is not score:
+            self._announce(score.get("shop"))
+        return known
+
+    def _announce(self, shop: object) -> None:
+        name, digest = (shop.get("name"), shop.get("hash")) if isinstance(shop, dict) else (None, None)
+        label = printable(f"{name}/{digest}")
+        if label in self._announced or len(self._announced) >= _MOST_ANNOUNCED:
+            return
+        self._announced.add(label)
+        typer.echo(
+            f"There are scores of shop {label}; the shop that is set is {self._shop.label}, so their features"
+            " are not shown. --shop FILE|NAME sets another.",
+            err=True,
+        )
+
+
+def _writer(format_: FormatChoice | None, columns: str | None, scorer: str, shop: Shop) -> Writer:
     on_terminal = sys.stdout.isatty()
     if columns is None and format_ is not FormatChoice.tsv:
-        return TableWriter(Console(), scorer) if on_terminal and format_ is None else LineWriter()
-    fields = [find_field(name.strip(), scorer) for name in (columns or _COLUMNS).split(",")]
+        return TableWriter(Console(), scorer, shop) if on_terminal and format_ is None else LineWriter()
+    fields = [find_field(name.strip(), scorer, shop) for name in _columns(columns, scorer, shop)]
     if format_ is FormatChoice.tsv:
         return TsvFieldWriter(fields)
     return FieldTableWriter(Console(), fields) if on_terminal and format_ is None else JsonFieldWriter(fields)
+
+
+def _columns(asked: str | None, scorer: str, shop: Shop) -> list[str]:
+    if asked is not None:
+        return asked.split(",")
+    known = all_fields(shop)
+    absent = {f"{name}.conversion" for name in SCORERS if name not in scorers_of(shop)}
+    if f"predictions.{scorer}.revenue" not in known:
+        absent.add("revenue")
+    return [name for name in _COLUMNS if name not in absent]
 
 
 def _until(reader: Reader, ends: dict[int, int]) -> Iterator[list[Record]]:

@@ -14,7 +14,7 @@ from clickstream.consumer.counters import Counters
 from clickstream.consumer.coverage import Coverage
 from clickstream.consumer.engine import Engine
 from clickstream.consumer.idle import IdleHeartbeats
-from clickstream.consumer.monitor import Monitor
+from clickstream.consumer.model_metrics import ModelMetrics
 from clickstream.consumer.ports import Ports
 from clickstream.consumer.processor import Processor
 from clickstream.consumer.promotion import Promotions
@@ -22,6 +22,7 @@ from clickstream.consumer.publisher import Publisher
 from clickstream.consumer.recall import ScoresReader
 from clickstream.consumer.recovery import Recovery
 from clickstream.consumer.scoring import WindowScorer
+from clickstream.consumer.shadow import Shadow
 from clickstream.consumer.store import Store
 from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.health import Health, KafkaProbe, RedisProbe
@@ -31,16 +32,22 @@ from clickstream.records.shop_click import parser_of
 from clickstream.windows.fingerprint import fingerprint, rules_of, rules_text
 
 
-def open_engine(settings: Settings, bundle: Bundle, only: Collection[int] | None = None) -> Engine:
+def open_engine(
+    settings: Settings,
+    bundle: Bundle,
+    only: Collection[int] | None = None,
+    shadow: Bundle | None = None,
+) -> Engine:
     """An engine on the servers of the settings, with all prepared: its first poll joins the group.
 
     Args:
         settings: of the consumer.
         bundle: what it scores with, until another one is promoted.
         only: partitions to serve, where not all that the group gives; the others are left as they are.
+        shadow: a candidate that rides along: it scores the same windows, and only metrics say how.
 
     Raises:
-        BundleError: the bundle is of another shop than the settings name.
+        BundleError: the bundle or the shadow is of another shop than the settings name.
         SettingsChangedError: the group's members, or all its open sessions, have other rules.
         UnavailableError: a server does not answer.
 
@@ -52,7 +59,8 @@ def open_engine(settings: Settings, bundle: Bundle, only: Collection[int] | None
     """
     rules = rules_text(settings)
     shop = rules_of(settings).shop
-    check_shop(bundle.manifest, shop.definition, f"bundle {bundle.path}")
+    for one in (bundle, *([shadow] if shadow else [])):
+        check_shop(one.manifest, shop.definition, f"bundle {one.path}")
     topic = prepare_topics(settings)
     store = Store(settings, topic.id)
     check_members(settings, rules, wait_ms=settings.session_timeout + 1_000)
@@ -90,8 +98,9 @@ def open_engine(settings: Settings, bundle: Bundle, only: Collection[int] | None
         only,
     )
     scorer = WindowScorer(bundle, settings.clicks_topic, fingerprint(settings), shop)
-    monitor = Monitor(settings.scores_topic, bundle.id)
+    metrics = ModelMetrics(settings.scores_topic, bundle.id, shop)
     parser = parser_of(shop.definition)
-    processor = Processor(settings, topic, ports, recovery, claims, parser, scorer, counters, monitor)
+    rider = None if shadow is None else Shadow(shadow, shop)
+    processor = Processor(settings, topic, ports, recovery, claims, parser, scorer, counters, metrics, rider)
     health = Health((RedisProbe(settings), KafkaProbe(settings)))
     return Engine(settings, ports, claims, processor, scorer, Promotions(settings, ports.clock), idle, health)

@@ -27,7 +27,7 @@ from clickstream.records.reasons import ClosedBy, Reason
 from clickstream.windows.partition import NOTHING_SEEN
 
 LoopStage = Literal[
-    "poll", "recover", "parse", "load", "advance", "score", "commit", "publish", "trim", "monitor"
+    "poll", "recover", "parse", "load", "advance", "score", "commit", "publish", "trim", "monitor", "shadow"
 ]
 
 _LOOK_EVERY_S = 1.0
@@ -84,7 +84,7 @@ class Counters:
         self.held = HeldPartitions()
         self.records = self.clicks = self.heartbeats = self.scores = self.suppressed = self.republished = 0
         self.steps = self.transactions = self.failures = self.recoveries = 0
-        self.late = self.duplicates = self.missing = 0
+        self.late = self.duplicates = self.missing = self.goals_without_visit = 0
         self.closed: dict[ClosedBy, int] = dict.fromkeys(get_args(ClosedBy), 0)
         self.refused: dict[str, int] = dict.fromkeys(get_args(Reason), 0)
         self.keys: dict[Partitioner, int] = dict.fromkeys(PARTITIONERS, 0)
@@ -140,6 +140,7 @@ class Counters:
             self.late += session.late
             self.duplicates += session.duplicates
             self.missing += session.missing
+            self.goals_without_visit += session.is_goal_without_visit
             if observed_at < _KEYS_A_STEP:
                 observed_at += 1
                 key = window.closed.session_id.encode()
@@ -208,6 +209,7 @@ class Counters:
         yield Sample("clickstream_late_total", self.late)
         yield Sample("clickstream_duplicates_total", self.duplicates)
         yield Sample("clickstream_missing_total", self.missing)
+        yield Sample("clickstream_goals_without_visit_total", self.goals_without_visit)
         yield Sample("clickstream_scores_total", self.scores)
         yield Sample("clickstream_close_to_score_seconds", self.close_to_score)
         if held.open_sessions is not None:

@@ -65,7 +65,8 @@ class Engine:
         self.idle = idle
         self.health = health
         self.counters = processor.counters
-        self.monitor = processor.monitor
+        self.model_metrics = processor.model_metrics
+        self.shadow = processor.shadow
         self._is_member = False
         self._stopping = threading.Event()
 
@@ -149,7 +150,7 @@ class Engine:
             return
         log.info("took the promoted bundle", bundle=bundle.id, before=self._scorer.bundle.id)
         self._scorer.bundle = bundle
-        self.monitor.took(bundle.id)
+        self.model_metrics.took(bundle.id)
         self._claims.use(bundle)
 
     def _in_the_way(self) -> list[str]:

@@ -6,6 +6,7 @@
 4. commit   states, online models, outbox and applied offset to Redis, atomic a partition
 5. publish  scores, dead letters and consumed offsets to Kafka, one transaction
 6. trim     the outbox
+7. monitor  what was published says of the models; a candidate that rides along scores the same windows
 
 A kill between any two of them loses and repeats nothing: recovery.py says why.
 """
@@ -16,10 +17,11 @@ from collections.abc import Mapping, Sequence
 
 from clickstream.consumer.claims import Claims
 from clickstream.consumer.counters import Counters
-from clickstream.consumer.monitor import Monitor
+from clickstream.consumer.model_metrics import ModelMetrics
 from clickstream.consumer.ports import Ports
 from clickstream.consumer.recovery import Claim, Recovery
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
+from clickstream.consumer.shadow import Shadow
 from clickstream.consumer.state_format import DamagedError, meta_fields, pack_online
 from clickstream.consumer.step import TakenRecords, advance, outbox_of, parse_records
 from clickstream.consumer.store import Basis, Changes, OutboxRecord
@@ -47,7 +49,8 @@ class Processor:
         parser: ClickParser,
         scorer: WindowScorer,
         counters: Counters,
-        monitor: Monitor,
+        model_metrics: ModelMetrics,
+        shadow: Shadow | None = None,
     ) -> None:
         self._settings = settings
         self._topic = topic
@@ -57,7 +60,8 @@ class Processor:
         self._parser = parser
         self._scorer = scorer
         self.counters = counters
-        self.monitor = monitor
+        self.model_metrics = model_metrics
+        self.shadow = shadow
         self.published_at = self._clock()
 
     def step(self, read: Mapping[int, Sequence[Record]], membership: Membership, read_at: float) -> None:
@@ -104,6 +108,9 @@ class Processor:
         self.counters.stepped(taken, self._claims.held, windows)
         if any(outboxes.values()):
             self._publish(outboxes, membership, read_at)
+            if self.shadow is not None:
+                with self.counters.stage("shadow"):
+                    self.shadow.published([window for window in windows if window.publish])
 
     def publish_offsets(self, membership: Membership) -> None:
         """Commit the offsets that wait because their steps had nothing to publish."""
@@ -188,4 +195,4 @@ class Processor:
                 failpoint("between_trims")
         failpoint("after_trim")
         with self.counters.stage("monitor"):
-            self.monitor.published(outboxes)
+            self.model_metrics.published(outboxes)

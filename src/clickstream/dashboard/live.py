@@ -186,7 +186,7 @@ def _merits(quality: Quality, scorer: Any, title: str) -> dict[str, str]:
     return {
         f"AUC{title}": "–" if merit.auc is None else f"{merit.auc:.3f}",
         f"log-loss{title}": f"{merit.log_loss:.3f}",
-        f"error{title}": theme.dollars(merit.mae),
+        f"error{title}": "–" if merit.mae is None else theme.dollars(merit.mae),
     }
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -145,6 +146,10 @@ class ShopDefinition:
         """The feature of that name."""
         return next(feature for feature in self.features if feature.name == name)
 
+    def kind(self, feature: Feature) -> ValueKind:
+        """What a feature is where it is not null."""
+        return kind_of(feature, self.field)
+
     def used_fields(self) -> tuple[Field, ...]:
         """The fields that the fold needs, in the order of the definition."""
         used = {*self.identity, self.goal.value}
@@ -155,3 +160,10 @@ class ShopDefinition:
         for condition in conditions:
             used |= {p.path[0] for p in parts_of(condition.expression) if isinstance(p, Name)}
         return tuple(field for field in self.fields if field.name in used)
+
+
+def kind_of(feature: Feature, field: Callable[[str], Field]) -> ValueKind:
+    """What a feature is where it is not null; `field` gives a field by its name."""
+    if feature.aggregation in (Aggregation.FIRST, Aggregation.LAST):
+        return KINDS[field(feature.field or "").type]
+    return ValueKind.number

@@ -198,6 +198,12 @@ class Session(Struct, Generic[S, A], array_like=True):
         return self.clicks - 1 - self.late if self.goal is None else self.goal.points
 
     @property
+    def is_goal_without_visit(self) -> bool:
+        """Whether its first click met a goal that is an event: an order that another system reported, say."""
+        goal = self.goal
+        return goal is not None and goal.reached_at is not None and not goal.points
+
+    @property
     def missing(self) -> int:
         """Orders not seen between the smallest and the largest."""
         seen = self.seen

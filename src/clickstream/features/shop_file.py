@@ -35,6 +35,7 @@ from clickstream.features.definition import (
     FieldType,
     Goal,
     ShopDefinition,
+    kind_of,
 )
 
 MOST_FIELDS, MOST_FEATURES = 100, 500
@@ -302,7 +303,7 @@ class _Reader:
                     stack.append((following, iter(features[following].of)))
 
     def _check_derived(self, feature: Feature, features: Mapping[str, Feature]) -> None:
-        kinds = [_kind_of_feature(features[one], self._fields) for one in feature.of]
+        kinds = [kind_of(features[one], self._fields.__getitem__) for one in feature.of]
         key = f"features.{feature.name}.{feature.aggregation}"
         if feature.aggregation is Aggregation.RATIO and kinds != [ValueKind.number, ValueKind.number]:
             self._refuse(f"{key} of {' and '.join(kinds)}", "two features that are numbers")
@@ -312,10 +313,10 @@ class _Reader:
     def _clustered(self, clusters: Mapping[str, Any], features: Mapping[str, Feature]) -> tuple[str, ...]:
         names = self._names(clusters, "features", features, "features", "clusters.features")
         for name in names:
-            if _kind_of_feature(features[name], self._fields) is ValueKind.text:
+            if kind_of(features[name], self._fields.__getitem__) is ValueKind.text:
                 self._refuse(f"clusters.features names {name}, a text", "features that are numbers")
         return names or tuple(
-            n for n, f in features.items() if _kind_of_feature(f, self._fields) is not ValueKind.text
+            n for n, f in features.items() if kind_of(f, self._fields.__getitem__) is not ValueKind.text
         )
 
     def _goal(self, source: Mapping[str, Any]) -> Goal:
@@ -424,12 +425,6 @@ class _Reader:
 
     def _refuse(self, found: str, allowed: str, near: str = "") -> NoReturn:
         raise DefinitionError(f"{self._where}: {found}", f"{near}Allowed: {allowed}.")
-
-
-def _kind_of_feature(feature: Feature, fields: Mapping[str, Field]) -> ValueKind:
-    if feature.aggregation in (Aggregation.FIRST, Aggregation.LAST):
-        return KINDS[fields[feature.field or ""].type]
-    return ValueKind.number
 
 
 def _near(given: Any, known: Collection[str]) -> str:

@@ -20,6 +20,7 @@ MetricName = Literal[
     "clickstream_late_total",
     "clickstream_duplicates_total",
     "clickstream_missing_total",
+    "clickstream_goals_without_visit_total",
     "clickstream_keys_total",
     "clickstream_scores_total",
     "clickstream_dead_letters_total",
@@ -49,6 +50,12 @@ MetricName = Literal[
     "clickstream_model_revenue_mae",
     "clickstream_model_same_cluster",
     "clickstream_drift_total",
+    "clickstream_shadow_info",
+    "clickstream_shadow_failures_total",
+    "clickstream_shadow_sessions",
+    "clickstream_shadow_log_loss",
+    "clickstream_shadow_auc",
+    "clickstream_shadow_revenue_mae",
 ]
 
 
@@ -123,6 +130,15 @@ DEFINITIONS = (
         (),
         "Orders that were never seen between the first and the last of a window, when it closed.",
         "Rises: clicks are lost before they reach Kafka.",
+    ),
+    MetricDefinition(
+        "clickstream_goals_without_visit_total",
+        "sessions",
+        (),
+        "Closed sessions whose first click met a goal that is an event: it has no evidence, and no figure"
+        " counts it. Mostly orders that another system reports after the visit has closed.",
+        "A rising share of the conversions: orders come later than gap and allowed_lateness; report them"
+        " sooner, or raise the gap.",
     ),
     MetricDefinition(
         "clickstream_keys_total",
@@ -334,6 +350,49 @@ DEFINITIONS = (
         "Changes of the mean of a watched feature or error that ADWIN found.",
         "Rises: the log line `drift` has the means before and after; look whether the shop or the tracking"
         " changed, then train again.",
+    ),
+    MetricDefinition(
+        "clickstream_shadow_info",
+        "1",
+        ("bundle",),
+        "The candidate that rides along: 1 while it does, 0 once it has failed. Absent without --shadow, as"
+        " all metrics of a shadow.",
+        "0: it rides no further, the log says why; scores are not touched.",
+    ),
+    MetricDefinition(
+        "clickstream_shadow_failures_total",
+        "sessions",
+        (),
+        "Sessions that the candidate could not score.",
+        "Rises: do not promote it; the log says why.",
+    ),
+    MetricDefinition(
+        "clickstream_shadow_sessions",
+        "sessions",
+        ("window",),
+        "Sessions with evidence that the figures of the candidate are over.",
+        "Below a few hundred: do not read the figures yet.",
+    ),
+    MetricDefinition(
+        "clickstream_shadow_log_loss",
+        "nats",
+        ("scorer", "window"),
+        "Mean log-loss of the candidate's probability of conversion, by progressive validation.",
+        "Below clickstream_model_log_loss for long: compare both, and promote it.",
+    ),
+    MetricDefinition(
+        "clickstream_shadow_auc",
+        "1",
+        ("scorer", "window"),
+        "ROC-AUC of the candidate's probability of conversion; absent while all converted or none.",
+        "Above clickstream_model_auc for long: compare both, and promote it.",
+    ),
+    MetricDefinition(
+        "clickstream_shadow_revenue_mae",
+        "currency of the prices",
+        ("scorer", "window"),
+        "Mean absolute error of the candidate's expected revenue.",
+        "Below clickstream_model_revenue_mae for long: compare both, and promote it.",
     ),
 )
 

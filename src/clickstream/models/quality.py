@@ -9,6 +9,7 @@ the start is counted in bins of the forecast, and over the last sessions all is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -28,9 +29,10 @@ _CLIP = float(np.finfo(np.float64).eps)
 
 
 class EvaluatedSession(NamedTuple):
-    """A scored session with evidence: what became of it, and what `SCORERS`, in that order, had said.
+    """A scored session with evidence: what became of it, and what the scorers, in their order, had said.
 
-    `same_cluster`: whether `online` put it into the cluster of `batch`. Revenues are in the prices' currency.
+    `same_cluster`: whether `online` put it into the cluster of `batch`. Revenues are in the shop's currency,
+    NaN where its goal has no value.
     """
 
     converted: bool
@@ -41,17 +43,17 @@ class EvaluatedSession(NamedTuple):
 
 
 _CONVERTED, _REVENUE, _SAME, _FIRST = range(4)
-_LAST = _FIRST + len(SCORERS)
-_WIDTH = _LAST + len(SCORERS)
-_CONVERSIONS, _REVENUES = slice(_FIRST, _LAST), slice(_LAST, _WIDTH)
 
 
 class Merit(NamedTuple):
-    """Of one scorer. `auc` is None where only one of the two outcomes occurred; `mae` is of revenue."""
+    """Of one scorer.
+
+    `auc` is None where only one of the two outcomes occurred; `mae`, of revenue, where the goal has no value.
+    """
 
     log_loss: float
     auc: float | None
-    mae: float
+    mae: float | None
 
 
 class Quality(NamedTuple):
@@ -62,15 +64,18 @@ class Quality(NamedTuple):
     scorers: dict[ScorerName, Merit]
 
 
-def rows(sessions: Sequence[EvaluatedSession]) -> Floats:
+def rows(sessions: Sequence[EvaluatedSession], scorers: Sequence[ScorerName] = SCORERS) -> Floats:
     """As a table, shape (n, 3 + 2 scorers): what `add` takes."""
+    width = _width(scorers)
     flat = chain.from_iterable((*one[:_FIRST], *one.conversions, *one.revenues) for one in sessions)
-    return np.fromiter(flat, np.float64, len(sessions) * _WIDTH).reshape(len(sessions), _WIDTH)
+    return np.fromiter(flat, np.float64, len(sessions) * width).reshape(len(sessions), width)
 
 
-def columns(table: Floats) -> Iterator[tuple[ScorerName, Floats, Floats]]:
+def columns(
+    table: Floats, scorers: Sequence[ScorerName] = SCORERS
+) -> Iterator[tuple[ScorerName, Floats, Floats]]:
     """Each scorer with the conversions and the revenues that it said, both of shape (n,)."""
-    yield from zip(SCORERS, table[:, _CONVERSIONS].T, table[:, _REVENUES].T, strict=True)
+    yield from zip(scorers, *(said.T for said in _said(table)), strict=True)
 
 
 def outcomes(table: Floats) -> tuple[Floats, Floats]:
@@ -81,23 +86,35 @@ def outcomes(table: Floats) -> tuple[Floats, Floats]:
 def losses(table: Floats) -> tuple[Floats, Floats]:
     """Log-loss (nats) and absolute error of the revenue of each session, both of shape (n, scorers)."""
     converted = table[:, _CONVERTED, None] > 0.5
-    forecast = np.clip(table[:, _CONVERSIONS], _CLIP, 1 - _CLIP)
+    conversions, revenues = _said(table)
+    forecast = np.clip(conversions, _CLIP, 1 - _CLIP)
     return (
         -np.log(np.where(converted, forecast, 1 - forecast)),
-        np.abs(table[:, _REVENUES] - table[:, _REVENUE, None]),
+        np.abs(revenues - table[:, _REVENUE, None]),
     )
+
+
+def _width(scorers: Sequence[ScorerName]) -> int:
+    return _FIRST + 2 * len(scorers)
+
+
+def _said(table: Floats) -> tuple[Floats, Floats]:
+    """Conversions and revenues, both of shape (n, scorers)."""
+    last = (_FIRST + table.shape[1]) // 2
+    return table[:, _FIRST:last], table[:, last:]
 
 
 class SinceStart:
     """Over all sessions added."""
 
-    def __init__(self) -> None:
+    def __init__(self, scorers: Sequence[ScorerName] = SCORERS) -> None:
+        self._scorers = scorers
         self._sessions = 0
         self._same = 0.0
-        self._log_loss = np.zeros(len(SCORERS))
-        self._error = np.zeros(len(SCORERS))
+        self._log_loss = np.zeros(len(scorers))
+        self._error = np.zeros(len(scorers))
         # Scorer, outcome, bin.
-        self._counts = np.zeros((len(SCORERS), 2, BINS), dtype=np.int64)
+        self._counts = np.zeros((len(scorers), 2, BINS), dtype=np.int64)
 
     def add(self, table: Floats, found: tuple[Floats, Floats] | None = None) -> None:
         """Count the sessions of a table of `rows`; `found`: their `losses`, where they are known."""
@@ -107,8 +124,9 @@ class SinceStart:
         self._log_loss += log_losses.sum(axis=0)
         self._error += errors.sum(axis=0)
         converted = table[:, _CONVERTED].astype(np.intp)
-        places = np.minimum((table[:, _CONVERSIONS] * BINS).astype(np.intp), BINS - 1)
-        np.add.at(self._counts, (np.arange(len(SCORERS)), converted[:, None], places), 1)
+        conversions, _ = _said(table)
+        places = np.minimum((conversions * BINS).astype(np.intp), BINS - 1)
+        np.add.at(self._counts, (np.arange(len(self._scorers)), converted[:, None], places), 1)
 
     def quality(self) -> Quality | None:
         """None before the first session."""
@@ -117,17 +135,17 @@ class SinceStart:
             return None
         means = zip((self._log_loss / n).tolist(), (self._error / n).tolist(), strict=True)
         merits = [
-            Merit(loss, _binned_auc(counts), error)
+            Merit(loss, _binned_auc(counts), None if math.isnan(error) else error)
             for (loss, error), counts in zip(means, self._counts, strict=True)
         ]
-        return Quality(n, float(self._same / n), dict(zip(SCORERS, merits, strict=True)))
+        return Quality(n, float(self._same / n), dict(zip(self._scorers, merits, strict=True)))
 
 
 class Rolling:
     """Over the last `size` sessions added."""
 
-    def __init__(self, size: int) -> None:
-        self._table = np.empty((size, _WIDTH))
+    def __init__(self, size: int, scorers: Sequence[ScorerName] = SCORERS) -> None:
+        self._table = np.empty((size, _width(scorers)))
         self._added = 0
 
     def add(self, table: Floats) -> None:
@@ -143,18 +161,19 @@ class Rolling:
         return self._table[: self._added].copy()
 
 
-def measure(table: Floats) -> Quality | None:
+def measure(table: Floats, scorers: Sequence[ScorerName] = SCORERS) -> Quality | None:
     """Exactly, over the sessions of a table; None where there is none."""
     if not len(table):
         return None
     converted, revenue = outcomes(table)
     both = 0 < converted.sum() < len(table)
     merits = {}
-    for name, forecast, expected in columns(table):
+    has_revenue = not np.isnan(revenue).any()
+    for name, forecast, expected in columns(table, scorers):
         merits[name] = Merit(
             float(log_loss(converted, forecast, labels=[0.0, 1.0])),
             float(roc_auc_score(converted, forecast)) if both else None,
-            float(mean_absolute_error(revenue, expected)),
+            float(mean_absolute_error(revenue, expected)) if has_revenue else None,
         )
     return Quality(len(table), float(table[:, _SAME].mean()), merits)
 

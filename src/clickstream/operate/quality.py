@@ -9,80 +9,120 @@ from typing import Any
 
 import numpy as np
 
-from clickstream.consumer.observer import ObservedScore, Observer, drift_features, evaluated, observed
+from clickstream.consumer.score_evaluation import ObservedScore, ScoreEvaluation, joined, score_reader
+from clickstream.features.shop import UCI553, Shop
 from clickstream.infra.kafka import Record
 from clickstream.models.case import Floats
 from clickstream.models.drift import Alarm
 from clickstream.models.figures import Figures, cluster_agreement, conversion_figures, revenue_figures
-from clickstream.models.quality import EvaluatedSession, Quality, columns, measure, outcomes, rows
-from clickstream.records.scorers import LEARNING
+from clickstream.models.quality import Quality, columns, outcomes
+from clickstream.records.scorers import LEARNING, ScorerName
 
 _ALARMS_KEPT = 5
+_OTHERS_KEPT = 20
 
 
-class WatchedScores:
-    """Scores as they come, of one bundle or of all: bounded, however many there are.
+class _ScoresOfShop:
+    """What is read of the scores topic: the scores of a shop, of one bundle or of all.
 
     Attributes:
+        shop: whose scores are evaluated.
         bundles: bundle id -> scores seen.
+        others: name of another shop and its hash -> scores seen, which are not evaluated; the first
+            `_OTHERS_KEPT` of them.
+        goals_without_visit: sessions whose first click met the goal already.
+    """
+
+    def __init__(self, bundle: str | None, shop: Shop) -> None:
+        self.shop = shop
+        self.bundles: Counter[str] = Counter()
+        self.others: Counter[str] = Counter()
+        self.goals_without_visit = 0
+        self._read = score_reader(shop)
+        self._bundle = bundle
+
+    def scores(self, records: Sequence[Record]) -> Iterator[ObservedScore]:
+        """Those to evaluate."""
+        for record in records:
+            score = self._read(record.value)
+            if isinstance(score, ObservedScore):
+                if self._bundle in (None, score.models.bundle):
+                    self.bundles[score.models.bundle] += 1
+                    self.goals_without_visit += score.is_goal_without_visit
+                    yield score
+            elif score is not None:
+                label = f"{score.name}/{score.hash}"
+                if label in self.others or len(self.others) < _OTHERS_KEPT:
+                    self.others[label] += 1
+
+    def counts(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "shop": self.shop.as_dict(),
+            "bundles": dict(self.bundles),
+            "other_shops": dict(self.others),
+            "goals_without_visit": self.goals_without_visit,
+        }
+
+
+class WatchedScores(_ScoresOfShop):
+    """Scores as they come: bounded, however many there are.
+
+    Attributes:
         alarms: the last changes found.
     """
 
-    def __init__(self, window: int, bundle: str | None = None) -> None:
-        self.bundles: Counter[str] = Counter()
+    def __init__(self, window: int, bundle: str | None = None, shop: Shop = UCI553) -> None:
+        super().__init__(bundle, shop)
         self.alarms: deque[Alarm] = deque(maxlen=_ALARMS_KEPT)
-        self._observer = Observer(window)
-        self._bundle = bundle
+        self._evaluation = ScoreEvaluation(window, shop)
 
     @property
     def sessions(self) -> int:
         """Scores seen."""
-        return self._observer.sessions
+        return self._evaluation.sessions
 
     def add(self, records: Sequence[Record]) -> None:
         """Take in a batch of records; within it they count in the order of event time."""
-        scores = sorted(_scores(records, self._bundle), key=attrgetter("last_click_at"))
-        self.bundles.update(score.models.bundle for score in scores)
-        self.alarms += self._observer.add(scores)
+        scores = sorted(self.scores(records), key=attrgetter("last_click_at"))
+        self.alarms += self._evaluation.add(scores)
 
     def since_start(self) -> Quality | None:
         """Quality over all scores that were added; None without one with evidence."""
-        return self._observer.since_start()
+        return self._evaluation.since_start()
 
     def rolling(self) -> Quality | None:
         """Quality over the last scores with evidence; None without one."""
-        return measure(self._observer.recent())
+        return self._evaluation.rolling()
 
     def summary(self) -> dict[str, Any]:
         """All of it, as JSON."""
         return {
             "sessions": self.sessions,
-            "bundles": dict(self.bundles),
+            **self.counts(),
             "since_start": _as_dict(self.since_start()),
             "rolling": _as_dict(self.rolling()),
-            "drift": dict(self._observer.alarms),
+            "drift": dict(self._evaluation.alarms),
             "alarms": [alarm._asdict() for alarm in self.alarms],
         }
 
 
-class RecordedScores:
-    """Scores kept whole, about 150 bytes each, to be evaluated with the figures of a training."""
+class RecordedScores(_ScoresOfShop):
+    """Scores kept as numbers, a few hundred bytes each, to be evaluated with the figures of a training."""
 
-    def __init__(self, bundle: str | None = None) -> None:
-        self.bundles: Counter[str] = Counter()
-        self._bundle = bundle
+    def __init__(self, bundle: str | None = None, shop: Shop = UCI553) -> None:
+        super().__init__(bundle, shop)
+        self._evaluation = ScoreEvaluation(2, shop)
         self._times: list[int] = []
-        self._features: list[Floats] = []
-        self._rows: list[EvaluatedSession | None] = []
+        self._tables = [self._evaluation.table([])]
         self._clusters: list[tuple[int, int]] = []
 
     def add(self, records: Sequence[Record]) -> None:
         """Keep a batch of records."""
-        for score in _scores(records, self._bundle):
-            self.bundles[score.models.bundle] += 1
-            self._times.append(score.last_click_at)
-            self._features.append(drift_features([score])[0])
-            self._rows.append(evaluated(score))
+        scores = list(self.scores(records))
+        self._times += [score.last_click_at for score in scores]
+        self._tables.append(self._evaluation.table(scores))
+        for score in scores:
             batch, online = (getattr(score.predictions, name) for name in ("batch", LEARNING))
             if batch is not None and online is not None:
                 self._clusters.append((online.cluster, batch.cluster))
@@ -93,38 +133,30 @@ class RecordedScores:
         `ari` compares the clusters of online with those of batch on all sessions with predictions. Drift is
         detected in the order of event time. Without a session with evidence, there are no figures.
         """
-        order = np.argsort(self._times, kind="stable").tolist()
-        observer = Observer(2)
-        table = rows([row for i in order if (row := self._rows[i]) is not None])
-        alarms = observer.add_tables(np.array([self._features[i] for i in order]), table) if order else []
-        figures = _figures(table) if len(table) else {}
+        evaluation = ScoreEvaluation(2, self.shop)
+        table = joined(self._tables).at(np.argsort(self._times, kind="stable"))
+        alarms = evaluation.add_table(table)
+        figures = _figures(table.rows, evaluation.scorers) if len(table.rows) else {}
         if figures:
             ours, theirs = zip(*self._clusters, strict=True)
             figures[LEARNING]["ari"] = cluster_agreement(ours, theirs)
         return {
-            "sessions": len(order),
-            "bundles": dict(self.bundles),
+            "sessions": len(self._times),
+            **self.counts(),
             "figures": figures,
-            "drift": dict(observer.alarms),
+            "drift": dict(evaluation.alarms),
             "alarms": [alarm._asdict() for alarm in alarms],
         }
 
 
-def _scores(records: Sequence[Record], bundle: str | None) -> Iterator[ObservedScore]:
-    for record in records:
-        score = observed(record.value)
-        if score is not None and bundle in (None, score.models.bundle):
-            yield score
-
-
-def _figures(table: Floats) -> dict[str, Figures]:
-    converted, revenue = (found.tolist() for found in outcomes(table))
+def _figures(table: Floats, scorers: Sequence[ScorerName]) -> dict[str, Figures]:
+    converted, revenue = outcomes(table)
+    # Without a value of the goal it is NaN.
+    has_revenue = not np.isnan(revenue).any()
     return {
-        name: {
-            **conversion_figures([value > 0.5 for value in converted], predicted),
-            **revenue_figures(revenue, expected),
-        }
-        for name, predicted, expected in columns(table)
+        name: conversion_figures(converted > 0.5, predicted)
+        | (revenue_figures(revenue, expected) if has_revenue else {})
+        for name, predicted, expected in columns(table, scorers)
     }
 
 

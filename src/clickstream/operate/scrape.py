@@ -32,6 +32,8 @@ class Scrape(NamedTuple):
     values: Mapping[str, float] = {}
     """Metric -> value; counters are summed over their labels, gauges with labels are left out."""
     latency: Buckets = ()
+    labelled: Mapping[tuple[str, ...], float] = {}
+    """(Gauge, label values in the order of its definition) -> value."""
 
 
 def address_of(url: str) -> str:
@@ -61,7 +63,7 @@ def _ask(address: str) -> Scrape:
     try:
         text = _get(f"{address}/metrics").decode()
         report: dict[str, Any] = orjson.loads(_get(f"{address}/readyz"))
-        values, latency = _read(text)
+        values, latency, labelled = _read(text)
     except (OSError, ValueError) as error:
         return Scrape(address, away=str(getattr(error, "reason", error)) or type(error).__name__)
     return Scrape(
@@ -71,6 +73,7 @@ def _ask(address: str) -> Scrape:
         partitions=tuple(report.get("partitions", ())),
         values=values,
         latency=latency,
+        labelled=labelled,
     )
 
 
@@ -86,16 +89,19 @@ def _get(url: str) -> bytes:
     return content
 
 
-def _read(text: str) -> tuple[dict[str, float], Buckets]:
+def _read(text: str) -> tuple[dict[str, float], Buckets, dict[tuple[str, ...], float]]:
     values: dict[str, float] = {}
+    labelled: dict[tuple[str, ...], float] = {}
     latency: list[tuple[float, float]] = []
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             if sample.name == _LATENCY:
                 latency.append((float(sample.labels["le"]), sample.value))
-            elif not (family.type == "gauge" and sample.labels):
+            elif family.type == "gauge" and sample.labels:
+                labelled[sample.name, *sample.labels.values()] = sample.value
+            else:
                 values[sample.name] = values.get(sample.name, 0.0) + sample.value
-    return values, tuple(latency)
+    return values, tuple(latency), labelled
 
 
 def quantile(share: float, now: Buckets, before: Buckets = ()) -> float | None:

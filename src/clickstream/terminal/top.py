@@ -24,10 +24,13 @@ def render_group(view: GroupProgress, state: str, height: int) -> Group:
     parts: list[RenderableType] = [_first_line(view)]
     if (snapshot := view.now) is not None:
         consumers = view.consumers
-        room = height - _HEAD - _FOOT - (2 + len(consumers) if consumers else 0)
+        models = _models(consumers)
+        room = height - _HEAD - _FOOT - (2 + len(consumers) if consumers else 0) - bool(models)
         parts += [_sums(view, snapshot), _clock(view), Text(""), _partitions(view, snapshot, max(room, 2))]
         if consumers:
             parts += [Text(""), _consumers(view, consumers)]
+        if models:
+            parts.append(models)
     if state:
         parts.append(Text(state, style="bold yellow", no_wrap=True, overflow="ellipsis"))
     return Group(*parts)
@@ -121,6 +124,20 @@ def _consumers(view: GroupProgress, consumers: list[Scrape]) -> Table:
             _count(scrape, "process_resident_memory_bytes", 1e6),
         )
     return table
+
+
+def _models(consumers: list[Scrape]) -> Text:
+    """What these consumers say of models and goals since their start, summed up."""
+    line = Text(no_wrap=True, overflow="ellipsis")
+    for name, metric in (
+        ("drift", "clickstream_drift_total"),
+        ("goals without a visit", "clickstream_goals_without_visit_total"),
+        ("failures of shadows", "clickstream_shadow_failures_total"),
+    ):
+        known = [scrape.values[metric] for scrape in consumers if metric in scrape.values]
+        if known:
+            line.append(f"{name} ", style="dim").append(f"{sum(known):,.0f}  ")
+    return line
 
 
 def _readiness(scrape: Scrape) -> Text:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from clickstream.features.definition import Aggregation, Feature, FieldType, ShopDefinition
+from clickstream.features.condition import ValueKind
+from clickstream.features.definition import Feature, ShopDefinition
 from clickstream.features.vector import Features
 from clickstream.models.case import Floats
 
@@ -29,10 +30,7 @@ class ShopWindow(NamedTuple):
 
 def is_text(definition: ShopDefinition, feature: Feature) -> bool:
     """Whether a feature is a text; all others are numbers, true being 1."""
-    return (
-        feature.aggregation in (Aggregation.FIRST, Aggregation.LAST)
-        and definition.field(feature.field or "").type is FieldType.TEXT
-    )
+    return definition.kind(feature) is ValueKind.text
 
 
 @dataclass(frozen=True)

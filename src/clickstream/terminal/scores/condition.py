@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from clickstream.features.condition import ConditionError as UnreadableError
 from clickstream.features.condition import Name, holds, parse_expression
+from clickstream.features.shop import UCI553, Shop
 from clickstream.infra.errors import UsageError
 from clickstream.terminal.scores.fields import ScoreObject, UnknownFieldError, find_field, value_at
 
@@ -16,8 +17,8 @@ class ScoreConditionError(UsageError):
     """A condition that cannot be read; says where."""
 
 
-def parse_condition(text: str, scorer: str = "batch") -> ScoreCondition:
-    """Whether a score fulfils `text`; `conversion`, `revenue` and `cluster` in it are those of `scorer`.
+def parse_condition(text: str, scorer: str = "batch", shop: Shop = UCI553) -> ScoreCondition:
+    """Whether a score of a shop fulfils `text`; `conversion`, `revenue`, `cluster` are those of `scorer`.
 
     Raises:
         ScoreConditionError: it is no condition on a score; shows the place, and what is known.
@@ -25,7 +26,7 @@ def parse_condition(text: str, scorer: str = "batch") -> ScoreCondition:
 
     def lookup(name: str) -> Name:
         try:
-            field = find_field(name, scorer)
+            field = find_field(name, scorer, shop)
         except UnknownFieldError as error:
             raise UnreadableError(error.what, error.remedy) from None
         return Name(field.path, field.kind)

@@ -1,4 +1,4 @@
-"""The fields of a score: their names, short names and kinds, as its model has them."""
+"""The fields of a score: their names, short names and kinds, as its model and its shop have them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from clickstream.features.condition import ValueKind
-from clickstream.features.shop import UCI553
+from clickstream.features.shop import UCI553, Shop
 from clickstream.infra.errors import UsageError
+from clickstream.models.scorers import scorers_of
 from clickstream.records.score import Score as ScoreModel
 from clickstream.records.scorers import SCORERS
 
@@ -46,23 +47,43 @@ def value_at(score: ScoreObject, path: tuple[str, ...]) -> Any:
     return value
 
 
+def of_shop(score: ScoreObject, shop: Shop) -> ScoreObject:
+    """What a reader who knows `shop` can say of a score.
+
+    The features of another shop are left out: under the same name they may mean something else.
+    """
+    return score if value_at(score, ("shop", "hash")) == shop.definition.hash else {**score, "features": {}}
+
+
 class UnknownFieldError(UsageError):
     """No field, or more than one, has this name."""
 
 
 @cache
-def all_fields() -> Mapping[str, ValueKind]:
-    """The full name of each field, as `predictions.batch.conversion`, and its kind."""
+def all_fields(shop: Shop = UCI553) -> Mapping[str, ValueKind]:
+    """The full name of each field, as `predictions.batch.conversion`, and its kind.
+
+    What no score of the shop holds is not there: scorers that it does not have, revenue where its goal has no
+    value.
+    """
     schema = ScoreModel.model_json_schema(mode="serialization")
     found: dict[str, ValueKind] = {}
     _collect(schema, schema["$defs"], "", found)
-    click = UCI553.step(event_time=0, order=1, product="", category="", price=0.0, price_2=1, page=1)
-    for name, value in UCI553.features(UCI553.open(click)).items():
-        found[f"features.{name}"] = ValueKind.text if isinstance(value, str) else ValueKind.number
-    return found
+    definition = shop.definition
+    for feature in definition.features:
+        if feature.in_scores:
+            found[f"features.{feature.name}"] = definition.kind(feature)
+    absent = {f"predictions.{scorer}" for scorer in SCORERS if scorer not in scorers_of(shop)}
+    if definition.goal.value is None:
+        absent |= {"outcome.revenue", *(f"predictions.{scorer}.revenue" for scorer in SCORERS)}
+    return {
+        name: kind
+        for name, kind in found.items()
+        if not any(name == one or name.startswith(f"{one}.") for one in absent)
+    }
 
 
-def find_field(name: str, scorer: str = "batch") -> ScoreField:
+def find_field(name: str, scorer: str = "batch", shop: Shop = UCI553) -> ScoreField:
     """The field of a full name, of a short name, or of the last parts of a full name that no other has.
 
     Short names are `conversion`, `revenue` and `cluster`, of `scorer`, and `batch.cluster` and the like: the
@@ -71,43 +92,47 @@ def find_field(name: str, scorer: str = "batch") -> ScoreField:
     Raises:
         UnknownFieldError: there is none, or there are several; names those that are near.
     """
-    known = all_fields()
-    full = _short_names(scorer).get(name, name)
+    known = all_fields(shop)
+    full = _short_names(scorer, shop).get(name, name)
     if full not in known:
         ends = [one for one in known if one.endswith(f".{full}")]
         if len(ends) > 1:
             raise UnknownFieldError(f"`{name}` may be {_either(ends)}", "Write one of them.")
         if not ends:
-            raise UnknownFieldError(f"a score has no field `{name}`", _near(name, scorer))
+            raise UnknownFieldError(
+                f"a score of shop {shop.definition.name} has no field `{name}`", _near(name, scorer, shop)
+            )
         full = ends[0]
     return ScoreField(name, tuple(full.split(".")), known[full])
 
 
-def _short_names(scorer: str) -> dict[str, str]:
+def _short_names(scorer: str, shop: Shop) -> dict[str, str]:
     short = {name: f"predictions.{scorer}.{of}" for name, of in _OF_A_SCORER.items()}
-    return short | {f"{one}.cluster": f"predictions.{one}.cluster_name" for one in SCORERS}
+    short |= {f"{one}.cluster": f"predictions.{one}.cluster_name" for one in SCORERS}
+    return {name: full for name, full in short.items() if full in all_fields(shop)}
 
 
-def _near(name: str, scorer: str) -> str:
-    names = [*_short_names(scorer), *all_fields()]
+def _near(name: str, scorer: str, shop: Shop) -> str:
+    names = [*_short_names(scorer, shop), *all_fields(shop)]
     last_parts = {one.rpartition(".")[2]: one for one in names}
     near = get_close_matches(name, names, 3) or [
         last_parts[p] for p in get_close_matches(name, last_parts, 3)
     ]
     words = f"Did you mean {_either(near)}?\n" if near else ""
-    return f"{words}A score has: {', '.join(_shortest(scorer))}"
+    return f"{words}A score has: {', '.join(_shortest(scorer, shop))}"
 
 
-def _shortest(scorer: str) -> list[str]:
+def _shortest(scorer: str, shop: Shop) -> list[str]:
     """One name, as short as can be, for each field with one value."""
-    short = list(_short_names(scorer))
-    taken = Counter(one.rpartition(".")[2] for one in all_fields())
-    for full, kind in all_fields().items():
+    short = list(_short_names(scorer, shop))
+    known = all_fields(shop)
+    taken = Counter(one.rpartition(".")[2] for one in known)
+    for full, kind in known.items():
         last = full.rpartition(".")[2]
         if kind is not ValueKind.mapping and last not in _OF_A_SCORER:
             short.append(last if taken[last] == 1 or last == full else full)
-    short += [f"{one}.{name}" for one in SCORERS for name in ("conversion", "revenue")]
-    return [*short, "outcome.revenue"]
+    ends = [f"{one}.{name}" for one in (*SCORERS, "outcome") for name in ("conversion", "revenue")]
+    return [*short, *(end for end in ends if end in known or f"predictions.{end}" in known)]
 
 
 def _either(names: list[str]) -> str:

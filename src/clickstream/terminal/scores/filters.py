@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from clickstream.features.shop import UCI553, Shop
 from clickstream.terminal.scores.condition import ScoreCondition, parse_condition
-from clickstream.terminal.scores.fields import ScoreObject, find_field
+from clickstream.terminal.scores.fields import ScoreField, ScoreObject, find_field
 
 ScoreFilter = Callable[[ScoreObject | None], bool]
 
@@ -18,23 +19,25 @@ def chosen(
     closed_by: str | None = None,
     session: str | None = None,
     where: str | None = None,
+    shop: Shop = UCI553,
 ) -> ScoreFilter:
     """Whether a score passes the filters given; one without a prediction passes none that asks for it.
 
     What is no score (None) passes where there is no filter.
 
     Raises:
-        ScoreConditionError: `where` is no condition on a score.
+        ScoreConditionError: `where` is no condition on a score of the shop.
+        UnknownFieldError: the shop has no such scorer.
     """
     conditions = [
-        _equal(name, wanted, scorer)
+        _equal(find_field(name, scorer, shop), wanted)
         for name, wanted in (("session_id", session), ("closed_by", closed_by), ("cluster", cluster))
         if wanted is not None
     ]
     if min_conversion is not None or max_conversion is not None:
-        conditions.append(_between(min_conversion, max_conversion, scorer))
+        conditions.append(_between(find_field("conversion", scorer, shop), min_conversion, max_conversion))
     if where is not None:
-        conditions.append(parse_condition(where, scorer))
+        conditions.append(parse_condition(where, scorer, shop))
 
     def passes(score: ScoreObject | None) -> bool:
         if score is None:
@@ -44,14 +47,11 @@ def chosen(
     return passes
 
 
-def _equal(name: str, wanted: str, scorer: str) -> ScoreCondition:
-    field = find_field(name, scorer)
+def _equal(field: ScoreField, wanted: str) -> ScoreCondition:
     return lambda score: bool(field.of(score) == wanted)
 
 
-def _between(least: float | None, most: float | None, scorer: str) -> ScoreCondition:
-    field = find_field("conversion", scorer)
-
+def _between(field: ScoreField, least: float | None, most: float | None) -> ScoreCondition:
     def between(score: ScoreObject) -> bool:
         value = field.of(score)
         return value is not None and (least is None or value >= least) and (most is None or value <= most)

@@ -13,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from clickstream.features.condition import ValueKind
-from clickstream.records.scorers import SCORERS
+from clickstream.features.shop import UCI553, Shop
+from clickstream.models.scorers import scorers_of
 from clickstream.terminal.printable import printable
-from clickstream.terminal.scores.fields import ScoreField, ScoreObject
+from clickstream.terminal.scores.fields import ScoreField, ScoreObject, value_at
 
 
 class Writer(Protocol):
@@ -87,11 +88,14 @@ class TsvFieldWriter(LineWriter):
 
 
 class TableWriter:
-    """Each score as a row; the table grows with the screen."""
+    """Each score as a row; the table grows with the screen. A score of another shop is named as such."""
 
-    def __init__(self, console: Console, scorer: str) -> None:
+    def __init__(self, console: Console, scorer: str, shop: Shop = UCI553) -> None:
         self._console = console
         self._scorer = scorer
+        self._scorers = scorers_of(shop)
+        self._shop = shop.definition
+        self._has_revenue = shop.definition.goal.value is not None
         self._pending: list[ScoreObject | None] = []
         self._begun = False
 
@@ -117,34 +121,41 @@ class TableWriter:
         return True
 
     def _titles(self) -> tuple[str, ...]:
-        return ("session", "clicks", "closed", *SCORERS, "revenue", "cluster")
+        return ("session", "clicks", "closed", *self._scorers, *["revenue"] * self._has_revenue, "cluster")
 
     def _table(self) -> Table:
         table = _bare_table()
         table.add_column(width=16, no_wrap=True)
         table.add_column(width=6, no_wrap=True, justify="right")
         table.add_column(width=6, no_wrap=True)
-        for width in (6, 6, 9, 8):
+        for width in (*(max(len(name), 6) for name in self._scorers), *[8] * self._has_revenue):
             table.add_column(width=width, no_wrap=True, justify="right")
-        table.add_column(width=14, no_wrap=True)
+        # Names that are made of what sets a centre apart are longer than those of the published work.
+        table.add_column(width=14 if self._shop == UCI553.definition else 28, no_wrap=True)
+        table.add_column(no_wrap=True)
         return table
 
     def _cells(self, score: ScoreObject) -> tuple[Text, ...]:
-        conversions, asked = [], score["predictions"][self._scorer]
-        for name in SCORERS:
-            prediction = score["predictions"][name]
-            conversions.append(Text("-" if prediction is None else f"{prediction['conversion']:.2f}"))
-        if asked is None:
-            last = (Text("-"), Text(printable(score["error"] or "-"), style="red"))
+        conversions = [value_at(score, ("predictions", name, "conversion")) for name in self._scorers]
+        revenue = value_at(score, ("predictions", self._scorer, "revenue"))
+        if value_at(score, ("predictions", self._scorer)) is None:
+            cluster = Text(printable(score["error"] or "-"), style="red")
         else:
-            last = (Text(f"${asked['revenue']:.2f}"), Text(printable(asked["cluster_name"])))
+            cluster = Text(printable(score["predictions"][self._scorer]["cluster_name"]))
+        name = value_at(score, ("shop", "name"))
+        ours = value_at(score, ("shop", "hash")) == self._shop.hash
         return (
             Text(printable(score["session_id"])),
             Text(str(score["clicks"])),
             Text(printable(score["closed_by"])),
-            *conversions,
-            *last,
+            *(Text("-" if value is None else f"{value:.2f}") for value in conversions),
+            *[Text("-" if revenue is None else self._amount(revenue))] * self._has_revenue,
+            cluster,
+            Text("" if ours else f"shop {printable(str(name))}", style="yellow"),
         )
+
+    def _amount(self, value: float) -> str:
+        return f"${value:.2f}" if self._shop.currency == "USD" else f"{value:.2f}"
 
 
 class FieldTableWriter(TableWriter):

@@ -11,9 +11,10 @@ import pytest
 from scored_log import ScoredLog
 from structlog.testing import capture_logs
 
-from clickstream.consumer.monitor import WINDOW, Monitor
-from clickstream.consumer.observer import evaluated, observed
+from clickstream.consumer.model_metrics import WINDOW, ModelMetrics
+from clickstream.consumer.score_evaluation import ObservedScore, ScoreEvaluation, score_reader
 from clickstream.consumer.store import OutboxRecord
+from clickstream.features.shop import UCI553
 from clickstream.infra.metrics import Distribution
 from clickstream.models.drift import ERRORS, FEATURES
 
@@ -29,16 +30,17 @@ def score(bundle: str = "one", price: float = 44.0, evidence: int = 3, **changes
         "evidence": evidence,
         "outcome": {"converted": True, "revenue": 50.0, "source": "proxy", "at": None},
         "models": {"bundle": bundle, "feature_sets": {}, "lessons": 0},
+        "shop": UCI553.as_dict(),
         "error": None,
     }
     return OutboxRecord(0, "scores", b"s", orjson.dumps(content | changes))
 
 
-def monitor() -> Monitor:
-    return Monitor("scores", "one")
+def monitor() -> ModelMetrics:
+    return ModelMetrics("scores", "one")
 
 
-def values(monitor: Monitor) -> dict[tuple[str, ...], float]:
+def values(monitor: ModelMetrics) -> dict[tuple[str, ...], float]:
     """Name and labels -> value, without the prefix of the name."""
     return {
         (sample.name.removeprefix("clickstream_"), *sample.labels): sample.value
@@ -87,7 +89,7 @@ def test_what_was_published_is_judged_over_both_windows() -> None:
 
 def test_the_rolling_figures_forget_and_those_since_the_start_do_not() -> None:
     mine = monitor()
-    mine.published({0: [score(outcome={"converted": True, "revenue": 90.0})] * 10})
+    mine.published({0: [score(outcome={"converted": True, "revenue": 90.0, "source": "proxy"})] * 10})
     mine.published({0: [score()] * WINDOW})
     found = values(mine)
     assert found["model_sessions", "rolling"] == WINDOW
@@ -135,7 +137,8 @@ def test_errors_that_rise_are_named_too() -> None:
     rng = random.Random(3)
     with capture_logs() as lines:
         for worse in (0, 25):
-            outcomes = [{"converted": True, "revenue": rng.gauss(50 + worse, 4)} for _ in range(1_000)]
+            revenues = [rng.gauss(50 + worse, 4) for _ in range(1_000)]
+            outcomes = [{"converted": True, "revenue": one, "source": "proxy"} for one in revenues]
             mine.published({0: [score(outcome=outcome) for outcome in outcomes]})
     assert [line["feature"] for line in lines] == ["batch_revenue_error"]
 
@@ -146,9 +149,10 @@ def test_a_real_score_is_understood_and_anything_else_is_none() -> None:
     log.click("a", 1, 2)
     log.heartbeat(60)
     log.publish()
-    found = observed(log.scores[0].value or b"")
-    assert found is not None
+    read = score_reader(UCI553)
+    found = read(log.scores[0].value)
+    assert isinstance(found, ObservedScore)
     assert found.evidence == 1
-    assert evaluated(found) is not None
-    for other in (b"", b"{", b"[]", b'{"score_id": 1}', b"\xff"):
-        assert observed(other) is None
+    assert len(ScoreEvaluation(2).table([found]).rows) == 1
+    for other in (b"", b"{", b"[]", b'{"score_id": 1}', b"\xff", None):
+        assert read(other) is None

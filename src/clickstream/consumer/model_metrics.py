@@ -12,14 +12,16 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
+from typing import NamedTuple
 
-from clickstream.consumer.observer import ObservedScore, Observer, observed
+from clickstream.consumer.score_evaluation import ObservedScore, ScoreEvaluation, score_reader
 from clickstream.consumer.store import OutboxRecord
+from clickstream.features.shop import UCI553, Shop
 from clickstream.infra.logs import logger
-from clickstream.infra.metrics import Sample
+from clickstream.infra.metrics import MetricName, Sample
 from clickstream.models.quality import Quality, measure
 
-log = logger("monitor")
+log = logger("models")
 
 WINDOW = 2_000
 """Sessions of the rolling figures."""
@@ -29,7 +31,7 @@ _bundle = attrgetter("models.bundle")
 _last_click_at = attrgetter("last_click_at")
 
 
-class Monitor:
+class ModelMetrics:
     """Fed by the engine after each transaction, asked by a scrape on another thread.
 
     Changes are detected over the sessions of all its partitions together: one of eight has an eighth of the
@@ -37,10 +39,11 @@ class Monitor:
     partitions come in pieces one after the other, and a change within it can be missed or found twice.
     """
 
-    def __init__(self, scores_topic: str, bundle: str) -> None:
+    def __init__(self, scores_topic: str, bundle: str, shop: Shop = UCI553) -> None:
         self._topic = scores_topic
         self._bundle = bundle
-        self._observer = Observer(WINDOW)
+        self._read = score_reader(shop)
+        self._evaluation = ScoreEvaluation(WINDOW, shop)
         self._lock = threading.Lock()
 
     def took(self, bundle: str) -> None:
@@ -48,7 +51,7 @@ class Monitor:
         with self._lock:
             if bundle != self._bundle:
                 self._bundle = bundle
-                self._observer.other_models()
+                self._evaluation.other_models()
 
     def published(self, outboxes: Mapping[int, Sequence[OutboxRecord]]) -> None:
         """Take in what a transaction has committed."""
@@ -56,7 +59,7 @@ class Monitor:
             score
             for outbox in outboxes.values()
             for record in outbox
-            if record.topic == self._topic and (score := observed(record.value)) is not None
+            if record.topic == self._topic and isinstance(score := self._read(record.value), ObservedScore)
         ]
         # A bundle is taken between two steps, so those of one come first.
         for bundle, group in groupby(scores, key=_bundle):
@@ -65,34 +68,66 @@ class Monitor:
     def samples(self) -> Iterator[Sample]:
         """All that is known now."""
         with self._lock:
-            bundle, alarms = self._bundle, dict(self._observer.alarms)
-            since_start, recent = self._observer.since_start(), self._observer.recent()
+            bundle, alarms = self._bundle, dict(self._evaluation.alarms)
+            since_start, recent = self._evaluation.since_start(), self._evaluation.recent()
         yield Sample("clickstream_bundle_info", 1, (bundle,))
         for feature, count in alarms.items():
             yield Sample("clickstream_drift_total", count, (feature,))
-        for window, quality in (("since_start", since_start), ("rolling", measure(recent))):
-            yield Sample("clickstream_model_sessions", quality.sessions if quality else 0, (window,))
-            if quality is not None:
-                yield from _of(quality, window)
+        rolling = measure(recent, self._evaluation.scorers)
+        yield from quality_samples(IN_USE, since_start, "since_start")
+        yield from quality_samples(IN_USE, rolling, "rolling")
 
     def _observe(self, bundle: str, scores: Sequence[ObservedScore]) -> None:
         self.took(bundle)
         with self._lock:
-            alarms = self._observer.add(scores)
+            alarms = self._evaluation.add(scores)
         for alarm in alarms:
             log.warning(
                 "drift",
                 feature=alarm.feature,
+                **({} if alarm.value is None else {"value": alarm.value}),
                 before=round(alarm.before, 4),
                 after=round(alarm.after, 4),
                 sessions=alarm.sessions,
             )
 
 
-def _of(quality: Quality, window: str) -> Iterator[Sample]:
-    yield Sample("clickstream_model_same_cluster", quality.same_cluster, (window,))
+class QualityNames(NamedTuple):
+    """The metrics of the quality of one bundle. `same_cluster` None: it is not served."""
+
+    sessions: MetricName
+    log_loss: MetricName
+    auc: MetricName
+    mae: MetricName
+    same_cluster: MetricName | None
+
+
+IN_USE = QualityNames(
+    "clickstream_model_sessions",
+    "clickstream_model_log_loss",
+    "clickstream_model_auc",
+    "clickstream_model_revenue_mae",
+    "clickstream_model_same_cluster",
+)
+SHADOW = QualityNames(
+    "clickstream_shadow_sessions",
+    "clickstream_shadow_log_loss",
+    "clickstream_shadow_auc",
+    "clickstream_shadow_revenue_mae",
+    None,
+)
+
+
+def quality_samples(names: QualityNames, quality: Quality | None, window: str) -> Iterator[Sample]:
+    """The figures of one window, as metrics; what is not known is left out."""
+    yield Sample(names.sessions, quality.sessions if quality else 0, (window,))
+    if quality is None:
+        return
+    if names.same_cluster is not None:
+        yield Sample(names.same_cluster, quality.same_cluster, (window,))
     for scorer, merit in quality.scorers.items():
-        yield Sample("clickstream_model_log_loss", merit.log_loss, (scorer, window))
-        yield Sample("clickstream_model_revenue_mae", merit.mae, (scorer, window))
+        yield Sample(names.log_loss, merit.log_loss, (scorer, window))
+        if merit.mae is not None:
+            yield Sample(names.mae, merit.mae, (scorer, window))
         if merit.auc is not None:
-            yield Sample("clickstream_model_auc", merit.auc, (scorer, window))
+            yield Sample(names.auc, merit.auc, (scorer, window))
