@@ -1,7 +1,7 @@
 """Latency of the look-up beside whatever runs: a fixed rate of requests for sessions that are open.
 
     clickstream up, consume, replay --speed 3000, serve      # each in a terminal of its own
-    .venv/bin/python bench/lookup.py [--rate 200] [--seconds 20] [--url http://127.0.0.1:8600]
+    .venv/bin/python bench/lookup.py [--rate 200] [--seconds 20] [--url http://127.0.0.1:8700]
 
 Requests leave on a schedule, whether the former ones were answered or not (an open loop): a wait of the
 server is in the figures of all that it delays. With a token, set CLICKSTREAM_LOOKUP_TOKEN.
@@ -30,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--url", default="http://127.0.0.1:8600")
+    parser.add_argument("--url", default="http://127.0.0.1:8700")
     parser.add_argument("--rate", type=float, default=200.0)
     parser.add_argument("--seconds", type=float, default=20.0)
     options = parser.parse_args()

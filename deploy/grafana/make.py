@@ -138,7 +138,9 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     (
         "Look-up",
         (
-            Panel("Look-ups a second, by status", "short", ((rate("lookups_total", "status"), "{{status}}"),)),
+            Panel(
+                "Look-ups a second, by status", "short", ((rate("lookups_total", "status"), "{{status}}"),)
+            ),
             Panel(
                 "A look-up",
                 "s",

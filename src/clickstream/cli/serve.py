@@ -17,7 +17,7 @@ from clickstream.local.servers import with_running_servers
 
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65_535)] = 8600,
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65_535)] = 8700,
     workers: Annotated[int, typer.Option(help="Processes that answer.", min=1, max=64)] = 1,
     group: Annotated[str | None, typer.Option(help="Consumer group whose state is looked up.")] = None,
     bundle: Annotated[str | None, typer.Option(help="Bundle id, path, or champion.")] = None,
