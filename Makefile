@@ -49,6 +49,7 @@ check: $(READY) ## lint, types, import rules, stale documents
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/clickstream schemas --check
+	$(BIN)/python deploy/grafana/make.py --check
 
 format: $(READY) ## format the code
 	$(BIN)/ruff format .

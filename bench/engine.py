@@ -138,7 +138,7 @@ def _throughput(
         stopped = _last_line(consumer.log)
     done = records - first_applied
     per_click = (cpu - cpu_before) / done * 1e6
-    table = Table(title="one consumer, all three scorers, exactly once", title_justify="left")
+    table = Table(title="one consumer, all scorers, exactly once", title_justify="left")
     table.add_column("")
     table.add_column("", justify="right")
     table.add_row("clicks/s, wall clock", f"{done / (last - first):,.0f}")

@@ -23,6 +23,7 @@ from clickstream.infra.settings import Settings
 from clickstream.models.case import prediction
 from clickstream.models.clusters import NAMES
 from clickstream.models.online import OnlineModels
+from clickstream.models.scorers import FITTED, HONEST
 from clickstream.records.click import InvalidRecordError
 from clickstream.records.score import DeadLetter
 from clickstream.records.shop_click import parser_of
@@ -52,17 +53,14 @@ class Oracle:
     id = "oracle"
 
     def predict(self, cases: Sequence[Case]) -> list[dict[str, ScorerOutput]]:
-        answers = []
+        answers: list[dict[str, ScorerOutput]] = []
         for case in cases:
             clicks = _clicks(case.whole)
             seen = 0 if case.evidence is None else _clicks(case.evidence)
             worth = _worth(case, 10.0 + seen)
-            answers.append(
-                {
-                    "batch": prediction(1 / (1 + seen), worth, clicks % 2, NAMES[clicks % 2]),
-                    "reference": prediction(1 / (1 + clicks), 20.0, clicks % 2, NAMES[clicks % 2]),
-                }
-            )
+            honest = prediction(1 / (1 + seen), worth, clicks % 2, NAMES[clicks % 2])
+            other = prediction(1 / (1 + clicks), 20.0, clicks % 2, NAMES[clicks % 2])
+            answers.append({scorer.name: honest if scorer.name in HONEST else other for scorer in FITTED})
         return answers
 
     def online(self) -> OnlineOracle:

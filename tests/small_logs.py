@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scored_log import MINUTE, START, Oracle, ScoredLog
 
 from clickstream.infra.settings import Settings
+from clickstream.records.scorers import SCORERS
 
 Edit = Callable[[dict[str, Any]], None]
 
@@ -18,7 +19,7 @@ ALICE = 2
 ALICE_REBUILT = 2
 """Place of the same window among the scores of `rebuilt_day`."""
 
-NO_PREDICTIONS: dict[str, None] = {"batch": None, "online": None, "reference": None}
+NO_PREDICTIONS: dict[str, None] = dict.fromkeys(SCORERS)
 
 
 def a_day(bundle: Oracle | None = None) -> ScoredLog:

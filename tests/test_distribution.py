@@ -80,7 +80,15 @@ def test_a_wheel_works_outside_the_repository(built: Path, tmp_path: Path) -> No
 def test_the_wheel_holds_its_data_and_its_licence(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    for ending in ("commit.lua", "report.html.j2", "kafka-jars.txt", "py.typed", "mapping.toml", "LICENSE"):
+    for ending in (
+        "commit.lua",
+        "report.html.j2",
+        "kafka-jars.txt",
+        "py.typed",
+        "mapping.toml",
+        "LICENSE",
+        "events.csv.gz",
+    ):
         assert any(name.endswith(ending) for name in names), ending
     assert not [name for name in names if "tests/" in name or name.endswith(".pyc")]
 

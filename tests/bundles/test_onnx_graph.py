@@ -8,7 +8,14 @@ import pytest
 from numpy.typing import ArrayLike, NDArray
 from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingRegressor, RandomForestClassifier
 
-from clickstream.bundles.onnx.graph import INPUT, Graph, of_boosting, of_forest, of_histograms
+from clickstream.bundles.onnx.graph import (
+    INPUT,
+    CategorySets,
+    Graph,
+    of_boosting,
+    of_forest,
+    of_histograms,
+)
 from clickstream.models.calibration import Calibration
 
 
@@ -70,7 +77,28 @@ def test_columns_of_others_before_ours_are_passed_over() -> None:
     assert found == pytest.approx(histograms.predict(rows[:, 1:]), abs=1e-5)
 
 
-def test_native_categories_are_not_converted() -> None:
+def test_native_categories_are_sets_whatever_their_place_in_the_matrix() -> None:
+    """Rows without a category, and with one that was not seen in training, are among them."""
+    random = np.random.default_rng(5)
+    rows = np.column_stack(
+        [random.normal(size=2_000), random.integers(0, 9, 2_000), random.integers(3, 40, 2_000)]
+    )
+    rows[random.random(rows.shape) < 0.1] = np.nan
+    effect = random.normal(size=64)
+    target = np.nan_to_num(rows[:, 0]) + effect[np.nan_to_num(rows[:, 1], nan=63).astype(int)]
+    target = target + effect[np.nan_to_num(rows[:, 2], nan=62).astype(int)]
+    fitted = HistGradientBoostingRegressor(
+        max_iter=80, random_state=1, categorical_features=[False, True, True]
+    ).fit(rows, target)
+    asked = np.vstack([rows, np.column_stack([np.zeros(50), np.full(50, 2.0), np.arange(50) % 64])])
+    sets, graph = CategorySets(3, 64), Graph(3)
+    trees = of_histograms(fitted, sets=sets)
+    found = answers(graph, graph.trees(graph.with_sets(INPUT, sets), *trees, "SUM"), asked)
+    assert len(sets.columns) == 2
+    assert found == pytest.approx(fitted.predict(asked), abs=1e-4)
+
+
+def test_native_categories_need_a_place() -> None:
     rows, target = prices()
     codes = np.round((rows - 20.0) * 10)
     histograms = HistGradientBoostingRegressor(max_iter=5, categorical_features=[0]).fit(codes, target)

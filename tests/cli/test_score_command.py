@@ -23,7 +23,7 @@ app = typer.Typer()
 app.command()(score)
 
 SESSIONS = 25
-EXAMPLE = Path(__file__).parents[2] / "examples" / "own-shop"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "own-clicks"
 MAPPING = str(EXAMPLE / "mapping.toml")
 
 

@@ -80,10 +80,13 @@ def test_a_trial_as_json_has_the_first_rows(shop: Path) -> None:
     assert found["trial"]["features"]["dearest"] == {"nulls": 1, "values": 1, "least": 12.5, "most": 12.5}
 
 
-def test_a_goal_that_is_never_met_is_said(shop: Path) -> None:
-    shop.write_text(SHOP.replace('"purchase"', '"sale"'))
+@pytest.mark.parametrize(
+    ("goal", "often"), [('event == "sale"', "never met"), ('event != "sale"', "always met")]
+)
+def test_a_goal_that_is_never_met_or_always_is_said(shop: Path, goal: str, often: str) -> None:
+    shop.write_text(SHOP.replace('event == "purchase"', goal))
     said = run("shop", "check", str(shop), "--data", str(shop.with_name("clicks.jsonl")))
-    assert "never met" in said
+    assert often in said
 
 
 def test_data_that_fit_nowhere_are_a_failure(shop: Path) -> None:
@@ -113,6 +116,15 @@ def test_the_schema_of_a_shop_takes_its_clicks_and_no_others(shop: Path) -> None
     ):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(good | change, of_clicks)
+
+
+def test_scores_and_topics_of_a_shop_are_described(shop: Path) -> None:
+    score = json.loads(run("shop", "show", str(shop), "--score-schema"))
+    assert list(score["properties"]["features"]["properties"]) == ["clicks", "carts", "dearest"]
+    assert score["$defs"]["Prediction"]["properties"]["revenue"]["description"] == "in EUR"
+    topics = json.loads(run("shop", "show", str(shop), "--asyncapi"))
+    assert topics["components"]["schemas"]["Click"]["properties"]["event"]["description"] == "what happened"
+    assert topics["info"]["title"] == "clickstream-scoring, shop corner"
 
 
 def test_a_shop_is_shown_in_words_and_as_code(shop: Path) -> None:

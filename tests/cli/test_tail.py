@@ -14,6 +14,7 @@ from scored_log import ScoredLog
 from clickstream.features.shop import UCI553, shop_of
 from clickstream.features.shop_file import built_in, from_source
 from clickstream.infra.settings import Settings
+from clickstream.records.scorers import SCORERS
 from clickstream.terminal.scores.fields import UnknownFieldError, find_field, of_shop
 from clickstream.terminal.scores.filters import chosen
 from clickstream.terminal.scores.writers import FieldTableWriter, JsonFieldWriter, TableWriter, TsvFieldWriter
@@ -57,7 +58,7 @@ def test_a_filter_lets_through_what_it_names(
 
 
 def test_a_score_without_predictions_passes_no_filter_on_them(score: dict[str, Any]) -> None:
-    score["predictions"] = {"batch": None, "online": None, "reference": None}
+    score["predictions"] = dict.fromkeys(SCORERS)
     assert chosen(session="alice")(score)
     assert not chosen(max_conversion=1)(score)
     assert not chosen(cluster="exploratory")(score)
@@ -83,14 +84,14 @@ def test_the_table_has_its_titles_once_and_a_row_a_score(score: dict[str, Any]) 
         "session",
         "clicks",
         "closed",
-        "batch",
-        "online",
-        "reference",
+        *SCORERS,
         "revenue",
         "cluster",
     ]
-    assert first.split() == ["alice", "3", "gap", "0.33", "1.00", "0.25", "$20.00", "exploratory"]
-    assert second.split() == ["alice", "3", "gap", "-", "-", "-", "-", "rebuilt-partly"]
+    conversions = [f"{score['predictions'][name]['conversion']:.2f}" for name in SCORERS]
+    assert len(set(conversions)) >= 3
+    assert first.split() == ["alice", "3", "gap", *conversions, "$20.00", "exploratory"]
+    assert second.split() == ["alice", "3", "gap", *["-"] * len(SCORERS), "-", "rebuilt-partly"]
     assert third.strip() == "not a score"
 
 

@@ -13,7 +13,7 @@ from clickstream.consumer.scoring import case_of
 from clickstream.consumer.state_format import decode, encode
 from clickstream.features.shop import UCI553, shop_of
 from clickstream.features.shop_file import built_in
-from clickstream.infra.errors import BundleError, ConfigurationError, RefusedError, UsageError
+from clickstream.infra.errors import BundleError, ConfigurationError, RefusedError
 from clickstream.infra.kafka import Topic
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.offline.scoring import score_file
@@ -77,8 +77,8 @@ def test_an_engine_is_not_opened_with_a_bundle_of_another_shop(bundle: Bundle) -
         open_engine(settings, bundle)
 
 
-def test_a_file_of_another_shop_is_refused(bundle: Bundle) -> None:
-    with pytest.raises(UsageError, match="shop uci553; the settings name shop online-store"):
+def test_no_file_is_scored_with_a_bundle_of_another_shop(bundle: Bundle) -> None:
+    with pytest.raises(BundleError, match=r"is of shop uci553 \w+; asked for is shop online-store \w+"):
         score_file(b"", bundle=bundle, settings=Settings(shop="online-store"))
 
 

@@ -17,6 +17,7 @@ from clickstream.consumer.store import OutboxRecord
 from clickstream.features.shop import UCI553
 from clickstream.infra.metrics import Distribution
 from clickstream.models.drift import ERRORS, FEATURES
+from clickstream.records.scorers import SCORERS
 
 
 def score(bundle: str = "one", price: float = 44.0, evidence: int = 3, **changes: Any) -> OutboxRecord:
@@ -26,7 +27,7 @@ def score(bundle: str = "one", price: float = 44.0, evidence: int = 3, **changes
         "session_id": "s",
         "last_click_at": 1_200_000_000_000,
         "features": dict.fromkeys(FEATURES, 2) | {"mean_price": price, "first_category": "sale"},
-        "predictions": {"batch": answer, "online": answer | {"cluster": 2}, "reference": answer},
+        "predictions": dict.fromkeys(SCORERS, answer) | {"online": answer | {"cluster": 2}},
         "evidence": evidence,
         "outcome": {"converted": True, "revenue": 50.0, "source": "proxy", "at": None},
         "models": {"bundle": bundle, "feature_sets": {}, "lessons": 0},
@@ -100,7 +101,7 @@ def test_the_rolling_figures_forget_and_those_since_the_start_do_not() -> None:
 
 def test_what_cannot_be_compared_is_not_counted() -> None:
     mine = monitor()
-    none = {"batch": None, "online": None, "reference": None}
+    none = dict.fromkeys(SCORERS)
     letter = score()._replace(topic="clicks.dead-letter")
     mine.published({0: [score(evidence=0), score(predictions=none, error="rebuilt-partly"), letter]})
     assert values(mine)["model_sessions", "since_start"] == 0

@@ -7,7 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from clickstream.dashboard.arrived import arrived
+from clickstream.dashboard.arrived import score_reader
+from clickstream.features.shop import UCI553, shop_of
+from clickstream.features.shop_file import built_in
 from clickstream.operate.summary import Summary
 from clickstream.records.scorers import SCORERS
 
@@ -20,15 +22,17 @@ SCORE: dict[str, Any] = {
     "features": {"session_length": 3},
     "predictions": dict.fromkeys(SCORERS, PREDICTION),
     "outcome": {"converted": True, "revenue": 48.0, "source": "proxy", "at": None},
+    "shop": UCI553.as_dict(),
     "scored_at": 1_795_476_857_106,
     "error": None,
 }
+arrived = score_reader(UCI553)
 NOTHING_SAID = dict.fromkeys(SCORERS)
 
 
 def test_a_score_is_taken_with_what_the_page_shows_and_no_more() -> None:
     taken = arrived(orjson.dumps(SCORE))
-    assert taken is not None
+    assert isinstance(taken, dict)
     assert "features" not in taken
     summary = Summary()
     summary.add(taken, SCORE["scored_at"] + 5)
@@ -63,3 +67,24 @@ def test_what_cannot_be_a_score_is_left_out(change: dict[str, Any]) -> None:
 @pytest.mark.parametrize("value", [None, b"", b"\xff\xfe", b"[1]", b"null", b"{}", b'{"scored_at": NaN}'])
 def test_neither_is_what_is_no_json_or_another_record(value: bytes | None) -> None:
     assert arrived(value) is None
+
+
+def test_a_score_of_another_shop_is_named_and_no_more() -> None:
+    other = {"name": "corner-shop", "hash": "0123456789abcdef"}
+    assert arrived(orjson.dumps(SCORE | {"shop": other})) == "corner-shop/0123456789abcdef"
+
+
+def test_where_a_conversion_has_no_value_a_score_says_nothing_of_revenue() -> None:
+    shop = shop_of(built_in("online-store"))
+    said = PREDICTION | {"revenue": None}
+    score = SCORE | {
+        "shop": shop.as_dict(),
+        "predictions": {"batch": said, "online": said, "reference": None},
+        "outcome": {"converted": False, "revenue": None},
+    }
+    taken = score_reader(shop)(orjson.dumps(score))
+    assert isinstance(taken, dict)
+    summary = Summary()
+    summary.add(taken, SCORE["scored_at"])
+    assert summary.mean_conversion("batch") == 0.5
+    assert arrived(orjson.dumps(score | {"shop": UCI553.as_dict()})) is None

@@ -79,10 +79,8 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "binary": (lambda: bytes(range(256)) * 4_000, "binary"),
     "a header alone": (lambda: HEADER, "a header but no clicks"),
     "wrong delimiter": (lambda: (HEADER + row()).replace(b";", b"#"), "column"),
-    "missing columns": (lambda: b"a;b\n1;2\n", "column"),
     "a million columns": (lambda: b";".join([b"x"] * 1_000_000) + b"\n", "65,536 characters"),
     "two encodings": (lambda: b"\xef\xbb\xbf" + HEADER + b"\xff\xfe\xff\n", "UTF-8"),
-    "HTML for a header": (lambda: HTML.encode() + b";b\n1;2\n", "column"),
     "zip bomb": (bomb, "larger than 128 MiB"),
     "zip with a path outside": (outside, "path outside"),
     "zip in a zip": (lambda: zipped(**{"in.zip": zipped(**{"a.csv": HEADER})}), "holds in.zip"),
@@ -98,6 +96,18 @@ def test_a_file_that_cannot_be_used_is_told_in_words(
     page = upload(make(), "given.zip" if "zip" in kind else "given.csv")
     assert page.error[0].value == "**This did not work**"
     assert told in words(page)
+    assert "<img" not in parsed(page)
+    assert written_files == []
+    assert not page.metric
+
+
+@pytest.mark.parametrize("header", [b"a;b", HTML.encode() + b";b"], ids=["other columns", "HTML"])
+def test_columns_that_are_others_are_asked_for_and_shown_letter_by_letter(
+    upload: Upload, header: bytes, written_files: list[str]
+) -> None:
+    page = upload(header + b"\n1;2\n", "given.csv")
+    assert any("Choose a column for" in info.value for info in page.info)
+    assert header.split(b";")[0].decode() in page.selectbox[0].options
     assert "<img" not in parsed(page)
     assert written_files == []
     assert not page.metric

@@ -17,6 +17,7 @@ from clickstream.consumer.recovery import ClaimCase
 from clickstream.infra.metrics import DEFINITIONS
 from clickstream.infra.placement import PARTITIONERS
 from clickstream.records.reasons import ClosedBy, Reason
+from clickstream.records.scorers import SCORERS
 
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
 MAKE = ROOT / "deploy" / "grafana" / "make.py"
@@ -36,7 +37,7 @@ VALUES = {
     "reason": set(get_args(Reason)),
     "stage": set(get_args(LoopStage)),
     "partitioner": set(PARTITIONERS),
-    "scorer": {"batch", "online", "reference"},
+    "scorer": set(SCORERS),
     "window": {"since_start", "rolling"},
     "job": {"clickstream"},
 }

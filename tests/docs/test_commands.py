@@ -55,7 +55,7 @@ SERVICES = (
     Service(r"^clickstream scores audit --follow --json ", '"clean"'),
     Service(r"^clickstream top\b", '"group"'),
     Service(r"^clickstream dashboard\b", "Dashboard  http"),
-    Service(r"^(CLICKSTREAM_LOOKUP_TOKEN=\S+ \S+ \S+ \S+ )?clickstream serve\b", "Open sessions  http"),
+    Service(r"^clickstream serve\b", "Open sessions  http"),
     Service(r"^clickstream models watch$", '"sessions"', fed=True),
     Service(r"^clickstream scores tail (?!.*(--until-end|--max|\|))", "alice", fed=True),
     Service(r"^for record in scores:", "alice", code=-signal.SIGINT, fed=True),
@@ -68,6 +68,8 @@ ENDS_WITH = {
 
 NOT_RUN = {
     r"^make demo$": "a minute of both cores; tests/integration runs what it is made of",
+    r"^make demo ARGS=": "the same of another shop",
+    r"^clickstream chaos failpoints ": "minutes; tests/chaos/test_shop_drill.py plays a short one",
     r"^make test$": "this is it",
     r"^clickstream dashboard --open$": "opens a browser; test_dashboard_browser.py has one of its own",
     r"^docker ": "needs a Docker engine; tests/containers runs docker-compose.yml",
@@ -168,7 +170,7 @@ def desk(synthetic_fitted: FittedBundle, tmp_path_factory: pytest.TempPathFactor
     shutil.make_archive(str(folder / "data" / "UCI"), "zip", folder / "data", "e-shop.csv")
     shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("node_modules"))
     # Somebody's own log, and what says which of its columns is which.
-    shutil.copytree(ROOT / "examples" / "own-shop", folder, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "examples" / "own-clicks", folder, dirs_exist_ok=True)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""docs/models.md: what it points to is there, and its plots are files that load nothing."""
+"""The pages with plots: what they point to is there, and the plots are files that load nothing."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "models.md"
-PLOTS = sorted((PAGE.parent / "images").glob("*.svg"))
+DOCS = Path(__file__).parents[2] / "docs"
+TEXT = "\n".join((DOCS / page).read_text() for page in ("models.md", "own-shop.md"))
+PLOTS = sorted((DOCS / "images").glob("*.svg"))
 
 
 def test_every_link_leads_somewhere_and_every_plot_is_shown() -> None:
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", PAGE.read_text()) if "://" not in link]
-    assert not [link for link in links if not (PAGE.parent / link).is_file()]
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", TEXT) if "://" not in link]
+    assert not [link for link in links if not (DOCS / link).is_file()]
     assert {f"images/{plot.name}" for plot in PLOTS} == {link for link in links if link.startswith("images/")}
 
 
@@ -28,8 +29,6 @@ def test_a_plot_is_well_formed_and_loads_nothing(plot: Path) -> None:
 
 
 def test_the_words_beside_a_plot_are_its_title() -> None:
-    for title, name in re.findall(r"!\[([^]]+)\]\((images/[^)]+)\)", PAGE.read_text()):
-        drawn = " ".join(
-            re.findall(r"font-weight: 600[^>]*>([^<]*)</text>", (PAGE.parent / name).read_text())
-        )
+    for title, name in re.findall(r"!\[([^]]+)\]\((images/[^)]+)\)", TEXT):
+        drawn = " ".join(re.findall(r"font-weight: 600[^>]*>([^<]*)</text>", (DOCS / name).read_text()))
         assert drawn.replace("\N{NO-BREAK SPACE}", " ") == title.replace("\N{NO-BREAK SPACE}", " ")

@@ -15,7 +15,7 @@ from clickstream.files.source import MAX_BYTES
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "own-clicks.md").read_text()
 SECTION = PAGE[PAGE.index("## From a log file") : PAGE.index("## A file of UCI 553")]
-EXAMPLE = ROOT / "examples" / "own-shop" / "mapping.toml"
+EXAMPLE = ROOT / "examples" / "own-clicks" / "mapping.toml"
 
 
 def test_the_mapping_shown_is_that_of_the_example() -> None:

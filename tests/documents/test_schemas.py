@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from clickstream.cli.schemas import schemas
 from clickstream.documents import documents
 from clickstream.records.click import InvalidRecordError
+from clickstream.records.scorers import SCORERS
 
 DOCS = Path(__file__).parents[2] / "docs"
 FOLDER = DOCS / "schemas"
@@ -61,7 +62,7 @@ def test_scores_and_dead_letters_as_published_satisfy_their_schemas() -> None:
     assert errors("dead-letter", letters) == []
 
     without = scores[0] | {"error": "rebuilt-partly"}
-    without["predictions"] = {"batch": None, "online": None, "reference": None}
+    without["predictions"] = dict.fromkeys(SCORERS)
     assert errors("score", [without]) == []
 
 

@@ -88,7 +88,64 @@ def test_a_long_circle_is_named() -> None:
 
 def test_a_file_nested_beyond_reason_is_refused() -> None:
     with pytest.raises(DefinitionError, match="nested too deeply"):
-        read_definition("a = " + "[" * 100_000 + "]" * 100_000, "shop.toml")
+        read_definition("a = " + "[\n" * 100_000, "shop.toml")
+
+
+HOSTILE: dict[str, tuple[str | bytes, str]] = {
+    "10 MB": (GOOD + "#" + "x" * 10_000_000, "more than the 262144 bytes"),
+    "a key of many parts": (".".join(["a"] * 100_000) + " = 1", "line 1 has 200003 characters"),
+    "a nested value": (
+        f"name{'.a' * 1_900} = 1\n" + GOOD.partition('shop"')[2],
+        "<dict that cannot be shown>",
+    ),
+    "tables in tables": ("a = " + "{a=" * 1_000 + "1" + "}" * 1_000, "nested too deeply"),
+    "NUL": (GOOD.replace("corner", "cor\x00ner"), "Illegal character"),
+    "a NUL that is escaped": (GOOD.replace("corner", r"cor\u0000ner"), r"name = 'cor\x00ner-shop'"),
+    "colours of a terminal": ('currency = "\\u001b[31mEUR"\n' + GOOD, r"currency = '\x1b[31mEUR'"),
+    "text that runs backwards": (GOOD.replace("at_most = 64", r'about = "a\u202eb"'), r"'a\u202eb'"),
+    "half a character": (GOOD.replace("corner", r"\ud800"), "no TOML"),
+    "not a number": (GOOD.replace("at_least = 0", "at_least = nan"), "fields.price.at_least = nan"),
+    "infinite": (GOOD.replace("at_least = 0", "at_least = 1e400"), "fields.price.at_least = inf"),
+    "4,000 digits": (
+        GOOD.replace("at_least = 0", "at_least = " + "9" * 4_000),
+        "fields.price.at_least = 999",
+    ),
+    "a number too long for Python": ("a = " + "9" * 4_050 + "9" * 300, "line 1 has"),
+    "lines of such numbers": ("a = " + "9" * 4_085, "unknown key 'a'"),
+    "hexadecimal": (
+        f"name = 0x{'F' * 4_000}\n" + GOOD.partition('shop"')[2],
+        "<int that cannot be shown>",
+    ),
+    "an infinite condition": (
+        GOOD.replace('event == "purchase"', "price > 1e400"),
+        "this number is too large",
+    ),
+    "a long condition": (
+        GOOD.replace('event == "purchase"', "price > " + "9" * 2_000),
+        "at most 1000 are taken",
+    ),
+    "a deep condition": (GOOD.replace('event == "purchase"', "-" * 900 + "price > 1"), "nested too deeply"),
+    "a call": (GOOD.replace('event == "purchase"', '__import__("os")'), "goal.when"),
+    "a name with code": (GOOD.replace("carts = {", '"x; import os" = {'), "[features] names 'x; import os'"),
+    "a dunder": (GOOD.replace("carts = {", "__class__ = {"), "[features] names '__class__'"),
+    "another encoding": (GOOD.encode("utf-16"), "not UTF-8"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_file_ends_in_words(kind: str) -> None:
+    text, said = HOSTILE[kind]
+    with pytest.raises(DefinitionError) as refused:
+        read_definition(text, "shop.toml")
+    told = str(refused.value)
+    assert told.startswith("shop.toml")
+    assert said in told
+    assert len(told) < 1_000
+    assert all(line.isprintable() for line in told.split("\n"))
+
+
+def test_a_file_of_an_editor_that_marks_its_encoding_is_taken() -> None:
+    assert read_definition(b"\xef\xbb\xbf" + GOOD.encode(), "shop.toml") == read_definition(GOOD, "shop.toml")
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200))

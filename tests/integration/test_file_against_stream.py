@@ -19,7 +19,7 @@ from clickstream.offline import FileScores, score_file
 
 pytestmark = pytest.mark.integration
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "own-shop"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "own-clicks"
 FILE, MAPPING = EXAMPLE / "clicks.csv", EXAMPLE / "mapping.toml"
 COMMAND = "import typer; from clickstream.cli.replay import replay; typer.run(replay)"
 SESSIONS = 300

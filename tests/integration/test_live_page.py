@@ -10,6 +10,7 @@ from dashboard_pages import alone, shown
 from shop import Shop, plan_of, stop, wait_for
 
 from clickstream.dashboard.feed import Feed
+from clickstream.features.shop import UCI553
 from clickstream.infra.kafka import Producer
 from clickstream.local.embedded import EmbeddedKafka
 from clickstream.records.score import Score
@@ -25,7 +26,8 @@ def test_live_shows_the_scores_of_a_stream(shop: Shop, monkeypatch: pytest.Monke
     consumer = shop.consumer()
     at = shown("live")
     wait_for(
-        lambda: "No score has arrived" in " ".join(info.value for info in at.run().info), "it says it waits"
+        lambda: "No score of this shop has arrived" in " ".join(info.value for info in at.run().info),
+        "it says it waits",
     )
     shop.publish(plan_of(shop.settings, 200))
     shop.drain(consumer)
@@ -54,7 +56,7 @@ def test_any_number_who_look_cost_one_subscription_which_survives_its_broker(sho
         here = Shop(
             shop.settings.model_copy(update={"kafka_bootstrap": kafka.bootstrap}), shop.folder / "own"
         )
-        feed = Feed(here.settings)
+        feed = Feed(here.settings, UCI553)
         wait_for(lambda: feed.snapshot().state == "following", "it has subscribed")
         thread = feed._thread
         send(here, scores[:10])
@@ -66,6 +68,11 @@ def test_any_number_who_look_cost_one_subscription_which_survives_its_broker(sho
         wait_for(lambda: feed.snapshot().live == 40, "it goes on where it was")
         wait_for(lambda: feed.snapshot().state == "following", "and says so")
         assert feed._thread is thread
+        other = orjson.loads(scores[0]) | {"shop": {"name": "corner-shop", "hash": "0" * 16}}
+        send(here, [orjson.dumps(other)] * 3)
+        label = f"corner-shop/{'0' * 16}"
+        wait_for(lambda: feed.snapshot().others == {label: 3}, "scores of another shop are named")
+        assert feed.snapshot().live == 40
         feed.close()
         wait_for(lambda: thread is not None and not thread.is_alive(), "it ends when it is asked to", 5)
 

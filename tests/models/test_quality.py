@@ -11,6 +11,12 @@ from clickstream.models.quality import BINS, EvaluatedSession, Rolling, SinceSta
 from clickstream.records.scorers import SCORERS
 
 
+def of_scorers(batch: float, online: float, reference: float, others: float) -> tuple[float, ...]:
+    """In the order of SCORERS."""
+    known = {"batch": batch, "online": online, "reference": reference}
+    return tuple(known.get(name, others) for name in SCORERS)
+
+
 def sessions(count: int, seed: int = 1) -> list[EvaluatedSession]:
     """Sessions of which batch knows something, online less, and reference all."""
     rng = random.Random(seed)
@@ -24,8 +30,8 @@ def sessions(count: int, seed: int = 1) -> list[EvaluatedSession]:
                 converted,
                 revenue,
                 rng.random() < 0.9,
-                (chance, round(guess, 10), float(converted)),
-                (43.0, 40.0, revenue),
+                of_scorers(chance, round(guess, 10), float(converted), others=0.5),
+                of_scorers(43.0, 40.0, revenue, others=42.0),
             )
         )
     return found
@@ -66,7 +72,7 @@ def test_forecasts_in_one_bin_count_as_equal() -> None:
     since.add(
         rows(
             [
-                sessions(1)[0]._replace(converted=c, conversions=(p, p, p))
+                sessions(1)[0]._replace(converted=c, conversions=of_scorers(p, p, p, p))
                 for c, p in ((False, 0.5), (True, near))
             ]
         )
@@ -104,7 +110,7 @@ def test_no_session_has_no_quality_and_one_outcome_has_no_auc() -> None:
 
 
 def test_a_certain_forecast_that_fails_costs_much_but_not_for_ever() -> None:
-    wrong = sessions(1)[0]._replace(converted=True, conversions=(0.5, 0.5, 0.0))
+    wrong = sessions(1)[0]._replace(converted=True, conversions=of_scorers(0.5, 0.5, 0.0, 0.5))
     since = SinceStart()
     since.add(rows([wrong]))
     quality, exact = since.quality(), measure(rows([wrong]))

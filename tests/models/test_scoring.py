@@ -12,6 +12,7 @@ from clickstream.bundles.bundle import Bundle
 from clickstream.models.case import Case, Example
 from clickstream.models.clusters import NAMES
 from clickstream.models.matrix import CATEGORICAL, CLUSTERED, PUBLISHED, numbers, one_hot
+from clickstream.models.scorers import FITTED
 from clickstream.training.training import TrainingSession, example
 from clickstream.training.writing import FittedBundle
 from models.shop import click
@@ -37,7 +38,7 @@ def test_no_cases_have_no_answers(bundle: Bundle) -> None:
 
 def test_probabilities_prices_and_names_are_what_they_say(bundle: Bundle, examples: list[Example]) -> None:
     for answers in bundle.predict([one.case for one in examples]):
-        assert set(answers) == {"batch", "reference"}
+        assert set(answers) == {scorer.name for scorer in FITTED}
         for answer in answers.values():
             assert 0 <= answer.conversion <= 1
             assert answer.revenue is not None

@@ -19,7 +19,7 @@ from clickstream.models.evaluation import EVALUATION, Evaluation
 from clickstream.training.training import example
 from models.shop import visits
 
-MAPPING = Path(__file__).parents[2] / "examples" / "own-shop" / "mapping.toml"
+MAPPING = Path(__file__).parents[2] / "examples" / "own-clicks" / "mapping.toml"
 
 app = typer.Typer()
 app.command()(train)

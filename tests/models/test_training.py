@@ -14,6 +14,7 @@ from clickstream.infra.errors import InputError
 from clickstream.models.case import Example
 from clickstream.models.clusters import NAMES
 from clickstream.models.evaluation import Evaluation
+from clickstream.records.scorers import SCORERS
 from clickstream.training.training import TrainingSession, train
 from clickstream.training.writing import FittedBundle
 from models.shop import visits
@@ -61,8 +62,8 @@ def test_four_clusters_are_best_on_both_measures(real_fitted: FittedBundle) -> N
 
 def test_every_part_of_the_evaluation_is_filled(fitted: FittedBundle) -> None:
     evaluation = told(fitted)
-    assert set(evaluation.figures) == {"batch", "online", "reference", "clusters"}
-    for scorer in ("batch", "online", "reference"):
+    assert set(evaluation.figures) == {*SCORERS, "clusters"}
+    for scorer in SCORERS:
         assert {"auc", "brier", "ece", "log_loss", "precision", "recall", "f1", "r2", "mae", "rmse"} <= set(
             evaluation.figures[scorer]
         )

@@ -18,7 +18,7 @@ from clickstream.files.mapping import read_mapping
 from clickstream.files.sifting import sift_dataset
 from clickstream.infra.errors import UsageError
 from clickstream.infra.settings import Settings
-from clickstream.offline import COLUMNS, FileScores, UnseenValues, score_file, trace_session
+from clickstream.offline import FileScores, UnseenValues, columns_of, score_file, trace_session
 from clickstream.offline import scoring as module
 from clickstream.producer.plan import PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
@@ -26,7 +26,8 @@ from clickstream.windows.fingerprint import fingerprint
 from clickstream.windows.partition import Partition, Rules
 
 SESSIONS = 60
-EXAMPLE = Path(__file__).parents[2] / "examples" / "own-shop"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "own-clicks"
+COLUMNS = columns_of(UCI553)
 OF_FEATURES = {"session_length", "mean_price", "last_category", "navigation_depth"}
 
 
@@ -195,6 +196,7 @@ def test_a_mapped_file_has_times_and_is_cut_by_them(bundle: Bundle) -> None:
     assert sum(columns["clicks"]) + sum(columns["duplicates"]) == scores.cleaning.kept
     assert all(a <= b for a, b in zip(columns["opened_at"], columns["last_click_at"], strict=True))
     assert set(columns["closed_by"]) == {"gap", "end"}
+    assert scores.unknown is not None
     assert scores.unknown.clicks == scores.cleaning.kept
     story = trace_session(scores, 3, bundle)
     assert story.clicks[0].event_time == columns["opened_at"][3]

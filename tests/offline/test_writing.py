@@ -11,17 +11,20 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
+from clickstream.features.shop import UCI553
 from clickstream.features.vector import REFERENCE
 from clickstream.files.cleaning import CleaningReport, RefusedRow
 from clickstream.infra.errors import ConfigurationError
-from clickstream.offline import COLUMNS, Sessions, as_bytes
+from clickstream.offline import Sessions, as_bytes, columns_of
 from clickstream.offline.writing import cell, require, write_refused
+from clickstream.records.scorers import SCORERS
 
+COLUMNS = columns_of(UCI553)
 FORMULA = '=HYPERLINK("http://x";"y")'
 
 
 def sessions(*ids: str, has_times: bool = True) -> Sessions:
-    found = Sessions()
+    found = Sessions(UCI553)
     prediction = {"conversion": 0.25, "revenue": 40.5, "cluster": 1, "cluster_name": "long"}
     for session_id in ids:
         features: dict[str, Any] = dict.fromkeys(REFERENCE.features, 1)
@@ -33,7 +36,7 @@ def sessions(*ids: str, has_times: bool = True) -> Sessions:
             "closed_by": "gap",
             **dict.fromkeys(("clicks", "duplicates", "late", "missing", "evidence"), 2),
             "features": features,
-            "predictions": {"batch": prediction, "online": prediction, "reference": None},
+            "predictions": dict.fromkeys(SCORERS, prediction) | {"reference": None},
             "outcome": {"converted": True, "revenue": -0.0},
             "error": None,
         }

@@ -10,8 +10,9 @@ from factory import examples, parse, prefix, reference
 from hypothesis import event, given
 from hypothesis import strategies as st
 
+from clickstream.features.shop import UCI553
 from clickstream.infra.errors import UsageError
-from clickstream.producer.damage import DAMAGES
+from clickstream.producer.damage import damages_of
 from clickstream.producer.faults import FaultOptions, PublicationFault, parse_faults
 from clickstream.producer.plan import Plan, PlanOptions, make_plan
 from clickstream.producer.schedule import Calendar, ScheduleOptions, make_schedule
@@ -168,7 +169,7 @@ def test_a_late_click_arrives_behind_the_watermark_and_no_other_does(plan: Plan)
 def test_each_fault_hits_about_as_many_clicks_as_asked_for() -> None:
     plan = plan_of(3_000, 8, parse_faults("late=0.02,duplicate=0.03,drop=0.04,reorder=0.05,malformed=0.06"))
     # First and last clicks cannot be hit.
-    inside = sum(max(session.clicks - 2, 0) for _, _, session in plan.schedule.dataset.sessions())
+    inside = sum(max(len(clicks) - 2, 0) for _, _, clicks in plan.schedule.dataset.steps())
     counts = Counter(entry["fault"] for entry in plan.ledger())
     for fault, asked in (("duplicate", 0.03), ("drop", 0.04), ("malformed", 0.06), ("late", 0.02)):
         assert counts[fault] / inside == pytest.approx(asked, rel=0.15), fault
@@ -189,9 +190,9 @@ def test_without_faults_the_ledger_is_empty() -> None:
     assert list(plan_of(50, 2, NONE).ledger()) == []
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.name)
+@pytest.mark.parametrize("damage", damages_of(UCI553.definition), ids=lambda damage: damage.name)
 def test_each_damage_makes_the_dead_letter_that_it_names(damage: object) -> None:
-    found = next(known for known in DAMAGES if known is damage)
+    found = next(known for known in damages_of(UCI553.definition) if known is damage)
     click = {
         "type": "click",
         "session_id": "s1",

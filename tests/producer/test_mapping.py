@@ -23,7 +23,7 @@ from clickstream.producer.plan import PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
 from clickstream.windows.partition import Rules
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "own-shop"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "own-clicks"
 
 CLICKS = """
 [clicks]

@@ -106,7 +106,9 @@ def test_every_record_is_sound_and_every_click_is_there(plan: Plan) -> None:
             assert not publication.is_click
             assert publication.key is None
     dataset = plan.schedule.dataset
-    assert sorted(clicks) == sorted((click.session_id, click.order) for click in dataset.clicks)
+    assert sorted(clicks) == sorted(
+        (session_id, step.order) for session_id, _, steps in dataset.steps() for step in steps
+    )
     assert plan.clicks == len(clicks)
 
 

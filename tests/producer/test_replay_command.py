@@ -13,8 +13,10 @@ from factory import parse
 from typer.testing import CliRunner
 
 from clickstream.cli.replay import replay
+from clickstream.features.shop_file import built_in
 from clickstream.infra.errors import ClickstreamError, UnavailableError
 from clickstream.records.click import InvalidRecordError
+from clickstream.records.shop_click import parser_of
 
 app = typer.Typer()
 app.command()(replay)
@@ -143,7 +145,7 @@ def test_without_any_server_named_it_says_how_to_start_one() -> None:
     assert error.exit_code == 78
 
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "own-shop"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "own-clicks"
 MAPPED = ["--data", str(EXAMPLE / "clicks.csv"), "--mapping", str(EXAMPLE / "mapping.toml")]
 
 
@@ -158,19 +160,40 @@ def test_a_mapped_file_is_replayed_with_its_own_times() -> None:
     assert "refused: price" in err
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (MAPPED[2:], "without --data"),
-        ([*MAPPED, "--synthetic", "5"], "--synthetic 5 and --mapping exclude each other"),
-        ([*MAPPED, "--calendar", "busy-day"], "--calendar busy-day and --mapping"),
-        ([*MAPPED, "--faults", "late=0.1"], "--faults late=0.1 and --mapping"),
-    ],
-)
-def test_what_makes_things_up_does_not_go_with_a_mapping(words: list[str], expected: str) -> None:
+@pytest.mark.parametrize("words", [MAPPED[2:], [*MAPPED, "--synthetic", "5"]])
+def test_a_mapping_describes_a_file_and_nothing_else(words: list[str]) -> None:
     error = error_of(*words)
-    assert expected in str(error)
+    assert "needs --data, and it alone" in str(error)
     assert error.exit_code == 64
+
+
+def test_a_mapped_file_can_be_laid_over_one_day_and_damaged_on_purpose() -> None:
+    out, _ = run(*MAPPED, "--dry-run", "--calendar", "busy-day", "--faults", "drop=0.1,late=0.1")
+    assert "with faults" in out
+    assert "2008-08-13" in out
+    assert '"time_source":"synthetic"' in out
+
+
+def test_the_log_of_another_shop_is_replayed_as_the_clicks_of_that_shop() -> None:
+    folder = EXAMPLE.parent / "online-store"
+    words = ["--shop", "online-store", "--data", str(folder / "events.csv.gz")]
+    out, err = run(*words, "--mapping", str(folder / "mapping.toml"), "--sink", "stdout", "--speed", "max")
+    clicks = [json.loads(line) for line in out.splitlines() if '"heartbeat"' not in line]
+    assert f"sent {len(clicks)} clicks" in err
+    parse = parser_of(built_in("online-store")).parse
+    assert all(parse(json.dumps(click).encode(), click["session_id"].encode()) for click in clicks)
+    assert {click["event"] for click in clicks} > {"home", "purchase"}
+    assert "of 900 sessions" in err
+
+
+def test_sessions_of_another_shop_are_made_up_only_where_they_can_be() -> None:
+    assert "of 30 sessions" in run("--shop", "synthetic", "--synthetic", "30", "--dry-run")[0]
+    assert "of 30 sessions" in run("--shop", "synthetic", "--or-synthetic", "30", "--dry-run")[0]
+    error = error_of("--shop", "online-store", "--synthetic", "30", "--dry-run")
+    assert "of shop synthetic alone" in str(error)
+    assert error.exit_code == 64
+    assert error_of("--shop", "online-store").exit_code == 66
+    assert error_of("--shop", "nowhere.toml").exit_code == 78
 
 
 def test_made_up_sessions_stand_in_only_where_there_is_no_dataset(

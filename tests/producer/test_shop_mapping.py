@@ -14,7 +14,8 @@ import pytest
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.goal import course_of
 from clickstream.features.shop_file import built_in, define, read_definition
-from clickstream.files.mapping import ColumnMapping, ShopLog, map_log, mapping_by_name, read_shop_mapping
+from clickstream.files.mapping import ColumnMapping, map_log, mapping_by_name, read_shop_mapping
+from clickstream.files.shop_log import CleanedLog
 from clickstream.infra.errors import InputError
 from clickstream.offline.shop_windows import shop_windows
 from clickstream.windows.partition import Rules
@@ -50,7 +51,7 @@ def mapping(text: str = MAPPING, shop: ShopDefinition = SHOP) -> ColumnMapping:
     return read_shop_mapping(text.encode(), shop, "m.toml")
 
 
-def log(*rows: dict[str, Any], text: str = MAPPING) -> ShopLog:
+def log(*rows: dict[str, Any], text: str = MAPPING) -> CleanedLog:
     """A CSV of these rows, mapped; what a row does not say is empty."""
     columns = ("visit", "at", "what", "page", "price", "member", "over")
     written = io.StringIO()
@@ -62,7 +63,9 @@ def log(*rows: dict[str, Any], text: str = MAPPING) -> ShopLog:
 
 
 def test_each_field_gets_its_type_and_what_is_empty_is_absent() -> None:
-    (clicks,) = log({"page": "3", "price": "1.250,5", "member": "yes"}, {"member": "no"}).sessions.values()
+    (clicks,) = log(
+        {"page": "3", "price": "1.250,5", "member": "yes"}, {"member": "no"}
+    ).log.sessions.values()
     one, other = clicks
     assert (one.event_time, one.event, one.page, one.price, one.member) == (
         1_772_445_600_000,
@@ -93,18 +96,20 @@ def test_a_row_that_does_not_fit_is_refused_with_its_reason(row: dict[str, Any],
 
 def test_end_and_order_are_taken_from_columns_and_end_rows_mark_the_click_before() -> None:
     text = MAPPING + 'order = "page"\nend = "over"\n'
-    (clicks,) = log({"page": "1", "over": "false"}, {"page": "2", "over": "1"}, text=text).sessions.values()
+    (clicks,) = log(
+        {"page": "1", "over": "false"}, {"page": "2", "over": "1"}, text=text
+    ).log.sessions.values()
     assert [(click.order, click.end) for click in clicks] == [(1, False), (2, True)]
     rows = '\n[rows]\ncolumn = "what"\nkeep = ["look"]\nend = ["bye"]\n'
-    (clicks,) = log({}, {"at": 1_772_445_601}, {"what": "bye"}, text=MAPPING + rows).sessions.values()
+    (clicks,) = log({}, {"at": 1_772_445_601}, {"what": "bye"}, text=MAPPING + rows).log.sessions.values()
     assert [click.end for click in clicks] == [False, True]
 
 
 def test_the_order_of_rows_has_no_part_in_the_result() -> None:
     placed = [("b", 1, "x"), ("a", 1, "y"), ("b", 1, "a"), ("a", 0, "z")]
     rows = [{"visit": visit, "at": 1_772_445_600 + at, "what": what} for visit, at, what in placed]
-    assert log(*rows).sessions == log(*reversed(rows)).sessions
-    assert [click.event for click in log(*rows).sessions["b"]] == ["a", "x"]
+    assert log(*rows).log.sessions == log(*reversed(rows)).log.sessions
+    assert [click.event for click in log(*rows).log.sessions["b"]] == ["a", "x"]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +139,7 @@ def test_without_a_mapping_clicks_are_read_as_they_lie_on_the_topic() -> None:
         json.dumps(one) for one in (click, click | {"order": 2, "end": True}, click | {"price": -1})
     )
     read = map_log(lines.encode(), SHOP, mapping_by_name(SHOP), "clicks.jsonl")
-    assert [(c.order, c.member, c.end) for c in read.sessions["v"]] == [(1, True, False), (2, True, True)]
+    assert [(c.order, c.member, c.end) for c in read.log.sessions["v"]] == [(1, True, False), (2, True, True)]
     assert read.cleaning.reasons == {"price": 1}
 
 
@@ -153,7 +158,7 @@ def test_the_examples_read_their_samples_whole(
     shop = read_definition((folder / "shop.toml").read_bytes(), name)
     found = map_log(folder / file, shop, read_shop_mapping(folder / "mapping.toml", shop))
     assert not found.cleaning.refused
-    windows = shop_windows(found.sessions, Rules())
+    windows = shop_windows(found.log.sessions, Rules())
     courses = [course_of(shop)(window.clicks) for window in windows]
     assert len(windows) == sessions
     assert sum(course.converted for course in courses) == converted
@@ -167,5 +172,5 @@ def test_a_packed_log_of_the_online_store_is_read_with_its_mapping() -> None:
     content = gzip.compress((header + row.format("home", 14) + row.format("purchase", 20)).encode())
     shop = built_in("online-store")
     found = map_log(content, shop, read_shop_mapping(EXAMPLES / "mapping.toml", shop), "log.csv.gz")
-    assert [click.event for click in found.sessions["s"]] == ["home", "purchase"]
-    assert found.sessions["s"][0].event_time == 1_710_325_274_000
+    assert [click.event for click in found.log.sessions["s"]] == ["home", "purchase"]
+    assert found.log.sessions["s"][0].event_time == 1_710_325_274_000

@@ -62,8 +62,9 @@ def test_a_log_becomes_a_bundle_of_its_shop_in_use(tmp_path: Path) -> None:
     [
         (("--shop", "online-store"), MissingFileError, "there is no log of shop online-store"),
         (("--shop", "online-store", "--synthetic", "900"), UsageError, "sessions of shop synthetic alone"),
-        (("--shop", "synthetic", "--from-topic"), UsageError, "are fitted to a log"),
-        (("--shop", "synthetic", "--synthetic", "900", "--grid"), UsageError, "are fitted to a log"),
+        (("--shop", "synthetic", "--synthetic", "900", "--from-topic"), UsageError, "Name one source"),
+        (("--shop", "synthetic", "--clicks-topic", "clicks"), UsageError, "Add --from-topic"),
+        (("--shop", "synthetic", "--synthetic", "900", "--grid"), UsageError, "Leave out --or-synthetic"),
         (("--shop", "onlin-store"), ConfigurationError, "Did you mean online-store"),
     ],
 )

@@ -146,6 +146,34 @@ def test_the_order_of_arrival_within_the_lateness_changes_nothing(
     assert found[0] == found[1]
 
 
+@given(data=st.data(), definition=definitions(), log=logs)
+@examples(100)
+def test_copies_within_the_lateness_are_counted_and_change_nothing_else(
+    data: st.DataObject, definition: ShopDefinition, log: list[Read]
+) -> None:
+    shop = shop_of(definition)
+    rules = Rules(gap=8, allowed_lateness=6, shop=shop)
+    clicks = [read.record for read in of_shop(definition, log) if isinstance(read.record, Click)]
+    copies = data.draw(st.lists(st.sampled_from(clicks), max_size=6)) if clicks else []
+    delays = data.draw(st.lists(st.integers(0, 6), min_size=len(copies), max_size=len(copies)))
+    arriving = [(one.event_time, one) for one in clicks]
+    late = [(one.event_time + delay, one) for one, delay in zip(copies, delays, strict=True)]
+    found = []
+    for sent in (arriving, arriving + late):
+        partition = Partition(rules)
+        for offset, (_, one) in enumerate(sorted(sent, key=lambda pair: pair[0])):
+            partition.advance(offset, one.event_time, one)
+        for session_id in list(partition.sessions):
+            partition._close_all(session_id, len(sent), "flush")
+        assert not partition.refused
+        windows = [known(shop, one) for one in partition.closed]
+        dropped = sum(window.pop("duplicates") for window in windows)
+        found.append((Counter(map(repr, windows)), dropped))
+    (once, dropped), (again, more) = found
+    assert again == once
+    assert more == dropped + len(copies)
+
+
 @given(
     definition=definitions(),
     rules=rules_to_keep,

@@ -9,7 +9,7 @@ from factory import examples
 from hypothesis import given
 from oracle import Read, logs, rules_to_keep
 
-from clickstream.windows.listing import ListingPartition, clicks_of, unlisted
+from clickstream.windows.listing import ListingPartition, clicks_of, ordered_clicks_of, unlisted
 from clickstream.windows.partition import Partition, Rules
 
 
@@ -31,3 +31,8 @@ def test_the_clicks_listed_are_those_that_the_fold_counted(rules: Rules, log: li
         spent = whole.price_mean * whole.clicks
         assert math.isclose(math.fsum(step.price for step in steps), spent, abs_tol=1e-9)
         assert steps[-1] == closed.session.last
+        ordered = ordered_clicks_of(closed.session)
+        assert len(ordered) == len(steps) - closed.session.late
+        assert (ordered[0].event_time, ordered[-1]) == (closed.session.opened_at, steps[-1])
+        assert [step.sort_key for step in ordered] == sorted(step.sort_key for step in ordered)
+        assert {step.identity for step in ordered} <= {step.identity for step in steps}

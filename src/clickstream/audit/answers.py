@@ -17,6 +17,7 @@ from clickstream.audit.spill import PartialScore, SpilledScore
 from clickstream.bundles.bundle import Case, ScorerOutput
 from clickstream.infra.settings import Settings
 from clickstream.models.case import Example
+from clickstream.records.reasons import CUT
 from clickstream.records.scorers import LEARNING
 from clickstream.windows.partition import ClosedWindow
 
@@ -84,7 +85,7 @@ class AnswerCheck:
                 continue
             score = orjson.loads(partial.content)
             is_same = partial.closing == closed.offset
-            if not is_same and "limit" in (score["closed_by"], closed.closed_by):
+            if not is_same and not CUT.isdisjoint((score["closed_by"], closed.closed_by)):
                 continue  # cut elsewhere than before the loss
             differ = problems(self.published.shop.definition, score, expected)
             lessons = score["models"]["lessons"]

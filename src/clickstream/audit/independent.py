@@ -21,6 +21,7 @@ from clickstream.audit.report import Difference
 from clickstream.features import interpreter as literal
 from clickstream.features.definition import ShopDefinition
 from clickstream.records.click import Click, Heartbeat
+from clickstream.records.reasons import CUT
 from clickstream.windows.partition import Rules
 
 ONE_IN = 8
@@ -94,8 +95,8 @@ class IndependentReading:
             mine = {window.session_id for window in own.closed}
             for read in reads:
                 session_id = read.facts["session_id"]
-                if read.facts["closed_by"] == "limit" and session_id not in mine:
-                    own.close_all(session_id, offset, "limit")
+                if read.facts["closed_by"] in CUT and session_id not in mine:
+                    own.close_all(session_id, offset, read.facts["closed_by"])
                     mine.add(session_id)
         found = [*self._compare(own.closed, reads)] if own.closed or reads else []
         drawn = isinstance(record, Heartbeat) or self.is_drawn(record.session_id)

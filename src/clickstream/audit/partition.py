@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from clickstream.infra.kafka import Record
 from clickstream.records.click import Click, Heartbeat, InvalidRecordError
+from clickstream.records.reasons import CUT
 from clickstream.records.shop_click import parser_of
 from clickstream.windows.partition import ClosedWindow, Partition, Rules
 
@@ -120,7 +121,7 @@ class AuditedPartition:
         session_id, window = closed.session_id, closed.session
         in_doubt = self._doubt.get(session_id) == _FOREVER
         blind = in_doubt or closed.offset <= self._other_until or window.opened_at <= self._blind_until
-        if blind and closed.closed_by == "limit":
+        if blind and closed.closed_by in CUT:
             self._doubt[session_id] = _FOREVER
         elif in_doubt:
             self._doubt[session_id] = window.last.event_time

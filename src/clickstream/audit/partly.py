@@ -15,6 +15,7 @@ from clickstream.audit.expected import Facts, rule_of
 from clickstream.audit.report import Difference
 from clickstream.features.condition import Name, ValueKind, holds, parts_of
 from clickstream.features.definition import KINDS, Aggregation, Feature, ShopDefinition
+from clickstream.records.reasons import CUT
 
 _PART = "a window that was rebuilt partly holds a part of the clicks"
 _ITSELF = "the fields of a score agree with one another"
@@ -50,7 +51,7 @@ def problems(definition: ShopDefinition, score: Mapping[str, Any], window: Facts
         if value is not None and not isinstance(value, _type_of(definition, feature)):
             return (Difference(f"features.{feature.name}", "of its kind", value, _ITSELF),)
     found = list(_within(definition, score))
-    if "limit" not in (score["closed_by"], window["closed_by"]):
+    if CUT.isdisjoint((score["closed_by"], window["closed_by"])):
         lasting = [*_AS_THE_WINDOW, *(f"features.{one.name}" for one in _of_the_last_click(definition))]
         if definition.goal.last_click:
             lasting += ("outcome.converted", "outcome.revenue")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from struct import Struct as Packing
 from typing import Any
 
@@ -20,9 +21,9 @@ from clickstream.infra.kafka import Record
 from clickstream.infra.settings import Settings
 from clickstream.models.case import DECIMALS, ScorerOutput
 from clickstream.models.clusters import NAMES
-from clickstream.models.scorers import scorers_of
+from clickstream.models.scorers import HONEST, scorers_of
 from clickstream.records.score import COMPARISONS, REBUILT_PARTLY, DeadLetter, Score, digest_line
-from clickstream.records.scorers import SCORERS
+from clickstream.records.scorers import LEARNING, SCORERS
 from clickstream.windows.fingerprint import fingerprint, rules_of
 
 _answer = Packing("<ddHH")
@@ -257,18 +258,17 @@ class PublishedRecords:
                 return differ(name, f"figures that are rounded to {DECIMALS} decimals")
             if not self._may_be_cluster(answer["cluster"], answer["cluster_name"]):
                 return differ(name, f"a cluster of {', '.join(self._cluster_names)}, by its number")
-        batch, online, reference = (predictions[name] for name in ("batch", "online", "reference"))
-        if reference is not None and (batch["cluster"], batch["cluster_name"]) != (
-            reference["cluster"],
-            reference["cluster_name"],
-        ):
-            return differ("batch", f"the cluster of reference, {reference['cluster_name']}")
+        *others, last = (name for name in self.scorers if name != LEARNING)
+        cluster = itemgetter("cluster", "cluster_name")
+        for name in others:
+            if cluster(predictions[name]) != cluster(predictions[last]):
+                return differ(name, f"the cluster of {last}, {predictions[last]['cluster_name']}")
         if score["evidence"] == 0:
             bundle = score["models"]["bundle"]
-            rates = (batch["conversion"], batch["revenue"])
-            expected = self._base_rates.setdefault(bundle, rates)
-            for name, answer in (("batch", batch), ("online", online)):
-                if (answer["conversion"], answer["revenue"]) != expected:
+            for name in (name for name in self.scorers if name in HONEST):
+                rates = (predictions[name]["conversion"], predictions[name]["revenue"])
+                expected = self._base_rates.setdefault(bundle, rates)
+                if rates != expected:
                     return differ(name, f"the base rates of {bundle}, as there is no evidence: {expected}")
         return ()
 

@@ -47,6 +47,7 @@ REQUIRED_OF_A_SHOP = (
     "inputs.json",
     *(scorer.file for scorer in REGISTRY.values() if scorer.of_any_shop),
     EVALUATION,
+    *REPORTS,
 )
 
 _REMEDY = "Restore the bundle from a copy, use another one, or run `clickstream train`."

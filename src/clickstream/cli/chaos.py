@@ -15,16 +15,16 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from clickstream.bundles.bundle import load_bundle
-from clickstream.cli.options import ServerHomeOption
+from clickstream.cli.options import ColumnsOption, ServerHomeOption, Shop
+from clickstream.cli.replayed import replayed_clicks
+from clickstream.cli.shop import chosen_definition
 from clickstream.drills.drill import order, parse_plan, play
 from clickstream.drills.stage import DrillStage
-from clickstream.files.location import find_dataset
 from clickstream.infra.errors import UsageError
 from clickstream.infra.settings import Duration, load_settings
 from clickstream.terminal.chaos_view import fault_lines, outcome_as_dict, show_outcome, show_plans
 from clickstream.terminal.stopping import interruptible
 
-_SYNTHETIC_SESSIONS = 24_026
 _SPEED = 600.0
 
 
@@ -38,7 +38,12 @@ def chaos(
         typer.Argument(metavar="[NAME[=TIMES]]...", help="Faults or plans; `quick` when none is given."),
     ] = None,
     show_list: Annotated[bool, typer.Option("--list", help="Name all faults, failpoints and plans.")] = False,
-    data: Annotated[Path | None, typer.Option(help="The UCI file; synthetic sessions without it.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="The UCI file, or the log of another shop; made-up sessions without it."),
+    ] = None,
+    mapping: ColumnsOption = None,
+    shop: Shop = None,
     sessions: Annotated[int | None, typer.Option(help="Replay N sessions, again and again.", min=1)] = None,
     consumers: Annotated[int, typer.Option(help="Consumer processes.", min=1, max=16)] = 3,
     speed: Annotated[float, typer.Option(help="Times faster than the shop's clock.", min=1)] = _SPEED,
@@ -65,8 +70,13 @@ def chaos(
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     wanted = parse_plan(plan or ["quick"])
     settings = load_settings(
-        home=home, session_timeout=session_timeout, max_poll_records=max_poll_records, log_format="json"
+        home=home,
+        shop=shop,
+        session_timeout=session_timeout,
+        max_poll_records=max_poll_records,
+        log_format="json",
     )
+    clicks = replayed_clicks(chosen_definition(settings), data, mapping)
     settings = settings.model_copy(update={"bundle": str(load_bundle(settings).path)})
     faults = order(wanted, seed)
     until = None
@@ -87,7 +97,8 @@ def chaos(
                 settings,
                 folder,
                 consumers=consumers,
-                load=_load(data, sessions),
+                # One day is full of sessions where months of a log would be full of silences.
+                load=[*clicks.words(sessions), "--calendar", "busy-day"],
                 speed=speed,
                 small_disk="disk-full" in faults,
             ) as stage,
@@ -111,10 +122,3 @@ def _seconds(duration: str) -> float:
         return _For(duration=duration).duration / 1000
     except ValueError as error:
         raise UsageError(f"--for {duration}: no duration", "Write it with a unit, as 90s or 5min.") from error
-
-
-def _load(data: Path | None, sessions: int | None) -> list[str]:
-    file = find_dataset(data)
-    if file is None:
-        return ["--synthetic", str(sessions or _SYNTHETIC_SESSIONS)]
-    return ["--data", str(file), *(["--sessions", str(sessions)] if sessions else [])]

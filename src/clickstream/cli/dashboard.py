@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from clickstream.cli.options import HomeOption
+from clickstream.cli.options import HomeOption, Shop
+from clickstream.cli.shop import chosen_definition
 from clickstream.infra.extras import need
 from clickstream.infra.settings import load_settings
 
@@ -27,9 +28,10 @@ def dashboard(
     ] = None,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the browser, too.")] = False,
     bundle: Annotated[str | None, typer.Option(help="Bundle id, path, or champion.")] = None,
+    shop: Shop = None,
     home: HomeOption = None,
 ) -> None:
-    """Score files, watch the stream, look at models and data, in a browser.
+    """Score files, watch the stream, look at models and data of a shop, in a browser.
 
     There is no password: whoever reaches the port sees all of it, and may promote models. Files are kept in
     memory, and sent nowhere. Needs `pip install 'clickstream-scoring[dashboard]'`. Ctrl-C ends it.
@@ -38,10 +40,10 @@ def dashboard(
     """
     need("dashboard", "the dashboard", *_NEEDED)
     # The pages read their settings as any process does.
-    for name, given in (("HOME", home), ("BUNDLE", bundle)):
+    for name, given in (("HOME", home), ("BUNDLE", bundle), ("SHOP", shop)):
         if given is not None:
             os.environ[f"CLICKSTREAM_{name}"] = str(given)
-    load_settings()
+    chosen_definition(load_settings())
     # Takes a second, and is an extra.
     from clickstream.dashboard.server import serve_pages
 

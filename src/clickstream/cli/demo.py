@@ -20,9 +20,10 @@ from clickstream.audit import AuditReport, run_audit
 from clickstream.audit.verdict import EXIT_CODES
 from clickstream.bundles.bundle import load_bundle
 from clickstream.bundles.manifest import Manifest
-from clickstream.cli.options import ServerHomeOption
+from clickstream.cli.options import ColumnsOption, ServerHomeOption, Shop
+from clickstream.cli.replayed import ReplayedClicks, replayed_clicks
+from clickstream.cli.shop import chosen_definition
 from clickstream.cli.train import train
-from clickstream.files.location import find_dataset
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.infra.words import counted
@@ -30,39 +31,51 @@ from clickstream.local.demo import DemoRun
 from clickstream.local.embedded import embedded_servers
 from clickstream.local.servers import announced
 from clickstream.operate.candidate import PromotionPolicy
+from clickstream.producer.schedule import Calendar
+from clickstream.terminal.printable import plain
 from clickstream.terminal.stopping import interruptible
-from clickstream.terminal.summary_view import clusters_table, predictions_table
-
-_SYNTHETIC_SESSIONS = 24_026
+from clickstream.terminal.summary_view import (
+    clusters_table,
+    conversion_in_words,
+    currency_of,
+    predictions_table,
+)
 
 
 def demo(
-    data: Annotated[Path | None, typer.Option(help="The UCI file, zip or CSV.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The UCI file, zip or CSV; for another shop its log.")
+    ] = None,
+    mapping: ColumnsOption = None,
+    shop: Shop = None,
     speed: Annotated[str, typer.Option(help="Times faster than the shop's clock, or max.")] = "max",
     sessions: Annotated[int | None, typer.Option(help="Replay the first N sessions only.", min=1)] = None,
     consumers: Annotated[int, typer.Option(help="Consumer processes.", min=1, max=16)] = 2,
-    calendar: Annotated[str, typer.Option(help="busy-day (all days laid over one) or dated.")] = "busy-day",
+    calendar: Annotated[
+        Calendar | None,
+        typer.Option(help="Each day on its date, as is the default for times of its own, or all over one."),
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep everything running at the end.")] = False,
     home: ServerHomeOption = None,
 ) -> None:
     """Run the main job on this machine: a real Kafka, a real Valkey, two consumers, the whole dataset.
 
+    With --shop the clicks and models of that shop, which are trained where it has none yet. Without --data,
+    made-up clicks stand in for uci553, synthetic and online-store.
+
     Ends with what the scores say and with an audit of every one of them. Leaves nothing running.
     """
     console = Console()
-    settings = load_settings(home=home)
-    file = find_dataset(data)
+    settings = load_settings(home=home, shop=shop)
+    clicks = replayed_clicks(chosen_definition(settings), data, mapping)
     with _ended_by_signals(), ExitStack() as stack:
         settings = _servers(settings, stack, console)
-        manifest = _bundle(settings, file, console)
-        source = ["--data", str(file)] if file else ["--synthetic", str(sessions or _SYNTHETIC_SESSIONS)]
-        if file is None:
-            console.print(
-                "[yellow]The dataset is not here (UCI 553, see --data): synthetic sessions are used.[/]"
-            )
-        elif sessions is not None:
-            source += ["--sessions", str(sessions)]
-        words = [*source, "--speed", speed, "--calendar", calendar]
+        manifest = _bundle(settings, clicks, console)
+        if clicks.note is not None:
+            console.print(f"[yellow]{clicks.note}[/]")
+        words = [*clicks.words(sessions), "--speed", speed]
+        if calendar is not None:
+            words += ["--calendar", calendar]
         logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="clickstream-demo-")))
         run = DemoRun(settings, logs, consumers, words)
         stack.callback(run.close)
@@ -110,23 +123,31 @@ def _servers(settings: Settings, stack: ExitStack, console: Console) -> Settings
     console.print(
         f"[green]✓[/] Kafka at {servers.bootstrap} and Valkey at {servers.url}, started in {took:.1f} s"
     )
-    return load_settings(home=settings.home, kafka_bootstrap=servers.bootstrap, redis_url=servers.url)
+    return load_settings(
+        home=settings.home,
+        shop=settings.shop,
+        kafka_bootstrap=servers.bootstrap,
+        redis_url=servers.url,
+    )
 
 
-def _bundle(settings: Settings, file: Path | None, console: Console) -> Manifest:
+def _bundle(settings: Settings, clicks: ReplayedClicks, console: Console) -> Manifest:
     try:
         bundle = load_bundle(settings)
     except BundleError as error:
         console.print(f"[dim]{error.what}: training one[/]")
         # Nobody can use the one that is in use, where there is one.
         train(
-            data=file,
-            synthetic=None if file else _SYNTHETIC_SESSIONS,
+            data=clicks.data,
+            mapping=clicks.mapping,
+            shop=settings.shop,
+            synthetic=clicks.synthetic,
             home=settings.home,
             promotion=PromotionPolicy.always,
         )
         bundle = load_bundle(settings)
-    console.print(f"[green]✓[/] models: bundle {bundle.id}")
+    trained_on = plain(bundle.manifest.data.name)
+    console.print(f"[green]✓[/] models: bundle {bundle.id}, trained on {trained_on}")
     return bundle.manifest
 
 
@@ -167,11 +188,13 @@ def _view(run: DemoRun) -> Panel:
     if last := run.summary.last:
         batch = (last["predictions"] or {}).get("batch")
         if batch:
+            revenue = batch["revenue"]
+            spent = "" if revenue is None else f" revenue {currency_of(run.shop)}{revenue:.2f},"
             parts.append(
                 Text(
                     f"\nlast: session {last['session_id']}, {last['clicks']} clicks, closed by"
-                    f" {last['closed_by']}: conversion {batch['conversion']:.2f},"
-                    f" revenue ${batch['revenue']:.2f}, {batch['cluster_name']}",
+                    f" {last['closed_by']}: conversion {batch['conversion']:.2f},{spent}"
+                    f" {batch['cluster_name']}",
                     style="dim",
                 )
             )
@@ -182,13 +205,9 @@ def _conclude(console: Console, run: DemoRun, report: AuditReport, manifest: Man
     summary = run.summary
     seconds = time.monotonic() - run.started_at
     console.print()
-    console.print(predictions_table(summary))
+    console.print(predictions_table(summary, run.shop, currency_of(run.shop)))
     console.print(clusters_table(summary))
-    console.print(
-        f"[dim]Conversion and revenue are proxies: the dataset has no purchase, its rule looks at the last"
-        f" click. {summary.converted / max(summary.sessions, 1):.1%} of these sessions meet the rule."
-        f"\nbatch and online never see that click; reference does, and so recovers the rule.[/]"
-    )
+    console.print(f"[dim]{conversion_in_words(summary, run.shop)}[/]")
     console.print(
         f"\nlatency, scored to readable by a subscriber: p50 {summary.delay_ms(0.5)} ms,"
         f" p99 {summary.delay_ms(0.99)} ms · {seconds:.1f} s in all · bundle {manifest.id}"

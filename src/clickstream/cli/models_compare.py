@@ -51,9 +51,10 @@ def compare(
     definition = chosen_definition(settings)
     first, second = (load_bundle(settings, name, definition) for name in (one, other))
     if definition.name != UCI553_NAME:
-        if from_topic:
-            raise UsageError(f"bundles of shop {definition.name} are compared on a log", "Give --data.")
-        log = read_windowed_log(settings, definition, data, mapping, synthetic, second.manifest.seed, console)
+        if clicks_topic is not None and not from_topic:
+            raise UsageError(f"--clicks-topic {clicks_topic} without --from-topic", "Add --from-topic.")
+        seed = second.manifest.seed
+        log = read_windowed_log(settings, definition, data, mapping, synthetic, from_topic, seed, console)
         _show(compare_shop(first, second, log.windows), log.name, console, as_json)
         return
     source = read_sessions(

@@ -14,14 +14,18 @@ from rich.table import Table
 from clickstream.bundles.champion import locate
 from clickstream.bundles.folder import day_and_time, history
 from clickstream.bundles.manifest import MANIFEST, Manifest
+from clickstream.bundles.shop import definition_of
 from clickstream.bundles.signature import SIGNATURE, signing_key
 from clickstream.bundles.verification import VerifiedBundle, verify
 from clickstream.cli.options import HomeOption, Shop
 from clickstream.cli.shop import chosen_shop
+from clickstream.features.words import goal_in_words
 from clickstream.infra.settings import load_settings
 from clickstream.infra.words import counted
 from clickstream.models.evaluation import Estimate
+from clickstream.models.shop.evaluation import ShopEvaluation
 from clickstream.terminal.printable import plain
+from clickstream.terminal.shop_training_view import by_seen_table
 
 _SIGNED = {
     "valid": "signed; the signature is valid",
@@ -61,7 +65,11 @@ def show(
     console = Console(highlight=False, soft_wrap=True)
     for line in _words(verified, [one.bundle_id for one in history(settings, definition.name)]):
         console.print(plain(line))
-    console.print(_figures(evaluation.figures))
+    if isinstance(evaluation, ShopEvaluation):
+        console.print(_figures(evaluation.beside()))
+        console.print(by_seen_table(evaluation))
+    else:
+        console.print(_figures(evaluation.figures))
     clusters = ", ".join(f"{cluster.name} {cluster.share:.0%}" for cluster in manifest.clusters)
     console.print(f"clusters: {plain(clusters)}")
     console.print(_files(manifest, verified.path))
@@ -76,14 +84,20 @@ def _words(verified: VerifiedBundle, used: list[str]) -> Iterator[str]:
     yield f"data: {data.name}, {counted(data.sessions, 'session')}, SHA-256 {data.sha256}"
     held = f"from {split.held_out_from}" if split.held_out_from else "at random"
     yield f"split: {split.train_sessions:,} to train, {split.held_out_sessions:,} held out {held}"
+    currency = ""
     if manifest.shop is not None:
-        yield f"shop: {manifest.shop.name} {manifest.shop.hash}"
-    if manifest.label_source == "proxy":
+        shop = definition_of(manifest, verified.files)
+        currency = f" {shop.currency}" if shop.currency else ""
+        yield f"shop: {shop.name} {shop.hash}"
+        yield f"goal: {goal_in_words(shop)}"
+    if manifest.label_source == "goal":
+        yield "labels: whether the goal was met"
+    elif manifest.shop is None:
         yield "labels: a proxy; the data holds no purchase, the rule looks at a session's last click"
     else:
-        yield "labels: whether the goal was met"
+        yield "labels: a proxy; the rule looks at a session's last click"
     rates = manifest.base_rates
-    earning = "" if rates.revenue is None else f", revenue {rates.revenue:.2f}"
+    earning = "" if rates.revenue is None else f", revenue {rates.revenue:.2f}{currency}"
     yield f"without evidence: conversion {rates.conversion:.3f}{earning}"
     yield "made with: " + ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
     if manifest.feature_sets:

@@ -19,6 +19,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from clickstream.cli.options import Shop
+from clickstream.cli.shop import chosen_definition
+from clickstream.cli.shop_log import read_shop_log
+from clickstream.features.shop import UCI553
+from clickstream.files.click_log import ClickLog
 from clickstream.files.dataset import UCI_CLICKS, UCI_SESSIONS, Dataset, read_dataset
 from clickstream.files.location import find_dataset
 from clickstream.files.mapping import map_dataset, read_mapping
@@ -41,7 +45,6 @@ from clickstream.producer.replay import (
 from clickstream.producer.schedule import Calendar, ScheduleOptions, make_schedule
 from clickstream.producer.start import ReplayStart, StartMode, show_time
 from clickstream.producer.synthetic import synthetic_dataset
-from clickstream.records.shops import check_source, load_shop
 from clickstream.terminal.cleaning_view import show_cleaning
 from clickstream.terminal.stopping import asked_to_stop
 
@@ -57,7 +60,8 @@ def replay(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="The file of UCI 553, zip or CSV, or one like it. Else $CLICKSTREAM_DATA, or one in data/."
+            help="The file of UCI 553, or one like it; else $CLICKSTREAM_DATA, or one in data/. For another"
+            " shop its log."
         ),
     ] = None,
     mapping: Annotated[
@@ -66,7 +70,9 @@ def replay(
     ] = None,
     synthetic: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="N sessions drawn to its statistics instead; labelled so."),
+        typer.Option(
+            min=1, metavar="N", help="N sessions drawn to its statistics, or of shop synthetic; labelled so."
+        ),
     ] = None,
     or_synthetic: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="The same, but only where there is no dataset.")
@@ -76,7 +82,9 @@ def replay(
     ] = "60",
     calendar: Annotated[
         Calendar | None,
-        typer.Option(help="Each day on its date, or all days laid over one, as is the default."),
+        typer.Option(
+            help="Each day on its date, as is the default for times of its own, or all days laid over one."
+        ),
     ] = None,
     first: Annotated[datetime | None, _day("--from", "First day of the file to take.")] = None,
     last: Annotated[datetime | None, _day("--to", "Last day of the file to take.")] = None,
@@ -108,7 +116,7 @@ def replay(
 ) -> None:
     """Publish the dataset's clicks in event-time order, at a pace, with made-up times (labelled synthetic).
 
-    With --mapping a log file of your own, with its own times.
+    With --mapping, or for another shop (--shop), a log of your own, with its own times.
 
     The same file, options and seed give the same records. Ctrl-C or SIGTERM stops cleanly; after that, a
     crash or a lost broker, the same command with --resume loses and repeats nothing.
@@ -126,19 +134,24 @@ def replay(
         )
     pace = Pace(_speed(speed))
     settings = load_settings(clicks_topic=topic, shop=shop)
-    check_source(load_shop(settings.shop))
+    definition = chosen_definition(settings)
     fault_options = parse_faults(faults, fault_seed)
     say = Console(stderr=True, highlight=False, soft_wrap=True)
-    if mapping is None:
+    if definition is not UCI553.definition:
+        if data is None and synthetic is None:
+            synthetic = or_synthetic
+        dataset: ClickLog = read_shop_log(definition, data, mapping, synthetic, seed, say)
+        say.print(f"{dataset.name}: {len(dataset)} clicks, {len(dataset.session_ids)} sessions")
+    elif mapping is None:
         if or_synthetic is not None and synthetic is None and find_dataset(data) is None:
             synthetic = or_synthetic
         dataset = _dataset(data, synthetic, seed, say)
     else:
-        _refuse_made_up(synthetic or or_synthetic, calendar, faults)
-        dataset = _mapped(data, mapping, say)
-        calendar = "dated"
+        dataset = _mapped(data, mapping, synthetic or or_synthetic, say)
+    if calendar is None:
+        calendar = "busy-day" if dataset.times is None else "dated"
     days = (first.date() if first else None, last.date() if last else None)
-    schedule = make_schedule(dataset, ScheduleOptions(calendar or "busy-day", seed, *days, sessions))
+    schedule = make_schedule(dataset, ScheduleOptions(calendar, seed, *days, sessions))
     on_kafka = sink == "kafka" and not dry_run
     count = partitions or settings.partitions
     if on_kafka:
@@ -223,17 +236,11 @@ def _dataset(data: Path | None, synthetic: int | None, seed: int, say: Console) 
     return dataset
 
 
-def _refuse_made_up(synthetic: int | None, calendar: Calendar | None, faults: str) -> None:
-    """What makes up clicks or times does not go with a file that has its own."""
-    given = {"--synthetic": synthetic, "--calendar": calendar, "--faults": faults}
-    for name, value in given.items():
-        if value:
-            raise UsageError(f"{name} {value} and --mapping exclude each other", "Leave one out.")
-
-
-def _mapped(data: Path | None, mapping: Path, say: Console) -> Dataset:
-    if data is None:
-        raise UsageError(f"--mapping {mapping} without --data", "Name the file that it describes.")
+def _mapped(data: Path | None, mapping: Path, synthetic: int | None, say: Console) -> Dataset:
+    if data is None or synthetic is not None:
+        raise UsageError(
+            f"--mapping {mapping} needs --data, and it alone", "Name the file that it describes."
+        )
     cleaned = map_dataset(data, read_mapping(mapping))
     show_cleaning(cleaned.cleaning, say)
     return cleaned.dataset

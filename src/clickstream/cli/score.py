@@ -17,8 +17,13 @@ from rich.progress import Progress as Bar
 
 from clickstream.bundles.bundle import load_bundle
 from clickstream.cli.options import HomeOption, Shop
+from clickstream.cli.shop import chosen_definition
+from clickstream.cli.shop_log import columns_of
+from clickstream.features.definition import ShopDefinition
+from clickstream.features.shop import UCI553, shop_of
+from clickstream.features.shop import Shop as ShopOfClicks
 from clickstream.files.cleaning import CleaningReport
-from clickstream.files.mapping import map_dataset, read_mapping
+from clickstream.files.mapping import ColumnMapping, read_mapping
 from clickstream.infra.errors import UsageError
 from clickstream.infra.files import replacing
 from clickstream.infra.settings import load_settings
@@ -32,11 +37,17 @@ from clickstream.offline import (
     write_refused,
     write_sessions,
 )
+from clickstream.offline.scoring import read_clicks
 from clickstream.producer.plan import PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
 from clickstream.terminal.cleaning_view import show_cleaning
 from clickstream.terminal.printable import plain
-from clickstream.terminal.summary_view import clusters_table, predictions_table
+from clickstream.terminal.summary_view import (
+    clusters_table,
+    conversion_in_words,
+    currency_of,
+    predictions_table,
+)
 
 _STANDARD = Path("-")
 _ENDINGS: dict[str, FileFormat] = {
@@ -52,7 +63,8 @@ def score(
     file: Annotated[
         Path,
         typer.Argument(
-            help="The file of UCI 553, zip or CSV, one like it, or what --mapping says; - = stdin."
+            help="The file of UCI 553, one like it, or what --mapping says; of another shop its log."
+            " - = stdin."
         ),
     ],
     out: Annotated[
@@ -82,6 +94,8 @@ def score(
 ) -> None:
     """Score the sessions of a file: the same fold, rules and models as those of the stream.
 
+    With --shop the log of that shop, by its models; without --mapping it is JSON lines as on the topic.
+
     Rows that cannot be used are left out and counted, with the reason. Sessions go to --out, or into a pipe;
     progress and the summary go to standard error.
 
@@ -95,20 +109,22 @@ def score(
     for name, path in (("--out", out), ("--refused", refused)):
         _check_target(name, path, file)
     settings = load_settings(home=home, bundle=bundle, shop=shop)
-    layout = None if mapping is None else read_mapping(mapping)
+    definition = chosen_definition(settings)
+    of_shop = shop_of(definition)
+    layout = _layout(definition, mapping)
     source: Path | BinaryIO = sys.stdin.buffer if file == _STANDARD else file
     called = "standard input" if file == _STANDARD else None
     try:
         if check:
             if layout is None:
                 raise UsageError("--check needs --mapping", "Without one, the file is scored at once.")
-            cleaned = map_dataset(source, layout, called)
-            show_cleaning(cleaned.cleaning, say)
-            schedule = make_schedule(cleaned.dataset, ScheduleOptions("dated"))
+            clicks, cleaning = read_clicks(source, of_shop, layout, called)
+            show_cleaning(cleaning, say)
+            schedule = make_schedule(clicks, ScheduleOptions("dated"))
             plan = make_plan(schedule, PlanOptions(1, heartbeats=False))
             for publication in islice(plan.publications(), _SAMPLES):
                 typer.echo(publication.value.decode())
-            _write_refused(refused, cleaned.cleaning)
+            _write_refused(refused, cleaning)
             return
         models = load_bundle(settings)
         with _progress(say) as progress:
@@ -121,7 +137,13 @@ def score(
         with _target("--out", out) as stream:
             write_sessions(scores.sessions, kind, stream)
     _write_refused(refused, scores.cleaning)
-    _conclude(scores, out, layout is not None, say)
+    _conclude(scores, of_shop, out, mapping is not None, say)
+
+
+def _layout(definition: ShopDefinition, mapping: Path | None) -> ColumnMapping | None:
+    if definition is UCI553.definition:
+        return None if mapping is None else read_mapping(mapping)
+    return columns_of(definition, mapping)
 
 
 def _format(out: Path | None, given: FileFormat | None) -> FileFormat:
@@ -187,28 +209,28 @@ def _progress(say: Console) -> Iterator[ScoringProgress]:
         yield lambda share, words: bar.update(task, completed=share, description=words)
 
 
-def _conclude(scores: FileScores, out: Path | None, is_mapped: bool, say: Console) -> None:
+def _conclude(
+    scores: FileScores, shop: ShopOfClicks, out: Path | None, is_mapped: bool, say: Console
+) -> None:
     show_cleaning(scores.cleaning, say)
     unknown, summary, bundle = scores.unknown, scores.summary, plain(scores.bundle)
-    if unknown.clicks:
+    if unknown is not None and unknown.clicks:
         say.print(
             f"[yellow]{unknown.clicks:,} of {scores.cleaning.kept:,} clicks show what bundle {bundle} does"
             f" not know[/] ({counted(unknown.products, 'product')},"
             f" {counted(unknown.categories, 'category')}): it answers as"
-            " if nothing were shown there. Train your own: clickstream train"
-            + (" --data FILE --mapping …" if is_mapped else " --data FILE")
+            " if nothing were shown there. Train your own: clickstream train --data FILE"
+            + (" --mapping …" if is_mapped else "")
         )
     if summary.without_predictions:
         say.print(
             f"[yellow]{summary.without_predictions:,} sessions have no predictions[/]: see column error"
         )
     say.print()
-    # Nobody says in which currency the prices of another shop are.
-    say.print(predictions_table(summary, "" if is_mapped else "$"))
+    # Nobody says in which currency the prices of a mapped file of uci553 are.
+    currency = "" if shop is UCI553 and is_mapped else currency_of(shop)
+    say.print(predictions_table(summary, shop, currency))
     say.print(clusters_table(summary))
-    say.print(
-        f"[dim]Conversion and revenue are proxies, by a rule over the last click: {summary.converted:,}"
-        f" sessions meet it. batch and online never see that click, reference does. Bundle {bundle}.[/]"
-    )
+    say.print(f"[dim]{conversion_in_words(summary, shop)} Bundle {bundle}.[/]")
     if out is not None and out != _STANDARD:
         say.print(f"{counted(summary.sessions, 'session')} written to {plain(str(out))}")

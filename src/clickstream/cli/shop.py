@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from clickstream.bundles.champion import bundles_of
+from clickstream.documents.asyncapi import asyncapi as asyncapi_document
 from clickstream.documents.records import as_json as json_document
-from clickstream.documents.records import click_schema
+from clickstream.documents.records import schema_document
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.fold import compile_fold
 from clickstream.features.shop import UCI553
@@ -72,6 +73,12 @@ def show(
         bool, typer.Option("--code", help="Print the code that its fold is compiled to.")
     ] = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of its clicks.")] = False,
+    score_schema: Annotated[
+        bool, typer.Option("--score-schema", help="Print the JSON Schema of its scores.")
+    ] = False,
+    asyncapi: Annotated[
+        bool, typer.Option("--asyncapi", help="Print its topics as an AsyncAPI document.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the definition as one JSON object.")] = False,
 ) -> None:
     """Show a shop: what a click carries, what each feature is in words, what counts as a conversion."""
@@ -79,7 +86,11 @@ def show(
     if code:
         typer.echo(compile_fold(definition).source, nl=False)
     elif schema:
-        typer.echo(json_document(click_schema(definition)), nl=False)
+        typer.echo(json_document(schema_document("click", definition)), nl=False)
+    elif score_schema:
+        typer.echo(json_document(schema_document("score", definition)), nl=False)
+    elif asyncapi:
+        typer.echo(asyncapi_document(shop), nl=False)
     elif as_json:
         typer.echo(orjson.dumps(_as_dict(definition, None)))
     else:

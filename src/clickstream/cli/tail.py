@@ -21,7 +21,8 @@ from clickstream.infra.settings import load_settings
 from clickstream.local.servers import with_running_servers
 from clickstream.models.scorers import scorers_of
 from clickstream.records.reading import read_score
-from clickstream.records.scorers import SCORERS
+from clickstream.records.reasons import ClosedBy
+from clickstream.records.scorers import SCORERS, ScorerName
 from clickstream.records.shops import load_shop
 from clickstream.terminal.printable import printable
 from clickstream.terminal.scores.fields import ScoreObject, all_fields, find_field, of_shop
@@ -44,29 +45,10 @@ _COLUMNS = (
     "session_id",
     "clicks",
     "closed_by",
-    "batch.conversion",
-    "online.conversion",
-    "reference.conversion",
+    *(f"{name}.conversion" for name in SCORERS),
     "revenue",
     "cluster",
 )
-
-
-class ScorerChoice(StrEnum):
-    """Whose prediction the filters use."""
-
-    batch = "batch"
-    online = "online"
-    reference = "reference"
-
-
-class ClosedByChoice(StrEnum):
-    """What closed a session."""
-
-    end = "end"
-    gap = "gap"
-    limit = "limit"
-    flush = "flush"
 
 
 class FormatChoice(StrEnum):
@@ -94,9 +76,9 @@ def tail(
         float | None, typer.Option(help="Only sessions that convert with this probability or less.")
     ] = None,
     scorer: Annotated[
-        ScorerChoice, typer.Option(help="Whose conversion and cluster the filters look at.")
-    ] = ScorerChoice.batch,
-    closed_by: Annotated[ClosedByChoice | None, typer.Option(help="Only sessions that this closed.")] = None,
+        ScorerName, typer.Option(help="Whose conversion and cluster the filters look at.")
+    ] = "batch",
+    closed_by: Annotated[ClosedBy | None, typer.Option(help="Only sessions that this closed.")] = None,
     session: Annotated[str | None, typer.Option(help="Only this session id.")] = None,
     condition: Annotated[
         str | None,
@@ -124,22 +106,22 @@ def tail(
     """
     settings = load_settings(shop=shop, scores_topic=scores_topic)
     ours = load_shop(settings.shop)
-    if scorer.value not in scorers_of(ours):
+    if scorer not in scorers_of(ours):
         raise UsageError(
-            f"--scorer {scorer.value}: shop {ours.definition.name} has no such scorer",
+            f"--scorer {scorer}: shop {ours.definition.name} has no such scorer",
             f"It has {', '.join(scorers_of(ours))}.",
         )
     passes = chosen(
-        scorer.value,
+        scorer,
         cluster,
         min_conversion,
         max_conversion,
-        closed_by and closed_by.value,
+        closed_by,
         session,
         condition,
         ours,
     )
-    writer = _writer(format_, columns, scorer.value, ours)
+    writer = _writer(format_, columns, scorer, ours)
     others = _OtherShops(ours)
     settings = with_running_servers(settings)
     where = f"{settings.scores_topic} at {settings.kafka_bootstrap}"

@@ -15,6 +15,7 @@ from rich.progress import Progress as Bars
 from clickstream.bundles.signature import signing_key
 from clickstream.cli.options import ColumnsOption, DatasetOption, HomeOption, Shop
 from clickstream.cli.shop import chosen_definition
+from clickstream.cli.topic import read_topic
 from clickstream.cli.train_shop import train_any_shop
 from clickstream.features.shop_file import UCI553_NAME
 from clickstream.files.dataset import read_dataset
@@ -25,9 +26,7 @@ from clickstream.infra.errors import BundleError, MissingFileError, UsageError
 from clickstream.infra.extras import need
 from clickstream.infra.room import check_room
 from clickstream.infra.settings import Settings, load_settings
-from clickstream.infra.words import counted
-from clickstream.local.servers import with_running_servers
-from clickstream.offline.recorded import RecordedSessions, read_recorded
+from clickstream.offline.recorded import read_recorded
 from clickstream.offline.windows import cut_windows
 from clickstream.operate.candidate import PromotionPolicy, decide, show_decision
 from clickstream.producer.synthetic import synthetic_dataset
@@ -99,17 +98,19 @@ def train(
     the data cannot be used; 66 there is no data, the message says where to get it; 74
     the bundle cannot be written.
     """
+    need("report", "training", "jinja2", "matplotlib")
     settings = load_settings(home=home, clicks_topic=clicks_topic, shop=shop)
     definition = chosen_definition(settings)
     if definition.name != UCI553_NAME:
-        if or_synthetic or from_topic or grid or (split, sets) != ("time", "both"):
+        if or_synthetic or grid or (split, sets) != ("time", "both"):
             raise UsageError(
-                f"models of shop {definition.name} are fitted to a log, which is divided by time",
-                "Give --data and --mapping; none of --from-topic, --or-synthetic, --split, --grid, --set.",
+                f"models of shop {definition.name} are fitted to sessions that are divided by time",
+                "Leave out --or-synthetic, --split, --grid and --set.",
             )
-        train_any_shop(settings, definition, data, mapping, synthetic, seed, promotion)
+        if clicks_topic is not None and not from_topic:
+            raise UsageError(f"--clicks-topic {clicks_topic} without --from-topic", "Add --from-topic.")
+        train_any_shop(settings, definition, data, mapping, synthetic, from_topic, seed, promotion)
         return
-    need("report", "training", "jinja2", "matplotlib")
     # A key that cannot be used would be found out after minutes of training.
     signing_key(settings)
     # So would a folder that cannot be written, or a full disk.
@@ -182,7 +183,8 @@ def read_sessions(
                 "--from-topic stands together with --data, --mapping or --synthetic",
                 "Name one source of sessions.",
             )
-        return _from_topic(with_running_servers(settings), console, step)
+        recorded = read_topic(settings, read_recorded, console, step)
+        return SessionSource(settings.clicks_topic, recorded.sha256, recorded.sessions)
     if clicks_topic is not None:
         raise UsageError(f"--clicks-topic {clicks_topic} without --from-topic", "Add --from-topic.")
     if mapping is not None:
@@ -224,33 +226,6 @@ def _from_mapped(
     ]
     sessions.sort(key=lambda one: (one.session.opened_at, one.session_id))
     return SessionSource(dataset.name, dataset.sha256, sessions)
-
-
-def _from_topic(settings: Settings, console: Console, step: StepReport) -> SessionSource:
-    topic = settings.clicks_topic
-    step(f"reading topic {topic} to its end")
-    with Bars(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True
-    ) as bars:
-        task = bars.add_task(topic, total=None)
-        recorded = read_recorded(
-            settings, lambda _, passed, total: bars.update(task, completed=passed, total=total)
-        )
-    step(_told(recorded))
-    return SessionSource(topic, recorded.sha256, recorded.sessions)
-
-
-def _told(recorded: RecordedSessions) -> str:
-    refused = ", ".join(f"{count:,} {reason}" for reason, count in sorted(recorded.refused.items()))
-    words = [
-        f"{counted(recorded.clicks, 'click')}, {counted(len(recorded.sessions), 'session')}",
-        f"refused: {refused or 'none'}",
-        f"counted late: {recorded.late:,}",
-        f"left out: {recorded.open:,} still open",
-    ]
-    if recorded.cut:
-        words.append(f"{recorded.cut:,} that may begin before the topic does")
-    return "; ".join(words)
 
 
 def _previous(settings: Settings, sets: SetChoice) -> PreviousBundle | None:

@@ -1,4 +1,4 @@
-"""`clickstream train --shop`: the models of any shop, from a log to a bundle."""
+"""`clickstream train --shop`: the models of any shop, from its sessions to a bundle."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from typing import NamedTuple
 from rich.console import Console
 
 from clickstream.bundles.signature import signing_key
+from clickstream.cli.shop_log import read_shop_log
+from clickstream.cli.topic import read_topic
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import shop_of
-from clickstream.features.shop_file import built_in
-from clickstream.files.mapping import map_log, mapping_by_name, read_shop_mapping
-from clickstream.infra.errors import MissingFileError, UsageError
+from clickstream.infra.errors import UsageError
 from clickstream.infra.room import check_room
 from clickstream.infra.settings import Settings
 from clickstream.models.shop.examples import ShopWindow
+from clickstream.offline.recorded import read_recorded_windows
 from clickstream.offline.shop_windows import shop_windows
 from clickstream.operate.candidate import PromotionPolicy, decide, show_decision
-from clickstream.producer.synthetic_shop import SHOP, known_sessions
-from clickstream.terminal.cleaning_view import show_cleaning
 from clickstream.terminal.shop_training_view import show_shop_training
-from clickstream.terminal.steps import step_report
+from clickstream.terminal.steps import StepReport, step_report
 from clickstream.training.shop.comparison import compare_shop
 from clickstream.training.shop.training import train_shop
 from clickstream.training.writing import write_shop
@@ -29,7 +28,7 @@ from clickstream.windows.partition import Rules
 
 
 class WindowedLog(NamedTuple):
-    """A log of a shop, cut into windows; `sha256` is of the file, or of the sessions that were made up."""
+    """A log or a topic of a shop, cut into windows; `sha256` is of what they were read or made from."""
 
     name: str
     sha256: str
@@ -42,21 +41,25 @@ def train_any_shop(
     data: Path | None,
     mapping: Path | None,
     synthetic: int | None,
+    from_topic: bool,
     seed: int,
     promotion: PromotionPolicy,
 ) -> None:
-    """Train on a log, or on `synthetic` made-up sessions; write the bundle, and show how good it is.
+    """Train on the sessions that the options name; write the bundle, and show how good it is.
 
     Raises:
-        MissingFileError, InputError: there is no log, or it cannot be used.
-        UsageError: no sessions of this shop can be made up.
+        MissingFileError, InputError: there are no sessions, or they cannot be used.
+        UsageError: the options contradict each other.
+        UnavailableError: the broker does not answer, or there is no such topic.
     """
     signing_key(settings)
     check_room(settings.bundles)
     console = Console(highlight=False)
     step = step_report(console)
 
-    shop_log = read_windowed_log(settings, definition, data, mapping, synthetic, seed, console)
+    shop_log = read_windowed_log(
+        settings, definition, data, mapping, synthetic, from_topic, seed, console, step
+    )
     fitted = train_shop(
         definition,
         shop_log.windows,
@@ -65,6 +68,7 @@ def train_any_shop(
         seed=seed,
         step=step,
     )
+    step("report")
     bundle = write_shop(fitted, settings)
     put_in_use = decide(
         settings, bundle, promotion, lambda one, other: compare_shop(one, other, shop_log.windows)
@@ -80,31 +84,26 @@ def read_windowed_log(
     data: Path | None,
     mapping: Path | None,
     synthetic: int | None,
+    from_topic: bool,
     seed: int,
     console: Console,
+    step: StepReport = lambda _: None,
 ) -> WindowedLog:
-    """Read a log, or make up `synthetic` sessions, and cut them into windows.
+    """Read a log or the clicks topic, or make up `synthetic` sessions, and cut them into windows.
 
     Raises:
-        MissingFileError, InputError: there is no log, or it cannot be used.
-        UsageError: no sessions of this shop can be made up.
+        MissingFileError, InputError: there are no sessions, or they cannot be used.
+        UsageError: the options contradict each other.
+        UnavailableError: the broker does not answer, or there is no such topic.
     """
-    if synthetic is not None:
-        if data is not None or definition != built_in(SHOP):
+    if from_topic:
+        if (data, mapping, synthetic) != (None, None, None):
             raise UsageError(
-                f"--synthetic {synthetic} draws sessions of shop {SHOP} alone, and needs no --data",
-                f"Add --shop {SHOP}, or give --data without --synthetic.",
+                "--from-topic stands together with --data, --mapping or --synthetic",
+                "Name one source of sessions.",
             )
-        name, (sessions, _, sha256) = SHOP, known_sessions(synthetic, seed)
-    else:
-        if data is None:
-            raise MissingFileError(
-                f"there is no log of shop {definition.name}",
-                "Name it with --data F, and with --mapping M what says which column is which field.",
-            )
-        columns = mapping_by_name(definition) if mapping is None else read_shop_mapping(mapping, definition)
-        name, sha256, sessions, cleaning = map_log(data, definition, columns)
-        show_cleaning(cleaning, console)
-    return WindowedLog(
-        name, sha256, shop_windows(sessions, Rules(**settings.rules, shop=shop_of(definition)))
-    )
+        recorded = read_topic(settings, read_recorded_windows, console, step)
+        return WindowedLog(recorded.topic, recorded.sha256, recorded.sessions)
+    log = read_shop_log(definition, data, mapping, synthetic, seed, console)
+    rules = Rules(**settings.rules, shop=shop_of(definition))
+    return WindowedLog(log.name, log.sha256, shop_windows(log.sessions, rules))

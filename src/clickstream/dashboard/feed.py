@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from clickstream.dashboard.arrived import arrived
+from clickstream.dashboard.arrived import score_reader
+from clickstream.features.shop import Shop
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.kafka import MissingError, Reader, Record
 from clickstream.infra.settings import Settings
@@ -44,6 +45,7 @@ _OFFSETS_EVERY_S = 1.0
 _FORGOTTEN_AFTER_S = 60.0
 _PATIENCE_MS = 3_000
 _FRESH_S = 0.5
+_OTHERS_KEPT = 20
 
 FeedState = Literal["starting", "following", "away"]
 
@@ -66,6 +68,7 @@ class FeedSnapshot:
     """All that is known at one moment.
 
     Attributes:
+        others: name and hash of other shops -> their scores, which are in no other figure here.
         problem: why `state` is `away`.
         silent_s: seconds since the last score arrived; None before the first.
         live: scores that arrived since the subscription began.
@@ -77,6 +80,7 @@ class FeedSnapshot:
             evidence.
     """
 
+    shop: Shop
     state: FeedState
     problem: ClickstreamError | None
     where: str
@@ -91,6 +95,12 @@ class FeedSnapshot:
     rolling: Quality | None
     since_start: Quality | None
     alarms: Sequence[Alarm]
+    others: Mapping[str, int]
+
+    @property
+    def has_revenue(self) -> bool:
+        """Whether a conversion of the shop has a value."""
+        return self.shop.definition.goal.value is not None
 
 
 class Feed:
@@ -98,7 +108,9 @@ class Feed:
 
     _made: tuple[float, FeedSnapshot] | None
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, shop: Shop) -> None:
+        self._shop = shop
+        self._arrived = score_reader(shop)
         self._settings = settings.model_copy(update={"patience": min(settings.patience, _PATIENCE_MS)})
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -128,10 +140,11 @@ class Feed:
         self._state: FeedState = "starting"
         self._problem: ClickstreamError | None = None
         self._group: GroupTotals | None = None
-        self._watched = WatchedScores(WINDOW)
+        self._watched = WatchedScores(WINDOW, shop=self._shop)
         self._scores: deque[tuple[ScoreObject, int]] = deque(maxlen=WINDOW)
         self._delays: deque[int] = deque(maxlen=WINDOW)
         self._by_second: deque[tuple[int, int]] = deque(maxlen=HISTORY_S)
+        self._others: Counter[str] = Counter()
         self._live = 0
         self._arrived_at: float | None = None
         self._made = None
@@ -146,6 +159,7 @@ class Feed:
             window.add(score, received_ms)
         delays = sorted(self._delays)
         return FeedSnapshot(
+            shop=self._shop,
             state=self._state,
             problem=self._problem,
             where=f"{self._settings.scores_topic} at {self._settings.kafka_bootstrap}",
@@ -160,6 +174,7 @@ class Feed:
             rolling=self._watched.rolling(),
             since_start=self._watched.since_start(),
             alarms=tuple(self._watched.alarms),
+            others=dict(self._others),
         )
 
     def _follow(self) -> None:
@@ -192,9 +207,13 @@ class Feed:
         if not records:
             return
         now_ms, now = time.time_ns() // 1_000_000, time.monotonic()
-        scores = [(record, score) for record in records if (score := arrived(record.value)) is not None]
+        read = [(record, self._arrived(record.value)) for record in records]
+        scores = [(record, found) for record, found in read if isinstance(found, Mapping)]
         with self._lock:
             self._watched.add([record for record, _ in scores])
+            for label in (found for _, found in read if isinstance(found, str)):
+                if label in self._others or len(self._others) < _OTHERS_KEPT:
+                    self._others[label] += 1
             fresh = 0
             for record, score in scores:
                 self._scores.append((score, now_ms))

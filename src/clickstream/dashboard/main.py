@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from clickstream.dashboard import explore, live, models, score, theme
+from clickstream.dashboard import definition, explore, live, models, score, theme
+from clickstream.features.shop import UCI553
 
 # Drawn here: an icon by name, or an emoji, would be fetched from the internet.
 _ICON = (
@@ -22,8 +23,12 @@ def main() -> None:
         ),
         st.Page(live.page, title="Live", icon=":material/monitoring:", url_path="live"),
         st.Page(models.page, title="Models", icon=":material/model_training:", url_path="models"),
-        st.Page(explore.page, title="Data", icon=":material/query_stats:", url_path="data"),
+        st.Page(definition.page, title="Shop", icon=":material/storefront:", url_path="shop"),
     ]
+    with theme.guarded():
+        if theme.shop() is UCI553:
+            # The dataset is that of this shop.
+            pages.append(st.Page(explore.page, title="Data", icon=":material/query_stats:", url_path="data"))
     chosen = st.navigation(pages, position="top")
     with theme.guarded():
         chosen.run()

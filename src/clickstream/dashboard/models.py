@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 import streamlit as st
@@ -26,7 +27,7 @@ def page() -> None:
     if _DONE in st.session_state:
         st.success(st.session_state.pop(_DONE), icon=":material/check:")
     try:
-        found = list(reversed(list(examine_bundles(settings))))
+        found = list(reversed(list(examine_bundles(settings, theme.shop().definition.name))))
     except ClickstreamError as error:
         theme.problem(error)
         return
@@ -41,6 +42,7 @@ def page() -> None:
 
 
 def _table(found: Sequence[ListedBundle]) -> None:
+    spent = theme.shop().definition.goal.value is not None
     st.dataframe(
         pd.DataFrame(
             [
@@ -51,7 +53,7 @@ def _table(found: Sequence[ListedBundle]) -> None:
                     "on": one.manifest.data.name if one.manifest else "–",
                     "sessions": one.manifest.data.sessions if one.manifest else None,
                     "batch AUC": _value(one, "batch", "auc"),
-                    "batch R²": _value(one, "batch", "r2"),
+                    **({"batch R²": _value(one, "batch", "r2")} if spent else {}),
                     "online AUC": _value(one, "online", "auc"),
                     "usable": "yes" if one.problem is None else f"no: {one.problem.what}",
                 }
@@ -78,7 +80,7 @@ def _value(one: ListedBundle, scorer: str, name: str) -> float | None:
 def _choose(found: Sequence[ListedBundle], settings: Settings) -> None:
     """Offer promotion and rollback, each with a second step that says what it does."""
     others = [one.id for one in found if one.problem is None and not one.in_use]
-    earlier = history(settings)[1:]
+    earlier = history(settings, theme.shop().definition.name)[1:]
     left, right = st.columns(2, gap="large")
     with left, st.container(border=True):
         st.subheader("Promote")
@@ -114,14 +116,18 @@ def _confirm(settings: Settings, step: str, bundle_id: str) -> None:
                 # As a consumer would: one that cannot be loaded is not put in use.
                 load_bundle(settings, bundle_id)
                 if step == "promote":
-                    champion.promote(settings.bundles, bundle_id)
+                    champion.promote(_folder(settings), bundle_id)
                 else:
-                    champion.roll_back(settings.bundles, bundle_id)
+                    champion.roll_back(_folder(settings), bundle_id)
             except ClickstreamError as error:
                 theme.problem(error)
                 return
             st.session_state[_DONE] = f"{bundle_id} is in use."
             st.rerun()
+
+
+def _folder(settings: Settings) -> Path:
+    return champion.bundles_of(settings.bundles, theme.shop().definition.name)
 
 
 def _effect(settings: Settings) -> str:
@@ -133,8 +139,11 @@ def _effect(settings: Settings) -> str:
 def _report(one: ListedBundle) -> None:
     st.subheader("Report of the bundle in use")
     file = one.path / "report.html"
-    if one.problem is not None or not file.is_file():
+    if one.problem is not None:
         st.caption("There is none to show: the bundle is not usable here.")
+        return
+    if not file.is_file():
+        st.caption("This bundle has none; `clickstream models show` prints its figures.")
         return
     report = file.read_bytes()
     st.download_button("Download the report", report, f"{one.id}.html", "text/html")

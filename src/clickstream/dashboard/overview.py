@@ -1,4 +1,4 @@
-"""What became of the rows of a file, and what the three scorers predict for it."""
+"""What became of the rows of a file, and what the scorers predict for it."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ import altair
 import pandas as pd
 import streamlit as st
 
+from clickstream.bundles.bundle import Bundle
 from clickstream.dashboard import theme
 from clickstream.dashboard.results import ScoredFile
+from clickstream.dashboard.unseen import Unseen, unseen_of
 from clickstream.files.cleaning import CleaningReport
 from clickstream.infra.words import counted
 from clickstream.offline import FileScores, write_refused
-from clickstream.records.scorers import SCORERS
+from clickstream.terminal.summary_view import conversion_in_words
 
 _REASONS_SHOWN = 100
 _ROWS_SHOWN = 200
 _WORTH_A_WARNING = 0.01
 
 
-def show(result: ScoredFile, bundle_id: str) -> None:
+def show(result: ScoredFile, bundle: Bundle) -> None:
     """Show cleaning, figures and clusters of a scored file."""
     scores = result.scores
     _cleaning(scores.cleaning)
-    _warnings(scores)
-    _figures(result)
-    _clusters(scores)
-    st.caption(
-        "Conversion and revenue are proxies, by a rule over the last click of a session:"
-        f" {theme.count(scores.summary.converted)} sessions meet it. batch and online never see that click,"
-        f" reference does. Bundle `{bundle_id}`."
-    )
+    unseen = unseen_of(result, bundle)
+    _warnings(scores, unseen)
+    _figures(result, unseen)
+    _clusters(result)
+    theme.words(conversion_in_words(scores.summary, result.shop))
+    theme.words(f"Bundle {bundle.id}.")
 
 
 def _cleaning(cleaning: CleaningReport) -> None:
@@ -83,45 +83,65 @@ def _refused(cleaning: CleaningReport) -> bytes:
     return stream.getvalue()
 
 
-def _warnings(scores: FileScores) -> None:
-    unknown, summary = scores.unknown, scores.summary
-    if unknown.clicks:
-        words = (
-            f"{theme.count(unknown.clicks)} of {theme.count(scores.cleaning.kept)} clicks show what the"
-            f" models do not know ({counted(unknown.products, 'product')},"
-            f" {theme.count(unknown.categories)} categories): they answer as if nothing were shown there."
-        )
-        if unknown.clicks < _WORTH_A_WARNING * scores.cleaning.kept:
-            st.caption(words)
+def _warnings(scores: FileScores, unseen: Unseen | None) -> None:
+    if unseen is not None and not unseen.withholds:
+        if unseen.share < _WORTH_A_WARNING:
+            st.caption(unseen.words)
         else:
-            st.warning(f"{words} Train your own models with `clickstream train`.", icon=":material/help:")
-    if summary.without_predictions:
+            st.warning(
+                f"{unseen.words} Train your own models with `clickstream train`.", icon=":material/help:"
+            )
+    if scores.summary.without_predictions:
         st.warning(
-            f"{theme.count(summary.without_predictions)} sessions have no predictions: the download says"
-            " why in its column *error*.",
+            f"{theme.count(scores.summary.without_predictions)} sessions have no predictions: the download"
+            " says why in its column *error*.",
             icon=":material/warning:",
         )
 
 
-def _figures(result: ScoredFile) -> None:
+def _figures(result: ScoredFile, unseen: Unseen | None) -> None:
     summary = result.scores.summary
     st.subheader(f"{counted(summary.sessions, 'session')}")
+    if unseen is not None and unseen.withholds:
+        st.warning(
+            f"Averages are withheld. {unseen.words} So an average would say little of this file. Train models"
+            " on it with `clickstream train`. The table and the downloads hold what was answered.",
+            icon=":material/visibility_off:",
+        )
+        return
+    honest = [name for name in result.scorers if name != theme.PUBLISHED]
     # A row a figure, a column a scorer: side by side is what they are for.
-    figures: tuple[tuple[str, Callable[[str], str]], ...] = (
+    figures: list[tuple[str, Callable[[str], str]]] = [
         ("Average conversion probability", lambda name: theme.percent(summary.mean_conversion(name))),
-        (
-            "Average predicted revenue",
-            lambda name: theme.dollars(summary.mean_revenue(name), result.currency),
-        ),
         ("Most common cluster", lambda name: (summary.shares(name) or [("none", 0.0)])[0][0]),
-    )
+    ]
+    if result.has_revenue:
+        figures.insert(
+            1,
+            (
+                "Average predicted revenue",
+                lambda name: theme.money(summary.mean_revenue(name), result.currency),
+            ),
+        )
     for label, of in figures:
-        tiles = st.columns(len(SCORERS))
-        for tile, name in zip(tiles, SCORERS, strict=True):
+        tiles = st.columns(len(honest))
+        for tile, name in zip(tiles, honest, strict=True):
             tile.metric(f"{label} · {name}", of(name), border=True)
+    if theme.PUBLISHED in result.scorers:
+        with st.container(border=True):
+            st.caption(
+                "Apart from these, the published work: it sees the click that decides, and so recovers a rule"
+                " rather than predicts."
+            )
+            # It has the clusters of batch.
+            shown = [figure for figure in figures if figure[0] != "Most common cluster"]
+            for tile, (label, of) in zip(st.columns(len(shown)), shown, strict=True):
+                tile.metric(f"{label} · {theme.PUBLISHED}", of(theme.PUBLISHED))
 
 
-def _clusters(scores: FileScores) -> None:
+def _clusters(result: ScoredFile) -> None:
+    scores = result.scores
+    honest = [name for name in result.scorers if name != theme.PUBLISHED]
     rows = [
         {
             "cluster": cluster,
@@ -129,7 +149,7 @@ def _clusters(scores: FileScores) -> None:
             "share": share,
             "sessions": scores.summary.clusters[name][cluster],
         }
-        for name in SCORERS
+        for name in honest
         for cluster, share in scores.summary.shares(name)
     ]
     if not rows:
@@ -139,10 +159,15 @@ def _clusters(scores: FileScores) -> None:
         altair.Chart(pd.DataFrame(rows))
         .mark_bar(cornerRadiusEnd=2)
         .encode(
-            x=altair.X("cluster:N", sort=list(theme.CLUSTERS), title=None, axis=altair.Axis(labelAngle=0)),
-            xOffset=altair.XOffset("scorer:N", sort=list(SCORERS)),
+            x=altair.X(
+                "cluster:N",
+                sort=result.clusters,
+                title=None,
+                axis=altair.Axis(labelAngle=0, labelLimit=260),
+            ),
+            xOffset=altair.XOffset("scorer:N", sort=honest),
             y=altair.Y("share:Q", title="share of sessions", axis=altair.Axis(format="%")),
-            color=altair.Color("scorer:N", scale=theme.scale(SCORERS), title=None),
+            color=altair.Color("scorer:N", scale=theme.scale(honest), title=None),
             tooltip=[
                 "cluster:N",
                 "scorer:N",
@@ -151,4 +176,4 @@ def _clusters(scores: FileScores) -> None:
             ],
         )
     )
-    theme.chart(drawn, "Share of sessions in each cluster, by batch, online and reference.")
+    theme.chart(drawn, "Share of sessions in each cluster, by scorer.")

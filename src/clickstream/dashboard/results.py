@@ -10,20 +10,42 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
+from clickstream.dashboard import theme
+from clickstream.features.shop import Shop
+from clickstream.models.scorers import scorers_of
 from clickstream.offline import FileScores
+from clickstream.records.scorers import ScorerName
 
 MOST_KEPT = 3
 """Of the whole process. A file whose result is gone is scored again: its upload is still there."""
 
 
 class ScoredFile(NamedTuple):
-    """A scored file. `frame` is its sessions for table and charts; `currency` goes before an amount, and is
-    empty where nobody said in which the prices are.
+    """A scored file of a shop. `frame` is its sessions for table and charts; `currency` goes before an
+    amount, and is empty where nobody said in which the prices are.
     """
 
     scores: FileScores
     frame: pd.DataFrame
     currency: str
+    shop: Shop
+
+    @property
+    def scorers(self) -> tuple[ScorerName, ...]:
+        """Of the shop."""
+        return scorers_of(self.shop)
+
+    @property
+    def has_revenue(self) -> bool:
+        """Whether a conversion of the shop has a value."""
+        return self.shop.definition.goal.value is not None
+
+    @property
+    def clusters(self) -> list[str]:
+        """Names of the clusters, in the order in which they are shown."""
+        return theme.clusters(
+            self.shop, (name for of in self.scores.summary.clusters.values() for name in of)
+        )
 
 
 class Results:
@@ -41,11 +63,11 @@ class Results:
                 self._kept.move_to_end(key)
             return self._kept.get(key)
 
-    def make(self, key: str, score: Callable[[], FileScores], currency: str) -> ScoredFile:
+    def make(self, key: str, score: Callable[[], FileScores], currency: str, shop: Shop) -> ScoredFile:
         """Score, and keep it. One at a time: so much memory is needed, and no more."""
         with self._turn:
             scores = score()
-            result = ScoredFile(scores, pd.DataFrame(scores.sessions.columns), currency)
+            result = ScoredFile(scores, pd.DataFrame(scores.sessions.columns), currency, shop)
             with self._lock:
                 self._kept[key] = result
                 while len(self._kept) > MOST_KEPT:

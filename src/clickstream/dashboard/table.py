@@ -11,8 +11,7 @@ import streamlit as st
 from clickstream.dashboard import theme
 from clickstream.dashboard.results import ScoredFile
 from clickstream.infra.words import counted
-from clickstream.offline import FileFormat, Sessions, as_bytes
-from clickstream.records.scorers import SCORERS
+from clickstream.offline import FileFormat, as_bytes
 
 MOST_SHOWN = 50_000
 """Rows sent to the browser; the download has all."""
@@ -29,7 +28,7 @@ def show(result: ScoredFile) -> int | None:
     """Show filters, table and downloads; return the place of the chosen session, None where none passes."""
     st.subheader("Sessions")
     frame = result.frame
-    found = frame[_filters(frame)]
+    found = frame[_filters(result)]
     whole = len(found) == len(frame)
     st.caption(
         (
@@ -45,10 +44,10 @@ def show(result: ScoredFile) -> int | None:
         return None
     shown = found.head(MOST_SHOWN)
     event = st.dataframe(
-        _view(shown),
+        _view(result, shown),
         hide_index=True,
         height=360,
-        column_config=_columns(result.currency),
+        column_config=_columns(result),
         on_select="rerun",
         selection_mode="single-row",
         key="sessions",
@@ -60,10 +59,13 @@ def show(result: ScoredFile) -> int | None:
     return int(shown.index[place])
 
 
-def _filters(frame: pd.DataFrame) -> pd.Series[bool]:
+def _filters(result: ScoredFile) -> pd.Series[bool]:
+    frame = result.frame
     first, second, third, fourth, fifth = st.columns([2, 3, 3, 3, 3])
-    scorer = first.selectbox("Scorer", SCORERS, key="scorer", help="Whose cluster and conversion are meant")
-    clusters = second.multiselect("Cluster", theme.CLUSTERS, key="clusters", placeholder="any")
+    scorer = first.selectbox(
+        "Scorer", result.scorers, key="scorer", help="Whose cluster and conversion are meant"
+    )
+    clusters = second.multiselect("Cluster", result.clusters, key="clusters", placeholder="any")
     low, high = third.slider("Conversion, %", 0, 100, (0, 100), key="conversion")
     most = max(int(frame["clicks"].max()), 2)
     fewest, longest = fourth.slider("Clicks", 1, most, (1, most), key="clicks")
@@ -78,30 +80,35 @@ def _filters(frame: pd.DataFrame) -> pd.Series[bool]:
     return passes
 
 
-def _view(frame: pd.DataFrame) -> pd.DataFrame:
+def _view(result: ScoredFile, frame: pd.DataFrame) -> pd.DataFrame:
     """The columns that fit on a screen. batch and reference share their clusters."""
     names = ["session_id", "window", "day", "clicks"]
     if frame["window"].max() == 1:
         names.remove("window")
-    names += [f"{scorer}_conversion" for scorer in SCORERS]
-    names += [f"{scorer}_revenue" for scorer in SCORERS]
+    names += [f"{scorer}_conversion" for scorer in result.scorers]
+    if result.has_revenue:
+        names += [f"{scorer}_revenue" for scorer in result.scorers]
     names += [f"{scorer}_cluster_name" for scorer in _CLUSTERING]
     view = frame[[*names, "converted"]].copy()
-    for scorer in SCORERS:
+    for scorer in result.scorers:
         view[f"{scorer}_conversion"] *= 100
     return view
 
 
-def _columns(currency: str) -> dict[str, Any]:
+def _columns(result: ScoredFile) -> dict[str, Any]:
     column = st.column_config
     config: dict[str, Any] = {
         "session_id": column.TextColumn("session", pinned=True),
         "day": column.DateColumn("day", format="YYYY-MM-DD"),
-        "converted": column.CheckboxColumn("rule met", help="The proxy outcome, by the last click"),
+        "converted": (
+            column.CheckboxColumn("goal met", help="Whether a click met the goal of the shop")
+            if result.shop.is_event_goal
+            else column.CheckboxColumn("rule met", help="The proxy outcome, by the last click")
+        ),
     }
-    for scorer in SCORERS:
+    for scorer in result.scorers:
         config[f"{scorer}_conversion"] = column.NumberColumn(f"conv. {scorer}", format="%.1f%%")
-        config[f"{scorer}_revenue"] = column.NumberColumn(f"rev. {scorer}", format=f"{currency}%.2f")
+        config[f"{scorer}_revenue"] = column.NumberColumn(f"rev. {scorer}", format=f"{result.currency}%.2f")
     for name in _CLUSTERING:
         config[f"{name}_cluster_name"] = column.TextColumn(f"cluster {name}")
     return config
@@ -125,8 +132,5 @@ def written(result: ScoredFile, places: list[int] | None, format: FileFormat) ->
     """The sessions at `places`, None for all, as a file."""
     sessions = result.scores.sessions
     if places is not None:
-        chosen = Sessions()
-        for name, column in sessions.columns.items():
-            chosen.columns[name] = [column[place] for place in places]
-        sessions = chosen
+        sessions = sessions.at(places)
     return as_bytes(sessions, format)

@@ -7,7 +7,7 @@ Markdown or HTML: a page shows it, letter by letter.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,13 +15,16 @@ import altair
 import streamlit as st
 
 from clickstream.bundles.bundle import Bundle, load_bundle
-from clickstream.bundles.champion import CHAMPION, bundle_ids, locate
+from clickstream.bundles.champion import CHAMPION, bundle_ids, bundles_of, locate
+from clickstream.features.shop import UCI553, Shop
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.local.servers import with_running_servers
 from clickstream.models.clusters import NAMES
 from clickstream.models.scorers import REGISTRY
+from clickstream.records.shops import load_shop
 from clickstream.terminal.printable import printable
+from clickstream.terminal.summary_view import currency_of
 
 COLOURS: dict[str, str] = {
     **{name: scorer.colour_on_any for name, scorer in REGISTRY.items()},
@@ -34,7 +37,11 @@ COLOURS: dict[str, str] = {
 on both backgrounds.
 """
 
-CLUSTERS = NAMES
+_OTHER_CLUSTERS = (*(COLOURS[name] for name in NAMES), "#2f7fd1", "#d9730d", "#868e99", "#c0392b")
+"""Of the clusters of any other shop, in the order of their names."""
+
+PUBLISHED = "reference"
+"""The scorer that stands apart: it exists for uci553 alone, and sees what it is asked for."""
 
 HEIGHT = 280
 """Of a chart, in pixels."""
@@ -47,8 +54,8 @@ def percent(share: float, places: int = 1) -> str:
     return f"{share:.{places}%}"
 
 
-def dollars(amount: float, currency: str = "$") -> str:
-    """An amount: 43.614 -> "$43.61". For a shop whose currency is not known, give an empty one."""
+def money(amount: float, currency: str) -> str:
+    """An amount of money: 43.614 -> "$43.61". For a shop whose currency is not known, give an empty one."""
     return f"{currency}{amount:,.2f}"
 
 
@@ -63,6 +70,20 @@ def settings() -> Settings:
     return with_running_servers(load_settings())
 
 
+def shop() -> Shop:
+    """The shop that the settings name.
+
+    Raises:
+        ConfigurationError: it cannot be used.
+    """
+    return load_shop(settings().shop)
+
+
+def currency(of: Shop) -> str:
+    """What stands before an amount of this shop."""
+    return "$" if of is UCI553 else currency_of(of)
+
+
 def bundle() -> Bundle | None:
     """The bundle in use, read once and again when another one is promoted; None where none was trained.
 
@@ -70,9 +91,10 @@ def bundle() -> Bundle | None:
         BundleError: there is one, and it cannot be used here.
     """
     chosen = settings()
-    if chosen.bundle == CHAMPION and not bundle_ids(chosen.bundles):
+    folder = bundles_of(chosen.bundles, shop().definition.name)
+    if chosen.bundle == CHAMPION and not bundle_ids(folder):
         return None
-    return _load(str(locate(chosen.bundles, chosen.bundle)), chosen)
+    return _load(str(locate(folder, chosen.bundle)), chosen)
 
 
 @st.cache_resource(max_entries=2, show_spinner="reading the models")
@@ -80,9 +102,15 @@ def _load(path: str, _chosen: Settings) -> Bundle:
     return load_bundle(_chosen, Path(path))
 
 
-def scale(names: tuple[str, ...]) -> altair.Scale:
+def scale(names: Sequence[str]) -> altair.Scale:
     """Scorers or clusters in their colours, for `altair.Color("scorer:N", scale=…)`."""
-    return altair.Scale(domain=list(names), range=[COLOURS[name] for name in names])
+    others = iter(_OTHER_CLUSTERS * (1 + len(names) // len(_OTHER_CLUSTERS)))
+    return altair.Scale(domain=list(names), range=[COLOURS.get(name) or next(others) for name in names])
+
+
+def clusters(of: Shop, seen: Iterable[str] = ()) -> list[str]:
+    """Names of the clusters of a shop, in the order in which pages show them; `seen`: those of its scores."""
+    return list(NAMES) if of is UCI553 else sorted(set(seen))
 
 
 def chart(drawn: altair.Chart | altair.LayerChart, alt: str, height: int = HEIGHT) -> None:
@@ -111,11 +139,13 @@ def nothing(title: str, what_to_do: str) -> None:
 
 def no_bundle() -> None:
     """Show that there are no models yet."""
-    nothing(
-        "No models yet",
-        "Train them once, on the dataset or on your own clicks: `clickstream train`. This page finds them by"
-        " itself.",
-    )
+    named = settings().shop
+    if named == UCI553.definition.name:
+        how = "Train them once, on the dataset or on your own clicks: `clickstream train`."
+    else:
+        # A file's name may hold what Markdown reads.
+        how = "Train them once, on a log of this shop: `clickstream train --shop … --data … --mapping …`."
+    nothing("No models yet", f"{how} This page finds them by itself.")
 
 
 def words(text: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import altair
 import pandas as pd
 import streamlit as st
@@ -9,9 +11,19 @@ import streamlit as st
 from clickstream.bundles.bundle import Bundle
 from clickstream.dashboard import theme
 from clickstream.dashboard.results import ScoredFile
+from clickstream.features.shop import UCI553
 from clickstream.infra.words import counted
 from clickstream.offline import SessionTrace, trace_session
-from clickstream.records.scorers import SCORERS
+
+_AMOUNT = {"$": "$,.0f"}
+"""Of a chart; it knows the sign of the dollar alone."""
+
+_FIELDS: dict[str, dict[str, Any]] = {
+    UCI553.definition.name: {
+        "price": st.column_config.NumberColumn("price", format="%.2f"),
+        "price_2": st.column_config.NumberColumn("price 2", help="1: above the category's mean, 2: not"),
+    }
+}
 
 
 def show(key: str, place: int | None, result: ScoredFile, bundle: Bundle) -> None:
@@ -22,8 +34,8 @@ def show(key: str, place: int | None, result: ScoredFile, bundle: Bundle) -> Non
     st.subheader("One session")
     window = f", window {trace.window}" if trace.window > 1 else ""
     theme.words(f"{trace.session_id}{window} · {trace.day} · {counted(len(trace.clicks), 'click')}")
-    _moved(trace, result.currency)
-    _clicks(trace)
+    _moved(trace, result)
+    _clicks(trace, result)
     with st.expander("Features of the session at its end", icon=":material/functions:"):
         # As texts: the values are of several kinds.
         features = [(name, _text(value)) for name, value in trace.clicks[-1].features.items()]
@@ -45,7 +57,7 @@ def _trace(key: str, place: int, result: ScoredFile, bundle: Bundle) -> SessionT
     return trace
 
 
-def _moved(trace: SessionTrace, currency: str) -> None:
+def _moved(trace: SessionTrace, result: ScoredFile) -> None:
     rows = [
         {
             "click": click.number,
@@ -55,14 +67,14 @@ def _moved(trace: SessionTrace, currency: str) -> None:
             "cluster": click.predictions[name].cluster_name,
         }
         for click in trace.clicks
-        for name in SCORERS
+        for name in result.scorers
     ]
     frame = pd.DataFrame(rows)
     tip = [
         "click:Q",
         "scorer:N",
         altair.Tooltip("conversion:Q", format=".1%"),
-        altair.Tooltip("revenue:Q", format=",.2f"),
+        *([altair.Tooltip("revenue:Q", format=",.2f")] if result.has_revenue else []),
         "cluster:N",
     ]
     base = (
@@ -72,11 +84,11 @@ def _moved(trace: SessionTrace, currency: str) -> None:
         )
         .encode(
             x=altair.X("click:Q", title="click", axis=altair.Axis(tickMinStep=1, format="d")),
-            color=altair.Color("scorer:N", scale=theme.scale(SCORERS), title=None),
+            color=altair.Color("scorer:N", scale=theme.scale(result.scorers), title=None),
             tooltip=tip,
         )
     )
-    left, right = st.columns(2)
+    left, right = st.columns(2) if result.has_revenue else (st.container(), None)
     with left:
         st.caption("Conversion, had the session ended with this click")
         theme.chart(
@@ -90,26 +102,28 @@ def _moved(trace: SessionTrace, currency: str) -> None:
             ),
             "Conversion probability after each click, a line for each scorer.",
         )
+    if right is None:
+        return
     with right:
         st.caption("Revenue, had the session ended with this click")
         theme.chart(
-            base.encode(y=altair.Y("revenue:Q", title=None, axis=altair.Axis(format=f"{currency},.0f"))),
+            base.encode(
+                y=altair.Y(
+                    "revenue:Q", title=None, axis=altair.Axis(format=_AMOUNT.get(result.currency, ",.0f"))
+                )
+            ),
             "Predicted revenue after each click, a line for each scorer.",
         )
 
 
-def _clicks(trace: SessionTrace) -> None:
+def _clicks(trace: SessionTrace, result: ScoredFile) -> None:
     rows = [
         {
             "click": click.number,
             "time": None if click.event_time is None else pd.Timestamp(click.event_time, unit="ms", tz="UTC"),
-            "product": click.product,
-            "category": click.category,
-            "price": click.price,
-            "price_2": click.price_2,
-            "page": click.page,
-            **{name: 100 * click.predictions[name].conversion for name in SCORERS},
-            "cluster": click.predictions["batch"].cluster_name,
+            **{_field(name): value for name, value in click.fields.items()},
+            **{f"conv. {name}": 100 * click.predictions[name].conversion for name in result.scorers},
+            "cluster, batch": click.predictions["batch"].cluster_name,
         }
         for click in trace.clicks
     ]
@@ -121,14 +135,18 @@ def _clicks(trace: SessionTrace) -> None:
         hide_index=True,
         height=min(38 + 35 * len(frame), 320),
         column_config={
-            "price": st.column_config.NumberColumn("price", format="%.2f"),
-            "price_2": st.column_config.NumberColumn("price 2", help="1: above the category's mean, 2: not"),
+            **_FIELDS.get(result.shop.definition.name, {}),
             "time": st.column_config.DatetimeColumn("time (UTC)", format="YYYY-MM-DD HH:mm:ss"),
         }
-        | {name: st.column_config.NumberColumn(f"conv. {name}", format="%.1f%%") for name in SCORERS},
+        | {f"conv. {name}": st.column_config.NumberColumn(format="%.1f%%") for name in result.scorers},
         key="trace_clicks",
         alt="The clicks of the session in order, with what each scorer said after each",
     )
+
+
+def _field(name: str) -> str:
+    """A column for a field, which may be called like another one."""
+    return f"{name} " if name in ("click", "time") else name
 
 
 def _text(value: object) -> str:

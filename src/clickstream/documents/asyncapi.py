@@ -9,15 +9,17 @@ from typing import Any
 
 from clickstream.documents.examples import record_examples
 from clickstream.documents.records import as_json, schema
+from clickstream.features.shop_file import UCI553_NAME
 from clickstream.infra.settings import Settings
 from clickstream.records.score import SCHEMA_VERSION
+from clickstream.records.shops import load_shop
 
 _BINDING = "0.5.0"
 
 _MESSAGES: dict[str, tuple[str, str]] = {
     "click": ("Click", "One page view of one visitor."),
     "heartbeat": ("Heartbeat", "Carries event time forward on a partition without a click."),
-    "score": ("Score", "A closed session with what three scorers say of it."),
+    "score": ("Score", "A closed session with what each scorer says of it."),
     "dead-letter": ("DeadLetter", "A record of the clicks topic that could not be counted, and why."),
 }
 
@@ -30,16 +32,21 @@ _KEYS: dict[str, dict[str, Any] | None] = {
 }
 
 
-def asyncapi() -> bytes:
-    """The document, as JSON."""
+def asyncapi(named: str = UCI553_NAME) -> bytes:
+    """The document of a shop, which `named` is the name or the file of, as JSON.
+
+    Raises:
+        ConfigurationError: the shop cannot be used.
+    """
     # Not from the environment of whoever writes the document.
     defaults = Settings.model_construct()
-    messages, schemas = _components()
+    messages, schemas = _components(named)
+    of = "" if named == UCI553_NAME else f", shop {load_shop(named).definition.name}"
     return as_json(
         {
             "asyncapi": "3.0.0",
             "info": {
-                "title": "clickstream-scoring",
+                "title": f"clickstream-scoring{of}",
                 "version": str(SCHEMA_VERSION),
                 "description": "Clicks of a shop in, one score a session out. Scores and dead letters are"
                 " written in transactions: read them with isolation.level=read_committed. Names and"
@@ -120,12 +127,13 @@ def _operation(action: str, channel: str, messages: list[str], summary: str) -> 
     }
 
 
-def _components() -> tuple[dict[str, Any], dict[str, Any]]:
+def _components(named: str) -> tuple[dict[str, Any], dict[str, Any]]:
     messages: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
-    examples = record_examples()
+    examples = record_examples(named)
+    definition = load_shop(named).definition
     for record, (title, summary) in _MESSAGES.items():
-        payload = schema(record, ref_template="#/components/schemas/{model}")
+        payload = schema(record, definition, "#/components/schemas/{model}")
         schemas |= payload.pop("$defs", {})
         schemas[title] = payload
         kafka: dict[str, Any] = {"bindingVersion": _BINDING}

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import base64
+from itertools import cycle
+from math import ceil
 from typing import Any
 
 import orjson
 
-from clickstream.features.shop import UCI553
+from clickstream.features.definition import Field, FieldType
+from clickstream.features.shop import UCI553, Shop
+from clickstream.features.shop_file import UCI553_NAME
 from clickstream.infra.settings import Settings
+from clickstream.models.scorers import scorers_of
 from clickstream.records.click import Click, Heartbeat, InvalidRecordError
 from clickstream.records.score import (
     DeadLetter,
@@ -22,11 +27,11 @@ from clickstream.records.score import (
 )
 from clickstream.records.scorers import SCORERS
 from clickstream.records.shop_click import parser_of
+from clickstream.records.shops import load_shop
 from clickstream.windows.fingerprint import fingerprint, rules_of
 from clickstream.windows.partition import Partition
 
 _ANSWERS = ((0.59, 44.21), (0.61, 43.87), (0.99, 51.3))
-_PARSER = parser_of(UCI553.definition)
 _START = 1_218_679_933_268
 _SEEN: tuple[dict[str, Any], ...] = (
     {"product": "A7", "category": "trousers", "price": 28, "price_2": 2, "page": 1},
@@ -35,27 +40,47 @@ _SEEN: tuple[dict[str, Any], ...] = (
 )
 
 
-def record_examples() -> dict[str, dict[str, Any]]:
-    """One record of each kind as it travels, by the name of the kind."""
+def record_examples(named: str = UCI553_NAME) -> dict[str, dict[str, Any]]:
+    """One record of each kind as it travels, by the name of the kind; `named` is the name or file of a shop.
+
+    Raises:
+        ConfigurationError: the shop cannot be used.
+    """
+    shop = load_shop(named)
     heartbeat = {"type": "heartbeat", "event_time": _START + 2_000_000}
     return {
-        "click": _click(1),
+        "click": _click(shop, 1),
         "heartbeat": heartbeat,
-        "score": _score(heartbeat).model_dump(),
-        "dead-letter": _dead_letter().model_dump(),
+        "score": _score(named, heartbeat).model_dump(),
+        "dead-letter": _dead_letter(shop).model_dump(),
     }
 
 
-def _click(order: int) -> dict[str, Any]:
+def _click(shop: Shop, order: int) -> dict[str, Any]:
     when = {"session_id": "16249", "event_time": _START + order * 40_000, "order": order}
-    return {"type": "click"} | when | _SEEN[order - 1]
+    seen = _SEEN[order - 1] if shop is UCI553 else {f.name: _value(f) for f in shop.definition.fields}
+    return {"type": "click"} | when | seen
 
 
-def _score(heartbeat: dict[str, Any]) -> Score:
+def _value(field: Field) -> str | bool | float:
+    """One that the field may hold."""
+    low, high = field.at_least, field.at_most
+    match field.type:
+        case FieldType.TEXT:
+            return field.name[: int(high or 0)].ljust(int(low or 0), "-")
+        case FieldType.BOOLEAN:
+            return True
+    value = max(1.0, low) if low is not None else 1.0
+    value = min(value, high) if high is not None else value
+    return ceil(value) if field.type is FieldType.INTEGER else value
+
+
+def _score(named: str, heartbeat: dict[str, Any]) -> Score:
     """Of the three clicks. What the models say is made up; what the session is, is not."""
-    settings = _defaults()
+    shop, settings = load_shop(named), _defaults(named)
     partition = Partition(rules_of(settings))
-    clicks = [_PARSER.click_of(_click(order)) for order in (1, 2, 3)]
+    parser = parser_of(shop.definition)
+    clicks = [parser.click_of(_click(shop, order)) for order in (1, 2, 3)]
     records: list[Click | Heartbeat] = [*clicks, Heartbeat(**heartbeat)]
     for offset, record in enumerate(records):
         partition.advance(offset, record.event_time, record)
@@ -71,23 +96,21 @@ def _score(heartbeat: dict[str, Any]) -> Score:
         duplicates=window.duplicates,
         late=window.late,
         missing=window.missing,
-        features=UCI553.features(window),
+        features=shop.features(window),
         predictions=Predictions.model_validate(
             {
-                name: Prediction(
-                    conversion=conversion, revenue=revenue, cluster=2, cluster_name="short_premium"
-                )
-                for name, (conversion, revenue) in zip(SCORERS, _ANSWERS, strict=True)
+                name: _prediction(shop, conversion, revenue) if name in scorers_of(shop) else None
+                for name, (conversion, revenue) in zip(SCORERS, cycle(_ANSWERS), strict=False)
             }
         ),
         evidence=window.evidence,
-        outcome=ScoredOutcome(**UCI553.outcome(window)._asdict()),
+        outcome=ScoredOutcome(**shop.outcome(window)._asdict()),
         models=Models(
             bundle="20261124T024349Z-c9b48c2f",
-            feature_sets=UCI553.feature_sets,
+            feature_sets=shop.feature_sets,
             lessons=2_962,
         ),
-        shop=ScoredShop(**UCI553.as_dict()),
+        shop=ScoredShop(**shop.as_dict()),
         settings=fingerprint(settings),
         source=Source(
             topic=settings.clicks_topic,
@@ -102,17 +125,23 @@ def _score(heartbeat: dict[str, Any]) -> Score:
     )
 
 
-def _dead_letter() -> DeadLetter:
+def _prediction(shop: Shop, conversion: float, revenue: float) -> Prediction:
+    worth = revenue if shop.definition.goal.value is not None else None
+    name = "short_premium" if shop is UCI553 else "few clicks"
+    return Prediction(conversion=conversion, revenue=worth, cluster=2, cluster_name=name)
+
+
+def _dead_letter(shop: Shop) -> DeadLetter:
     """A click whose order is a text."""
-    value = orjson.dumps(_click(3) | {"order": "3"})
+    value = orjson.dumps(_click(shop, 3) | {"order": "3"})
     key = b"16249"
     try:
-        _PARSER.parse(value, key)
+        parser_of(shop.definition).parse(value, key)
     except InvalidRecordError as error:
         return DeadLetter(
             reason=error.reason,
             detail=error.detail,
-            topic=_defaults().clicks_topic,
+            topic=_defaults(UCI553_NAME).clicks_topic,
             partition=3,
             offset=2,
             key=base64.b64encode(key).decode(),
@@ -122,6 +151,6 @@ def _dead_letter() -> DeadLetter:
     raise ValueError("the example of a refused record was taken")
 
 
-def _defaults() -> Settings:
-    """The settings of no environment."""
-    return Settings.model_construct()
+def _defaults(shop: str) -> Settings:
+    """The settings of no environment, but the shop."""
+    return Settings.model_construct(shop=shop)

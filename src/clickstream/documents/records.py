@@ -9,36 +9,85 @@ import orjson
 from pydantic import BaseModel
 from pydantic.json_schema import DEFAULT_REF_TEMPLATE, JsonSchemaMode
 
-from clickstream.features.definition import ShopDefinition
+from clickstream.features.definition import Aggregation, Feature, FieldType, ShopDefinition
 from clickstream.features.shop import UCI553
-from clickstream.records.click import Heartbeat
+from clickstream.features.words import feature_in_words
+from clickstream.models.scorers import REGISTRY
+from clickstream.records.click import Click, Heartbeat
 from clickstream.records.score import DeadLetter, Score
+from clickstream.records.scorers import SCORERS
 from clickstream.records.shop_click import click_model
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 # What others send is described as we take it, what we publish as it leaves us.
 _RECORDS: Mapping[str, tuple[type[BaseModel], JsonSchemaMode]] = {
-    "click": (click_model(UCI553.definition), "validation"),
+    "click": (Click, "validation"),
     "heartbeat": (Heartbeat, "validation"),
     "score": (Score, "serialization"),
     "dead-letter": (DeadLetter, "serialization"),
 }
 
+_JSON_TYPES = {FieldType.TEXT: "string", FieldType.BOOLEAN: "boolean"}
+
+_COUNTS = (Aggregation.COUNT, Aggregation.DISTINCT, Aggregation.CHANGES)
+
 
 def schema_files() -> Mapping[str, bytes]:
-    """The schemas, as file name -> content."""
-    return {f"{name}.json": as_json({"$schema": _DIALECT} | schema(name)) for name in _RECORDS}
+    """The schemas of shop uci553, as file name -> content."""
+    return {f"{name}.json": as_json(schema_document(name, UCI553.definition)) for name in _RECORDS}
 
 
-def schema(record: str, ref_template: str = DEFAULT_REF_TEMPLATE) -> dict[str, Any]:
-    """The schema of "click", "heartbeat", "score" or "dead-letter"."""
-    return _schema_of(*_RECORDS[record], ref_template)
+def schema_document(record: str, definition: ShopDefinition) -> dict[str, Any]:
+    """As `schema`, to stand alone."""
+    return {"$schema": _DIALECT} | schema(record, definition)
 
 
-def click_schema(definition: ShopDefinition) -> dict[str, Any]:
-    """The schema of the clicks of any shop."""
-    return {"$schema": _DIALECT} | _schema_of(click_model(definition), "validation")
+def schema(
+    record: str,
+    definition: ShopDefinition = UCI553.definition,
+    ref_template: str = DEFAULT_REF_TEMPLATE,
+) -> dict[str, Any]:
+    """The schema of "click", "heartbeat", "score" or "dead-letter" of a shop."""
+    model, mode = _RECORDS[record]
+    if model is Click:
+        model = click_model(definition)
+    found = _schema_of(model, mode, ref_template)
+    # What the score of uci553 holds was published before shops were, and stays as it is.
+    if model is Score and definition != UCI553.definition:
+        _narrow(found, definition)
+    return found
+
+
+def _narrow(score: dict[str, Any], definition: ShopDefinition) -> None:
+    """Say of the scores of a shop what is true of them alone: features, goal, scorers."""
+    shown = [feature for feature in definition.features if feature.in_scores]
+    score["properties"]["features"] |= {
+        "properties": {feature.name: _feature_schema(definition, feature) for feature in shown},
+        "required": [feature.name for feature in shown],
+        "additionalProperties": False,
+    }
+    parts = {name: part["properties"] for name, part in score["$defs"].items()}
+    parts["ScoredShop"]["name"] = {"const": definition.name}
+    parts["ScoredShop"]["hash"] = {"const": definition.hash}
+    parts["ScoredOutcome"]["source"] = {"const": "proxy" if definition.goal.last_click else "goal"}
+    for name in SCORERS:
+        if not REGISTRY[name].of_any_shop:
+            parts["Predictions"][name] = {"type": "null"}
+    amount = {"type": "null"} if definition.goal.value is None else {"type": ["number", "null"]}
+    for part in ("Prediction", "ScoredOutcome"):
+        about = f"in {definition.currency}" if definition.currency else "in the shop's currency"
+        parts[part]["revenue"] = amount | ({} if definition.goal.value is None else {"description": about})
+
+
+def _feature_schema(definition: ShopDefinition, feature: Feature) -> dict[str, Any]:
+    about = {"description": feature_in_words(feature)}
+    if feature.aggregation in _COUNTS:
+        return {"type": "integer", "minimum": 0} | about
+    kind = "number"
+    if feature.aggregation in (Aggregation.FIRST, Aggregation.LAST) and feature.field is not None:
+        kind = _JSON_TYPES.get(definition.field(feature.field).type, kind)
+    return {"type": [kind, "null"]} | about
 
 
 def _schema_of(

@@ -12,28 +12,21 @@ from pydantic.fields import FieldInfo
 
 from clickstream.documents.command_tree import commands
 from clickstream.documents.templates import page
-from clickstream.infra.settings import RULES, Settings, format_duration, is_duration
+from clickstream.infra.settings import Settings, format_duration, is_duration
 
-_SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "places": ("home", "bundle", "bundle_key", "bundle_key_file"),
-    "kafka": (
-        "kafka_bootstrap",
-        "kafka_security_protocol",
-        "kafka_sasl_mechanism",
-        "kafka_username",
-        "kafka_password",
-        "kafka_ca_file",
-    ),
-    "redis": ("redis_url", "redis_cluster"),
-    "topics": ("clicks_topic", "scores_topic", "dead_letter_topic", "partitions", "replication_factor"),
-    "group": ("group", "instance", "session_timeout"),
-    "rules": RULES,
-    "loop": ("max_poll_records", "commit_interval", "idle_after", "rebuild_horizon", "patience"),
-    "lookup": ("lookup_token",),
-    "logs": ("log_level", "log_format"),
-    "metrics": ("metrics_port", "metrics_host"),
+_FIRST: Mapping[str, str] = {
+    "home": "places",
+    "kafka_bootstrap": "kafka",
+    "redis_url": "redis",
+    "clicks_topic": "topics",
+    "group": "group",
+    "gap": "rules",
+    "max_poll_records": "loop",
+    "metrics_port": "metrics",
+    "lookup_token": "lookup",
+    "log_level": "logs",
 }
-"""Sections of the template, and what stands in each; a setting that is in none comes last."""
+"""The first setting of each section of the template; the section has what follows it in the class, too."""
 
 
 class SettingRow(NamedTuple):
@@ -48,13 +41,12 @@ class SettingRow(NamedTuple):
 
 def settings_page() -> str:
     """The content of docs/reference/settings.md."""
-    named = {name for names in _SECTIONS.values() for name in names}
-    others = tuple(name for name in Settings.model_fields if name not in named)
     options = _options()
-    tables = {
-        section: [_row(name, Settings.model_fields[name], options[name]) for name in names]
-        for section, names in {**_SECTIONS, "others": others}.items()
-    }
+    tables: dict[str, list[SettingRow]] = defaultdict(list)
+    section = ""
+    for name, field in Settings.model_fields.items():
+        section = _FIRST.get(name, section)
+        tables[section].append(_row(name, field, options[name]))
     return page("settings.md.j2", tables=tables)
 
 

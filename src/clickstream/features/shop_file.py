@@ -42,6 +42,9 @@ MOST_FIELDS, MOST_FEATURES = 100, 500
 LARGEST_FILE = 262_144
 """Bytes of a definition."""
 
+LONGEST_LINE = 4_096
+"""Characters."""
+
 LARGEST_INTEGER = 2**53
 LONGEST_TEXT = 256
 DISTINCT_AT_MOST = 1_000
@@ -75,19 +78,34 @@ def read_definition(text: str | bytes, where: str) -> ShopDefinition:
     """
     if len(text) > LARGEST_FILE:
         raise DefinitionError(
-            f"{where} has {len(text)} bytes; a shop file has at most {LARGEST_FILE}", "Is it the right file?"
+            f"{where} has more than the {LARGEST_FILE} bytes of a shop file", "Is it the right file?"
         )
     try:
-        source = tomllib.loads(text.decode() if isinstance(text, bytes) else text)
+        lines = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        _check_lines(lines, where)
+        source = tomllib.loads(lines)
     except UnicodeDecodeError as error:
         raise DefinitionError(
             f"{where} is not UTF-8 text (byte {error.start})", "Is it the right file?"
         ) from None
-    except tomllib.TOMLDecodeError as error:
+    except DefinitionError:
+        raise
+    except ValueError as error:
+        # A TOMLDecodeError, or what Python says of a number of thousands of digits.
         raise DefinitionError(f"{where} is no TOML: {error}") from None
     except RecursionError:
         raise DefinitionError(f"{where} is nested too deeply", "A shop file has tables of values.") from None
     return define(source, where)
+
+
+def _check_lines(text: str, where: str) -> None:
+    # Of a key of n parts the parser makes n tuples of up to n: one long line would take all memory.
+    for number, line in enumerate(text.split("\n"), 1):
+        if len(line) > LONGEST_LINE:
+            raise DefinitionError(
+                f"{where}: line {number} has {len(line)} characters",
+                f"Allowed: at most {LONGEST_LINE}. Is it the right file?",
+            )
 
 
 @cache
@@ -103,7 +121,12 @@ def built_in(name: str) -> ShopDefinition:
             f"there is no shop {_shown(name)}",
             f"{_near(name, known)}Built in: {', '.join(known)}. Or name a file.",
         )
-    return read_definition((_SHOPS / f"{name}.toml").read_bytes(), f"shop {name}")
+    return read_definition(built_in_file(name), f"shop {name}")
+
+
+def built_in_file(name: str) -> bytes:
+    """The shop file of one of `built_in_names`."""
+    return (_SHOPS / f"{name}.toml").read_bytes()
 
 
 def built_in_names() -> list[str]:
@@ -433,7 +456,11 @@ def _near(given: Any, known: Collection[str]) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):
+        # Nested beyond reason, or a number that is too long to be written.
+        text = f"<{type(value).__name__} that cannot be shown>"
     return text if len(text) <= 60 else text[:57] + "..."
 
 

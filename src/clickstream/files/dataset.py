@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clickstream.features.definition import ShopDefinition
 from clickstream.features.session import Session, SessionStep
 from clickstream.features.shop import UCI553
 from clickstream.files.rows import PageView, read_rows
@@ -52,7 +53,7 @@ class ClickRow(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Clicks session by session, sessions as they first appear in the file.
+    """A ClickLog of shop uci553; sessions as they first appear in the file.
 
     Click i shows `views[view_of[i]]`; session s is the clicks `starts[s]` up to `starts[s + 1]`.
     `sha256` is that of the CSV, or of what determines a synthetic dataset; `path` is None for the latter.
@@ -71,6 +72,24 @@ class Dataset:
     orders: NDArray[np.int64] | None = field(default=None, repr=False)
     times: NDArray[np.int64] | None = field(default=None, repr=False)
     time_source: str = "synthetic"
+
+    @property
+    def definition(self) -> ShopDefinition:
+        """The shop whose clicks these are."""
+        return UCI553.definition
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """What a record of each view carries beside session, time and order."""
+        # What a file does not say is left out, and so is `end` where it is not.
+        return [
+            {
+                name: value
+                for name, value in view._asdict().items()
+                if value is not None and value is not False
+            }
+            for view in self.views
+        ]
 
     @property
     def is_uci(self) -> bool:

@@ -18,12 +18,14 @@ from clickstream.local.processes import Process
 from clickstream.operate.group import GroupObserver
 from clickstream.operate.summary import Summary
 from clickstream.records.reading import read_score
+from clickstream.records.shops import load_shop
 
 
 class DemoRun:
     """Consumers and one replay on given servers, watched from outside.
 
     Attributes:
+        shop: whose clicks they are.
         clicks: records on the clicks topic (heartbeats included).
         committed: records whose scores are published.
         open_sessions: sessions open now.
@@ -32,6 +34,7 @@ class DemoRun:
 
     def __init__(self, settings: Settings, logs: Path, consumers: int, replay: Sequence[str]) -> None:
         self.settings = settings
+        self.shop = load_shop(settings.shop)
         self.summary = Summary()
         self.clicks = self.committed = self.open_sessions = 0
         self.started_at = time.monotonic()

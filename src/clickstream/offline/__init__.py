@@ -3,12 +3,11 @@ writes to disk but through `write_…`.
 """
 
 from clickstream.offline.scoring import FileScores, ScoringProgress, UnseenValues, score_file
-from clickstream.offline.sessions import COLUMNS, Sessions
+from clickstream.offline.sessions import Sessions, columns_of
 from clickstream.offline.trace import SessionTrace, TracedClick, trace_session
 from clickstream.offline.writing import FileFormat, as_bytes, require, write_refused, write_sessions
 
 __all__ = [
-    "COLUMNS",
     "FileFormat",
     "FileScores",
     "ScoringProgress",
@@ -17,6 +16,7 @@ __all__ = [
     "TracedClick",
     "UnseenValues",
     "as_bytes",
+    "columns_of",
     "require",
     "score_file",
     "trace_session",

@@ -9,8 +9,8 @@ from __future__ import annotations
 import datetime
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -20,16 +20,20 @@ from clickstream.infra.kafka import Record
 from clickstream.infra.kafka.topic_log import ReadingProgress, extent, read, silent
 from clickstream.infra.settings import Settings
 from clickstream.models.examples import TrainingSession
+from clickstream.models.shop.examples import ShopWindow
 from clickstream.records.click import Click
 from clickstream.windows.fingerprint import rules_of
-from clickstream.windows.listing import ListingPartition, clicks_of, unlisted
+from clickstream.windows.listing import ListingPartition, clicks_of, ordered_clicks_of, unlisted
+from clickstream.windows.partition import ClosedWindow
+
+T = TypeVar("T")
 
 
-class RecordedSessions(NamedTuple):
+class RecordedSessions(NamedTuple, Generic[T]):
     """What a topic holds.
 
     Attributes:
-        sessions: closed ones, by the time of their first click; their day is that of it, in UTC.
+        sessions: closed ones, by the time of their first click.
         sha256: of these sessions, click by click.
         clicks: on the topic, the refused ones too.
         refused: why records could not be counted -> how many.
@@ -39,7 +43,7 @@ class RecordedSessions(NamedTuple):
     """
 
     topic: str
-    sessions: list[TrainingSession]
+    sessions: list[T]
     sha256: str
     clicks: int
     refused: dict[str, int]
@@ -48,19 +52,62 @@ class RecordedSessions(NamedTuple):
     cut: int
 
 
-def read_recorded(settings: Settings, progress: ReadingProgress = silent) -> RecordedSessions:
-    """The sessions of the clicks topic of `settings`.
+class Taught(NamedTuple, Generic[T]):
+    """A closed window as training takes it, and what it is hashed by."""
+
+    session: T
+    content: tuple[Any, ...]
+
+
+def read_recorded(
+    settings: Settings, progress: ReadingProgress = silent
+) -> RecordedSessions[TrainingSession]:
+    """The sessions of the clicks topic of `settings`, of shop uci553; their day is in UTC.
 
     Raises:
         InputError: no session on it has closed.
         UnavailableError: the broker does not answer, or there is no such topic.
     """
+    return _read(settings, progress, _as_session)
+
+
+def read_recorded_windows(
+    settings: Settings, progress: ReadingProgress = silent
+) -> RecordedSessions[ShopWindow]:
+    """The windows of the clicks topic of `settings`, of the shop that they name; else as `read_recorded`.
+
+    Of each the clicks in order: one that came too late for its place was not known where it stands.
+    """
+    return _read(settings, progress, _as_window)
+
+
+def _read(
+    settings: Settings, progress: ReadingProgress, taught: Callable[[ClosedWindow], Taught[T]]
+) -> RecordedSessions[T]:
     part = extent(settings, settings.clicks_topic)
     records = read(settings, settings.clicks_topic, part, progress)
-    return sessions_of(records, part.begin, settings)
+    return sessions_of(records, part.begin, settings, taught)
 
 
-def sessions_of(records: Iterable[Record], begin: Mapping[int, int], settings: Settings) -> RecordedSessions:
+def _as_session(closed: ClosedWindow) -> Taught[TrainingSession]:
+    session, steps = unlisted(closed.session), clicks_of(closed.session)
+    day = datetime.datetime.fromtimestamp(session.opened_at / 1_000, datetime.UTC).date()
+    return Taught(
+        TrainingSession(closed.session_id, day, session, steps), (closed.session_id, session, list(steps))
+    )
+
+
+def _as_window(closed: ClosedWindow) -> Taught[ShopWindow]:
+    window = ShopWindow(closed.session_id, ordered_clicks_of(closed.session))
+    return Taught(window, (window.session_id, list(window.clicks)))
+
+
+def sessions_of(
+    records: Iterable[Record],
+    begin: Mapping[int, int],
+    settings: Settings,
+    taught: Callable[[ClosedWindow], Taught[T]],
+) -> RecordedSessions[T]:
     """The sessions that `records` close, which are in offset order within each partition.
 
     Args:
@@ -75,7 +122,7 @@ def sessions_of(records: Iterable[Record], begin: Mapping[int, int], settings: S
         for partition, offset in begin.items()
     }
     refused: Counter[str] = Counter()
-    found: list[tuple[int, str, TrainingSession]] = []
+    found: list[tuple[int, str, Taught[T]]] = []
     clicks = late = cut = 0
     for record in records:
         audited = partitions[record.partition]
@@ -87,11 +134,8 @@ def sessions_of(records: Iterable[Record], begin: Mapping[int, int], settings: S
             if audited.is_blind_to(closed):
                 cut += 1
                 continue
-            session = closed.session
-            late += session.late
-            day = datetime.datetime.fromtimestamp(session.opened_at / 1_000, datetime.UTC).date()
-            training = TrainingSession(closed.session_id, day, unlisted(session), clicks_of(session))
-            found.append((session.opened_at, closed.session_id, training))
+            late += closed.session.late
+            found.append((closed.session.opened_at, closed.session_id, taught(closed)))
     if not found:
         raise InputError(
             f"no session on {settings.clicks_topic} has closed: {clicks:,} clicks were read",
@@ -100,8 +144,8 @@ def sessions_of(records: Iterable[Record], begin: Mapping[int, int], settings: S
     found.sort(key=lambda one: one[:2])
     return RecordedSessions(
         settings.clicks_topic,
-        [session for _, _, session in found],
-        _sha256(session for _, _, session in found),
+        [one.session for _, _, one in found],
+        _sha256(one.content for _, _, one in found),
         clicks,
         dict(refused),
         late,
@@ -110,9 +154,9 @@ def sessions_of(records: Iterable[Record], begin: Mapping[int, int], settings: S
     )
 
 
-def _sha256(sessions: Iterable[TrainingSession]) -> str:
+def _sha256(contents: Iterable[tuple[Any, ...]]) -> str:
     digest = hashlib.sha256()
     encoder = msgspec.msgpack.Encoder(order="deterministic")
-    for one in sessions:
-        digest.update(encoder.encode((one.session_id, one.session, list(one.steps))))
+    for one in contents:
+        digest.update(encoder.encode(one))
     return digest.hexdigest()

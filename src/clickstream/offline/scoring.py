@@ -7,26 +7,29 @@ order, from the bundle's warm start: predict, then learn.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 import orjson
 
 from clickstream.bundles.bundle import Bundle
+from clickstream.bundles.shop import check_shop
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
 from clickstream.features.session import SessionStep
-from clickstream.files.cleaning import CleanedFile, CleaningReport
+from clickstream.features.shop import UCI553, Shop
+from clickstream.files.cleaning import CleaningReport
+from clickstream.files.click_log import ClickLog
 from clickstream.files.dataset import Dataset
-from clickstream.files.mapping import UciMapping, map_dataset
-from clickstream.files.sifting import sift_dataset
+from clickstream.files.mapping import ColumnMapping, UciMapping, map_dataset, map_log, mapping_by_name
+from clickstream.files.sifting import SiftingProgress, sift_dataset
+from clickstream.files.sifting import silent as silent_sifting
 from clickstream.files.source import FileSource
 from clickstream.infra.settings import Settings
 from clickstream.infra.words import counted
 from clickstream.offline.sessions import Sessions
 from clickstream.offline.windows import DatedWindow, cut_windows
 from clickstream.operate.summary import Summary
-from clickstream.records.shops import check_source, load_shop
 from clickstream.windows.fingerprint import fingerprint, rules_of
 
 ScoringProgress = Callable[[float, str], None]
@@ -56,14 +59,14 @@ class FileScores:
     """A file, scored.
 
     `steps[i]` are the clicks of session i in order; `online_states[n]` is the state of the online models
-    before session `n * AT_ONCE`.
+    before session `n * AT_ONCE`. `unknown` is None for shops other than uci553.
     """
 
     bundle: str
     cleaning: CleaningReport
     sessions: Sessions = field(repr=False)
     summary: Summary = field(repr=False)
-    unknown: UnseenValues
+    unknown: UnseenValues | None
     steps: list[list[SessionStep]] = field(repr=False)
     online_states: list[bytes] = field(repr=False)
 
@@ -78,21 +81,21 @@ def score_file(
     bundle: Bundle,
     settings: Settings,
     name: str | None = None,
-    mapping: UciMapping | None = None,
+    mapping: ColumnMapping | None = None,
     progress: ScoringProgress = silent,
 ) -> FileScores:
     """Clean a file and score its sessions, as the stream would.
 
     Args:
         source: a path, bytes or an open file: CSV in the layout of UCI 553, or what `mapping` describes; or a
-            zip that holds one.
-        settings: the rules by which event times become sessions.
+            zip that holds one. Of another shop JSON lines as on the topic, where there is no mapping.
+        settings: the rules by which event times become sessions, and the shop whose clicks they are.
         name: of the file, for messages.
 
     Raises:
         MissingFileError: the file is not there.
         InputError: it is no such file, or no row of it can be used.
-        UsageError: the settings name a shop that is not that of the file.
+        BundleError: the bundle is of another shop than the settings name.
 
     >>> from pathlib import Path
     >>> from clickstream import Settings, load_bundle, score_file
@@ -101,44 +104,76 @@ def score_file(
     >>> scored.cleaning.refused, len(scored.sessions) == scored.summary.sessions
     ((), True)
     """
-    check_source(load_shop(settings.shop))
+    rules = rules_of(settings)
+    check_shop(bundle.manifest, rules.shop.definition, f"bundle {bundle.path}")
     report = _Seldom(progress)
 
     def reading(share: float) -> None:
         report(_READING * share, "reading")
 
-    if mapping is None:
-        cleaned = sift_dataset(source, name, reading)
-    else:
-        cleaned = map_dataset(source, mapping, name, reading)
-    return _score(cleaned, bundle, settings, report)
-
-
-def _score(cleaned: CleanedFile, bundle: Bundle, settings: Settings, report: ScoringProgress) -> FileScores:
-    dataset, cleaning = cleaned
-    rules = rules_of(settings)
-    scorer = WindowScorer(bundle, dataset.name, fingerprint(settings), rules.shop)
-    online = bundle.online()
-    sessions, summary = Sessions(), Summary()
+    log, cleaning = read_clicks(source, rules.shop, mapping, name, reading)
     report(_READING, "scoring")
-    steps: list[list[SessionStep]] = []
-    states: list[bytes] = []
-    clicks = 0
-    for cuts in _batches(cut_windows(dataset, rules)):
-        states.append(online.state())
+    scored = _Scored(Sessions(rules.shop), Summary())
+    scorer = WindowScorer(bundle, log.name, fingerprint(settings), rules.shop)
+    online = bundle.online()
+    for cuts in _batches(cut_windows(log, rules)):
+        scored.states.append(online.state())
         scores = scorer.score([UnscoredWindow(0, cut.closed, online) for cut in cuts])
+        scored.add(cuts, scores, log.times is not None)
+        report(
+            _READING + (1 - _READING) * scored.clicks / max(len(log), 1),
+            f"{counted(len(scored.sessions), 'session')} scored",
+        )
+    report(1.0, f"{counted(len(scored.sessions), 'session')} scored")
+    unknown = _unknown(log, bundle) if isinstance(log, Dataset) else None
+    return FileScores(
+        bundle.id, cleaning, scored.sessions, scored.summary, unknown, scored.steps, scored.states
+    )
+
+
+def read_clicks(
+    source: FileSource,
+    shop: Shop,
+    mapping: ColumnMapping | None = None,
+    name: str | None = None,
+    progress: SiftingProgress = silent_sifting,
+) -> tuple[ClickLog, CleaningReport]:
+    """The clicks of a file of a shop, and what became of its rows.
+
+    Args:
+        mapping: onto the clicks of `shop`.
+
+    Raises:
+        MissingFileError: the file is not there.
+        InputError: it is no such file, or no row of it can be used.
+    """
+    if shop is not UCI553:
+        definition = shop.definition
+        return map_log(source, definition, mapping or mapping_by_name(definition), name, progress)
+    if mapping is None:
+        return sift_dataset(source, name, progress)
+    if not isinstance(mapping, UciMapping):
+        raise TypeError("a mapping onto the clicks of another shop")
+    return map_dataset(source, mapping, name, progress)
+
+
+@dataclass
+class _Scored:
+    """What is scored so far."""
+
+    sessions: Sessions
+    summary: Summary
+    clicks: int = 0
+    steps: list[list[SessionStep]] = field(default_factory=list)
+    states: list[bytes] = field(default_factory=list)
+
+    def add(self, cuts: Sequence[DatedWindow], scores: Sequence[bytes | None], has_times: bool) -> None:
         for cut, value in zip(cuts, scores, strict=True):
             score = orjson.loads(value or b"")
-            sessions.add(score, cut.day, dataset.times is not None)
-            summary.add(score, score["scored_at"])
-            steps.append(cut.steps)
-            clicks += len(cut.steps)
-        report(
-            _READING + (1 - _READING) * clicks / max(len(dataset), 1),
-            f"{counted(len(sessions), 'session')} scored",
-        )
-    report(1.0, f"{counted(len(sessions), 'session')} scored")
-    return FileScores(bundle.id, cleaning, sessions, summary, _unknown(dataset, bundle), steps, states)
+            self.sessions.add(score, cut.day, has_times)
+            self.summary.add(score, score["scored_at"])
+            self.steps.append(cut.steps)
+            self.clicks += len(cut.steps)
 
 
 def _batches(cuts: Iterator[DatedWindow]) -> Iterator[list[DatedWindow]]:

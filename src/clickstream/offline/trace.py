@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from clickstream.bundles.bundle import Bundle, Case, ScorerOutput
+from clickstream.consumer.scoring import lesson_of
 from clickstream.features.session import Session, SessionStep
-from clickstream.features.shop import UCI553
+from clickstream.features.shop import Shop, shop_of
 from clickstream.features.vector import Features
 from clickstream.infra.errors import UsageError
 from clickstream.models.online import OnlineModels
+from clickstream.models.scorers import scorers_of
 from clickstream.offline.scoring import AT_ONCE, FileScores
 from clickstream.offline.windows import refold
-from clickstream.records.scorers import SCORERS
 
 
 class TracedClick(NamedTuple):
-    """A click; `features` (set `reference`) and `predictions` are those of the session up to it.
+    """A click; `features`, those that scores show, and `predictions` are of the session up to it.
 
-    `number` counts from 1; `event_time` in ms since the epoch, None where the file has no times.
+    `number` counts from 1; `event_time` in ms since the epoch, None where the file has no times; `fields` are
+    those that the fold of the shop takes, None where one is absent.
     """
 
     number: int
     event_time: int | None
     order: int | None
-    product: str
-    category: str
-    price: float
-    price_2: int
-    page: int
+    fields: dict[str, Any]
     features: Features
     predictions: dict[str, ScorerOutput]
 
@@ -57,8 +55,10 @@ def trace_session(scores: FileScores, place: int, bundle: Bundle) -> SessionTrac
         raise UsageError(f"there is no session {place}", f"Name one from 0 to {len(scores.sessions) - 1}.")
     row = scores.sessions.row(place)
     steps = scores.steps[place]
-    cases = _cases(steps)
-    online = _online_before(scores, place, bundle)
+    shop = shop_of(bundle.shop)
+    names = [field.name for field in bundle.shop.used_fields()]
+    cases = _cases(shop, row["session_id"], steps)
+    online = _online_before(shop, scores, place, bundle)
     clicks = []
     for number, (step, case, answers) in enumerate(zip(steps, cases, bundle.predict(cases), strict=True), 1):
         clicks.append(
@@ -66,38 +66,33 @@ def trace_session(scores: FileScores, place: int, bundle: Bundle) -> SessionTrac
                 number,
                 step.event_time if row["opened_at"] is not None else None,
                 step.order,
-                step.product,
-                step.category,
-                step.price,
-                step.price_2,
-                step.page,
-                case.whole,
-                {name: answers[name] if name in answers else online.predict(case) for name in SCORERS},
+                {name: getattr(step, name) for name in names},
+                shop.shown(case.whole),
+                {name: answers.get(name) or online.predict(case) for name in scorers_of(shop)},
             )
         )
     return SessionTrace(row["session_id"], row["window"], row["day"], tuple(clicks))
 
 
-def _cases(steps: list[SessionStep]) -> list[Case]:
+def _cases(shop: Shop, session_id: str, steps: list[SessionStep]) -> list[Case]:
     """What the scorers see of the session after each of its clicks."""
-    session = UCI553.open(steps[0])
-    cases = [_case(session)]
+    session = shop.open(steps[0], session_id=session_id)
+    cases = [_case(shop, session)]
     for step in steps[1:]:
         session.add(step, 0)
-        cases.append(_case(session))
+        cases.append(_case(shop, session))
     return cases
 
 
-def _case(session: Session) -> Case:
-    return Case(UCI553.evidence(session), UCI553.features(session))
+def _case(shop: Shop, session: Session) -> Case:
+    return Case(shop.evidence(session), shop.whole(session))
 
 
-def _online_before(scores: FileScores, place: int, bundle: Bundle) -> OnlineModels:
+def _online_before(shop: Shop, scores: FileScores, place: int, bundle: Bundle) -> OnlineModels:
     """The online models as they were asked for session `place`."""
     kept = place // AT_ONCE
     online = bundle.online(scores.online_states[kept])
-    for steps in scores.steps[kept * AT_ONCE : place]:
-        session = refold(steps)
-        case = _case(session)
-        online.learn(case, UCI553.outcome(session))
+    for before in range(kept * AT_ONCE, place):
+        session = refold(shop, scores.sessions.columns["session_id"][before], scores.steps[before])
+        online.learn(*lesson_of(shop, session, _case(shop, session)))
     return online

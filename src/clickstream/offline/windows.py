@@ -14,16 +14,14 @@ from typing import NamedTuple
 import numpy as np
 
 from clickstream.features.session import Session, SessionStep
-from clickstream.features.shop import UCI553
-from clickstream.files.dataset import Dataset
-from clickstream.records.click import Click, Heartbeat
+from clickstream.features.shop import Shop
+from clickstream.files.click_log import ClickLog
+from clickstream.records.click import Heartbeat
 from clickstream.records.shop_click import click_model
 from clickstream.windows.listing import ListingPartition, clicks_of, unlisted
 from clickstream.windows.partition import ClosedWindow, OpenSession, Partition, PendingClick, Rules
 
 _FOREVER = 1 << 62
-
-_UCI_CLICK = click_model(UCI553.definition)
 
 
 class DatedWindow(NamedTuple):
@@ -34,22 +32,22 @@ class DatedWindow(NamedTuple):
     steps: list[SessionStep]
 
 
-def cut_windows(dataset: Dataset, rules: Rules) -> Iterator[DatedWindow]:
+def cut_windows(dataset: ClickLog, rules: Rules) -> Iterator[DatedWindow]:
     """The sessions of a file in closing order."""
     if dataset.times is None:
         return _by_session_id(dataset, rules)
     return _by_event_time(dataset, rules)
 
 
-def refold(steps: list[SessionStep]) -> Session:
+def refold(shop: Shop, session_id: str, steps: list[SessionStep]) -> Session:
     """The session of some clicks in order."""
-    session = UCI553.open(steps[0])
+    session = shop.open(steps[0], session_id=session_id)
     for step in steps[1:]:
         session.add(step, 0)
     return session
 
 
-def _by_session_id(dataset: Dataset, rules: Rules) -> Iterator[DatedWindow]:
+def _by_session_id(dataset: ClickLog, rules: Rules) -> Iterator[DatedWindow]:
     offset = 0
     for session_id, day, steps in dataset.steps():
         # Event times are orders in ms, so there is no gap and all of it settles.
@@ -63,19 +61,23 @@ def _by_session_id(dataset: Dataset, rules: Rules) -> Iterator[DatedWindow]:
             waiting.window = None
             after = len(steps) - len(waiting.pending)
             closed = ClosedWindow(session_id, window, closed_by, window.last_offset, False)
-            yield DatedWindow(closed, day, steps[first:after])
+            yield DatedWindow(closed, day, list(steps[first:after]))
             first = after
         offset += len(steps)
 
 
-def _by_event_time(dataset: Dataset, rules: Rules) -> Iterator[DatedWindow]:
+def _by_event_time(dataset: ClickLog, rules: Rules) -> Iterator[DatedWindow]:
     # Kafka timestamps are the event times, as in a replay of the file.
     # The bound on open sessions is one of a server's memory, and by partition: a file has its own.
     log = ListingPartition(replace(rules, max_open_sessions=len(dataset)))
+    # Checked when the file was read.
+    click = click_model(rules.shop.definition).model_construct
+    names = rules.shop.step.__struct_fields__
     last = 0
     for offset, (session_id, step) in enumerate(_in_event_time(dataset)):
         last = step.event_time
-        log.advance(offset, last, _click(session_id, step))
+        fields = {name: getattr(step, name) for name in names}
+        log.advance(offset, last, click(session_id=session_id, **fields))
         log.refused.clear()
         yield from _taken(log)
     # As the last heartbeat of a replay: beyond gap and lateness.
@@ -84,7 +86,7 @@ def _by_event_time(dataset: Dataset, rules: Rules) -> Iterator[DatedWindow]:
     yield from _taken(log)
 
 
-def _in_event_time(dataset: Dataset) -> Iterator[tuple[str, SessionStep]]:
+def _in_event_time(dataset: ClickLog) -> Iterator[tuple[str, SessionStep]]:
     places = np.argsort(dataset.times if dataset.times is not None else (), kind="stable")
     steps = [(session_id, step) for session_id, _, steps in dataset.steps() for step in steps]
     for place in places.tolist():
@@ -101,19 +103,3 @@ def _taken(log: Partition) -> Iterator[DatedWindow]:
         )
     log.closed.clear()
     log.changed.clear()
-
-
-def _click(session_id: str, step: SessionStep) -> Click:
-    """Checked when the file was read."""
-    return _UCI_CLICK.model_construct(
-        session_id=session_id,
-        event_time=step.event_time,
-        order=step.order,
-        product=step.product,
-        category=step.category,
-        price=step.price,
-        price_2=step.price_2,
-        page=step.page,
-        end=step.end,
-        time_source=step.time_source,
-    )

@@ -11,7 +11,7 @@ import orjson
 
 from clickstream.files.cleaning import CleaningReport
 from clickstream.infra.extras import need
-from clickstream.offline.sessions import COLUMNS, Sessions
+from clickstream.offline.sessions import Sessions
 
 FileFormat = Literal["csv", "jsonl", "parquet"]
 
@@ -19,7 +19,7 @@ _RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_sessions(sessions: Sessions, format: FileFormat, stream: BinaryIO) -> None:
-    """One row a session, with the columns of COLUMNS.
+    """One row a session, with its columns.
 
     Raises:
         ConfigurationError: Parquet is asked for and pyarrow is not installed.
@@ -28,13 +28,13 @@ def write_sessions(sessions: Sessions, format: FileFormat, stream: BinaryIO) -> 
     if format == "parquet":
         _write_parquet(sessions, stream)
     elif format == "jsonl":
-        names = list(COLUMNS)
+        names = list(sessions.types)
         for values in zip(*sessions.columns.values(), strict=True):
             stream.write(
                 orjson.dumps(dict(zip(names, values, strict=True)), option=orjson.OPT_APPEND_NEWLINE)
             )
     else:
-        _write_csv(list(COLUMNS), zip(*sessions.columns.values(), strict=True), stream)
+        _write_csv(list(sessions.types), zip(*sessions.columns.values(), strict=True), stream)
 
 
 def require(format: FileFormat) -> None:
@@ -92,6 +92,6 @@ def _write_parquet(sessions: Sessions, stream: BinaryIO) -> None:
         datetime.date: pyarrow.date32(),
         datetime.datetime: pyarrow.timestamp("ms", "UTC"),
     }
-    schema = pyarrow.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()])
+    schema = pyarrow.schema([(name, kinds[kind]) for name, kind in sessions.types.items()])
     table = pyarrow.Table.from_pydict(sessions.columns, schema=schema)
     parquet.write_table(table, stream)

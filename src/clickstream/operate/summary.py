@@ -18,8 +18,10 @@ class Summary:
         self.converted = 0
         self.revenue = 0.0
         self.conversion: Counter[str] = Counter()
+        self._of_converted: Counter[str] = Counter()
         self.expected_revenue: Counter[str] = Counter()
         self.clusters: dict[str, Counter[str]] = {name: Counter() for name in SCORERS}
+        self._converted: Counter[str] = Counter()
         self.delays_ms: list[int] = []
         self.last: Mapping[str, Any] | None = None
 
@@ -38,12 +40,22 @@ class Summary:
             if prediction is None:
                 continue  # the shop has no such scorer
             self.conversion[name] += prediction["conversion"]
+            if score["outcome"]["converted"]:
+                self._of_converted[name] += prediction["conversion"]
+                self._converted[name] += 1
             self.expected_revenue[name] += prediction["revenue"] or 0
             self.clusters[name][prediction["cluster_name"]] += 1
 
     def mean_conversion(self, scorer: str) -> float:
         """Mean predicted probability of conversion."""
         return self.conversion[scorer] / self._predicted
+
+    def mean_conversion_of(self, scorer: str, converted: bool) -> float:
+        """The same over the sessions that converted, or over the others; 0 where there are none."""
+        count, total = self._converted[scorer], self._of_converted[scorer]
+        if not converted:
+            count, total = self._predicted - count, self.conversion[scorer] - total
+        return total / max(count, 1)
 
     def mean_revenue(self, scorer: str) -> float:
         """Mean predicted revenue, in the currency of the prices."""

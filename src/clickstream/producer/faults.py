@@ -2,8 +2,8 @@
 
 What a fault must show is only known where the clicks around it are sound. So faults hit disjoint clicks, and
 never the first or last of a window; together they never open a distance beyond the gap, which would split
-it; and a late click arrives when the watermark of its partition has passed it while its window is open. A
-click that was drawn for a fault it cannot bear stays sound.
+it; and a late click arrives when the watermark of its partition has passed it while its window is open, and
+meets no goal, which a late one cannot. A click that was drawn for a fault it cannot bear stays sound.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from clickstream.features.condition import holds
+from clickstream.files.click_log import ClickLog
 from clickstream.infra.errors import UsageError
 from clickstream.producer.schedule import Schedule, generator
 from clickstream.producer.timeline import NO_CLICK, Timeline
@@ -104,7 +106,11 @@ def choose_faults(
     # `hit` counts from late = 0 to none = 5.
     kinds[is_click] = (hit + 1) % len(PublicationFault)
     by_session = is_click[np.argsort(timeline.clicks[is_click])]
-    kinds[_window_edges(timeline, by_session, gap, max_clicks)] = PublicationFault.NONE
+    views = schedule.dataset.view_of[timeline.clicks[by_session]]
+    ends = np.array([bool(record.get("end")) for record in schedule.dataset.records])[views]
+    kinds[_window_edges(timeline, by_session, ends, gap, max_clicks)] = PublicationFault.NONE
+    meets_goal = by_session[_never_late(schedule.dataset)[views]]
+    kinds[meets_goal[kinds[meets_goal] == PublicationFault.LATE]] = PublicationFault.NONE
     after = _moved(timeline, kinds, draws, lateness)
     kinds[(kinds == PublicationFault.REORDER) & (after == np.arange(size))] = PublicationFault.NONE
     _keep_windows_whole(timeline, by_session, kinds, after, gap, lateness)
@@ -112,11 +118,22 @@ def choose_faults(
     return Faults(kinds, draws, after)
 
 
-def _window_edges(timeline: Timeline, by_session: RecordIndices, gap: int, max_clicks: int) -> RecordIndices:
+def _never_late(log: ClickLog) -> NDArray[np.bool_]:
+    """Of each view, whether a late click of it is refused: it meets a goal that is an event."""
+    goal = log.definition.goal
+    if goal.last_click:
+        return np.zeros(len(log.records), bool)
+    meets = holds(goal.when.expression, lambda record, path: record.get(path[0]))
+    return np.array([meets(record) for record in log.records])
+
+
+def _window_edges(
+    timeline: Timeline, by_session: RecordIndices, ends: NDArray[np.bool_], gap: int, max_clicks: int
+) -> RecordIndices:
     """First and last clicks of windows, and all clicks of sessions that a limit may cut."""
     sessions, times = timeline.sessions[by_session], timeline.times[by_session]
     opens = np.ones(len(by_session), bool)
-    opens[1:] = (np.diff(sessions) != 0) | (np.diff(times) > gap)
+    opens[1:] = (np.diff(sessions) != 0) | (np.diff(times) > gap) | ends[:-1]
     edge = opens | np.append(opens[1:], True)
     edge |= np.bincount(sessions)[sessions] >= max_clicks
     edges: RecordIndices = by_session[edge]

@@ -17,7 +17,7 @@ import orjson
 from numpy.typing import NDArray
 
 from clickstream.infra.settings import Settings
-from clickstream.producer.damage import DAMAGES, Damage
+from clickstream.producer.damage import Damage, damages_of
 from clickstream.producer.faults import FaultOptions, Faults, PublicationFault, choose_faults
 from clickstream.producer.mark import mark_prefix
 from clickstream.producer.schedule import Schedule, Times
@@ -128,14 +128,15 @@ class Plan:
         place_of = np.full(len(self.timeline.times), -1, np.int64)
         # The later of two publications of a duplicate wins.
         place_of[self.source] = np.arange(len(self.source))
-        for record in np.flatnonzero(self.faults.kinds).tolist():
-            yield self._entry(record, int(place_of[record]))
+        records = np.flatnonzero(self.faults.kinds)
+        orders = self._orders(self.timeline.clicks[records], self.timeline.sessions[records])
+        for record, order in zip(records.tolist(), orders.tolist(), strict=True):
+            yield self._entry(record, order, int(place_of[record]))
 
     def _chunk(self, places: NDArray[np.int64]) -> Iterator[Publication]:
         timeline, source = self.timeline, self.source[places]
         keys, fields = self._keys, self._fields
-        starts, view_of = self.schedule.dataset.starts, self.schedule.dataset.view_of
-        own_orders = self.schedule.dataset.orders
+        view_of = self.schedule.dataset.view_of
         clicks, sessions = timeline.clicks[source], timeline.sessions[source]
         columns = (
             source,
@@ -144,7 +145,7 @@ class Plan:
             self.sequence[places],
             timeline.times[source],
             sessions,
-            clicks - starts[sessions] + 1 if own_orders is None else own_orders[clicks],
+            self._orders(clicks, sessions),
             # Of a heartbeat it is any.
             view_of[clicks],
             self.faults.kinds[source] == PublicationFault.MALFORMED,
@@ -168,40 +169,40 @@ class Plan:
                 value = orjson.dumps(click)
             yield Publication(due, partition, sequence, key, value, time, True)
 
+    def _orders(self, clicks: NDArray[np.int64], sessions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The orders of clicks, 0 where there is none."""
+        dataset = self.schedule.dataset
+        return clicks - dataset.starts[sessions] + 1 if dataset.orders is None else dataset.orders[clicks]
+
     @cached_property
     def _keys(self) -> list[tuple[str, bytes]]:
         return [(session_id, session_id.encode()) for session_id in self.schedule.session_ids]
 
     @cached_property
     def _fields(self) -> list[dict[str, Any]]:
-        dataset = self.schedule.dataset
-        # What a file does not say is left out, and so is `end` where it is not.
-        return [
-            {
-                name: value
-                for name, value in view._asdict().items()
-                if value is not None and value is not False
-            }
-            | {"time_source": dataset.time_source}
-            for view in dataset.views
-        ]
+        source = {"time_source": self.schedule.time_source}
+        return [record | source for record in self.schedule.dataset.records]
 
     def _damage(self, record: int) -> Damage:
-        return DAMAGES[int(self.faults.draws[record] * len(DAMAGES))]
+        damages = damages_of(self.schedule.dataset.definition)
+        return damages[int(self.faults.draws[record] * len(damages))]
 
-    def _entry(self, record: int, place: int) -> dict[str, Any]:
+    def _entry(self, record: int, order: int, place: int) -> dict[str, Any]:
         fault = PublicationFault(int(self.faults.kinds[record]))
         session = int(self.timeline.sessions[record])
         entry: dict[str, Any] = {
             "fault": fault.name.lower(),
             "session_id": self._keys[session][0],
-            "order": int(self.timeline.clicks[record] - self.schedule.dataset.starts[session]) + 1,
+            "order": order or None,
             "event_time": int(self.timeline.times[record]),
-            "shows_in": _SHOWS_IN[fault],
+            # Without orders nobody can say that one is missing.
+            "shows_in": _SHOWS_IN[fault] if order or fault is not PublicationFault.DROP else "nothing",
         }
         if fault is PublicationFault.MALFORMED:
             damage = self._damage(record)
-            entry |= {"reason": damage.reason, "damage": damage.name, "also_in": "score.missing"}
+            entry |= {"reason": damage.reason, "damage": damage.name}
+            if order:
+                entry["also_in"] = "score.missing"
         entry["partition"] = int(self.timeline.partitions[record])
         entry["sequence"] = None if fault is PublicationFault.DROP else int(self.sequence[place])
         return entry

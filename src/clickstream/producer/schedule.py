@@ -1,5 +1,7 @@
 """Schedule: an event time for every click, the same on every run; made up where the file has none.
 
+Times of its own are kept, or, over one busy day, keep their hour: each session is moved by whole days.
+
 UCI 553 has days and orders but no times. A session begins at a time of day drawn from `HOURS`, and its
 clicks follow at distances drawn from a Weibull distribution (shape 0.7, scale 35 s, clipped to 1 s .. 20 min:
 many quick clicks and a long tail, a mean of 44 s). Times of day depend on the dataset's hash and the seed
@@ -19,8 +21,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from clickstream.files.dataset import Dataset
+from clickstream.files.click_log import ClickLog
 from clickstream.infra.errors import UsageError
+
+_MADE_UP = "synthetic"
 
 Calendar = Literal["dated", "busy-day"]
 Times = NDArray[np.int64]
@@ -70,7 +74,7 @@ class Schedule:
     that was `moved` behind an earlier run has `days` added to its times and a prefix to its session ids.
     """
 
-    dataset: Dataset
+    dataset: ClickLog
     options: ScheduleOptions
     times: Times = field(repr=False)
     clicks: NDArray[np.int64] = field(repr=False)
@@ -103,6 +107,11 @@ class Schedule:
         text = f"schedule 1 {self.dataset.sha256} {sorted(asdict(self.options).items())}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @property
+    def time_source(self) -> str:
+        """What the records say of their times."""
+        return _MADE_UP if self.options.calendar == "busy-day" else self.dataset.time_source
+
     def moved(self, run: int, days: int) -> Schedule:
         """The same clicks `days` later, as run number `run`."""
         shift = (days - self.days) * DAY_MS
@@ -126,8 +135,8 @@ class Schedule:
         return SessionLoad(float((last - first).sum() / max(last.max() - first.min(), 1)), int(open_.max()))
 
 
-def make_schedule(dataset: Dataset, options: ScheduleOptions) -> Schedule:
-    """The schedule of `dataset`: a pure function of its hash and `options`. Times of its own are kept.
+def make_schedule(dataset: ClickLog, options: ScheduleOptions) -> Schedule:
+    """The schedule of `dataset`: a pure function of its hash and `options`.
 
     Raises:
         UsageError: no session is left by the options.
@@ -137,7 +146,7 @@ def make_schedule(dataset: Dataset, options: ScheduleOptions) -> Schedule:
     sessions = np.repeat(np.arange(len(lengths)), lengths)
     clicks = np.flatnonzero(kept[sessions])
     sessions = sessions[clicks]
-    times = _made_up(dataset, options)[clicks] if dataset.times is None else dataset.times[clicks]
+    times = _times(dataset, options)[clicks]
     # Within a session the order is the place in the dataset.
     by_id = np.empty(len(lengths), np.int64)
     by_id[np.argsort(np.array(dataset.session_ids))] = np.arange(len(lengths))
@@ -156,7 +165,18 @@ def generator(*parts: object) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest)))
 
 
-def _made_up(dataset: Dataset, options: ScheduleOptions) -> Times:
+def _times(dataset: ClickLog, options: ScheduleOptions) -> Times:
+    if dataset.times is None:
+        return _made_up(dataset, options)
+    if options.calendar == "dated":
+        return dataset.times
+    first = dataset.times[dataset.starts[:-1]]
+    moved_by = midnight(BUSY_DAY) - first // DAY_MS * DAY_MS
+    laid: Times = dataset.times + np.repeat(moved_by, np.diff(dataset.starts))
+    return laid
+
+
+def _made_up(dataset: ClickLog, options: ScheduleOptions) -> Times:
     if options.calendar == "dated":
         midnights = np.array(dataset.days, "datetime64[ms]").astype(np.int64)
     else:
@@ -165,7 +185,7 @@ def _made_up(dataset: Dataset, options: ScheduleOptions) -> Times:
     return times
 
 
-def _times_of_day(dataset: Dataset, seed: int) -> Times:
+def _times_of_day(dataset: ClickLog, seed: int) -> Times:
     """Milliseconds after midnight of each click of the dataset."""
     starts = dataset.starts
     # Inverse distribution functions of plain uniforms: numpy may change its other samplers.
@@ -186,7 +206,7 @@ def _times_of_day(dataset: Dataset, seed: int) -> Times:
     return times
 
 
-def _kept(dataset: Dataset, options: ScheduleOptions) -> NDArray[np.bool_]:
+def _kept(dataset: ClickLog, options: ScheduleOptions) -> NDArray[np.bool_]:
     days = np.array(dataset.days, "datetime64[D]")
     kept = np.ones(len(days), bool)
     if options.first is not None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from clickstream.features.shop import shop_of
 from clickstream.features.shop_file import built_in
+from clickstream.files.shop_log import LoggedClick, ShopLog, shop_log
 
 SHOP = "synthetic"
 
@@ -99,6 +100,17 @@ def known_sessions(count: int, seed: int = 42) -> KnownSessions:
         sessions[session_id], chances[session_id] = clicks, known
     digest = hashlib.sha256(f"{SHOP} 1 {count} {seed}".encode()).hexdigest()
     return KnownSessions(sessions, chances, digest)
+
+
+def known_log(count: int, seed: int = 42) -> ShopLog:
+    """The clicks of so many sessions, as a replay takes them."""
+    known, definition = known_sessions(count, seed), built_in(SHOP)
+    names = [field.name for field in definition.fields]
+    sessions = {
+        session_id: [LoggedClick(step, tuple(getattr(step, name) for name in names)) for step in steps]
+        for session_id, steps in known.sessions.items()
+    }
+    return shop_log(definition, SHOP, known.sha256, sessions, "synthetic")
 
 
 def purchase_chances() -> dict[State, float]:

@@ -6,3 +6,6 @@ from typing import Literal
 
 ClosedBy = Literal["end", "gap", "limit", "flush"]
 Reason = Literal["too-large", "not-json", "invalid", "key-mismatch", "late", "future", "past"]
+
+CUT: frozenset[ClosedBy] = frozenset(("limit",))
+"""A bound closed the window: where it ends, and where the next begins, depends on more than its clicks."""

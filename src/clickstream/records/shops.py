@@ -5,9 +5,16 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from clickstream.features.shop import UCI553, Shop, shop_of
-from clickstream.features.shop_file import DefinitionError, built_in, built_in_names, read_definition
-from clickstream.infra.errors import ConfigurationError, UsageError
+from clickstream.features.shop import Shop, shop_of
+from clickstream.features.shop_file import (
+    LARGEST_FILE,
+    DefinitionError,
+    built_in,
+    built_in_file,
+    built_in_names,
+    read_definition,
+)
+from clickstream.infra.errors import ConfigurationError
 
 
 @cache
@@ -27,7 +34,9 @@ def load_shop(named: str) -> Shop:
     try:
         path = Path(named)
         if named not in built_in_names() and path.is_file():
-            return shop_of(read_definition(path.read_bytes(), named))
+            with path.open("rb") as file:
+                # One byte more tells a file that is too large.
+                return shop_of(read_definition(file.read(LARGEST_FILE + 1), named))
         return shop_of(built_in(named))
     except DefinitionError as error:
         raise ConfigurationError(error.what, error.remedy) from None
@@ -35,15 +44,17 @@ def load_shop(named: str) -> Shop:
         raise ConfigurationError(f"shop {named} cannot be read: {error.strerror}") from None
 
 
-def check_source(shop: Shop) -> None:
-    """Refuse where what is read is a file in the layout of UCI 553, mapped to it, or drawn to its statistics.
+def shop_file(named: str) -> bytes:
+    """The shop file of a shop, as `--shop` takes it.
 
     Raises:
-        UsageError: the clicks of `shop` are others.
+        ConfigurationError: it cannot be read, or is another one than this process goes by.
     """
-    if shop is not UCI553:
-        raise UsageError(
-            f"files and made-up clicks are those of shop {UCI553.definition.name}; the settings name shop"
-            f" {shop.definition.name}",
-            "Leave out --shop and CLICKSTREAM_SHOP, or send the clicks of that shop to the topic yourself.",
-        )
+    digest = load_shop(named).definition.hash
+    try:
+        text = built_in_file(named) if named in built_in_names() else Path(named).read_bytes()
+        if read_definition(text, named).hash == digest:
+            return text
+    except (DefinitionError, OSError) as error:
+        raise ConfigurationError(f"shop {named} cannot be read: {error}") from None
+    raise ConfigurationError(f"shop file {named} was changed since it was read", "Start this command again.")

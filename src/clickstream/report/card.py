@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -17,6 +18,16 @@ _ACTIVE = re.compile(r"[\\`*\[\]<>#|~$&!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 def render_card(manifest: Manifest, evaluation: Evaluation) -> str:
     """`model_card.md` of a bundle. Equal arguments give equal text; strings of the data are escaped."""
+    return card(
+        "model_card.md.j2",
+        **report_values(manifest, evaluation),
+        estimate=wording.estimate,
+        interval=wording.interval,
+    )
+
+
+def card(template: str, **values: Any) -> str:
+    """A Markdown page of this package; what is shown is escaped."""
     page = Environment(
         loader=PackageLoader("clickstream.report", "."),
         # Not HTML: `finalize` escapes each value for Markdown instead.
@@ -26,10 +37,8 @@ def render_card(manifest: Manifest, evaluation: Evaluation) -> str:
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
-    ).get_template("model_card.md.j2")
-    return page.render(
-        **report_values(manifest, evaluation), estimate=wording.estimate, interval=wording.interval
-    )
+    ).get_template(template)
+    return page.render(**values)
 
 
 def escape_markdown(text: str) -> str:

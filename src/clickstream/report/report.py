@@ -16,6 +16,7 @@ from clickstream.bundles.manifest import Manifest
 from clickstream.features.vector import DEFINITIONS, PREFIX, REFERENCE
 from clickstream.models.evaluation import Evaluation, TuningTrial
 from clickstream.models.scorers import HONEST
+from clickstream.models.shop.evaluation import ShopEvaluation
 from clickstream.records.scorers import LEARNING, SCORERS
 from clickstream.report import plots, wording
 from clickstream.report.plots.canvas import DARK, LIGHT
@@ -50,10 +51,8 @@ _KEY = (
 
 def render_report(manifest: Manifest, evaluation: Evaluation) -> str:
     """`report.html` of a bundle. Equal arguments give equal text; strings of the data are escaped."""
-    page = Environment(
-        loader=PackageLoader("clickstream.report", "."), autoescape=True, undefined=StrictUndefined
-    ).get_template("report.html.j2")
-    return page.render(
+    return page(
+        "report.html.j2",
         **report_values(manifest, evaluation),
         short_sessions=wording.short_sessions_sentence(evaluation),
         beyond=wording.beyond_chance(evaluation),
@@ -64,9 +63,15 @@ def render_report(manifest: Manifest, evaluation: Evaluation) -> str:
         centre=list(dict.fromkeys(name for one in evaluation.clusters for name in one.centre)),
         trials_by_model=_by_model(evaluation.trials),
         plots=_plots(manifest, evaluation),
-        light=LIGHT,
-        dark=DARK,
     )
+
+
+def page(template: str, **values: Any) -> str:
+    """A page of this package, in the colours of its plots; what is shown is escaped."""
+    found = Environment(
+        loader=PackageLoader("clickstream.report", "."), autoescape=True, undefined=StrictUndefined
+    ).get_template(template)
+    return found.render(**values, light=LIGHT, dark=DARK)
 
 
 def report_values(manifest: Manifest, evaluation: Evaluation) -> dict[str, Any]:
@@ -93,7 +98,7 @@ def report_values(manifest: Manifest, evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def figure_rows(evaluation: Evaluation) -> list[str]:
+def figure_rows(evaluation: Evaluation | ShopEvaluation) -> list[str]:
     """The figures found for any scorer: those that have a name of their own first, in its order."""
     found = dict.fromkeys(name for figures in evaluation.figures.values() for name in figures)
     known = list(wording.FIGURES)

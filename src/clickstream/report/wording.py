@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 from clickstream.bundles.manifest import Manifest
 from clickstream.models.evaluation import Estimate, Evaluation
+from clickstream.models.shop.evaluation import ShopEvaluation
 from clickstream.records.scorers import SCORERS
 
 PUBLISHED_DATA = "fcc167bbd0badd4c9685bd8543097e318f8228e48075335db7cd781cee88115d"
@@ -35,12 +36,14 @@ class FigureName(NamedTuple):
 
 FIGURES: dict[str, FigureName] = {
     "auc": FigureName("ROC-AUC", 3, "pairs of a converting and another session ranked right; 0.5 is chance"),
+    "average_precision": FigureName("PR-AUC", 3, "mean precision over all recalls; the base rate is chance"),
     "brier": FigureName("Brier score", 3, "mean squared error of the probability; less is better"),
     "log_loss": FigureName("log-loss", 3, "cost of the probability in nats; less is better"),
     "ece": FigureName("ECE", 3, "mean gap between forecast and share that converts; less is better"),
     "precision": FigureName("precision", 3, "of the sessions forecast to convert, the share that does"),
     "recall": FigureName("recall", 3, "of the sessions that convert, the share forecast to"),
     "f1": FigureName("F1", 3, "harmonic mean of precision and recall"),
+    "lift": FigureName("lift", 1, "how many times as often the tenth with the highest forecasts converts"),
     "r2": FigureName("R² of revenue", 3, "share of the variance explained; 0 is the mean, 1 perfect"),
     "mae": FigureName("MAE of revenue", 2, "mean error, in the currency of the prices"),
     "rmse": FigureName("RMSE of revenue", 2, "root of the mean squared error, in the same currency"),
@@ -245,7 +248,7 @@ def misuses(manifest: Manifest) -> list[str]:
     return never
 
 
-def estimate(evaluation: Evaluation, scorer: str, name: str) -> Estimate | None:
+def estimate(evaluation: Evaluation | ShopEvaluation, scorer: str, name: str) -> Estimate | None:
     """A figure, if training found it."""
     return evaluation.figures.get(scorer, {}).get(name)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from clickstream.models.evaluation import EVALUATION, Estimate
+from clickstream.models.evaluation import Estimate
 from clickstream.models.shop.evaluation import ShopEvaluation
 from clickstream.terminal.printable import plain
 
@@ -32,7 +32,7 @@ def show_shop_training(evaluation: ShopEvaluation, folder: Path, console: Consol
     console.print()
     console.print(_figures(evaluation))
     console.print()
-    console.print(_by_seen(evaluation))
+    console.print(by_seen_table(evaluation))
     console.print()
     remarks = Table.grid(padding=(0, 2))
     remarks.add_column(style="bold", no_wrap=True)
@@ -40,16 +40,12 @@ def show_shop_training(evaluation: ShopEvaluation, folder: Path, console: Consol
         remarks.add_row(topic, words)
     console.print(remarks)
     console.print(f"\nbundle  [bold]{folder.name}[/]", soft_wrap=True)
-    console.print(f"figures {plain(str(folder / EVALUATION))}", soft_wrap=True)
+    console.print(f"report  {plain(str(folder / 'report.html'))}", soft_wrap=True)
 
 
 def _figures(evaluation: ShopEvaluation) -> Table:
     held = evaluation.held_out
-    rows: dict[str, dict[str, Estimate]] = {
-        **evaluation.figures,
-        f"{evaluation.one_feature.feature} alone": evaluation.one_feature.figures,
-        "base rate": evaluation.base_rate,
-    }
+    rows = evaluation.beside()
     table = _table(f"At the decision points of the last {held.sessions:,} sessions, with 95 % intervals")
     table.add_column("", no_wrap=True)
     for title in rows:
@@ -65,7 +61,8 @@ def _figures(evaluation: ShopEvaluation) -> Table:
     return table
 
 
-def _by_seen(evaluation: ShopEvaluation) -> Table:
+def by_seen_table(evaluation: ShopEvaluation) -> Table:
+    """ROC-AUC of each scorer after so many clicks, and at the last decision point."""
     table = _table("AUC by clicks seen")
     for title in ("clicks seen", "sessions", *evaluation.figures):
         table.add_column(title, justify="right" if title != "clicks seen" else "left", no_wrap=True)

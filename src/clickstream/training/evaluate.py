@@ -15,6 +15,7 @@ from clickstream.models.evaluation import (
     BySeen,
     ClusterProfile,
     Estimate,
+    Evaluation,
     Reliability,
     RevenueFit,
     Roc,
@@ -23,6 +24,7 @@ from clickstream.models.figures import BINS, Figures, bins_of, conversion_figure
 from clickstream.models.matrix import CLUSTERED
 from clickstream.records.scorers import ScorerName
 from clickstream.training.bootstrap import estimates, weighted_conversion, weighted_revenue
+from clickstream.training.findings import EMPTY
 
 SEEN = ((1, 1), (2, 2), (3, 3), (4, 5), (6, 9), (10, None))
 """Numbers of clicks seen that quality is shown by."""
@@ -67,6 +69,28 @@ class Forecasts(NamedTuple):
             **estimates(len(self.converted), converting, figures, seed),
             **estimates(len(self.revenue), earning, figures, seed),
         }
+
+
+class Assessment(NamedTuple):
+    """Figures of one scorer for the manifest, and all that is reported of it."""
+
+    figures: Figures
+    findings: Evaluation
+
+
+def assess(scorer: ScorerName, forecasts: Forecasts, seed: int) -> Assessment:
+    """What every scorer is evaluated by: figures with their intervals, curves, and quality by clicks seen."""
+    figures = forecasts.figures()
+    findings = EMPTY.model_copy(
+        update={
+            "figures": {scorer: forecasts.estimates(figures, seed)},
+            "roc": {scorer: roc_points(forecasts)},
+            "reliability": {scorer: reliability_bins(forecasts.converted, forecasts.conversion)},
+            "revenue": {scorer: revenue_fit(forecasts)},
+            "by_seen": list(figures_by_seen(scorer, forecasts, seed)),
+        }
+    )
+    return Assessment(figures, findings)
 
 
 def as_answered(conversion: Floats, revenue: Floats) -> tuple[Floats, Floats]:

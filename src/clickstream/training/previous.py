@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import joblib
@@ -18,7 +18,8 @@ from clickstream.infra.settings import Settings
 from clickstream.models.case import Artefact
 from clickstream.models.clusters import Clusters
 from clickstream.models.evaluation import EVALUATION, Evaluation
-from clickstream.models.scorers import FITTED, LEARNER
+from clickstream.models.inputs import Vocabulary
+from clickstream.models.scorers import FITTED, LEARNER, FittedModels
 
 
 class PreviousBundle(NamedTuple):
@@ -29,6 +30,14 @@ class PreviousBundle(NamedTuple):
     clusters: Clusters
     artefacts: Mapping[str, Artefact]
     online: bytes
+
+    def fitted(self, scorers: Collection[str], vocabulary: Vocabulary) -> dict[str, FittedModels]:
+        """The models of those of `scorers` that were fitted, by name."""
+        return {
+            scorer.name: scorer.opened(self.artefacts[scorer.name], vocabulary)
+            for scorer in FITTED
+            if scorer.name in scorers and scorer.opened is not None
+        }
 
     def check_same_data(self, sha256: str, split: str, seed: int) -> Evaluation:
         """Return the findings of this bundle, which a new one may share if it is trained on the same data.

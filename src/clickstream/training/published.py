@@ -29,15 +29,8 @@ from clickstream.models.reference import (
     without_categories,
     without_last_price,
 )
-from clickstream.training.evaluate import (
-    Forecasts,
-    as_answered,
-    figures_by_seen,
-    reliability_bins,
-    revenue_fit,
-    roc_points,
-)
-from clickstream.training.findings import EMPTY, KMEANS
+from clickstream.training.evaluate import Forecasts, as_answered, assess
+from clickstream.training.findings import KMEANS
 from clickstream.training.importance import permutation_importances
 
 TEST_SHARE = 0.2
@@ -125,7 +118,7 @@ def reproduce(
         expected,
         given.clicks[revenue.test],
     )
-    figures = forecasts.figures()
+    figures, findings = assess("reference", forecasts, seed)
     without = {
         **conversion_figures(forecasts.converted, blank_forest.predict_proba(blank[conversion.test])[:, 1]),
         **revenue_figures(forecasts.revenue, blank_boosting.predict(without_last_price(blank[revenue.test]))),
@@ -142,18 +135,8 @@ def reproduce(
     importances["reference revenue"] = importances["reference revenue"].model_copy(
         update={"inputs": [i for i in importances["reference revenue"].inputs if i.feature != "last_price"]}
     )
-    findings = EMPTY.model_copy(
-        update={
-            "figures": {"reference": forecasts.estimates(figures, seed)},
-            "roc": {"reference": roc_points(forecasts)},
-            "reliability": {"reference": reliability_bins(forecasts.converted, forecasts.conversion)},
-            "revenue": {"reference": revenue_fit(forecasts)},
-            "importances": importances,
-            "by_seen": list(figures_by_seen("reference", forecasts, seed)),
-            "published": _beside(figures, without),
-        }
-    )
-    return ReproducedModels(models, figures, findings)
+    more = {"importances": importances, "published": _beside(figures, without)}
+    return ReproducedModels(models, figures, findings.model_copy(update=more))
 
 
 def published_clusters(examples: Sequence[Example], best_k: int) -> list[PublishedFigure]:

@@ -1,4 +1,4 @@
-"""Fit the three scorers of a bundle, and evaluate each on sessions that it has not seen.
+"""Fit the scorers of a bundle, and evaluate each on sessions that it has not seen.
 
 `batch` and `online` learn from the training part of the split and are tested on the rest. `reference` keeps
 the published protocol, 80 to 20 at random over all sessions, because its figures are there to be compared
@@ -8,7 +8,7 @@ with the published ones. The clusters are fitted on the training part; they pred
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -17,7 +17,6 @@ from threadpoolctl import threadpool_limits
 
 from clickstream.bundles.manifest import BaseRatesEntry, ClusterEntry, Contents, DataSource, SplitEntry
 from clickstream.infra.errors import UsageError
-from clickstream.models.batch import BatchModels
 from clickstream.models.case import Example
 from clickstream.models.clusters import NAMES, Clusters, choose_clusters, match
 from clickstream.models.evaluation import Evaluation
@@ -36,8 +35,7 @@ from clickstream.models.figures import Figures, cluster_figures, silhouettes
 from clickstream.models.inputs import Vocabulary, learn_vocabulary
 from clickstream.models.matrix import CATEGORICAL, CLUSTERED, PUBLISHED
 from clickstream.models.online import BaseRates, globals_of
-from clickstream.models.reference import ReferenceModels
-from clickstream.models.scorers import HONEST
+from clickstream.models.scorers import HONEST, FittedModels
 from clickstream.training.bootstrap import estimates, weighted_clusters
 from clickstream.training.evaluate import profiles
 from clickstream.training.findings import EMPTY, of_scorers, together
@@ -102,9 +100,9 @@ class TrainingGround(NamedTuple):
 
 
 class EvidenceModels(NamedTuple):
-    """`batch` and `online`."""
+    """Those that never see the deciding click: the fitted ones by name, the warm start of `online`."""
 
-    batch: BatchModels
+    fitted: Mapping[str, FittedModels]
     online: bytes
     figures: dict[str, Figures]
     findings: Evaluation
@@ -113,7 +111,7 @@ class EvidenceModels(NamedTuple):
 class PublicModels(NamedTuple):
     """The fitted models of `reference`, the published ones, and their evaluation."""
 
-    models: ReferenceModels
+    models: FittedModels
     figures: dict[str, Figures]
     findings: Evaluation
 
@@ -198,7 +196,7 @@ def train(
         contents,
         ground.vocabulary,
         behaviour.clusters,
-        {"batch": honest.batch, "reference": public.models},
+        {**honest.fitted, "reference": public.models},
         honest.online,
         evaluation,
     )
@@ -288,18 +286,18 @@ def _honest(
     parameters = best_batch(found)
     progress.step("batch: gradient boosting on all clicks but the last")
     batch = fit_on_prefix(ground.evident, vocabulary, seed, parameters)
-    evaluated = evaluate_batch(batch, ground.evident_held, seed)
+    evaluated = {"batch": evaluate_batch(batch, ground.evident_held, seed)}
     progress.step("batch: the same with deciding clicks shuffled between sessions")
     chance = shuffled_figures(ground.sessions, ground.pairs, ground.parts, vocabulary, seed, parameters)
     progress.step("online: River, session by session in time order")
     warm = warm_start(ground.train, vocabulary, clusters, ground.rates)
-    online = evaluate_online(warm, clusters, ground.held, vocabulary, ground.rates, seed)
+    evaluated["online"] = evaluate_online(warm, clusters, ground.held, vocabulary, ground.rates, seed)
     findings = together(
-        evaluated.findings,
-        online.findings,
+        *(one.findings for one in evaluated.values()),
         EMPTY.model_copy(update={"shuffled": chance, "trials": found.trials}),
     )
-    return EvidenceModels(batch, warm, {"batch": evaluated.figures, "online": online.figures}, findings)
+    figures = {name: one.figures for name, one in evaluated.items()}
+    return EvidenceModels({"batch": batch}, warm, figures, findings)
 
 
 def _public(ground: TrainingGround, grid: bool, workers: int, progress: TrainingProgress) -> PublicModels:
@@ -328,7 +326,7 @@ def _check_taken_over(previous: PreviousBundle | None, sha256: str, split: str, 
 
 def _honest_of(previous: PreviousBundle, ground: TrainingGround) -> EvidenceModels:
     return EvidenceModels(
-        BatchModels(previous.artefacts["batch"], ground.vocabulary),
+        previous.fitted(HONEST, ground.vocabulary),
         previous.online,
         {scorer: previous.manifest.figures[scorer] for scorer in HONEST},
         of_scorers(previous.evaluation or EMPTY, *HONEST),
@@ -337,7 +335,7 @@ def _honest_of(previous: PreviousBundle, ground: TrainingGround) -> EvidenceMode
 
 def _public_of(previous: PreviousBundle, ground: TrainingGround) -> PublicModels:
     return PublicModels(
-        ReferenceModels(previous.artefacts["reference"], ground.vocabulary),
+        previous.fitted(("reference",), ground.vocabulary)["reference"],
         {"reference": previous.manifest.figures["reference"]},
         of_scorers(previous.evaluation or EMPTY, "reference"),
     )

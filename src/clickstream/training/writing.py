@@ -89,6 +89,9 @@ def write(fitted: FittedBundle, target: Settings | Path) -> Bundle:
 
 def write_shop(fitted: FittedShop, target: Settings | Path) -> Bundle:
     """Write a new bundle of any shop among those of its shop; else as `write`."""
+    # The libraries of plots and templates are an extra.
+    from clickstream.report.shop_report import render_shop_card, render_shop_report
+
     files = {
         DEFINITION: fitted.shop.source.encode(),
         "clusters.joblib": _close(fitted.clusters.artefact),
@@ -98,7 +101,13 @@ def write_shop(fitted: FittedShop, target: Settings | Path) -> Bundle:
         EVALUATION: fitted.evaluation.model_dump_json().encode(),
     }
     manifest = _sealed(fitted.contents, files)
-    _write(manifest, files, *place(target, fitted.shop.name))
+    shown = manifest, fitted.evaluation, fitted.shop, fitted.inputs
+    reports = {
+        "model_card.md": render_shop_card(*shown).encode(),
+        "report.html": render_shop_report(*shown).encode(),
+    }
+    manifest = with_reports(manifest, _entries(reports))
+    _write(manifest, files | reports, *place(target, fitted.shop.name))
     return load_bundle(target, manifest.id, fitted.shop)
 
 

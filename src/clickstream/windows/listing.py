@@ -15,12 +15,18 @@ from clickstream.windows.partition import OpenSession, Partition
 
 
 class ListedSession(Session, array_like=True):
-    """A session and its distinct clicks, in the order in which they were counted."""
+    """A session and its distinct clicks: `ordered`, and those that came `too_late` for their place."""
 
-    counted: list[SessionStep] = field(default_factory=list)
+    ordered: list[SessionStep] = field(default_factory=list)
+    too_late: list[SessionStep] = field(default_factory=list)
+
+    def add_late(self, click: SessionStep, offset: int) -> None:
+        """As a session counts it."""
+        super().add_late(click, offset)
+        self.too_late.append(self.ordered.pop())
 
     def _remember(self, click: SessionStep) -> None:
-        self.counted.append(click)
+        self.ordered.append(click)
         super()._remember(click)
 
 
@@ -41,10 +47,16 @@ def clicks_of(session: Session) -> Sequence[SessionStep]:
 
     The click that decides stays the last, also where one came too late to be it.
     """
+    *before, last = ordered_clicks_of(session)
+    late = session.too_late if isinstance(session, ListedSession) else []
+    return [*sorted([*before, *late], key=lambda step: step.sort_key), last]
+
+
+def ordered_clicks_of(session: Session) -> Sequence[SessionStep]:
+    """The clicks of such a window without the late ones: what could be known at each of them."""
     if not isinstance(session, ListedSession):
         raise TypeError(f"a {type(session).__name__} does not list its clicks")
-    last = session.last
-    return [*sorted((s for s in session.counted if s is not last), key=lambda step: step.sort_key), last]
+    return session.ordered
 
 
 def unlisted(session: Session) -> Session:

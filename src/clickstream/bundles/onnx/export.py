@@ -8,20 +8,19 @@ compared on all sessions given; a model that differs anywhere by more than TOLER
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from clickstream.bundles.bundle import Bundle
-from clickstream.features.vector import PREFIX, REFERENCE, Features
+from clickstream.features.vector import PREFIX, REFERENCE
 from clickstream.infra.extras import need
 from clickstream.infra.files import replace_file
 from clickstream.models.batch import CATEGORIES, BatchModels
 from clickstream.models.calibration import Calibration
 from clickstream.models.case import Case, Floats
-from clickstream.models.clusters import NAMES
 from clickstream.models.inputs import Vocabulary
 from clickstream.models.matrix import CATEGORICAL, CLUSTERED, PUBLISHED, RICH, numbers
 from clickstream.models.reference import ReferenceModels
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-5
 """Largest difference of a probability, or of a revenue in the currency of the prices; clusters are equal."""
+
+CLUSTERS = "clusters"
 
 InputColumn = dict[str, Any]
 
@@ -48,32 +49,60 @@ class ExportedModel(NamedTuple):
     refused: str | None
 
 
-class _Model(NamedTuple):
+class ExportableModel(NamedTuple):
+    """A model that may be exported.
+
+    Attributes:
+        answer: what it says, in words.
+        looks_at: what its features are of, as it stands in the JSON file.
+        columns: how each column of its input is made.
+        matrix: the inputs to compare the answers on, shape (n, columns).
+        expected: the answers that are right.
+        tolerance: the largest difference that is allowed.
+    """
+
     name: str
     answer: str
-    feature_set: str
+    looks_at: Mapping[str, Any]
     columns: list[InputColumn]
-    rows: Sequence[Features]
-    matrix: Callable[[Sequence[Features]], Floats]
+    matrix: Floats
     expected: Callable[[Floats], Floats]
     graph: Callable[[], ModelProto]
+    tolerance: float = TOLERANCE
 
 
 def export(bundle: Bundle, cases: Sequence[Case], data: str, folder: Path) -> Iterator[ExportedModel]:
-    """Write the models of `bundle` into `folder`, one after the other.
+    """Write the models of `bundle`, of shop uci553, into `folder`, one after the other.
 
     Args:
         cases: the sessions to compare the answers on.
-        data: what is noted of where they come from.
+        data: what is noted of where they come from; raises as `write_models`.
+    """
+    need_libraries()
+    yield from write_models(bundle, _models(bundle, cases), data, folder)
+
+
+def need_libraries() -> None:
+    """Whether an export can be made.
+
+    Raises:
+        ConfigurationError: the libraries are not installed.
+    """
+    need("onnx", "an export to ONNX", "onnx", "onnxruntime")
+
+
+def write_models(
+    bundle: Bundle, models: Iterable[ExportableModel], data: str, folder: Path
+) -> Iterator[ExportedModel]:
+    """Write models of `bundle` into `folder`, one after the other; one that answers otherwise is refused.
 
     Raises:
         ConfigurationError: the libraries are not installed.
         OSError: a file cannot be written. No half of a file is left behind.
     """
-    need("onnx", "an export to ONNX", "onnx", "onnxruntime")
+    need_libraries()
     import onnxruntime
 
-    models = list(_models(bundle, cases))
     folder.mkdir(parents=True, exist_ok=True)
     for model in models:
         try:
@@ -82,21 +111,21 @@ def export(bundle: Bundle, cases: Sequence[Case], data: str, folder: Path) -> It
             difference = _difference(session, model)
         except (ValueError, AttributeError, RuntimeError) as error:
             reason = f"cannot be converted: {type(error).__name__}: {str(error)[:200]}"
-            yield ExportedModel(model.name, len(model.rows), None, reason)
+            yield ExportedModel(model.name, len(model.matrix), None, reason)
             continue
-        if not difference <= TOLERANCE:
-            reason = f"differs by {difference:.3g}, more than {TOLERANCE:g}"
-            yield ExportedModel(model.name, len(model.rows), difference, reason)
+        if not difference <= model.tolerance:
+            reason = f"differs by {difference:.3g}, more than {model.tolerance:g}"
+            yield ExportedModel(model.name, len(model.matrix), difference, reason)
             continue
         sidecar = _sidecar(bundle, model, difference, data)
         replace_file(folder / f"{model.name}.onnx", content)
         replace_file(
             folder / f"{model.name}.json", json.dumps(sidecar, indent=2, ensure_ascii=False).encode()
         )
-        yield ExportedModel(model.name, len(model.rows), difference, None)
+        yield ExportedModel(model.name, len(model.matrix), difference, None)
 
 
-def _models(bundle: Bundle, cases: Sequence[Case]) -> Iterator[_Model]:
+def _models(bundle: Bundle, cases: Sequence[Case]) -> Iterator[ExportableModel]:
     from clickstream.bundles.onnx import graph as onnx
 
     batch, reference, clusters = bundle.fitted["batch"], bundle.fitted["reference"], bundle.clusters
@@ -141,67 +170,64 @@ def _models(bundle: Bundle, cases: Sequence[Case]) -> Iterator[_Model]:
         nearest = graph.nearest(onnx.INPUT, clusters.mean, clusters.scale, clusters.centres)
         return graph.model(nearest, "cluster", whole=True)
 
-    def clustered(rows: Sequence[Features]) -> Floats:
-        return numbers(rows, CLUSTERED)
-
     def assigned(matrix: Floats) -> Floats:
         return clusters.assign((matrix - clusters.mean) / clusters.scale).astype(np.float64)
 
     probability = "probability of conversion (proxy)"
     revenue = "expected revenue (proxy), in the currency of the prices"
-    yield _Model(
-        "batch-conversion", probability, PREFIX.name, honest, prefixes, batch.matrix,
-        batch.conversion, batch_conversion,
-    )  # fmt: skip
-    yield _Model(
-        "batch-revenue", revenue, PREFIX.name, honest, prefixes, batch.matrix, batch.revenue, batch_revenue
+    honest_rows, whole_rows = batch.matrix(prefixes), reference.matrix(whole)
+    of_prefix, of_all = (_feature_set(bundle, name) for name in (PREFIX.name, REFERENCE.name))
+    yield ExportableModel(
+        "batch-conversion", probability, of_prefix, honest, honest_rows, batch.conversion, batch_conversion
     )
-    yield _Model(
-        "reference-conversion", probability, REFERENCE.name, published, whole, reference.matrix,
-        reference.conversion, reference_conversion,
+    yield ExportableModel(
+        "batch-revenue", revenue, of_prefix, honest, honest_rows, batch.revenue, batch_revenue
+    )
+    yield ExportableModel(
+        "reference-conversion", probability, of_all, published, whole_rows, reference.conversion,
+        reference_conversion,
     )  # fmt: skip
-    yield _Model(
-        "reference-revenue", revenue, REFERENCE.name, published, whole, reference.matrix,
-        reference.revenue, reference_revenue,
-    )  # fmt: skip
-    yield _Model(
-        "clusters", "number of the cluster", REFERENCE.name, _numbers(CLUSTERED), whole, clustered,
-        assigned, cluster,
+    yield ExportableModel(
+        "reference-revenue", revenue, of_all, published, whole_rows, reference.revenue, reference_revenue
+    )
+    yield ExportableModel(
+        CLUSTERS, "number of the cluster", of_all, _numbers(CLUSTERED), numbers(whole, CLUSTERED), assigned,
+        cluster,
     )  # fmt: skip
 
 
-def _difference(session: Any, model: _Model) -> float:
+def _feature_set(bundle: Bundle, name: str) -> Mapping[str, Any]:
+    return {"feature_set": {"name": name, "hash": bundle.manifest.feature_sets[name]}}
+
+
+def _difference(session: Any, model: ExportableModel) -> float:
     """The largest over all rows; of clusters, how many rows fall into another one."""
-    matrix = model.matrix(model.rows)
-    (found,) = session.run(None, {"inputs": matrix})
-    apart = np.abs(found - model.expected(matrix))
+    (found,) = session.run(None, {"inputs": model.matrix})
+    apart = np.abs(found - model.expected(model.matrix))
     if np.issubdtype(found.dtype, np.integer):
         return float(np.count_nonzero(apart))
     return float(apart.max(initial=0.0))
 
 
-def _sidecar(bundle: Bundle, model: _Model, difference: float, data: str) -> Mapping[str, Any]:
+def _sidecar(bundle: Bundle, model: ExportableModel, difference: float, data: str) -> Mapping[str, Any]:
     sidecar: dict[str, Any] = {
         "bundle": bundle.id,
         "model": model.name,
         "answer": model.answer,
-        "feature_set": {
-            "name": model.feature_set,
-            "hash": bundle.manifest.feature_sets[model.feature_set],
-        },
+        **model.looks_at,
         "input": {"name": "inputs", "type": "double", "shape": ["n", len(model.columns)]},
         "columns": model.columns,
         "parity": {
-            "sessions": len(model.rows),
+            "sessions": len(model.matrix),
             "data": data,
             "largest_difference": difference,
-            "tolerance": TOLERANCE,
+            "tolerance": model.tolerance,
         },
     }
-    if model.feature_set == PREFIX.name:
+    if model.name.startswith("batch"):
         sidecar["without_evidence"] = bundle.manifest.base_rates.model_dump()
-    if model.name == "clusters":
-        sidecar["clusters"] = list(NAMES)
+    if model.name == CLUSTERS:
+        sidecar["clusters"] = list(bundle.clusters.names)
     return sidecar
 
 

@@ -55,36 +55,87 @@ def of_boosting(estimator: Any) -> tuple[list[Tree], float]:
     return trees, float(estimator.init_.constant_[0, 0])
 
 
-def of_histograms(estimator: Any, offset: int = 0) -> tuple[list[Tree], float]:
+class CategorySets:
+    """Sets of native categories by which trees divide, each a column behind those of the input.
+
+    Such a column is 0 where the category of a row goes low, else 1; so a set is a threshold like any other.
+
+    Attributes:
+        columns: column of the input that holds categories -> its sets; of each the 0 or 1 of the categories
+            0, 1, …, and last that of a row without one.
+    """
+
+    def __init__(self, width: int, categories: int) -> None:
+        self.columns: dict[int, list[tuple[float, ...]]] = {}
+        self.categories = categories
+        self._width = width
+        self._places: dict[tuple[int, tuple[float, ...]], int] = {}
+
+    def place(self, column: int, high: tuple[float, ...]) -> int:
+        """The column of a set; `tables` says where it ends up once all sets are known."""
+        key = column, high
+        if key not in self._places:
+            self._places[key] = self._width + len(self._places)
+            self.columns.setdefault(column, []).append(high)
+        return self._places[key]
+
+    def order(self) -> list[int]:
+        """Of the sets as `place` numbered them, where each stands when they are listed column by column."""
+        listed = [(column, high) for column, sets in self.columns.items() for high in sets]
+        return [listed.index(key) for key in self._places]
+
+
+def of_histograms(
+    estimator: Any, offset: int = 0, sets: CategorySets | None = None
+) -> tuple[list[Tree], float]:
     """Trees of a fitted HistGradientBoosting, and what their sum is added to.
 
     Args:
         offset: the column of the graph's input that is the estimator's first.
+        sets: takes the sets of native categories, which `Graph.with_sets` puts behind the input.
 
     Raises:
-        ValueError: a tree divides by a native category.
+        ValueError: a tree divides by a native category, and there is no `sets`.
     """
+    columns, categories = _columns_of(estimator)
     trees: list[Tree] = []
     for (predictor,) in estimator._predictors:
-        nodes = predictor.nodes
-        if nodes["is_categorical"].any():
-            raise ValueError("it divides by native categories, which are not converted")
-        trees.append(
-            [
-                Node(0, 0.0, 0, 0, False, float(node["value"]))
-                if node["is_leaf"]
-                else Node(
-                    int(node["feature_idx"]) + offset,
-                    float(node["num_threshold"]),
-                    int(node["left"]),
-                    int(node["right"]),
-                    bool(node["missing_go_to_left"]),
-                    None,
-                )
-                for node in nodes
-            ]
-        )
+        tree = []
+        for node in predictor.nodes:
+            if node["is_leaf"]:
+                tree.append(Node(0, 0.0, 0, 0, False, float(node["value"])))
+                continue
+            column, threshold = columns[int(node["feature_idx"])] + offset, float(node["num_threshold"])
+            if node["is_categorical"]:
+                if sets is None:
+                    raise ValueError("it divides by native categories, which are not converted")
+                known = categories[int(node["feature_idx"])]
+                bits = predictor.raw_left_cat_bitsets[int(node["bitset_idx"])]
+                low = {known[code] for code in range(len(known)) if bits[code // 32] >> (code % 32) & 1}
+                if node["missing_go_to_left"]:
+                    # A category that was not seen counts as none.
+                    low |= {code for code in range(sets.categories) if code not in known}
+                high = tuple(0.0 if code in low else 1.0 for code in range(sets.categories))
+                none = 0.0 if node["missing_go_to_left"] else 1.0
+                column, threshold = sets.place(column, (*high, none)), 0.5
+            missing = bool(node["missing_go_to_left"])
+            tree.append(Node(column, threshold, int(node["left"]), int(node["right"]), missing, None))
+        trees.append(tree)
     return trees, float(np.ravel(estimator._baseline_prediction)[0])
+
+
+def _columns_of(estimator: Any) -> tuple[list[int], list[list[int]]]:
+    """Of each feature as its trees number it, the column of the matrix, and the categories by their code.
+
+    Native categories stand first there, whatever their place in the matrix.
+    """
+    native = estimator.is_categorical_
+    if native is None:
+        return list(range(estimator.n_features_in_)), [[] for _ in range(estimator.n_features_in_)]
+    columns = [*np.flatnonzero(native).tolist(), *np.flatnonzero(~native).tolist()]
+    encoder = estimator._preprocessor.named_transformers_["encoder"]
+    known = [[int(code) for code in of if code == code] for of in encoder.categories_]
+    return columns, [*known, *([] for _ in range(len(columns) - len(known)))]
 
 
 def _of_tree(tree: Any, value: Any) -> Tree:
@@ -129,6 +180,21 @@ class Graph:
         """Rounded to single precision."""
         rounded = self.node("Cast", name, to=TensorProto.FLOAT)
         return self.node("Cast", rounded, to=TensorProto.DOUBLE)
+
+    def with_sets(self, of: str, sets: CategorySets) -> str:
+        """The columns of `of`, and behind them those of the sets."""
+        if not sets.columns:
+            return of
+        found = []
+        for column, tables in sets.columns.items():
+            codes = self.node("Gather", of, self.constant(column), axis=1)
+            last = self.constant(float(sets.categories))
+            known = self.node("Where", self.node("IsNaN", codes), last, codes)
+            places = self.node("Cast", known, to=TensorProto.INT64)
+            found.append(self.node("Gather", self.constant(np.array(tables).T), places, axis=0))
+        listed = self.node("Concat", *found, axis=1)
+        ordered = self.node("Gather", listed, self.constant(np.array(sets.order())), axis=1)
+        return self.node("Concat", of, ordered, axis=1)
 
     def trees(self, of: str, trees: Iterable[Tree], base: float, aggregate: Literal["SUM", "AVERAGE"]) -> str:
         """Sum or average over the trees, and `base`; shape (n, 1), doubles of single precision."""

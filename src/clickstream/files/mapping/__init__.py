@@ -1,7 +1,8 @@
 """Mapping: a log file of any shop as clicks, by a description of its columns."""
 
+from clickstream.files.mapping.guess import ColumnChoice, choices_of, mapped_fields, mapping_file, read_sample
 from clickstream.files.mapping.rows import map_dataset
-from clickstream.files.mapping.shop import ShopLog, map_log
+from clickstream.files.mapping.shop import map_log
 from clickstream.files.mapping.spec import (
     ColumnMapping,
     UciMapping,
@@ -11,12 +12,16 @@ from clickstream.files.mapping.spec import (
 )
 
 __all__ = [
+    "ColumnChoice",
     "ColumnMapping",
-    "ShopLog",
     "UciMapping",
+    "choices_of",
     "map_dataset",
     "map_log",
+    "mapped_fields",
     "mapping_by_name",
+    "mapping_file",
     "read_mapping",
+    "read_sample",
     "read_shop_mapping",
 ]

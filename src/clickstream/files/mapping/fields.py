@@ -26,10 +26,10 @@ _MOST_DIGITS = 18
 
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
-_UNITS = {"s": 1_000.0, "ms": 1.0, "us": 0.001, "ns": 0.000_001}
+UNITS = {"s": 1_000.0, "ms": 1.0, "us": 0.001, "ns": 0.000_001}
 
 # 1990 to 2099, in ms: where the times of a shop lie.
-_LIKELY = range(631_152_000_000, 4_102_444_800_000)
+LIKELY = range(631_152_000_000, 4_102_444_800_000)
 
 
 class WrongValueError(ValueError):
@@ -122,15 +122,15 @@ def number_field(
 def time_field(spec: TimeColumn, fetch: Callable[[str], ColumnGetter]) -> FieldReader:
     """Milliseconds since the epoch."""
     read, column, zone = fetch(spec.column), spec.column, ZoneInfo(spec.timezone)
-    factor = _UNITS.get(spec.format)
+    factor = UNITS.get(spec.format)
     expected = f"not a time of format {spec.format}"
 
     def since_epoch(value: Any) -> int:
         number = plain_number(value) if isinstance(value, str) else float(value)
         found = round(number * (factor or 1.0))
-        if found not in _LIKELY:
-            for unit, other in _UNITS.items():
-                if round(number * other) in _LIKELY:
+        if found not in LIKELY:
+            for unit, other in UNITS.items():
+                if round(number * other) in LIKELY:
                     raise WrongValueError(
                         column,
                         value,

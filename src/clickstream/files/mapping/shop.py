@@ -9,7 +9,6 @@ import msgspec
 
 from clickstream.features.definition import FieldType, ShopDefinition
 from clickstream.features.shop import shop_of
-from clickstream.files.cleaning import CleaningReport
 from clickstream.files.mapping.fields import (
     FieldReader,
     number_field,
@@ -19,20 +18,10 @@ from clickstream.files.mapping.fields import (
 )
 from clickstream.files.mapping.reading import ColumnAccess, read_log
 from clickstream.files.mapping.spec import Column, ColumnMapping, TimeColumn
+from clickstream.files.shop_log import CleanedLog, LoggedClick, shop_log
 from clickstream.files.sifting import SiftingProgress, silent
 from clickstream.files.source import FileSource
 from clickstream.records.shop_click import parser_of
-
-
-class ShopLog(NamedTuple):
-    """The clicks of a file: session id -> its clicks in (event time, order) order, as the shop's fold takes
-    them. `sha256` is that of the file and its mapping.
-    """
-
-    name: str
-    sha256: str
-    sessions: dict[str, list[Any]]
-    cleaning: CleaningReport
 
 
 def map_log(
@@ -41,7 +30,7 @@ def map_log(
     mapping: ColumnMapping,
     name: str | None = None,
     progress: SiftingProgress = silent,
-) -> ShopLog:
+) -> CleanedLog:
     """The sessions of a log file: CSV, JSON lines, or a zip that holds one.
 
     Args:
@@ -53,11 +42,18 @@ def map_log(
     """
     log = read_log(source, mapping, _Clicks(definition, mapping), name, progress)
     sessions = {
-        session_id: [step for _, step in clicks]
-        for session_id, clicks in groupby(log.clicks, key=lambda click: click[0])
+        session_id: [one.click for one in found]
+        for session_id, found in groupby(log.clicks, key=lambda one: one.session_id)
     }
     progress(1.0)
-    return ShopLog(log.cleaning.name, log.sha256, sessions, log.cleaning)
+    cleaning = log.cleaning
+    shown = shop_log(definition, cleaning.name, log.sha256, sessions, mapping.time_source)
+    return CleanedLog(shown, cleaning)
+
+
+class _Found(NamedTuple):
+    session_id: str
+    click: LoggedClick
 
 
 class _Clicks:
@@ -69,6 +65,7 @@ class _Clicks:
         self._click_of = parser_of(definition).click_of
         self._step_of = shop_of(definition).step_of
         self._texts: dict[str, str] = {}
+        self._fields: dict[tuple[Any, ...], tuple[Any, ...]] = {}
 
     def field(self, name: str, spec: Column | TimeColumn, fetch: ColumnAccess) -> FieldReader:
         if isinstance(spec, TimeColumn):
@@ -87,21 +84,24 @@ class _Clicks:
                 return truth_field(spec, fetch, field.optional)
         return number_field(spec, fetch, field.type is FieldType.INTEGER, field.optional)
 
-    def click(self, found: dict[str, Any], ends: bool) -> tuple[str, Any]:
+    def click(self, found: dict[str, Any], ends: bool) -> _Found:
         found["end"] = ends or bool(found.get("end"))
         found["time_source"] = self._mapping.time_source
         known = self._texts.setdefault
         click = self._click_of(
             {name: known(value, value) if isinstance(value, str) else value for name, value in found.items()}
         )
-        return click.session_id, self._step_of(click)
+        fields = tuple(getattr(click, field.name) for field in self._definition.fields)
+        fields = self._fields.setdefault(fields, fields)
+        return _Found(click.session_id, LoggedClick(self._step_of(click), fields))
 
-    def place(self, click: tuple[str, Any]) -> tuple[str, int]:
-        return click[0], click[1].event_time
+    def place(self, click: _Found) -> tuple[str, int]:
+        return click.session_id, click.click.step.event_time
 
-    def sort_key(self, click: tuple[str, Any]) -> Any:
-        step = click[1]
+    def sort_key(self, click: _Found) -> Any:
+        step = click.click.step
         return step.sort_key, step.content
 
-    def ended(self, click: tuple[str, Any]) -> tuple[str, Any]:
-        return click[0], msgspec.structs.replace(click[1], end=True)
+    def ended(self, click: _Found) -> _Found:
+        step = msgspec.structs.replace(click.click.step, end=True)
+        return click._replace(click=click.click._replace(step=step))

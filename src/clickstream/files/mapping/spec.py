@@ -25,7 +25,7 @@ from clickstream.features.definition import FieldType, ShopDefinition
 from clickstream.infra.errors import InputError, MissingFileError
 
 WHERE = (
-    "docs/own-clicks.md, section From a log file, lists every key; examples/own-shop is one to begin with."
+    "docs/own-clicks.md, section From a log file, lists every key; examples/own-clicks is one to begin with."
 )
 
 _LARGEST = 1 << 20

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
+from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple, NoReturn
 
 from clickstream.files.mapping.fields import ColumnGetter, in_list, in_object
@@ -26,6 +28,7 @@ from clickstream.infra.errors import InputError
 ENDINGS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json")
 
 _PROBED = 400
+_MOST_COLUMNS = 500
 _DELIMITERS = (",", ";", "\t", "|")
 
 
@@ -81,6 +84,49 @@ def open_table(name: str, content: bytes, mapping: ColumnMapping) -> TableFile:
     return TableFile(
         encoding, delimiter, lambda column: in_list(columns, column), _lists(rows, delimiter, len(columns))
     )
+
+
+class FileSample(NamedTuple):
+    """The names of the columns, of JSON objects `a.b` for b of the object a, and the first rows under them;
+    a row is a function that gives the value of a column.
+    """
+
+    columns: list[str]
+    rows: Sequence[Callable[[str], Any]]
+
+
+def sample_table(name: str, content: bytes, wanted: list[str], at_most: int) -> FileSample:
+    """The beginning of a file of whose columns nothing is known yet; `wanted` are names that it may have.
+
+    Raises:
+        InputError: it is no such file.
+    """
+    encoding = encoding_of(name, content)
+    if _format(content, encoding) == "jsonl":
+        found = [one.row for one in islice(_objects(content, encoding), at_most) if one.problem is None]
+        if not found:
+            raise InputError(f"{name} begins with no JSON object", "Write one object a line, for each click.")
+        keys = dict.fromkeys(key for row in found for key in _keys(row))
+        return FileSample(list(keys)[:_MOST_COLUMNS], [partial(_in_row, in_object, row) for row in found])
+    delimiter, columns = _header(name, content, encoding, FileLayout(), wanted)
+    rows = _lists(below_head(content, encoding, delimiter), delimiter, len(columns))
+    usable = [one.row for one in islice(rows, at_most) if one.problem is None]
+    return FileSample(
+        [one for one in dict.fromkeys(columns) if one][:_MOST_COLUMNS],
+        [partial(_in_row, partial(in_list, columns), row) for row in usable],
+    )
+
+
+def _in_row(fetch: Callable[[str], ColumnGetter], row: Any, column: str) -> Any:
+    return fetch(column)(row)
+
+
+def _keys(row: dict[str, Any], before: str = "") -> Iterator[str]:
+    for key, value in row.items():
+        if isinstance(value, dict):
+            yield from _keys(value, f"{before}{key}.")
+        elif not isinstance(value, list):
+            yield f"{before}{key}"
 
 
 def columns_of(mapping: ColumnMapping) -> list[str]:

@@ -139,7 +139,10 @@ class ShopBatch:
 
     def answer(self, table: FeatureTable) -> tuple[Floats, Floats | None]:
         """Probability of conversion and expected revenue of each row of a table, each of shape (n,)."""
-        matrix = self.matrix(table)
+        return self.answer_matrix(self.matrix(table))
+
+    def answer_matrix(self, matrix: Floats) -> tuple[Floats, Floats | None]:
+        """The same of what the models look at."""
         conversion = self._calibration.apply(self.uncalibrated(matrix))
         if self._spending is None:
             return conversion, None

@@ -76,3 +76,8 @@ class ShopEvaluation(EvaluationPart):
     choice_of_k: list[ChoiceOfK]
     clusters: list[ClusterProfile]
     notes: list[str]
+
+    def beside(self) -> dict[str, dict[str, Estimate]]:
+        """The figures of the scorers, and those of what they are held against, by what they are shown as."""
+        alone = self.one_feature
+        return {**self.figures, f"{alone.feature} alone": alone.figures, "base rate": self.base_rate}

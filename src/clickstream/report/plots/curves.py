@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from clickstream.models.evaluation import Estimate, Evaluation, Reliability
+from clickstream.models.shop.evaluation import ShopEvaluation
 from clickstream.records.scorers import SCORERS
 from clickstream.report.plots.canvas import (
     CHANCE,
@@ -63,7 +64,7 @@ def roc(evaluation: Evaluation) -> Plot | None:
 
 
 @styled
-def reliability(evaluation: Evaluation) -> Plot | None:
+def reliability(evaluation: Evaluation | ShopEvaluation) -> Plot | None:
     """Forecast probability against the share that converted, and how many sessions each forecast got."""
     shown = [name for name in ("batch", "online", UNCALIBRATED) if name in evaluation.reliability]
     if not shown:
@@ -121,7 +122,7 @@ def wilson(bins: Reliability) -> tuple[list[float], list[float]]:
     return low, high
 
 
-def _reliable(evaluation: Evaluation, bins: Reliability, scorer: str) -> str:
+def _reliable(evaluation: Evaluation | ShopEvaluation, bins: Reliability, scorer: str) -> str:
     known = estimate(evaluation, scorer, "ece")
     if known is not None:
         return f"What {scorer} forecasts is off by {100 * known.value:.1f} percentage points on average"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from clickstream.models.evaluation import ChoiceOfK, ClusterProfile
 from clickstream.report.plots.canvas import BATCH, INK, MUTED, SOFT, Margins, Plot, blank, styled
@@ -14,7 +14,12 @@ _PROFILE = {
     "mean_price": "mean\nprice",
     "pct_price2_views": "premium\nviews",
 }
-"""Shown of a centre, with the title of the column."""
+"""Shown of a centre of shop uci553, with the title of the column."""
+
+_OVER_ALL = (
+    "Centres of k-means in original units, over all clicks of a session, the deciding one included: how"
+    " often a cluster converts describes it and forecasts nothing."
+)
 
 
 @styled
@@ -66,22 +71,39 @@ def favoured(choices: Sequence[ChoiceOfK], used: int) -> str:
 
 
 @styled
-def clusters(profiles: Sequence[ClusterProfile]) -> Plot | None:
-    """Share, centre and outcome of each cluster, as one table of bars."""
+def clusters(
+    profiles: Sequence[ClusterProfile],
+    shown: Mapping[str, str] = _PROFILE,
+    converts: str = "convert\n(proxy)",
+    note: str = " Premium views are clicks on a product priced above the mean of its category.",
+) -> Plot | None:
+    """Share, centre and outcome of each cluster, as one table of bars.
+
+    Args:
+        shown: features of the centre -> title of their column.
+        converts: title of the column of the outcome.
+        note: what else must be known to read it.
+    """
     if not profiles:
         return None
     columns = [("share of\nsessions", [one.share for one in profiles], True)]
     columns += [
         (title, [one.centre[name] for one in profiles], name.startswith("pct"))
-        for name, title in _PROFILE.items()
+        for name, title in shown.items()
         if all(name in one.centre for one in profiles)
     ]
-    columns.append(("convert\n(proxy)", [one.converted for one in profiles], True))
+    columns.append((converts, [one.converted for one in profiles], True))
     figure, axes = blank(
         1,
         len(columns),
         height=0.6 + 0.36 * len(profiles),
-        margins=Margins(left=1.0, bottom=0.1, top=0.5, between=0.12),
+        # A name of twelve letters takes an inch.
+        margins=Margins(
+            left=min(max(1.0, max(len(one.name) for one in profiles) / 13), 2.0),
+            bottom=0.1,
+            top=0.5,
+            between=0.12,
+        ),
     )
     for one, (title, values, share) in zip(axes, columns, strict=True):
         ends = one in (axes[0], axes[-1])
@@ -102,8 +124,6 @@ def clusters(profiles: Sequence[ClusterProfile]) -> Plot | None:
         "cluster-profiles",
         f"{largest.name} is the largest cluster ({percent(largest.share, 0)} of sessions),"
         f" {likeliest.name} converts most often ({percent(likeliest.converted, 0)})",
-        "Centres of k-means in original units, over all clicks of a session, the deciding one included: how"
-        " often a cluster converts describes it and forecasts nothing. Premium views are clicks on a product"
-        " priced above the mean of its category.",
+        _OVER_ALL + note,
         figure,
     )

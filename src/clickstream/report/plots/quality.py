@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from matplotlib.figure import Figure
+
 from clickstream.models.evaluation import BySeen, Estimate, Evaluation
+from clickstream.models.scorers import HONEST
 from clickstream.records.scorers import SCORERS, ScorerName
 from clickstream.report.plots.canvas import (
     CHANCE,
@@ -19,9 +23,6 @@ from clickstream.report.plots.canvas import (
     styled,
 )
 from clickstream.report.wording import clicks_words, estimate, figure_name, number
-
-FORETELLING: tuple[ScorerName, ...] = ("batch", "online")
-"""They do not see the deciding click. Beside reference, which does, their differences could not be seen."""
 
 _TICKS = {"auc": (0.5, 0.6, 0.7, 0.8, 0.9, 1.0), "r2": (0.0, 0.25, 0.5, 0.75, 1.0)}
 
@@ -119,36 +120,28 @@ def revenue(evaluation: Evaluation, scorer: ScorerName, currency: str = "$") -> 
 
 @styled
 def by_seen(evaluation: Evaluation, name: Literal["auc", "r2"] = "auc") -> Plot | None:
-    """Quality of batch and online by the number of clicks that they had seen."""
+    """Quality of those that foretell the deciding click, by the number of clicks that they had seen."""
     known = {
         scorer: [
             (one, found)
             for one in evaluation.by_seen
             if one.scorer == scorer and (found := one.auc if name == "auc" else one.r2) is not None
         ]
-        for scorer in FORETELLING
+        # Beside reference, which sees the deciding click, their differences could not be seen.
+        for scorer in HONEST
     }
     lines = {scorer: sorted(ones, key=lambda pair: pair[0].fewest) for scorer, ones in known.items() if ones}
     if not lines:
         return None
-    figure, (axes,) = blank(margins=Margins(right=0.5))
     bands = sorted({(one.fewest, one.most or 0) for ones in lines.values() for one, _ in ones})
-    for shift, (scorer, ones) in enumerate(lines.items()):
-        xs = [bands.index((one.fewest, one.most or 0)) + 0.12 * (shift - 1) for one, _ in ones]
-        estimates = [pair[1] for pair in ones]
-        values = [one.value for one in estimates]
-        colour = COLOURS[scorer]
-        axes.vlines(
-            xs, [one.low for one in estimates], [one.high for one in estimates], color=colour, lw=3, alpha=0.4
-        )
-        axes.plot(xs, values, color=colour, marker="o", ms=4.5, ls=line_of(scorer), lw=1)
-    axes.axhline(_CHANCE[name], **CHANCE)
-    axes.annotate("chance", (0, _CHANCE[name]), (0, 3), textcoords="offset points", color=MUTED, ha="center")
-    name_ends(axes, {scorer: ones[-1][1].value for scorer, ones in lines.items()}, len(bands) - 0.7)
-    axes.set_xlim(-0.4, len(bands) - 0.2)
-    axes.set_xticks(range(len(bands)), [_band(*band) for band in bands])
-    axes.set_xlabel("clicks that the scorer had seen of the session")
-    axes.set_ylabel(figure_name(name).title)
+    figure = seen_lines(
+        {
+            scorer: [(bands.index((one.fewest, one.most or 0)), estimate) for one, estimate in ones]
+            for scorer, ones in lines.items()
+        },
+        [_band(*band) for band in bands],
+        name,
+    )
     scorer, ones = next(iter(lines.items()))
     return Plot(
         f"seen-{name}",
@@ -157,6 +150,36 @@ def by_seen(evaluation: Evaluation, name: Literal["auc", "r2"] = "auc") -> Plot 
         " bootstrap. Longer sessions are other sessions, not the same ones later.",
         figure,
     )
+
+
+def seen_lines(
+    lines: Mapping[ScorerName, Sequence[tuple[int, Estimate]]],
+    bands: Sequence[str],
+    name: Literal["auc", "r2"],
+) -> Figure:
+    """Lines of a figure over numbers of clicks seen, with their intervals.
+
+    Args:
+        lines: of each scorer, places in `bands` with what was found there.
+    """
+    figure, (axes,) = blank(margins=Margins(right=0.5))
+    for shift, (scorer, found) in enumerate(lines.items()):
+        xs = [place + 0.12 * (shift - 1) for place, _ in found]
+        estimates = [one for _, one in found]
+        colour = COLOURS[scorer]
+        axes.vlines(
+            xs, [one.low for one in estimates], [one.high for one in estimates], color=colour, lw=3, alpha=0.4
+        )
+        values = [one.value for one in estimates]
+        axes.plot(xs, values, color=colour, marker="o", ms=4.5, ls=line_of(scorer), lw=1)
+    axes.axhline(_CHANCE[name], **CHANCE)
+    axes.annotate("chance", (0, _CHANCE[name]), (0, 3), textcoords="offset points", color=MUTED, ha="center")
+    name_ends(axes, {scorer: found[-1][1].value for scorer, found in lines.items()}, len(bands) - 0.7)
+    axes.set_xlim(-0.4, len(bands) - 0.2)
+    axes.set_xticks(range(len(bands)), bands)
+    axes.set_xlabel("clicks that the scorer had seen of the session")
+    axes.set_ylabel(figure_name(name).title)
+    return figure
 
 
 def _ending(one: BySeen, known: Estimate) -> str:
