@@ -40,9 +40,6 @@ def serve_lookups(
     with _bound(host, port) as listening:
         # Loaded once before workers are: what is wrong is said once, with the exit code it has.
         lookup = Lookup(settings)
-        listening_on(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        # Signals that uvicorn has obeyed it raises again.
-        asked_to_stop()
         config = uvicorn.Config(
             application(settings, lookup) if workers == 1 else "clickstream.lookup.app:create",
             factory=workers > 1,
@@ -52,11 +49,18 @@ def serve_lookups(
             server_header=False,
             timeout_graceful_shutdown=_DRAIN_S,
         )
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         if workers == 1:
-            uvicorn.Server(config).run(sockets=[listening])
+            server = uvicorn.Server(config)
+            # It takes signals over a little later, and raises them again when it has obeyed.
+            asked_to_stop(also=lambda: setattr(server, "should_exit", True))
+            listening_on(address)
+            server.run(sockets=[listening])
             return
         lookup.close()
-        Multiprocess(config, sockets=[listening]).run()
+        supervisor = Multiprocess(config, sockets=[listening])
+        listening_on(address)
+        supervisor.run()
 
 
 def _bound(host: str, port: int) -> socket.socket:
