@@ -12,11 +12,12 @@ from urllib.parse import quote
 
 import orjson
 import pytest
-from shop import Shop, stop, wait_for
+from shop import Shop, plan_of, stop, wait_for
 
 from clickstream.features.shop_file import built_in
 from clickstream.infra.settings import Settings
 from clickstream.local.child import HOST, free_port
+from clickstream.local.embedded import EmbeddedValkey
 from clickstream.local.processes import Process, environment
 from clickstream.producer.synthetic_shop import SHOP, known_sessions
 
@@ -149,6 +150,34 @@ def test_a_look_up_says_what_the_score_of_the_session_will_say_if_it_closes_now(
     assert asked_first == own.topic.partitions
     assert client.session(scores[0]["session_id"])[0] == 404
     client.process.terminate()
+
+
+def test_a_look_up_without_redis_says_so_and_answers_when_it_is_back(shop: Shop, tmp_path: Path) -> None:
+    with EmbeddedValkey(tmp_path / "valkey") as valkey:
+        shop.settings = Settings(**{**shop.settings.model_dump(), "redis_url": valkey.url})
+        shop.publish(plan_of(shop.settings, 20), until=10)
+        consumer = shop.consumer()
+        shop.drain(consumer)
+        client = Client(shop.settings, tmp_path)
+        _, page = client.get("/v1/sessions")
+        session_id = page["sessions"][0]["session_id"]
+        assert client.session(session_id)[0] == 200
+
+        valkey.kill()
+        wait_for(lambda: client.session(session_id)[0] == 503, "Redis is missed")
+        for path in ("/v1/sessions", f"/v1/sessions/{session_id}"):
+            status, refused = client.get(path)
+            assert status == 503
+            assert "Redis" in refused["error"]
+        assert client.get("/readyz")[0] == 503
+        assert client.get("/healthz")[0] == 200
+
+        valkey.start()
+        wait_for(lambda: client.get("/readyz")[0] == 200, "Redis is back")
+        # What its last second held may be gone with it; that is the consumer's to rebuild.
+        assert client.session(session_id)[0] in (200, 404)
+        stop(consumer)
+        client.process.terminate()
 
 
 def test_a_look_up_beyond_this_machine_needs_a_token(settings: Settings) -> None:
