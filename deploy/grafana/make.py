@@ -34,9 +34,9 @@ def rate(name: str, by: str = "", labels: str = "") -> str:
     return f"sum{f' by ({by})' if by else ''}(rate(clickstream_{name}{labels}[$__rate_interval]))"
 
 
-def quantile(share: float) -> str:
-    """Of the time from close to score."""
-    return f"histogram_quantile({share}, {rate('close_to_score_seconds_bucket', 'le')})"
+def quantile(share: float, seconds: str = "close_to_score_seconds") -> str:
+    """Of a time; of that from close to score, if no other is named."""
+    return f"histogram_quantile({share}, {rate(f'{seconds}_bucket', 'le')})"
 
 
 ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
@@ -132,6 +132,19 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "Redis scripts a second",
                 "short",
                 ((rate("redis_round_trips_total", "instance"), "{{instance}}"),),
+            ),
+        ),
+    ),
+    (
+        "Look-up",
+        (
+            Panel(
+                "Look-ups a second, by status", "short", ((rate("lookups_total", "status"), "{{status}}"),)
+            ),
+            Panel(
+                "A look-up",
+                "s",
+                ((quantile(0.5, "lookup_seconds"), "p50"), (quantile(0.99, "lookup_seconds"), "p99")),
             ),
         ),
     ),

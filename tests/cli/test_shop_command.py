@@ -68,6 +68,37 @@ def test_a_trial_says_how_often_the_goal_is_met_and_what_features_are(shop: Path
     assert "line 5: price: Input should be a valid number" in said
 
 
+MAPPING = """
+[clicks]
+session_id = "visitor"
+event_time = "at"
+event = "what"
+price = "paid"
+"""
+
+
+def test_a_log_is_tried_by_its_mapping_and_gives_what_its_clicks_give(shop: Path) -> None:
+    log = shop.with_name("log.csv")
+    log.write_text(
+        "visitor,at,what,paid\n"
+        "a,1970-01-01T00:33:20Z,purchase,12.5\na,1970-01-01T00:16:40Z,cart,12.5\n"
+        "b,1970-01-01T00:25:00Z,look,\n"
+    )
+    mapping = shop.with_name("mapping.toml")
+    mapping.write_text(MAPPING)
+    words = ("shop", "check", str(shop), "--data")
+    said = run(*words, str(log), "--mapping", str(mapping))
+    assert "3 clicks, 2 sessions; the goal is met in 50.0%" in said
+    assert "6.25 EUR a session" in said
+    by_mapping = json.loads(
+        CliRunner()
+        .invoke(command_line(words[:2]), [*words, str(log), "--mapping", str(mapping), "--json"])
+        .stdout
+    )
+    by_clicks = json.loads(run(*words, "-", "--json", given="\n".join(LINES[:3])))
+    assert by_mapping["trial"]["first_rows"] == by_clicks["trial"]["first_rows"]
+
+
 def test_a_trial_as_json_has_the_first_rows(shop: Path) -> None:
     found = json.loads(run("shop", "check", str(shop), "--data", "-", "--json", given="\n".join(LINES)))
     assert found["trial"]["first_rows"][0] == {

@@ -55,6 +55,7 @@ SERVICES = (
     Service(r"^clickstream scores audit --follow --json ", '"clean"'),
     Service(r"^clickstream top\b", '"group"'),
     Service(r"^clickstream dashboard\b", "Dashboard  http"),
+    Service(r"^clickstream serve\b", "Open sessions  http"),
     Service(r"^clickstream models watch$", '"sessions"', fed=True),
     Service(r"^clickstream scores tail (?!.*(--until-end|--max|\|))", "alice", fed=True),
     Service(r"^for record in scores:", "alice", code=-signal.SIGINT, fed=True),

@@ -159,6 +159,10 @@ def test_each_shop_has_its_own_bundle_in_use(copied: Path, shop: ShopDefinition,
         load_bundle(copied)
     with pytest.raises(BundleError, match="there is no bundle"):
         promote(copied, bundle.id)
+    (folder / "champion").unlink()
+    with pytest.raises(BundleError) as none:
+        load_bundle(copied, shop=shop)
+    assert f"clickstream train --shop {SHOP}" in none.value.remedy
 
 
 @pytest.mark.parametrize("name", ["shop.json", "batch.joblib", "online.pickle", "evaluation.json"])

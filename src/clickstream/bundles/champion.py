@@ -27,6 +27,8 @@ MOST_KEPT = 100
 
 _MOST_BYTES = 100_000
 
+_SHOPS = "shops"
+
 
 class Promotion(NamedTuple):
     """A bundle that is or was in use, and since when; None where it was not noted."""
@@ -41,7 +43,7 @@ def bundles_of(folder: Path, shop: str) -> Path:
     Args:
         folder: that of all bundles; those of uci553 lie in it itself.
     """
-    return folder if shop == UCI553_NAME else folder / "shops" / shop
+    return folder if shop == UCI553_NAME else folder / _SHOPS / shop
 
 
 def bundle_ids(folder: Path) -> list[str]:
@@ -75,8 +77,10 @@ def promotions(folder: Path) -> list[Promotion]:
         with file.open(encoding="utf-8") as opened:
             lines = opened.read(_MOST_BYTES).splitlines()
     except FileNotFoundError:
+        option = f" --shop {folder.name}" if folder.parent.name == _SHOPS else ""
         raise BundleError(
-            f"no bundle is in use in {folder}", "Run `clickstream train`, or name a bundle with --bundle."
+            f"no bundle is in use in {folder}",
+            f"Run `clickstream train{option}`, or name a bundle with --bundle.",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"{file} cannot be read: {error}", _choices(folder)) from error

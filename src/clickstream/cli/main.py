@@ -45,6 +45,7 @@ _COMMANDS = (
     ("topics", "Run it", "topics:topics"),
     ("replay", "Run it", "replay:replay"),
     ("consume", "Run it", "consume:consume"),
+    ("serve", "Run it", "serve:serve"),
     ("top", "Run it", "top:top"),
     ("drain", "Run it", "drain:drain"),
     ("chaos", "See it work", "chaos:chaos"),

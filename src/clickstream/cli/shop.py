@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from clickstream.bundles.champion import bundles_of
+from clickstream.cli.shop_log import read_shop_log
 from clickstream.documents.asyncapi import asyncapi as asyncapi_document
 from clickstream.documents.records import as_json as json_document
 from clickstream.documents.records import schema_document
@@ -22,7 +23,7 @@ from clickstream.features.words import feature_in_words, field_in_words, goal_in
 from clickstream.infra.errors import ConfigurationError, MissingFileError
 from clickstream.infra.settings import Settings
 from clickstream.infra.words import counted
-from clickstream.offline.trial import ShopTrial, try_definition
+from clickstream.offline.trial import ShopTrial, try_definition, try_sessions
 from clickstream.records.shops import load_shop
 from clickstream.terminal.printable import plain
 
@@ -37,15 +38,23 @@ def check(
             metavar="FILE", help="Clicks to try it on: one JSON object a line, as on the topic; - for a pipe."
         ),
     ] = None,
+    mapping: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="TOML file that says which column of --data is which field."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON object.")] = False,
 ) -> None:
     """Check a shop file; with --data also show its features on real clicks, and how often the goal is met.
 
-    Exit code 78 where the file cannot be used, 1 where no click of the data fits it.
+    Exit codes: 78 the file cannot be used; 1 no click of the data fits it; 65 data or mapping cannot be used.
     """
     definition = load_shop(shop).definition
     trial = None
-    if data is not None:
+    if mapping is not None:
+        # What became of the rows goes beside a JSON object, not into it.
+        log = read_shop_log(definition, data, mapping, None, 0, Console(stderr=as_json))
+        trial = try_sessions(definition, log.sessions)
+    elif data is not None:
         if str(data) == "-":
             trial = try_definition(definition, sys.stdin.buffer)
         elif not data.is_file():

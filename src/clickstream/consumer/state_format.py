@@ -12,6 +12,7 @@ import msgspec
 
 from clickstream.features.shop import Shop
 from clickstream.infra.errors import RefusedError
+from clickstream.infra.settings import Settings
 from clickstream.windows.partition import NOTHING_SEEN, OpenSession, Partition, Rebuild, RebuildPoint
 
 STATE_VERSION = 3
@@ -73,6 +74,12 @@ class Meta:
     partitions: int = 0
     transactional_id: str = ""
     version: int = STATE_VERSION
+
+
+def state_keys(settings: Settings, topic_id: str, partition: int) -> tuple[str, str, str, str, str]:
+    """The five keys of a partition: meta, sessions, due, outbox, online."""
+    base = f"clickstream:{settings.group}:{topic_id}:{{{settings.clicks_topic}:{partition}}}:"
+    return (base + "meta", base + "sessions", base + "due", base + "outbox", base + "online")
 
 
 def encode(session: OpenSession) -> bytes:

@@ -14,7 +14,15 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from clickstream.consumer.state_format import DamagedError, Meta, checksum_of, decode, encode, read_meta
+from clickstream.consumer.state_format import (
+    DamagedError,
+    Meta,
+    checksum_of,
+    decode,
+    encode,
+    read_meta,
+    state_keys,
+)
 from clickstream.infra.errors import ClickstreamError, RefusedError
 from clickstream.infra.logs import logger
 from clickstream.infra.redis import Script, WrongTypeError, connect, evicting, translated
@@ -87,7 +95,7 @@ class Store:
         self._settings = settings
         self._shop = rules_of(settings).shop
         self._client = connect(settings)
-        self._prefix = f"clickstream:{settings.group}:{topic_id}:"
+        self._topic_id = topic_id
         package = files("clickstream.consumer")
         self._claim, self._load, self._commit, self._trim, self._wipe = (
             Script(self._client, package.joinpath(f"{name}.lua").read_text())
@@ -101,8 +109,7 @@ class Store:
 
     def keys(self, partition: int) -> tuple[str, str, str, str, str]:
         """The five keys of a partition: meta, sessions, due, outbox, online."""
-        base = f"{self._prefix}{{{self._settings.clicks_topic}:{partition}}}:"
-        return (base + "meta", base + "sessions", base + "due", base + "outbox", base + "online")
+        return state_keys(self._settings, self._topic_id, partition)
 
     def claim(
         self, partition: int, token: str, generation: int, transactional_id: str, proven: bool = False

@@ -23,6 +23,7 @@ _FIRST: Mapping[str, str] = {
     "gap": "rules",
     "max_poll_records": "loop",
     "metrics_port": "metrics",
+    "lookup_token": "lookup",
     "log_level": "logs",
 }
 """The first setting of each section of the template; the section has what follows it in the class, too."""

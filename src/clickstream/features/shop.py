@@ -81,6 +81,13 @@ class Shop:
             return _features(session.body)
         return _features(session.whole() if goal.evidence is None else goal.evidence)
 
+    def known(self, session: Session) -> Features | None:
+        """What a prediction of an open session may look at: all its clicks, up to one that met the goal.
+
+        None where the first click met it.
+        """
+        return self.whole(session) if session.goal is None else self.evidence(session)
+
     def lesson(self, session: Session) -> Features | None:
         """What the online models learn a closed session from; None where there is nothing.
 

@@ -244,6 +244,11 @@ class Settings(BaseSettings):
     metrics_host: str = Field(
         "127.0.0.1", description="address that this is served on; `0.0.0.0` = all of the machine's"
     )
+    lookup_token: Annotated[SecretStr, AfterValidator(_long_enough)] | None = Field(
+        None,
+        description=f"token that `serve` asks for (`Authorization: Bearer …`), {SHORTEST_KEY} characters or"
+        " more; needed where it listens beyond this machine",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="what is logged: this, and what is worse"
     )

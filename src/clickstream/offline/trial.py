@@ -1,21 +1,20 @@
 """A trial of a definition on some clicks, before anything runs with it: its features, and its goal.
 
-Reads clicks as they lie on the topic, one JSON object a line. Sessions are taken whole, by their id: the
-rules of time belong to the stream.
+Sessions are taken whole, by their id: the rules of time belong to the stream.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 
 from clickstream.features.definition import ShopDefinition
-from clickstream.features.interpreter import AchievedGoal, achieved
-from clickstream.features.shop import shop_of
+from clickstream.features.goal import course_of
+from clickstream.features.shop import Shop, shop_of
 from clickstream.records.click import Click
 from clickstream.records.shop_click import click_model
 
@@ -53,7 +52,10 @@ class ShopTrial:
 
 
 def try_definition(definition: ShopDefinition, lines: Iterable[bytes]) -> ShopTrial:
-    """The features and goals of the sessions in `lines`; the first 200,000 clicks are taken."""
+    """The features and goals of the sessions in `lines`, of which each is a click as it lies on the topic.
+
+    The first 200,000 clicks are taken.
+    """
     model, shop = click_model(definition), shop_of(definition)
     trial = ShopTrial()
     sessions: dict[str, list[Click]] = defaultdict(list)
@@ -73,27 +75,36 @@ def try_definition(definition: ShopDefinition, lines: Iterable[bytes]) -> ShopTr
         trial.clicks += 1
         if trial.clicks == MOST_CLICKS:
             break
-    values: dict[str, list[Any]] = {feature.name: [] for feature in definition.features}
-    for session_id, clicks in sessions.items():
+    for clicks in sessions.values():
         clicks.sort(key=lambda click: (click.event_time, click.order or 0))
-        aggregate = shop.aggregate()
-        for click in clicks:
-            aggregate.add(shop.step_of(click))
-        found = aggregate.features()
-        outcome = achieved(definition, [click.model_dump() for click in clicks])
-        for name, value in found.items():
-            values[name].append(value)
-        _count(trial, session_id, found, outcome)
-    trial.ranges = {name: _range(of) for name, of in values.items()}
+    steps = {session_id: [shop.step_of(click) for click in clicks] for session_id, clicks in sessions.items()}
+    _take(trial, shop, steps)
     return trial
 
 
-def _count(trial: ShopTrial, session_id: str, found: dict[str, Any], outcome: AchievedGoal) -> None:
-    trial.sessions += 1
-    trial.converted += outcome.converted
-    trial.revenue += outcome.revenue or 0.0
-    if len(trial.first_rows) < _FIRST:
-        trial.first_rows.append({"session_id": session_id, **found, "converted": outcome.converted})
+def try_sessions(definition: ShopDefinition, sessions: Mapping[str, Sequence[Any]]) -> ShopTrial:
+    """The features and goals of sessions: their clicks in order, as the fold of the shop takes them."""
+    trial = ShopTrial(clicks=sum(map(len, sessions.values())))
+    _take(trial, shop_of(definition), sessions)
+    return trial
+
+
+def _take(trial: ShopTrial, shop: Shop, sessions: Mapping[str, Sequence[Any]]) -> None:
+    values: dict[str, list[Any]] = {feature.name: [] for feature in shop.definition.features}
+    course = course_of(shop.definition)
+    for session_id, steps in sessions.items():
+        aggregate = shop.aggregate()
+        for step in steps:
+            aggregate.add(step)
+        found, became = aggregate.features(), course(steps)
+        for name, value in found.items():
+            values[name].append(value)
+        trial.sessions += 1
+        trial.converted += became.converted
+        trial.revenue += became.revenue or 0.0
+        if len(trial.first_rows) < _FIRST:
+            trial.first_rows.append({"session_id": session_id, **found, "converted": became.converted})
+    trial.ranges = {name: _range(of) for name, of in values.items()}
 
 
 def _range(values: list[Any]) -> FeatureRange:

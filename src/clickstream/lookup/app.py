@@ -1,0 +1,160 @@
+"""The look-up over HTTP: routes, the token, and what is measured of them.
+
+An answer is made on a thread of Starlette's pool: Redis is waited for there; the models take one at a time.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import orjson
+from fastapi import FastAPI, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from prometheus_client import make_asgi_app
+
+from clickstream import __version__
+from clickstream.infra.errors import ClickstreamError
+from clickstream.infra.exposition import registry
+from clickstream.infra.metrics import Distribution, Sample
+from clickstream.infra.settings import Settings, load_settings
+from clickstream.lookup.service import CONSIDERED, Answerer, Lookup
+from clickstream.lookup.views import OpenSessionsView, OpenSessionView, Refusal
+
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    401: {"model": Refusal, "description": "no token, or a wrong one"},
+    503: {"model": Refusal, "description": "Redis is away, or holds what cannot be used; says which"},
+}
+_MOST = 200
+
+SessionIdInPath = Annotated[str, Path(min_length=1, max_length=256)]
+Chance = Annotated[float, Query(ge=0, le=1)]
+Limit = Annotated[int, Query(ge=1, le=_MOST)]
+
+
+class RequestCounters:
+    """Requests by kind of answer, and how long they took. Counted on one thread, read by another."""
+
+    def __init__(self) -> None:
+        self._answers: Counter[str] = Counter()
+        self._seconds = Distribution("clickstream_lookup_seconds")
+
+    def answered(self, status: int, seconds: float) -> None:
+        """One request was answered with this HTTP status."""
+        self._answers[str(status)] += 1
+        self._seconds.add(seconds)
+
+    def samples(self) -> Iterator[Sample]:
+        """For a scrape."""
+        for status, count in sorted(self._answers.items()):
+            yield Sample("clickstream_lookups_total", count, (status,))
+        yield Sample("clickstream_lookup_seconds", self._seconds)
+
+
+def create() -> FastAPI:
+    """The application, by the settings of the environment: what a worker runs."""
+    settings = load_settings()
+    return application(settings, Lookup(settings))
+
+
+def application(settings: Settings, lookup: Lookup) -> FastAPI:
+    """The application over a look-up, which it closes when it ends."""
+    token = settings.lookup_token and settings.lookup_token.get_secret_value()
+    counters = RequestCounters()
+
+    @asynccontextmanager
+    async def running(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        lookup.close()
+
+    app = FastAPI(
+        title="clickstream look-up",
+        version=__version__,
+        description="What is open of a session now, and what the models say of it.",
+        lifespan=running,
+        # Pages that load scripts from elsewhere: /openapi.json says the same.
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.mount("/metrics", make_asgi_app(registry((counters.samples,))))
+
+    @app.middleware("http")
+    async def guarded(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
+        if not request.url.path.startswith("/v1/"):
+            return await go_on(request)
+        begun = time.perf_counter()
+        response = _unauthorised() if token and not _carries(request, token) else await go_on(request)
+        counters.answered(response.status_code, time.perf_counter() - begun)
+        return response
+
+    @app.exception_handler(ClickstreamError)
+    async def unavailable(_: Request, error: ClickstreamError) -> Response:
+        return _json({"error": error.what, "remedy": error.remedy}, 503)
+
+    @app.exception_handler(RequestValidationError)
+    async def refused(_: Request, error: RequestValidationError) -> Response:
+        # What was sent is not repeated: it may be long, or hostile.
+        wrong = [f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors()]
+        return _json({"error": "; ".join(wrong), "remedy": "/openapi.json says what is allowed."}, 422)
+
+    @app.get(
+        "/v1/sessions/{session_id:path}",
+        summary="What is open of one session",
+        response_model=OpenSessionView,
+        responses={**_REFUSALS, 404: {"model": Refusal, "description": "nothing is open of it"}},
+    )
+    def one_session(session_id: SessionIdInPath) -> Response:
+        found = lookup.session(session_id)
+        if found is None:
+            return _json({"error": f"nothing is open of session {session_id!r}", "remedy": ""}, 404)
+        return _json(found)
+
+    @app.get(
+        "/v1/sessions",
+        summary="Open sessions by chance, the highest first",
+        description=f"Of the {CONSIDERED:,} sessions that close last.",
+        response_model=OpenSessionsView,
+        responses=_REFUSALS,
+    )
+    def open_sessions(
+        min_conversion: Chance = 0.0,
+        max_conversion: Chance = 1.0,
+        by: Answerer = "batch",
+        limit: Limit = 20,
+    ) -> Response:
+        sessions, count, considered = lookup.sessions(by, min_conversion, max_conversion, limit)
+        return _json({"sessions": sessions, "open": count, "considered": considered})
+
+    @app.get("/healthz", summary="Whether the process answers")
+    async def alive() -> Response:
+        return _json({"alive": True})
+
+    @app.get("/readyz", summary="Whether sessions can be looked up")
+    def ready() -> Response:
+        problem = lookup.problem()
+        return _json({"ready": not problem, "reasons": [problem] if problem else []}, 503 if problem else 200)
+
+    return app
+
+
+def _carries(request: Request, token: str) -> bool:
+    given = request.headers.get("authorization", "")
+    return secrets.compare_digest(given.encode(), f"Bearer {token}".encode())
+
+
+def _unauthorised() -> Response:
+    refusal = {
+        "error": "no token, or a wrong one",
+        "remedy": "Send the header Authorization: Bearer <token>.",
+    }
+    response = _json(refusal, 401)
+    response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _json(content: dict[str, Any], status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, {"Cache-Control": "no-store"}, "application/json")

@@ -1,0 +1,73 @@
+"""The look-up's processes: one socket, bound before anything is loaded, and one worker or several."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from clickstream.infra.errors import ConfigurationError
+from clickstream.infra.settings import Settings
+from clickstream.lookup.app import application
+from clickstream.lookup.service import Lookup
+from clickstream.terminal.stopping import asked_to_stop
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_DRAIN_S = 5
+"""Time that requests under way have to end when the server is stopped."""
+
+
+def serve_lookups(
+    settings: Settings, host: str, port: int, workers: int, listening_on: Callable[[str], None]
+) -> None:
+    """Answer until Ctrl-C or SIGTERM. With more than one worker, each reads the settings of the environment.
+
+    Args:
+        listening_on: is told the address, once nothing stands in the way.
+
+    Raises:
+        ConfigurationError: the port cannot be used; or others than this machine could ask without a token.
+        UnavailableError: a server is away at the start.
+        BundleError: there are no models.
+    """
+    if settings.lookup_token is None and host not in _LOOPBACK:
+        raise ConfigurationError(
+            f"on {host} anybody who reaches the port could read sessions",
+            "Set CLICKSTREAM_LOOKUP_TOKEN, which requests then carry; or keep to 127.0.0.1.",
+        )
+    with _bound(host, port) as listening:
+        # Loaded once before workers are: what is wrong is said once, with the exit code it has.
+        lookup = Lookup(settings)
+        config = uvicorn.Config(
+            application(settings, lookup) if workers == 1 else "clickstream.lookup.app:create",
+            factory=workers > 1,
+            workers=workers,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_DRAIN_S,
+        )
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        if workers == 1:
+            server = uvicorn.Server(config)
+            # It takes signals over a little later, and raises them again when it has obeyed.
+            asked_to_stop(also=lambda: setattr(server, "should_exit", True))
+            listening_on(address)
+            server.run(sockets=[listening])
+            return
+        lookup.close()
+        supervisor = Multiprocess(config, sockets=[listening])
+        listening_on(address)
+        supervisor.run()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2_048)
+    except (OSError, OverflowError) as error:
+        raise ConfigurationError(
+            f"the look-up cannot listen on {host} port {port}: {error}", "Choose another with --port."
+        ) from error

@@ -1,0 +1,192 @@
+"""The look-up beside a consumer: its answers are those of the score that the session gets when it closes."""
+
+from __future__ import annotations
+
+import http.client
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+import pytest
+from shop import Shop, plan_of, stop, wait_for
+
+from clickstream.features.shop_file import built_in
+from clickstream.infra.settings import Settings
+from clickstream.local.child import HOST, free_port
+from clickstream.local.embedded import EmbeddedValkey
+from clickstream.local.processes import Process, environment
+from clickstream.producer.synthetic_shop import SHOP, known_sessions
+
+pytestmark = pytest.mark.integration
+
+SESSIONS = 120
+TOKEN = "a-token-of-thirty-two-characters"
+
+
+class Client:
+    """`clickstream serve` in a process of its own, and requests to it."""
+
+    def __init__(self, settings: Settings, folder: Path, *words: str) -> None:
+        self.port = free_port()
+        serve = ["serve", "--port", str(self.port), *words]
+        self.process = Process(serve, settings, folder / f"serve-{self.port}.log")
+        wait_for(self._answers, "the look-up answers")
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, self.process.last_words()
+        try:
+            return self.get("/healthz")[0] == 200
+        except OSError:
+            return False
+
+    def get(self, path: str, token: str | None = TOKEN) -> tuple[int, Any]:
+        """Status and content of an answer."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=30)
+        try:
+            connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
+            answer = connection.getresponse()
+            body = answer.read()
+            return answer.status, orjson.loads(body) if body.startswith((b"{", b"[")) else body.decode()
+        finally:
+            connection.close()
+
+    def session(self, session_id: str) -> tuple[int, Any]:
+        """What is said of one session."""
+        return self.get(f"/v1/sessions/{quote(session_id, safe='')}")
+
+
+@pytest.fixture
+def own(settings: Settings, tmp_path: Path) -> Iterator[Shop]:
+    """A shop whose goal is an event, with models of its own."""
+    settings = settings.model_copy(update={"shop": SHOP})
+    done = subprocess.run(
+        [sys.executable, "-m", "clickstream", "train", "--shop", SHOP, "--synthetic", "1000"],
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    shop = Shop(Settings(**{**settings.model_dump(), "lookup_token": TOKEN}), tmp_path / "logs")
+    yield shop
+    shop.close()
+
+
+def records(shop: Shop, sessions: dict[str, list[Any]]) -> list[tuple[int, bytes, bytes, int]]:
+    """Clicks of sessions that begin together, without the purchase: all of them are under way."""
+    fields = [field.name for field in built_in(SHOP).fields]
+    made = []
+    for number, (session_id, clicks) in enumerate(sessions.items()):
+        begun = clicks[0].event_time
+        for click in clicks:
+            if click.event == "purchase":
+                break
+            time = 1_700_000_000_000 + click.event_time - begun
+            value = {"type": "click", "session_id": session_id, "event_time": time, "order": click.order}
+            value |= {name: getattr(click, name) for name in fields}
+            made.append((number % shop.topic.partitions, session_id.encode(), orjson.dumps(value), time))
+    return sorted(made, key=lambda one: one[3])
+
+
+def test_a_look_up_says_what_the_score_of_the_session_will_say_if_it_closes_now(
+    own: Shop, tmp_path: Path
+) -> None:
+    known = known_sessions(SESSIONS, seed=9)
+    # All within the gap of the first: none closes before it is looked at.
+    short = {
+        session_id: clicks
+        for session_id, clicks in known.sessions.items()
+        if clicks[-1].event_time - clicks[0].event_time < 20 * 60_000 and clicks[0].event != "purchase"
+    }
+    sent = records(own, short)
+    own.send_all(sent)
+    consumer = own.consumer()
+    own.drain(consumer)
+    client = Client(own.settings, tmp_path)
+    looked_up = {}
+    for session_id in short:
+        status, found = client.session(session_id)
+        assert status == 200, found
+        looked_up[session_id] = found
+
+    # Hostile and unknown ids, tokens, and a page of the most likely.
+    assert client.get("/v1/sessions", token=None)[0] == 401
+    assert client.get("/v1/sessions", token="wrong")[0] == 401
+    for unknown in ("nobody", "{clicks:0}", "a\x00b", "ä/€", "*"):
+        assert client.session(unknown)[0] == 404
+    status, refused = client.session("x" * 10_000)
+    assert status == 422
+    assert len(str(refused)) < 500
+    status, page = client.get("/v1/sessions?limit=5&by=online")
+    chances = [one["predictions"]["online"]["conversion"] for one in page["sessions"]]
+    assert (len(chances), page["open"], page["considered"]) == (5, len(short), len(short))
+    everyone = [one["predictions"]["online"]["conversion"] for one in looked_up.values()]
+    assert chances == sorted(everyone, reverse=True)[:5]
+    assert client.get("/readyz")[0] == 200
+    assert 'clickstream_lookups_total{status="404"} 5.0' in client.get("/metrics/")[1]
+
+    end = sent[-1][3] + 7_200_000
+    flush = orjson.dumps({"type": "heartbeat", "event_time": end, "flush": True})
+    own.send_all((partition, None, flush, end) for partition in range(own.topic.partitions))
+    own.drain(consumer)
+    stop(consumer)
+    scores: list[dict[str, Any]] = own.scores()
+    assert {score["session_id"] for score in scores} == short.keys()
+    asked_first = 0
+    for score in scores:
+        found = looked_up[score["session_id"]]
+        for name in ("opened_at", "last_click_at", "clicks", "features", "shop"):
+            assert found[name] == score[name], name
+        assert found["predictions"]["batch"] == score["predictions"]["batch"]
+        if score["models"]["lessons"] == found["models"]["lessons"]:
+            asked_first += 1
+            assert found["predictions"]["online"] == score["predictions"]["online"]
+        assert found["models"]["bundle"] == score["models"]["bundle"]
+    # The first of each partition that closed: what the online models learn changes what they say.
+    assert asked_first == own.topic.partitions
+    assert client.session(scores[0]["session_id"])[0] == 404
+    client.process.terminate()
+
+
+def test_a_look_up_without_redis_says_so_and_answers_when_it_is_back(shop: Shop, tmp_path: Path) -> None:
+    with EmbeddedValkey(tmp_path / "valkey") as valkey:
+        shop.settings = Settings(**{**shop.settings.model_dump(), "redis_url": valkey.url})
+        shop.publish(plan_of(shop.settings, 20), until=10)
+        consumer = shop.consumer()
+        shop.drain(consumer)
+        client = Client(shop.settings, tmp_path)
+        _, page = client.get("/v1/sessions")
+        session_id = page["sessions"][0]["session_id"]
+        assert client.session(session_id)[0] == 200
+
+        valkey.kill()
+        wait_for(lambda: client.session(session_id)[0] == 503, "Redis is missed")
+        for path in ("/v1/sessions", f"/v1/sessions/{session_id}"):
+            status, refused = client.get(path)
+            assert status == 503
+            assert "Redis" in refused["error"]
+        assert client.get("/readyz")[0] == 503
+        assert client.get("/healthz")[0] == 200
+
+        valkey.start()
+        wait_for(lambda: client.get("/readyz")[0] == 200, "Redis is back")
+        # What its last second held may be gone with it; that is the consumer's to rebuild.
+        assert client.session(session_id)[0] in (200, 404)
+        stop(consumer)
+        client.process.terminate()
+
+
+def test_a_look_up_beyond_this_machine_needs_a_token(settings: Settings) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "clickstream", "serve", "--host", "0.0.0.0", "--port", str(free_port())],
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 78
+    assert "CLICKSTREAM_LOOKUP_TOKEN" in done.stderr
