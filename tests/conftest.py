@@ -18,12 +18,17 @@ from pydantic import SecretStr
 from uci_layout import write_dataset
 
 from clickstream.bundles.bundle import Bundle
+from clickstream.features.shop_file import built_in
 from clickstream.files.dataset import UCI_SHA256, read_dataset
 from clickstream.infra.settings import Settings
 from clickstream.local.embedded import EmbeddedKafka, EmbeddedValkey
+from clickstream.offline.shop_windows import shop_windows
 from clickstream.producer.synthetic import synthetic_dataset
+from clickstream.producer.synthetic_shop import SHOP, known_sessions
+from clickstream.training.shop.training import train_shop
 from clickstream.training.training import TrainingSession, train
-from clickstream.training.writing import FittedBundle, write
+from clickstream.training.writing import FittedBundle, write, write_shop
+from clickstream.windows.partition import Rules
 
 ARCHIVE = "clickstream+data+for+online+shopping.zip"
 
@@ -147,6 +152,15 @@ def synthetic_fitted() -> FittedBundle:
 def synthetic_bundle(synthetic_fitted: FittedBundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real bundle, trained on synthetic sessions."""
     return write(synthetic_fitted, tmp_path_factory.mktemp("bundles")).path
+
+
+@pytest.fixture(scope="session")
+def known_shop_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real bundle of a shop whose goal is an event, trained on sessions of which the chances are known."""
+    known = known_sessions(1_000)
+    windows = shop_windows(known.sessions, Rules())
+    fitted = train_shop(built_in(SHOP), windows, data_sha256=known.sha256, data_name=SHOP)
+    return write_shop(fitted, tmp_path_factory.mktemp("shop-bundles")).path
 
 
 def _dataset() -> Path:

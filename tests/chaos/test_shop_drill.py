@@ -14,11 +14,7 @@ from clickstream.features.shop_file import built_in, read_definition
 from clickstream.infra.errors import MissingFileError, UsageError
 from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.infra.settings import Settings
-from clickstream.offline.shop_windows import shop_windows
-from clickstream.producer.synthetic_shop import SHOP, known_sessions
-from clickstream.training.shop.training import train_shop
-from clickstream.training.writing import write_shop
-from clickstream.windows.partition import Rules
+from clickstream.producer.synthetic_shop import SHOP
 
 SESSIONS = 1_000
 IN_EVERY_STEP = sorted(set(FAILPOINTS) - {"after_revoke", "after_give_up", "after_fence"})
@@ -28,13 +24,14 @@ IN_EVERY_STEP = sorted(set(FAILPOINTS) - {"after_revoke", "after_give_up", "afte
 @pytest.mark.chaos
 @pytest.mark.timeout(600)
 def test_kills_during_the_replay_of_another_shop_lose_and_repeat_nothing(
-    tmp_path: Path, drill_seed: int
+    tmp_path: Path, known_shop_bundle: Path, drill_seed: int
 ) -> None:
-    shop, known = built_in(SHOP), known_sessions(SESSIONS)
-    windows = shop_windows(known.sessions, Rules())
-    bundle = write_shop(train_shop(shop, windows, data_sha256=known.sha256, data_name=SHOP), tmp_path)
     settings = Settings(
-        shop=SHOP, bundle=str(bundle.path), session_timeout=2_000, max_poll_records=200, log_format="json"
+        shop=SHOP,
+        bundle=str(known_shop_bundle),
+        session_timeout=2_000,
+        max_poll_records=200,
+        log_format="json",
     )
     faults = ["kill", "kill", *random.Random(drill_seed).sample(IN_EVERY_STEP, 3)]
     load = ["--synthetic", str(SESSIONS), "--calendar", "busy-day"]

@@ -234,3 +234,9 @@ def test_features_of_another_shop_are_not_taken_for_ones_of_the_same_name(purcha
     assert not chosen(where="kinds > 0", shop=changed)(known)
     assert chosen(where="clicks == 3 and conversion > 0", shop=changed)(known)
     assert of_shop(purchase, STORE) is purchase
+
+
+def test_a_score_that_names_no_shop_is_of_the_one_that_there_was(score: dict[str, Any]) -> None:
+    former = {name: value for name, value in score.items() if name != "shop"}
+    assert of_shop(former, UCI553) is former
+    assert of_shop(former, shop_of(built_in("online-store")))["features"] == {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -59,23 +58,6 @@ class Client:
         return self.get(f"/v1/sessions/{quote(session_id, safe='')}")
 
 
-@pytest.fixture
-def own(settings: Settings, tmp_path: Path) -> Iterator[Shop]:
-    """A shop whose goal is an event, with models of its own."""
-    settings = settings.model_copy(update={"shop": SHOP})
-    done = subprocess.run(
-        [sys.executable, "-m", "clickstream", "train", "--shop", SHOP, "--synthetic", "1000"],
-        env=environment(settings),
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    shop = Shop(Settings(**{**settings.model_dump(), "lookup_token": TOKEN}), tmp_path / "logs")
-    yield shop
-    shop.close()
-
-
 def records(shop: Shop, sessions: dict[str, list[Any]]) -> list[tuple[int, bytes, bytes, int]]:
     """Clicks of sessions that begin together, without the purchase: all of them are under way."""
     fields = [field.name for field in built_in(SHOP).fields]
@@ -106,6 +88,7 @@ def test_a_look_up_says_what_the_score_of_the_session_will_say_if_it_closes_now(
     own.send_all(sent)
     consumer = own.consumer()
     own.drain(consumer)
+    own.settings = Settings(**{**own.settings.model_dump(), "lookup_token": TOKEN})
     client = Client(own.settings, tmp_path)
     looked_up = {}
     for session_id in short:

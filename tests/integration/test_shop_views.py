@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +21,6 @@ from clickstream.producer.synthetic_shop import SHOP, known_sessions
 pytestmark = pytest.mark.integration
 
 SESSIONS = 150
-
-
-@pytest.fixture
-def own(settings: Settings, tmp_path: Path) -> Iterator[Shop]:
-    """A shop whose goal is an event, with the models that `train --shop` put in use."""
-    settings = settings.model_copy(update={"shop": SHOP})
-    command(settings, "train", "--shop", SHOP, "--synthetic", "2000")
-    shop = Shop(settings, tmp_path / "logs")
-    yield shop
-    shop.close()
 
 
 def command(settings: Settings, *words: str) -> str:

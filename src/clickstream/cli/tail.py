@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from clickstream.cli.options import Shop as ShopOption
-from clickstream.features.shop import Shop
+from clickstream.features.shop import UCI553, Shop
 from clickstream.infra.errors import UsageError
 from clickstream.infra.kafka import Reader, Record
 from clickstream.infra.settings import load_settings
@@ -163,8 +163,9 @@ class _OtherShops:
         return known
 
     def _announce(self, shop: object) -> None:
-        name, digest = (shop.get("name"), shop.get("hash")) if isinstance(shop, dict) else (None, None)
-        label = printable(f"{name}/{digest}")
+        label = UCI553.label
+        if isinstance(shop, dict):
+            label = printable(f"{shop.get('name')}/{shop.get('hash')}")
         if label in self._announced or len(self._announced) >= _MOST_ANNOUNCED:
             return
         self._announced.add(label)

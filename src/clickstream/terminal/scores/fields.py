@@ -50,9 +50,11 @@ def value_at(score: ScoreObject, path: tuple[str, ...]) -> Any:
 def of_shop(score: ScoreObject, shop: Shop) -> ScoreObject:
     """What a reader who knows `shop` can say of a score.
 
-    The features of another shop are left out: under the same name they may mean something else.
+    The features of another shop are left out: under the same name they may mean something else. A score that
+    names none was made before shops were known, when all were those of uci553.
     """
-    return score if value_at(score, ("shop", "hash")) == shop.definition.hash else {**score, "features": {}}
+    ours = UCI553.definition.hash if score.get("shop") is None else value_at(score, ("shop", "hash"))
+    return score if ours == shop.definition.hash else {**score, "features": {}}
 
 
 class UnknownFieldError(UsageError):
