@@ -42,11 +42,13 @@ class Client:
         except OSError:
             return False
 
-    def get(self, path: str, token: str | None = TOKEN) -> tuple[int, Any]:
+    def get(self, path: str, token: str | None = TOKEN, host: str = HOST) -> tuple[int, Any]:
         """Status and content of an answer."""
         connection = http.client.HTTPConnection(HOST, self.port, timeout=30)
         try:
-            connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
+            connection.request(
+                "GET", path, headers={"Host": host} | ({"Authorization": f"Bearer {token}"} if token else {})
+            )
             answer = connection.getresponse()
             body = answer.read()
             return answer.status, orjson.loads(body) if body.startswith((b"{", b"[")) else body.decode()
@@ -145,6 +147,10 @@ def test_a_look_up_without_redis_says_so_and_answers_when_it_is_back(shop: Shop,
         _, page = client.get("/v1/sessions")
         session_id = page["sessions"][0]["session_id"]
         assert client.session(session_id)[0] == 200
+
+        # Without a token a page that bound its own name to this address is not answered.
+        assert client.get("/v1/sessions", host="shop.example")[0] == 400
+        assert client.get("/v1/sessions", host="localhost:1")[0] == 200
 
         valkey.kill()
         wait_for(lambda: client.session(session_id)[0] == 503, "Redis is missed")

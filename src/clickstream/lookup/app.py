@@ -16,6 +16,7 @@ import orjson
 from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import make_asgi_app
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from clickstream import __version__
 from clickstream.infra.errors import ClickstreamError
@@ -30,6 +31,9 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     503: {"model": Refusal, "description": "Redis is away, or holds what cannot be used; says which"},
 }
 _MOST = 200
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
+"""Names by which this machine calls itself: without a token others are not answered."""
 
 SessionIdInPath = Annotated[str, Path(min_length=1, max_length=256)]
 Chance = Annotated[float, Query(ge=0, le=1)]
@@ -80,6 +84,9 @@ def application(settings: Settings, lookup: Lookup) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    if token is None:
+        # Without a token a page of another site, whose name was bound to this address, could ask as we do.
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK, www_redirect=False)
     app.mount("/metrics", make_asgi_app(registry((counters.samples,))))
 
     @app.middleware("http")

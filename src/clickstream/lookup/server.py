@@ -10,11 +10,10 @@ from uvicorn.supervisors import Multiprocess
 
 from clickstream.infra.errors import ConfigurationError
 from clickstream.infra.settings import Settings
-from clickstream.lookup.app import application
+from clickstream.lookup.app import LOOPBACK, application
 from clickstream.lookup.service import Lookup
 from clickstream.terminal.stopping import asked_to_stop
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _DRAIN_S = 5
 """Time that requests under way have to end when the server is stopped."""
 
@@ -32,7 +31,7 @@ def serve_lookups(
         UnavailableError: a server is away at the start.
         BundleError: there are no models.
     """
-    if settings.lookup_token is None and host not in _LOOPBACK:
+    if settings.lookup_token is None and host not in LOOPBACK:
         raise ConfigurationError(
             f"on {host} anybody who reaches the port could read sessions",
             "Set CLICKSTREAM_LOOKUP_TOKEN, which requests then carry; or keep to 127.0.0.1.",
