@@ -139,11 +139,13 @@ class Bundle:
         self.fitted = {"batch": ShopBatch(_open(files["batch.joblib"]), self.shop, inputs)}
         self._open_online = partial(ShopOnline, self.id, inputs, clusters, self._base_rates)
 
-    def predict(self, cases: Sequence[Case]) -> list[dict[str, ScorerOutput]]:
+    def predict(
+        self, cases: Sequence[Case], only: Collection[str] | None = None
+    ) -> list[dict[str, ScorerOutput]]:
         """What the fitted scorers say of each case, in order: all but the one that learns in the stream.
 
         Each model is asked once for the whole list, on one thread. The answers do not depend on which cases
-        stand together in a list.
+        stand together in a list. `only` names the scorers to ask, where not all of them are.
         """
         if not cases:
             return []
@@ -152,6 +154,7 @@ class Bundle:
             answers = {
                 name: _ask(models, [REGISTRY[name].features_of(case) for case in cases], self._base_rates)
                 for name, models in self.fitted.items()
+                if only is None or name in only
             }
         names = self.clusters.names
         return [

@@ -57,7 +57,8 @@ class CurrentModels:
         with self._lock:
             self._bundle = self._promotions.newer_than(self._bundle) or self._bundle
             online = self._online_of(partition, head)
-            fitted = self._bundle.predict(cases)
+            # The reference sees the click that decides: it has nothing to say of an open session.
+            fitted = self._bundle.predict(cases, only=("batch",))
             answers: list[dict[str, Any]] = [
                 {"batch": of["batch"]._asdict(), LEARNER.name: online.predict(case)._asdict()}
                 for of, case in zip(fitted, cases, strict=True)
