@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from clickstream.cli.shop_log import no_log
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import UCI553
 from clickstream.features.shop_file import built_in
 from clickstream.files.location import find_dataset, find_example
-from clickstream.infra.errors import MissingFileError, UsageError
+from clickstream.infra.errors import UsageError
 from clickstream.producer.synthetic_shop import SHOP
 
 _SYNTHETIC_SESSIONS = {UCI553.definition.name: 24_026, SHOP: 4_000}
@@ -60,9 +61,6 @@ def replayed_clicks(definition: ShopDefinition, data: Path | None, mapping: Path
         )
     folder = find_example(_SAMPLE) if definition == built_in(_SAMPLE) else None
     if folder is None:
-        raise MissingFileError(
-            f"there is no log of shop {definition.name}",
-            "Name it with --data F, and with --mapping M what says which column is which field.",
-        )
+        raise no_log(definition)
     note = "No --data: the made-up sample of 900 sessions is used."
     return ReplayedClicks(folder / "events.csv.gz", folder / "mapping.toml", None, note)

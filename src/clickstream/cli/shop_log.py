@@ -24,6 +24,14 @@ def columns_of(definition: ShopDefinition, mapping: Path | None) -> ColumnMappin
     return mapping_by_name(definition) if mapping is None else read_shop_mapping(mapping, definition)
 
 
+def no_log(definition: ShopDefinition) -> MissingFileError:
+    """The error where nobody named a log of a shop, and none is at hand."""
+    return MissingFileError(
+        f"there is no log of shop {definition.name}",
+        "Name it with --data F, and with --mapping M what says which column is which field.",
+    )
+
+
 def read_shop_log(
     definition: ShopDefinition,
     data: Path | None,
@@ -46,10 +54,7 @@ def read_shop_log(
             )
         return known_log(synthetic, seed)
     if data is None:
-        raise MissingFileError(
-            f"there is no log of shop {definition.name}",
-            "Name it with --data F, and with --mapping M what says which column is which field.",
-        )
+        raise no_log(definition)
     log, cleaning = map_log(data, definition, columns_of(definition, mapping))
     show_cleaning(cleaning, console)
     return log

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -80,6 +80,12 @@ def state_keys(settings: Settings, topic_id: str, partition: int) -> tuple[str, 
     """The five keys of a partition: meta, sessions, due, outbox, online."""
     base = f"clickstream:{settings.group}:{topic_id}:{{{settings.clicks_topic}:{partition}}}:"
     return (base + "meta", base + "sessions", base + "due", base + "outbox", base + "online")
+
+
+def texts_of(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Names and values of a hash; bytes that are no text stay visible, to be refused where they are read."""
+    visible = "backslashreplace"
+    return {name.decode(errors=visible): value.decode(errors=visible) for name, value in pairs}
 
 
 def encode(session: OpenSession) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from clickstream.consumer.state_format import DamagedError, Meta, decode, read_meta, state_keys
+from clickstream.consumer.state_format import DamagedError, Meta, decode, read_meta, state_keys, texts_of
 from clickstream.features.shop import Shop
 from clickstream.infra.redis import connect, translated
 from clickstream.infra.settings import Settings
@@ -113,8 +113,6 @@ def _meta(partition: int, found: Mapping[bytes, bytes]) -> Meta | None:
     if not found:
         return None
     try:
-        # Bytes that are no text are kept visible, to be refused where they are read.
-        text = {name.decode(): value.decode(errors="backslashreplace") for name, value in found.items()}
-        return read_meta(text)
+        return read_meta(texts_of(found.items()))
     except ValueError as error:
         raise DamagedError(partition, str(error)) from error

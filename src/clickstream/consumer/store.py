@@ -22,6 +22,7 @@ from clickstream.consumer.state_format import (
     encode,
     read_meta,
     state_keys,
+    texts_of,
 )
 from clickstream.infra.errors import ClickstreamError, RefusedError
 from clickstream.infra.logs import logger
@@ -130,7 +131,7 @@ class Store:
                 "Another consumer has it. Nothing is lost.",
             )
         _, flat, entries, sessions, due, online = answer
-        values = _texts(flat)
+        values = texts_of(zip(flat[::2], flat[1::2], strict=True))
         try:
             meta = read_meta(values, len(entries))
             outbox = tuple(_outbox_record(*entry) for entry in entries)
@@ -246,7 +247,7 @@ class Store:
         with self._of(partition, "reading the metadata of"):
             found = self._client.hgetall(self.keys(partition)[0])
         try:
-            return read_meta(_texts([text for pair in found.items() for text in pair]))
+            return read_meta(texts_of(found.items()))
         except ValueError as error:
             raise DamagedError(partition, str(error)) from error
 
@@ -287,9 +288,3 @@ def _outbox_record(entry_id: bytes, fields: Sequence[bytes]) -> OutboxRecord:
     if b"c" in named and named[b"c"] != b"%d" % record.checksum:
         raise DamagedError(None, f"the checksum of record {entry_id!r} of the outbox does not match")
     return record
-
-
-def _texts(flat: Sequence[bytes]) -> dict[str, str]:
-    """Names and values; bytes that are no text are kept visible, to be refused where they are read."""
-    texts = [text.decode(errors="backslashreplace") for text in flat]
-    return dict(zip(texts[::2], texts[1::2], strict=True))

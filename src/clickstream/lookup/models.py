@@ -37,11 +37,6 @@ class CurrentModels:
             self._reader = reader
             self._online.clear()
 
-    @property
-    def bundle(self) -> str:
-        """Id of the bundle in use."""
-        return self._bundle.id
-
     def predict(
         self, partition: int, head: bytes, cases: Sequence[Case]
     ) -> tuple[list[dict[str, Any]], str, int]:

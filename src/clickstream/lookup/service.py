@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from clickstream.consumer.state_format import Meta
 from clickstream.consumer.state_reader import ReadState, StateReader
 from clickstream.infra.errors import ClickstreamError, RefusedError, UnavailableError
 from clickstream.infra.kafka import Admin, Topic, partition_for
@@ -138,7 +137,7 @@ class Lookup:
                 "models": {"bundle": bundle, "lessons": lessons},
                 "shop": shop.as_dict(),
                 "partition": partition,
-                "offset": _applied(meta),
+                "offset": meta.applied or 0,
                 "error": REBUILT_PARTLY if partly else None,
             }
 
@@ -179,10 +178,6 @@ def _facts(session_id: str, visit: SessionSoFar) -> dict[str, Any]:
         "earlier": visit.earlier,
         "converted_at": None if session.goal is None else session.goal.reached_at,
     }
-
-
-def _applied(meta: Meta) -> int:
-    return meta.applied or 0
 
 
 def _describe(settings: Settings) -> Topic:
