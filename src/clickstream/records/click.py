@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, final
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -53,7 +53,22 @@ class Click(_Record):
     ] = None
 
 
-@final
+class ClickFields(Protocol):
+    """What every click has, however it was read; the fields of its shop are attributes, too."""
+
+    @property
+    def session_id(self) -> str:
+        """Names the visitor's session."""
+        ...
+
+    @property
+    def event_time(self) -> int:
+        """Milliseconds since the epoch."""
+        ...
+
+    def __getattr__(self, name: str) -> Any: ...
+
+
 @final
 class Heartbeat(_Record):
     """Carries event time forward on a partition without a click."""

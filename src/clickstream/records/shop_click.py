@@ -12,7 +12,8 @@ from pydantic import Field as Described
 from pydantic import TypeAdapter, ValidationError, create_model
 
 from clickstream.features.definition import Field, FieldType, ShopDefinition
-from clickstream.records.click import SECONDS, Click, Heartbeat, InvalidRecordError
+from clickstream.records.click import SECONDS, Click, ClickFields, Heartbeat, InvalidRecordError
+from clickstream.records.fast_click import REFUSALS, fast_reader
 
 _LONGEST_DETAIL = 1_000
 
@@ -35,6 +36,25 @@ class ClickParser:
         self.model = click_model(definition)
         either: Any = Annotated[self.model | Heartbeat, Described(discriminator="type")]
         self._validate = TypeAdapter(either).validate_json
+        self._read_fast = fast_reader(self.model)
+
+    def read(
+        self, value: bytes | None, key: bytes | None, max_bytes: int = 65_536
+    ) -> ClickFields | Heartbeat:
+        """`parse`, several times as fast for a click that has fields of this shop only.
+
+        Raises:
+            InvalidRecordError: it cannot be used, and why.
+        """
+        if value is not None and len(value) <= max_bytes:
+            try:
+                click: ClickFields = self._read_fast(value)
+            except REFUSALS:
+                pass
+            else:
+                if key == click.session_id.encode() and click.event_time not in SECONDS:
+                    return click
+        return self.parse(value, key, max_bytes)
 
     def parse(self, value: bytes | None, key: bytes | None, max_bytes: int = 65_536) -> Click | Heartbeat:
         """The record in `value`, checked against `key`.
@@ -110,10 +130,10 @@ def _described(field: Field) -> tuple[Any, Any]:
 
 
 def _refuse_seconds(record: Click | Heartbeat) -> None:
-    event_time = record.event_time
-    if SECONDS.start <= event_time < SECONDS.stop:
+    if record.event_time in SECONDS:
         raise InvalidRecordError(
-            "invalid", f"event_time: {event_time} reads as seconds since the epoch; send milliseconds"
+            "invalid",
+            f"event_time: {record.event_time} reads as seconds since the epoch; send milliseconds",
         )
 
 

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from clickstream.features.session import A, S, Session, SessionStep
 from clickstream.features.shop import UCI553, Shop
-from clickstream.records.click import Click, Heartbeat, wrong_clock
+from clickstream.records.click import ClickFields, Heartbeat, wrong_clock
 from clickstream.records.reasons import ClosedBy, Reason
 from clickstream.windows.doubt import CERTAIN, Doubt
 
@@ -330,7 +330,7 @@ class Partition:
         """Clicks before this event time are late (T1)."""
         return self.newest - self.rules.allowed_lateness
 
-    def needs(self, records: Iterable[tuple[int, Click | Heartbeat | Exception]]) -> Needs:
+    def needs(self, records: Iterable[tuple[int, ClickFields | Heartbeat | Exception]]) -> Needs:
         """What `load` must bring for a step over these records, each with its offset.
 
         Every session that a record names, every one due at the step's last watermark, and, near the bound on
@@ -361,7 +361,7 @@ class Partition:
             self.sessions[session_id] = session
             self._schedule(session_id, session)
 
-    def advance(self, offset: int, timestamp: int | None, record: Click | Heartbeat) -> None:
+    def advance(self, offset: int, timestamp: int | None, record: ClickFields | Heartbeat) -> None:
         """Take the next record; what closes and what is refused is appended to `closed` and `refused`."""
         event_time, rules = record.event_time, self.rules
         wrong = wrong_clock(event_time, timestamp, rules.max_ahead, rules.max_behind)
@@ -435,7 +435,7 @@ class Partition:
             while len(rebuild_points) > 1 and rebuild_points[1].newest <= self.newest - self._horizon:
                 del rebuild_points[0]
 
-    def _arrive(self, offset: int, record: Click) -> None:
+    def _arrive(self, offset: int, record: ClickFields) -> None:
         rules, watermark = self.rules, self.watermark
         click: SessionStep = rules.shop.step_of(record)
         session_id = record.session_id
