@@ -102,10 +102,11 @@ Bug = Callable[[pytest.MonkeyPatch], None]
 def _first_click_counts_twice(patch: pytest.MonkeyPatch) -> None:
     right = Session.add
 
-    def add(self: Session, click: Any, offset: int) -> None:
-        right(self, click, offset)
+    def add(self: Session, click: Any, offset: int) -> bool:
+        counted = right(self, click, offset)
         if self.body.clicks == 1:
             self.body.num_high_price_views__count += 1
+        return counted
 
     patch.setattr(Session, "add", add)
 
@@ -292,10 +293,11 @@ def test_the_sample_finds_a_bug_that_one_session_in_three_has(monkeypatch: pytes
 
     right = Session.add
 
-    def add(self: Session, click: Any, offset: int) -> None:
-        right(self, click, offset)
+    def add(self: Session, click: Any, offset: int) -> bool:
+        counted = right(self, click, offset)
         if offset % 3 == 0:
             self.body.page_max = (self.body.page_max or 0) + 1
+        return counted
 
     monkeypatch.setattr(Session, "add", add)
     report = audit_of(many_visits(), independent=False)

@@ -220,14 +220,19 @@ class Session(Struct, Generic[S, A], array_like=True):
         place = bisect_right(self.seen, click.order)
         return place % 2 == 1 or (place > 0 and self.seen[place - 1] == click.order)
 
-    def add(self, click: S, offset: int) -> None:
-        """Count the next click in order. The caller has asked `has` before."""
+    def add(self, click: S, offset: int) -> bool:
+        """Count the next click in order; False where one of its identity was counted already."""
+        seen = self.seen
+        # Most clicks come with the order that follows, which was not counted.
+        if not (seen and click.order == seen[-1] + 1) and self.has(click):
+            return False
+        self._remember(click)
         self.body.add(self.last)
         if self.goal is not None:
             self.goal.settle(self.body, click)
         self.last = click
-        self._remember(click)
         self._span(offset)
+        return True
 
     def add_late(self, click: S, offset: int) -> None:
         """Count a click that came too late to take its place in the order."""

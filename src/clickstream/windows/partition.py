@@ -120,12 +120,10 @@ class OpenSession(Struct, Generic[S, A], array_like=True):
             elif click.event_time > window.last.event_time + rules.gap:
                 closed = "gap"
                 break
-            elif window.has(click):
+            elif not window.add(click, waiting.offset):
                 window.duplicates += 1 + waiting.copies
                 settled += 1
                 continue
-            else:
-                window.add(click, waiting.offset)
             window.duplicates += waiting.copies
             settled += 1
             if closed is None and click.end:
@@ -137,6 +135,19 @@ class OpenSession(Struct, Generic[S, A], array_like=True):
         if closed is None and window is not None and watermark > window.last.event_time + rules.gap:
             return last_word
         return closed
+
+    def is_followed_by(self, click: S, rules: Rules) -> bool:
+        """Whether a click comes after all others, in time, and neither ends the visit nor fills a bound.
+
+        It moves nothing that is before it, and makes no window due sooner.
+        """
+        pending, window = self.pending, self.window
+        waiting = len(pending)
+        clicks = waiting if window is None else waiting + window.clicks
+        if click.end or clicks + 1 >= rules.max_clicks or waiting >= rules.max_pending:
+            return False
+        last = pending[-1].click if pending else None if window is None else window.last
+        return last is not None and click.event_time > last.event_time
 
     def due(self, rules: Rules) -> int:
         """The smallest watermark at which a window of this session closes (T3)."""
@@ -321,7 +332,7 @@ class Partition:
         self._queue: list[tuple[int, str]] = []
         # The orders that wait, and some that settled since, of sessions of many for which one came late.
         self._orders: dict[str, set[int | None]] = {}
-        # Sessions of many waiting clicks that are due then at the earliest: when, is seen when it matters.
+        # Sessions that are due then at the earliest: when, is seen when it matters.
         self._unsure: set[str] = set()
         self._forget_early()
 
@@ -376,7 +387,7 @@ class Partition:
         if type(record) is not Heartbeat:
             self.doubt.arrived(record.session_id, event_time)
             self._arrive(offset, record)
-        closed = self._published.pop(offset, ())
+        closed = self._published.pop(offset, ()) if self._published else ()
         self.closings += len(closed)
         for published in closed:
             self._close_published(offset, published)
@@ -397,8 +408,9 @@ class Partition:
             self._close_all(self._next_due(), offset, "limit")
         # By the watermark that this record leaves behind: what it has passed is late without being noted.
         if self.rebuild is None:
-            for window in self.closed[before:]:
-                self._note_early(window.session_id, window.session.last.event_time)
+            if len(self.closed) > before:
+                for window in self.closed[before:]:
+                    self._note_early(window.session_id, window.session.last.event_time)
         else:
             for published in closed:
                 self._note_early(published.session_id, published.last_click_at)
@@ -409,8 +421,13 @@ class Partition:
 
     def changes(self) -> tuple[dict[str, tuple[OpenSession, int]], list[str]]:
         """What the step changed: sessions to store, each with its due time, and session ids to delete."""
-        self._make_sure()
-        kept = {s: (self.sessions[s], self._due[s]) for s in self.changed if s in self.sessions}
+        kept, watermark, settles = {}, self.watermark, self._settles_by_time()
+        for session_id in self.changed & self.sessions.keys():
+            session = self.sessions[session_id]
+            if settles and session.settle(session_id, watermark, self.rules) is not None:
+                raise AssertionError(f"session {session_id!r} was due and had not closed")
+            due = session.due(self.rules) if session_id in self._unsure else self._due[session_id]
+            kept[session_id] = session, due
         return kept, [s for s in self.changed if s not in self.sessions]
 
     def closed_by_scores(self, offsets: Iterable[int]) -> set[str]:
@@ -424,7 +441,8 @@ class Partition:
     def _mark(self, offset: int) -> None:
         if self.rebuild is not None:
             return  # a place in here could not tell what was open before the one that we began at
-        self._forget_early()
+        if self.early:
+            self._forget_early()
         if self.early:
             return  # nor could one that has windows before it which decide what is late after it
         rebuild_points = self.rebuild_points
@@ -439,8 +457,21 @@ class Partition:
         rules, watermark = self.rules, self.watermark
         click: SessionStep = rules.shop.step_of(record)
         session_id = record.session_id
-        self._catch_up(offset, session_id)
         late = click.event_time < watermark or (bool(self.early) and self._settled_early(session_id, click))
+        session = self.sessions.get(session_id)
+        if (
+            session is not None
+            and not late
+            and session.is_followed_by(click, rules)
+            and session_id not in self._orders
+            and self._settles_by_time()
+        ):
+            # Most clicks are such. What it adds is looked at when another one asks, or when the step ends.
+            session.pending.append(PendingClick(click, offset))
+            self.changed.add(session_id)
+            self._unsure.add(session_id)
+            return
+        self._catch_up(offset, session_id)
         session = self.sessions.get(session_id)
         if session is None:
             if late:
@@ -457,7 +488,7 @@ class Partition:
             self._wait(offset, click, session)
             if session_id in self._orders:
                 self._orders[session_id].add(click.order)
-        for published in self._published.get(offset, ()):
+        for published in self._published.get(offset, ()) if self._published else ():
             if published.session_id == session_id:
                 self._close_published(offset, published)
         while len(session.pending) > rules.max_pending:
@@ -468,6 +499,10 @@ class Partition:
                 self._due.pop(session_id, None)
         if session_id in self.sessions:
             self._reschedule(session_id, session, click, late or overtaken)
+
+    def _settles_by_time(self) -> bool:
+        """Whether the watermark alone decides what settles and closes, so that it may be seen to later."""
+        return self.rebuild is None and not self.doubt.any_open(self.watermark)
 
     def _catch_up(self, offset: int, session_id: str) -> None:
         """Settle what the watermark passed. It closes nothing: what was due closed with an earlier record."""
