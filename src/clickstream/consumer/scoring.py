@@ -8,7 +8,7 @@ order: predict, then learn. At a click of an open session they predict, by what 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -32,6 +32,10 @@ _UNSCORABLE = (ValueError, ArithmeticError, LookupError, TypeError)
 _AT_ONCE = 4_000
 
 _NO_PREDICTIONS: dict[str, Any] = dict.fromkeys(SCORERS)
+# Which scorers a bundle is asked for.
+_ALL: Mapping[str, Collection[str]] = {}
+_OF_THE_OPEN: Mapping[str, Collection[str]] = {"only": ("batch",)}
+
 _NOTHING_OPEN: dict[str, Any] = dict.fromkeys(OPEN_SCORERS)
 
 
@@ -95,7 +99,7 @@ class WindowScorer:
         cases = {i: case_of(self._shop, window.closed) for i, window in windows.items()}
         asked = [i for i, window in windows.items() if window.publish and not window.closed.partial]
         answers = dict(zip(asked, self._predict([cases[i] for i in asked]), strict=True))
-        answers |= zip(points, self._predict([*points.values()], only=("batch",)), strict=True)
+        answers |= zip(points, self._predict([*points.values()], _OF_THE_OPEN), strict=True)
         scored_at = time.time_ns() // 1_000_000
         scores: list[bytes | None] = []
         for i, window in enumerate(unscored):
@@ -137,20 +141,20 @@ class WindowScorer:
         return None if score is None else orjson.dumps(score)
 
     def _predict(
-        self, cases: Sequence[Case], only: Sequence[str] | None = None
+        self, cases: Sequence[Case], asked: Mapping[str, Collection[str]] = _ALL
     ) -> list[tuple[dict[str, Any] | None, str | None]]:
         if not cases:
             return []
         try:
             return [
                 ({name: prediction._asdict() for name, prediction in found.items()}, None)
-                for found in self.bundle.predict(cases, only)
+                for found in self.bundle.predict(cases, **asked)
             ]
         except _UNSCORABLE as problem:
             if len(cases) == 1:
                 return [(None, _explain(problem))]
             # One window must not take the others with it.
-            return [self._predict([case], only)[0] for case in cases]
+            return [self._predict([case], asked)[0] for case in cases]
 
     def _score(
         self,

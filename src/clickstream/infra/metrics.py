@@ -161,7 +161,7 @@ DEFINITIONS = (
         "scores",
         ("reason",),
         "Open scores committed: for a condition that began to hold, or for the number of clicks alone.",
-        "None although setting `open_scores` or `open_conditions` asks for some: do clicks come?",
+        "None although setting `open_scores` or `open_conditions` asks for some: look whether clicks come.",
     ),
     MetricDefinition(
         "clickstream_dead_letters_total",
