@@ -3,6 +3,7 @@
 make bench                          all of it, on servers of its own
 make bench ARGS="--sessions 20000"  a shorter one
 make bench ARGS="--shadow champion" with a candidate that rides along
+CLICKSTREAM_OPEN_SCORES=each make bench     with open scores, their latency too
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.errors import BundleError
 from clickstream.infra.kafka import Producer, Reader
 from clickstream.infra.redis import connect
-from clickstream.infra.settings import Settings, load_settings
+from clickstream.infra.settings import Settings, load_settings, opens
 from clickstream.local.embedded import embedded_servers
 from clickstream.local.processes import Process
 from clickstream.producer.faults import FaultOptions
@@ -161,28 +162,31 @@ def _throughput(
 
 
 def _latency(settings: Settings, rate: int, seconds: int, folder: Path, options: Sequence[str]) -> None:
-    """Clicks at a steady rate: from sending the closing record to a reader having the committed score."""
-    settings = settings.model_copy(
-        update={"clicks_topic": "steady", "scores_topic": "steady-scores", "group": "steady"}
-    )
+    """Clicks at a steady rate: from sending a record to a reader having the committed score of it."""
+    names = {"clicks_topic": "steady", "scores_topic": "steady-scores", "open_scores_topic": "steady-open"}
+    settings = settings.model_copy(update=names | {"group": "steady"})
     prepare_topics(settings)
     plan = _plan(settings, max(rate * seconds // 6, 2_000))
     sent_at: dict[int, list[float]] = {p: [] for p in range(settings.partitions)}
-    closed: list[tuple[float, float]] = []
+    topics = {settings.scores_topic: "closing_offset"}
+    if opens(settings):
+        topics[settings.open_scores_topic] = "offset"
+    seen: dict[str, list[tuple[float, float]]] = {topic: [] for topic in topics}
     ended = threading.Event()
 
-    def subscribe() -> None:
-        reader = Reader(settings, settings.scores_topic)
+    def subscribe(topic: str, cause: str) -> None:
+        reader = Reader(settings, topic)
         while not ended.is_set():
             for record in reader.poll(timeout_ms=100):
                 now = time.time()
                 source = orjson.loads(record.value or b"")["source"]
-                closed.append((sent_at[source["partition"]][source["closing_offset"]], now))
+                seen[topic].append((sent_at[source["partition"]][source[cause]], now))
         reader.close()
 
     with consumer_of(settings, folder / "latency.log", options) as consumer:
-        subscriber = threading.Thread(target=subscribe)
-        subscriber.start()
+        subscribers = [threading.Thread(target=subscribe, args=of) for of in topics.items()]
+        for subscriber in subscribers:
+            subscriber.start()
         producer = Producer(settings, linger_ms=0)
         began, since = time.monotonic(), time.time()
         cpu_before = 0.0
@@ -208,15 +212,21 @@ def _latency(settings: Settings, rate: int, seconds: int, folder: Path, options:
         time.sleep(0.5)
         cpu = _cpu_seconds(consumer.pid) - cpu_before
         # Scores of the first half may still come when the second has begun.
-        measured = [now - sent for sent, now in list(closed) if sent >= since]
+        measured = {
+            topic: [now - sent for sent, now in list(times) if sent >= since] for topic, times in seen.items()
+        }
         ended.set()
-        subscriber.join()
+        for subscriber in subscribers:
+            subscriber.join()
         producer.close()
-    p50, p99 = np.percentile(measured, (50, 99)) * 1_000
-    console.print(
-        f"latency at {(number - warm) / took:,.0f} clicks/s, closing record sent to committed score read:"
-        f" p50 {p50:.0f} ms, p99 {p99:.0f} ms ({len(measured):,} scores; consumer {cpu / took:.0%} of a core)"
-    )
+    for topic, times in measured.items():
+        p50, p99 = np.percentile(times, (50, 99)) * 1_000
+        busy = f"consumer {cpu / took:.0%} of a core"
+        what = "click" if topic == settings.open_scores_topic else "closing record"
+        console.print(
+            f"latency at {(number - warm) / took:,.0f} clicks/s, {what} sent to committed score read:"
+            f" p50 {p50:.0f} ms, p99 {p99:.0f} ms ({len(times):,} scores; {busy})"
+        )
 
 
 def _plan(settings: Settings, sessions: int) -> Plan:

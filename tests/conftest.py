@@ -127,6 +127,7 @@ def settings_in(servers: Addresses) -> Callable[[Path], Settings]:
             redis_url=SecretStr(servers.redis_url),
             clicks_topic=f"clicks-{unique}",
             scores_topic=f"scores-{unique}",
+            open_scores_topic=f"scores-{unique}.open",
             dead_letter_topic=f"clicks-{unique}.dead-letter",
             group=f"group-{unique}",
         )

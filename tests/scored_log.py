@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -18,8 +18,9 @@ from clickstream.audit.report import AuditReport, Finding, Place
 from clickstream.audit.rounds import REMEMBERED, AuditRounds
 from clickstream.audit.spill import Spill
 from clickstream.bundles.bundle import Bundle, Case, ScorerOutput
+from clickstream.consumer.open_scores import OpenScores
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
-from clickstream.infra.settings import Settings
+from clickstream.infra.settings import Settings, opens
 from clickstream.models.case import prediction
 from clickstream.models.clusters import NAMES
 from clickstream.models.online import OnlineModels
@@ -28,6 +29,7 @@ from clickstream.records.click import InvalidRecordError
 from clickstream.records.score import DeadLetter
 from clickstream.records.shop_click import parser_of
 from clickstream.windows.fingerprint import fingerprint, rules_of
+from clickstream.windows.open_points import OpenPoints
 from clickstream.windows.partition import Partition
 
 MINUTE = 60_000
@@ -52,7 +54,9 @@ class Oracle:
 
     id = "oracle"
 
-    def predict(self, cases: Sequence[Case]) -> list[dict[str, ScorerOutput]]:
+    def predict(
+        self, cases: Sequence[Case], only: Collection[str] | None = None
+    ) -> list[dict[str, ScorerOutput]]:
         answers: list[dict[str, ScorerOutput]] = []
         for case in cases:
             clicks = _clicks(case.whole)
@@ -60,7 +64,13 @@ class Oracle:
             worth = _worth(case, 10.0 + seen)
             honest = prediction(1 / (1 + seen), worth, clicks % 2, NAMES[clicks % 2])
             other = prediction(1 / (1 + clicks), 20.0, clicks % 2, NAMES[clicks % 2])
-            answers.append({scorer.name: honest if scorer.name in HONEST else other for scorer in FITTED})
+            answers.append(
+                {
+                    scorer.name: honest if scorer.name in HONEST else other
+                    for scorer in FITTED
+                    if only is None or scorer.name in only
+                }
+            )
         return answers
 
     def online(self) -> OnlineOracle:
@@ -106,9 +116,11 @@ class ScoredLog:
     clicks: list[Line] = field(default_factory=list)
     scores: list[Line] = field(default_factory=list)
     letters: list[Line] = field(default_factory=list)
+    opened: list[Line] = field(default_factory=list)
     _read: dict[int, int] = field(default_factory=dict)
     _logic: dict[int, Partition] = field(default_factory=dict)
     _online: dict[int, OnlineOracle] = field(default_factory=dict)
+    _points: dict[int, OpenPoints] = field(default_factory=dict)
 
     def send(self, key: bytes | None, value: bytes | None, timestamp: int, partition: int = 0) -> int:
         """Append a record; its offset."""
@@ -138,8 +150,9 @@ class ScoredLog:
         """Publish what the records appended since the last call produce."""
         shop = rules_of(self.settings).shop
         parser = parser_of(shop.definition)
+        opened = OpenScores(self.settings) if opens(self.settings) else None
         scorer = WindowScorer(
-            cast(Bundle, self.bundle), self.settings.clicks_topic, fingerprint(self.settings), shop
+            cast(Bundle, self.bundle), self.settings.clicks_topic, fingerprint(self.settings), shop, opened
         )
         for line in self.clicks:
             p = line.partition
@@ -151,6 +164,7 @@ class ScoredLog:
                 logic = self._logic[p] = Partition(
                     rules_of(self.settings), partial_before=self.partial_before
                 )
+                self._points[p] = OpenPoints(logic)
             try:
                 logic.advance(
                     line.offset,
@@ -159,6 +173,13 @@ class ScoredLog:
                 )
             except InvalidRecordError as error:
                 logic.refuse(line.offset, error.reason, error.detail)
+            for point in self._points[p].points:
+                online = self._online.setdefault(p, OnlineOracle())
+                asked = opened and opened.unscored(p, point, cast(OnlineModels, online), publish=True)
+                (open_score,) = scorer.score([asked]) if asked else (None,)
+                if open_score is not None:
+                    self.put(self.opened, "scores.open", p, point.session_id.encode(), open_score)
+            self._points[p].clear()
             for closed in logic.closed:
                 online = self._online.setdefault(p, OnlineOracle())
                 (score,) = scorer.score([UnscoredWindow(p, closed, cast(OnlineModels, online))])
@@ -187,6 +208,7 @@ class ScoredLog:
         newest = {p: logic.newest for p, logic in self._logic.items()}
         self.settings = self.settings.model_copy(update=settings)
         self._logic = {p: Partition(rules_of(self.settings), newest=n) for p, n in newest.items()}
+        self._points = {p: OpenPoints(logic) for p, logic in self._logic.items()}
 
     def put(
         self, lines: list[Line], topic: str, partition: int, key: bytes | None, value: bytes | None
@@ -215,6 +237,7 @@ class ScoredLog:
         baseline: Sequence[Line] | None = None,
         scores_from: int = 0,
         letters_from: int = 0,
+        opened_from: int = 0,
         spill: Spill | None = None,
         independent: bool = True,
     ) -> AuditReport:
@@ -225,6 +248,7 @@ class ScoredLog:
             clicks=lambda: [line for line in self.clicks if line.offset >= begin],
             scores=lambda: self.scores[scores_from:],
             letters=lambda: self.letters[letters_from:],
+            open_scores=lambda: self.opened[opened_from:],
             topics=TopicsAtStart(
                 {p: CommittedRange(begin, committed) for p in partitions},
                 scores_cut=scores_from > 0,

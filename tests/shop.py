@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import orjson
@@ -166,6 +167,10 @@ class Shop:
         """All scores; with those of aborted transactions where `committed_only` is False."""
         return self._read(self.settings.scores_topic, committed_only)
 
+    def open_scores(self) -> list[dict[str, Any]]:
+        """All committed scores of open sessions."""
+        return self._read(self.settings.open_scores_topic)
+
     def dead_letters(self) -> list[dict[str, object]]:
         """All committed dead letters."""
         return self._read(self.settings.dead_letter_topic)
@@ -183,7 +188,7 @@ class Shop:
         for process in self.processes:
             process.kill()
 
-    def _read(self, topic: str, committed_only: bool = True) -> list[dict[str, object]]:
+    def _read(self, topic: str, committed_only: bool = True) -> list[dict[str, Any]]:
         reader = Reader(self.settings, topic, committed_only)
         try:
             return [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from random import Random
 from typing import Any
 
@@ -268,10 +268,12 @@ def test_a_score_under_another_key_or_in_another_partition_is_wrong() -> None:
 class Failing(Oracle):
     """A bundle that cannot answer for a visit of four clicks."""
 
-    def predict(self, cases: Sequence[Case]) -> list[dict[str, ScorerOutput]]:
+    def predict(
+        self, cases: Sequence[Case], only: Collection[str] | None = None
+    ) -> list[dict[str, ScorerOutput]]:
         if any(case.whole["session_length"] == 4 for case in cases):
             raise ValueError("four")
-        return super().predict(cases)
+        return super().predict(cases, only)
 
 
 def test_an_error_that_the_bundle_gives_again_is_counted_and_not_wrong() -> None:
@@ -315,8 +317,10 @@ def test_errors_that_cannot_be_looked_into_are_unchecked() -> None:
 class Mute(Oracle):
     """A bundle that can answer for no visit."""
 
-    def predict(self, cases: Sequence[Case]) -> list[dict[str, ScorerOutput]]:
-        raise ArithmeticError(f"{len(cases)} are too many")
+    def predict(
+        self, cases: Sequence[Case], only: Collection[str] | None = None
+    ) -> list[dict[str, ScorerOutput]]:
+        raise ArithmeticError(f"{len(cases)} are too many for {only or 'all'}")
 
 
 def test_a_run_in_which_no_score_has_predictions_is_no_success() -> None:
@@ -559,10 +563,12 @@ def test_no_loss_copy_or_change_of_a_record_goes_unseen(visits: list[Any], data:
 class Doubter(Oracle):
     """Another bundle: it halves every probability of `batch`."""
 
-    def predict(self, cases: Sequence[Case]) -> list[dict[str, ScorerOutput]]:
+    def predict(
+        self, cases: Sequence[Case], only: Collection[str] | None = None
+    ) -> list[dict[str, ScorerOutput]]:
         return [
             answer | {"batch": answer["batch"]._replace(conversion=answer["batch"].conversion / 2)}
-            for answer in super().predict(cases)
+            for answer in super().predict(cases, only)
         ]
 
 

@@ -240,3 +240,32 @@ def test_a_score_that_names_no_shop_is_of_the_one_that_there_was(score: dict[str
     former = {name: value for name, value in score.items() if name != "shop"}
     assert of_shop(former, UCI553) is former
     assert of_shop(former, shop_of(built_in("online-store")))["features"] == {}
+
+
+@pytest.fixture
+def opened() -> dict[str, Any]:
+    """At the second click: batch 0.33, online 1.00."""
+    log = ScoredLog(Settings(open_scores="2", open_conditions="few: clicks < 5"))
+    log.click("alice", 1, 1)
+    log.click("alice", 2, 2)
+    log.publish()
+    return log.contents(log.opened)[1]
+
+
+def test_open_scores_have_filters_and_columns_of_their_own(opened: dict[str, Any], capsys: Any) -> None:
+    assert chosen(where="clicks == 2 and online.conversion > conversion", opened=True)(opened)
+    assert not chosen(min_conversion=0.5, opened=True)(opened)
+    names = ("session_id", "clicks", "batch.conversion", "cluster", "conditions")
+    writer = JsonFieldWriter([find_field(name, opened=True) for name in names])
+    writer.write(b"", opened)
+    writer.flush()
+    shown = orjson.loads(capsys.readouterr().out)
+    assert shown | {"cluster": ""} == {
+        "session_id": "alice",
+        "clicks": 2,
+        "batch.conversion": 0.3333333333,
+        "cluster": "",
+        "conditions": [],
+    }
+    with pytest.raises(UnknownFieldError, match="an open score of shop uci553 has no field `closed_by`"):
+        chosen(closed_by="gap", opened=True)

@@ -27,7 +27,7 @@ def windows(names: list[str], crc32: bool) -> list[UnscoredWindow]:
 
 
 def test_keys_of_both_kinds_are_told_apart_and_at_most_twenty_a_step_are_looked_at() -> None:
-    counters = Counters(cast(StateStore, None), cast(GroupClient, None), "scores", 8, {})
+    counters = Counters(cast(StateStore, None), cast(GroupClient, None), "scores", "scores.open", 8, {})
     names = [f"visit-{number}" for number in range(100)]
     counters.stepped({}, {}, windows(names, crc32=False))
     assert sum(counters.keys.values()) == 20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, cast
 
 import pytest
@@ -58,10 +58,12 @@ class Faulty(Oracle):
     def __init__(self, at: int, error: Exception) -> None:
         self._at, self._error = at, error
 
-    def predict(self, cases: Sequence[Case]) -> list[dict[str, ScorerOutput]]:
+    def predict(
+        self, cases: Sequence[Case], only: Collection[str] | None = None
+    ) -> list[dict[str, ScorerOutput]]:
         if any(case.whole["clicks"] == self._at for case in cases):
             raise self._error
-        return super().predict(cases)
+        return super().predict(cases, only)
 
 
 def shadow(bundle: Oracle) -> Shadow:

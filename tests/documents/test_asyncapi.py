@@ -110,6 +110,7 @@ def test_each_operation_names_messages_of_its_channel() -> None:
         ("receive", "#/channels/clicks"),
         ("send", "#/channels/clicks"),
         ("send", "#/channels/scores"),
+        ("send", "#/channels/openScores"),
         ("send", "#/channels/deadLetters"),
     }
 
@@ -117,18 +118,24 @@ def test_each_operation_names_messages_of_its_channel() -> None:
 def test_topics_are_those_of_the_defaults_whatever_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     channels = DOCUMENT["channels"]
     addresses = {name: channel["address"] for name, channel in channels.items()}
-    assert addresses == {"clicks": "clicks", "scores": "scores", "deadLetters": "clicks.dead-letter"}
+    assert addresses == {
+        "clicks": "clicks",
+        "scores": "scores",
+        "openScores": "scores.open",
+        "deadLetters": "clicks.dead-letter",
+    }
     partitions = {name: channel["bindings"]["kafka"]["partitions"] for name, channel in channels.items()}
-    assert partitions == {"clicks": 8, "scores": 8, "deadLetters": 1}
+    assert partitions == {"clicks": 8, "scores": 8, "openScores": 8, "deadLetters": 1}
     assert DOCUMENT["info"]["version"] == str(SCHEMA_VERSION)
     monkeypatch.setenv("CLICKSTREAM_SCORES_TOPIC", "elsewhere")
     assert Settings().scores_topic == "elsewhere"
     assert orjson.loads(asyncapi()) == DOCUMENT
 
 
-@pytest.mark.parametrize("record", ["click", "heartbeat", "score", "dead-letter"])
+@pytest.mark.parametrize("record", ["click", "heartbeat", "score", "open-score", "dead-letter"])
 def test_an_example_satisfies_its_schema_and_so_does_a_recorded_message(record: str) -> None:
     log = ScoredLog()
+    log.settings = log.settings.model_copy(update={"open_scores": "each"})
     log.click("alice", 0, 1, time_source="synthetic")
     log.click("alice", 1, 2)
     log.send(b"carol", b"{", 0)
@@ -138,6 +145,7 @@ def test_an_example_satisfies_its_schema_and_so_does_a_recorded_message(record: 
         "click": orjson.loads(log.clicks[0].value or b""),
         "heartbeat": orjson.loads(log.clicks[-1].value or b""),
         "score": log.contents(log.scores)[0],
+        "open-score": log.contents(log.opened)[0],
         "dead-letter": log.contents(log.letters)[0],
     }
     (example,) = DOCUMENT["components"]["messages"][record]["examples"]

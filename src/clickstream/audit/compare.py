@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from clickstream.audit.answers import AnswerCheck
 from clickstream.audit.expected import digest_of, facts, letter
 from clickstream.audit.mismatches import Mismatches
+from clickstream.audit.open_scores import OpenScoreCheck
 from clickstream.audit.partition import AuditedPartition, CommittedRange, TopicsAtStart
 from clickstream.audit.published import PublishedRecords
 from clickstream.audit.report import Place, Tally
@@ -39,6 +40,7 @@ class LogComparison:
     spill: Spill
     answers: AnswerCheck
     second: SecondReading
+    opened: OpenScoreCheck | None
     mismatches: Mismatches
     tally: Tally
     _partitions: dict[int, AuditedPartition] = field(default_factory=dict)
@@ -72,10 +74,13 @@ class LogComparison:
         there = self._letter_about(record)
         if refused is not None or there is not None:
             self._check_letter(audited, record, parsed, refused, there)
+        if self.opened is not None:
+            self.opened.check(audited, record.partition)
         for closed in audited.logic.closed:
             self._check_window(audited, record.partition, closed)
         if parsed is not None:
-            self.second.take(audited.logic, record, parsed, refused)
+            points = () if audited.open_points is None else audited.open_points.points
+            self.second.take(audited.logic, points, record, parsed, refused)
 
     def settle(self, ends: Mapping[int, int] | None = None) -> None:
         """End a round: decide about what was published and is not accounted for.
@@ -84,6 +89,8 @@ class LogComparison:
             ends: the offset after the last record of each partition. What the rest of the log may still
                 account for is left for later rounds; None: there is no rest.
         """
+        if self.opened is not None:
+            self.opened.flush()
         self.answers.predictions.flush()
         self.tally.online_restarts = self.answers.online.restarts
         for found in self.spill.waiting_scores():
@@ -96,6 +103,11 @@ class LogComparison:
             ):
                 self.spill.mark_partial(partial, "checked")
                 self._check_unmatched(partial)
+        if self.opened is not None:
+            for left in self.spill.waiting_open_scores():
+                if self._is_passed(ends, left.source, left.about):
+                    self.spill.know_open_score(left)
+                    self.opened.unmatched(left, self._partition(left.source))
         for there in self.spill.waiting_letters():
             if self._is_passed(ends, there.source, there.about):
                 self.spill.know_letter(there)
@@ -112,6 +124,7 @@ class LogComparison:
                 self.topics.ranges.get(partition, CommittedRange()),
                 self._committed.get(partition, 0),
                 self._other_until.get(partition, -1),
+                opens=self.opened is not None,
             )
             # What a score says of a partition that is not there leaves no trace.
             if partition in self.topics.ranges:

@@ -35,6 +35,7 @@ class AuditedLogs:
     scores: RecordSource
     letters: RecordSource
     topics: TopicsAtStart
+    open_scores: RecordSource = tuple
     witnessed: Mapping[int, int] | None = None
     baseline: tuple[str, RecordSource] | None = None
     notes: Iterable[str] = field(default=())
@@ -74,12 +75,15 @@ def evaluate_run(
             )
         for record in logs.letters():
             published.add_dead_letter(record)
+        for record in logs.open_scores():
+            published.add_open_score(record)
         comparison.begin(published.published_to)
         for record in logs.clicks():
             comparison.take(record)
 
         def lookup(topic: str, _places: Iterable[Place]) -> Iterable[Record]:
-            return logs.scores() if topic == settings.scores_topic else logs.letters()
+            sources = {settings.scores_topic: logs.scores, settings.open_scores_topic: logs.open_scores}
+            return sources.get(topic, logs.letters)()
 
         rounds.settle(lookup)
         return AuditReport(

@@ -20,8 +20,8 @@ from clickstream.infra.kafka import Record
 from clickstream.records.score import KEY_CAP, SCHEMA_VERSION, VALUE_CAP
 from clickstream.windows.partition import ClosedWindow, RefusedRecord
 
-NOT_FACTS = frozenset({"scored_at", "models", "predictions", "error"})
-"""Fields of a score that the log and the settings do not decide."""
+NOT_FACTS = frozenset({"scored_at", "models", "predictions", "error", "conditions"})
+"""Fields of a score, open or not, that the log and the settings do not decide."""
 
 RULES = {
     "score_id": "session id and opened_at",
@@ -41,6 +41,8 @@ RULES = {
     "predictions": "what the bundle answers to these features",
     "error": "predictions are null where state was lost, or where the bundle's models fail",
     "models": "sessions learned before by the online models; the feature sets of this version",
+    "open_score_id": "session id, opened_at and the offset of the click",
+    "event_time": "that of the click",
     "reason": "T4, T8: why a record cannot be counted",
 }
 

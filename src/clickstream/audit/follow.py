@@ -21,7 +21,7 @@ from clickstream.audit.verdict import AuditCounts
 from clickstream.infra.errors import RefusedError, UnavailableError
 from clickstream.infra.kafka import Admin, Extent, Record, TopicLog
 from clickstream.infra.memory import resident_bytes
-from clickstream.infra.settings import Settings
+from clickstream.infra.settings import Settings, opens
 
 
 class TopicProgress(NamedTuple):
@@ -135,9 +135,15 @@ class Follower:
         self._scores = _Followed(settings, settings.scores_topic)
         self._letters = _Followed(settings, settings.dead_letter_topic)
         self._clicks = _Followed(settings, settings.clicks_topic)
+        self._opened = _Followed(settings, settings.open_scores_topic) if opens(settings) else None
         ranges = {partition: CommittedRange(begin) for partition, begin in self._clicks.begin.items()}
         cut = any(self._scores.begin.values()), any(self._letters.begin.values())
-        topics = TopicsAtStart(ranges, len(self._scores.begin) == len(ranges), *cut)
+        topics = TopicsAtStart(
+            ranges,
+            len(self._scores.begin) == len(ranges),
+            *cut,
+            open_aligned=self._opened is None or len(self._opened.begin) == len(ranges),
+        )
         self._rounds = AuditRounds(
             settings, topics, spill, bundle_finder(settings, bundle), independent=independent
         )
@@ -181,8 +187,9 @@ class Follower:
 
     def close(self) -> None:
         """Drop the connections; the next round opens them again."""
-        for topic in (self._scores, self._letters, self._clicks):
-            topic.close()
+        for topic in (self._scores, self._letters, self._clicks, self._opened):
+            if topic is not None:
+                topic.close()
         if self._admin is not None:
             self._admin.close()
             self._admin = None
@@ -190,9 +197,10 @@ class Follower:
     def _round(self) -> Iterator[TopicProgress]:
         committed = self._committed()
         witnessed = self._scores.extent().end
+        opened = None if self._opened is None else self._opened.extent()
         letters = self._letters.extent()
         scores, clicks = self._scores.extent(), self._clicks.extent()
-        self._held = scores.held or letters.held
+        self._held = scores.held or letters.held or (opened is not None and opened.held)
         self._lag = sum(max(0, end - committed.get(p, clicks.begin[p])) for p, end in clicks.end.items())
         rounds = self._rounds
         for batch, progress in self._scores.read_on(scores.end):
@@ -203,6 +211,11 @@ class Follower:
             for record in batch:
                 rounds.published.add_dead_letter(record)
             yield progress
+        if self._opened is not None and opened is not None:
+            for batch, progress in self._opened.read_on(opened.end):
+                for record in batch:
+                    rounds.published.add_open_score(record)
+                yield progress
         others = rounds.tally.other_settings
         if self._ended and others > self._others and not self._others_reported:
             self._others_reported = True
@@ -233,4 +246,6 @@ class Follower:
         return {partition: committed.offset for partition, committed in found.items()}
 
     def _lookup(self, topic: str, places: Iterable[Place]) -> Iterator[Record]:
-        return (self._scores if topic == self._scores.topic else self._letters).lookup(places)
+        topics = (self._scores, self._letters, self._opened)
+        (found,) = (one for one in topics if one is not None and one.topic == topic)
+        return found.lookup(places)

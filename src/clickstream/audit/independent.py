@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from clickstream.audit.expected import Facts, differences
-from clickstream.audit.plain import InterpretedWindow, PlainReading
+from clickstream.audit.plain import InterpretedVisit, InterpretedWindow, KeptClick, PlainReading
 from clickstream.audit.report import Difference
 from clickstream.features import interpreter as literal
 from clickstream.features.definition import ShopDefinition
@@ -40,6 +40,13 @@ class ReadWindow(NamedTuple):
     evidence: Mapping[str, Any] | None
 
 
+class ReadPoint(NamedTuple):
+    """A session that is open at a click, by the reading under audit: its facts, and what the models see."""
+
+    facts: Facts
+    features: Mapping[str, Any]
+
+
 class Disagreement(NamedTuple):
     """A window, or a record, of which the two readings differ."""
 
@@ -55,14 +62,21 @@ class IndependentReading:
         windows: those that were read twice.
     """
 
-    def __init__(self, rules: Rules, definition: ShopDefinition, whole: bool, most: int = MOST) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        definition: ShopDefinition,
+        whole: bool,
+        most: int = MOST,
+        opens: bool = False,
+    ) -> None:
         self._definition = definition
         self.windows = 0
         self._below = _ALL if whole else _ALL // ONE_IN
         self._most = _ALL if whole else most
         self._whole = whole
         self._rules = rules
-        self._plain = PlainReading(rules, definition, self.is_drawn, whole)
+        self._plain = PlainReading(rules, definition, self.is_drawn, whole, opens)
 
     def is_drawn(self, session_id: str) -> bool:
         """Whether a session is read a second time."""
@@ -111,6 +125,30 @@ class IndependentReading:
                 own.drop(session_id)
         return found
 
+    def compare_points(self, reads: Sequence[ReadPoint]) -> list[Disagreement]:
+        """Compare what is open at the record that was read last; `reads` as by the reading under audit."""
+        mine = self._plain.opened
+        theirs = reads[0] if reads else None
+        if mine is None and theirs is None:
+            return []
+        if mine is None or theirs is None:
+            name = (
+                f"{mine.session_id} at offset {mine.offset}"
+                if mine
+                else theirs and theirs.facts["open_score_id"]
+            )
+            which = "a plain reading" if theirs is None else "the other reading"
+            return [Disagreement(str(name), f"only {which} finds the session open at this click")]
+        ours = opened_facts(self._definition, mine)
+        found = {name: theirs.facts["source"].get(name, theirs.facts.get(name)) for name in ours}
+        found["features"] = dict(theirs.features)
+        scale = _largest(mine.settled, mine.late)
+        differ = tuple(
+            one for one in differences(ours, found) if not _is_rounding(one.expected, one.found, scale)
+        )
+        detail = "a plain reading of its clicks so far differs"
+        return [Disagreement(theirs.facts["open_score_id"], detail, differ)] if differ else []
+
     def _compare(self, mine: Sequence[InterpretedWindow], reads: Sequence[ReadWindow]) -> list[Disagreement]:
         self.windows += len(mine)
         ours = {_name(window): window for window in mine}
@@ -129,6 +167,24 @@ class IndependentReading:
             order = f"a plain reading closes windows in the order {', '.join(ours)}"
             found.append(Disagreement(next(iter(ours)), order))
         return found
+
+
+def opened_facts(definition: ShopDefinition, visit: InterpretedVisit) -> Facts:
+    """What an open score must say, and what the models see, by the clicks so far alone."""
+    opened_at = visit.settled[0].time
+    clicks = literal.WindowClicks(
+        [kept.row for kept in visit.settled], [literal.Late(kept.row, kept.after) for kept in visit.late]
+    )
+    return {
+        "open_score_id": f"{visit.session_id}/{opened_at}/{visit.offset}",
+        "session_id": visit.session_id,
+        "opened_at": opened_at,
+        "event_time": visit.arrived.time,
+        "clicks": len(visit.settled) + len(visit.late),
+        "offset": visit.offset,
+        "time_source": visit.arrived.click.time_source,
+        "features": literal.features(definition, clicks),
+    }
 
 
 def visit_of(window: InterpretedWindow) -> literal.WindowClicks:
@@ -185,13 +241,13 @@ def _differences(
     places = read.facts["source"]
     theirs = {name: places.get(name, read.facts.get(name)) for name in mine}
     theirs["prefix"] = "no evidence" if read.evidence is None else dict(read.evidence)
-    scale = _largest(window)
+    scale = _largest(window.settled, window.late)
     return tuple(one for one in differences(mine, theirs) if not _is_rounding(one.expected, one.found, scale))
 
 
-def _largest(window: InterpretedWindow) -> float:
-    """The largest number that its clicks carry."""
-    values = [value for kept in (*window.settled, *window.late) for value in kept.row.values()]
+def _largest(*clicks: Sequence[KeptClick]) -> float:
+    """The largest number that they carry."""
+    values = [value for some in clicks for kept in some for value in kept.row.values()]
     return max((abs(value) for value in values if isinstance(value, float)), default=0.0)
 
 

@@ -35,6 +35,11 @@ class Mismatches:
         self._tally.add_wrong(score_id)
         self._add(_Mismatch("score", score_id, cause, found, expected))
 
+    def add_open_score(self, name: str, cause: Place, found: Place, expected: Facts) -> None:
+        """A published open score does not hold what is expected."""
+        self._tally.opened.wrong += 1
+        self._add(_Mismatch("open score", name, cause, found, expected))
+
     def add_letter(self, reason: str, cause: Place, found: Place, expected: Facts) -> None:
         """A published dead letter does not hold what is expected."""
         self._tally.letters(reason).wrong += 1

@@ -111,6 +111,36 @@ class OnlineCheck:
             return OnlineAnswer("answers", answer, raised)
         return OnlineAnswer("checked", None, raised)
 
+    def bundle_at(self, partition: int) -> int | None:
+        """The bundle that the last score of a partition names, as a number."""
+        return self._chain(partition).bundle
+
+    def at_point(
+        self, partition: int, bundle: int, lessons: tuple[int, int] | None, case: Case, whole: bool
+    ) -> OnlineAnswer:
+        """What the models of a partition say of a session that is open now. They learn nothing.
+
+        Args:
+            bundle: whose they are.
+            lessons: bundle and lessons that an open score names; None: there is none.
+            whole: as in `score`.
+        """
+        chain = self._chain(partition)
+        if lessons is not None and not self._follow(chain, *lessons, whole):
+            if whole and lessons[1] > chain.passed:
+                return OnlineAnswer("lessons", chain.lessons)
+            return OnlineAnswer("unchecked", reason=_NOT_OURS)
+        models = chain.models
+        if chain.bundle is None and not chain.passed and whole:
+            loaded = self.load(bundle)  # nothing has closed, and nobody has said so
+            models = None if isinstance(loaded, str) else loaded.online()
+        if models is None:
+            return OnlineAnswer("unchecked", reason=UNKNOWN)
+        try:
+            return OnlineAnswer("checked", models.predict(case))
+        except UNSCORABLE as error:
+            return OnlineAnswer("checked", raised=error)
+
     def unscored(self, partition: int, lesson: Example) -> None:
         """The window that closed next has no score; it was learned all the same."""
         chain = self._chain(partition)

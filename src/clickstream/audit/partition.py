@@ -15,6 +15,7 @@ from clickstream.infra.kafka import Record
 from clickstream.records.click import Click, Heartbeat, InvalidRecordError
 from clickstream.records.reasons import CUT
 from clickstream.records.shop_click import parser_of
+from clickstream.windows.open_points import OpenPoint, OpenPoints
 from clickstream.windows.partition import ClosedWindow, Partition, Rules
 
 _FOREVER = 1 << 62
@@ -41,6 +42,7 @@ class TopicsAtStart:
     Attributes:
         ranges: the clicks topic by partition.
         aligned: the scores topic has as many partitions as the clicks topic.
+        open_aligned: the topic of open scores has.
         scores_cut, letters_cut: the topic has lost its first records.
     """
 
@@ -48,6 +50,7 @@ class TopicsAtStart:
     aligned: bool = True
     scores_cut: bool = False
     letters_cut: bool = False
+    open_aligned: bool = True
 
 
 class AuditedPartition:
@@ -58,6 +61,7 @@ class AuditedPartition:
         begin: first offset in the log.
         committed: the offset up to which what must be published is published.
         position: the next offset to read.
+        open_points: those of the last record, where open scores are asked for.
     """
 
     def __init__(
@@ -67,8 +71,10 @@ class AuditedPartition:
         published_to: int,
         other_until: int,
         logic: type[Partition] = Partition,
+        opens: bool = False,
     ) -> None:
         self.logic = logic(rules)
+        self.open_points = OpenPoints(self.logic) if opens else None
         self._parse = parser_of(rules.shop.definition).parse
         self.begin = self.position = there.begin
         # What was published was committed with it, so it stands in where there is no offset.
@@ -93,6 +99,8 @@ class AuditedPartition:
         logic.closed.clear()
         logic.refused.clear()
         logic.changed.clear()
+        if self.open_points is not None:
+            self.open_points.clear()
         parsed: Click | Heartbeat | None
         try:
             parsed = self._parse(record.value, record.key, rules.max_record_bytes)
@@ -126,6 +134,11 @@ class AuditedPartition:
         elif in_doubt:
             self._doubt[session_id] = window.last.event_time
         return blind
+
+    def is_blind_to_point(self, point: OpenPoint) -> bool:
+        """Whether what is open of a session at the record now read may be something else in truth."""
+        in_doubt = self._doubt.get(point.session_id) == _FOREVER
+        return in_doubt or point.offset <= self._other_until or point.session.opened_at <= self._blind_until
 
     def is_blind_to_score(self, session_id: str, opened_at: int, closing: int) -> bool:
         """Whether a score may be right although the log shows no such window.

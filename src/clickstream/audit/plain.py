@@ -94,6 +94,20 @@ class InterpretedWindow(NamedTuple):
     due: int
 
 
+class InterpretedVisit(NamedTuple):
+    """A visit that is open at a click, `arrived`, that has just come: all its clicks in order, late ones."""
+
+    session_id: str
+    arrived: KeptClick
+    settled: tuple[KeptClick, ...]
+    late: tuple[KeptClick, ...]
+
+    @property
+    def offset(self) -> int:
+        """Of the click that has come."""
+        return self.arrived.offset
+
+
 @dataclass(slots=True)
 class OpenVisit:
     """What is open of one session id: the window of settled clicks in order, its late ones, what waits."""
@@ -157,6 +171,15 @@ class OpenVisit:
         trial.settle(_FOREVER, rules)
         return min(found, key=lambda kept: kept.place) if trial.holds(arrived.identity) else None
 
+    def under_way(self, rules: Rules) -> OpenVisit:
+        """What would be the last window of it if all that waits settled now."""
+        trial = self._copy()
+        while True:
+            trial.settle(_FOREVER, rules)
+            if not trial.waiting:
+                return trial
+            trial = OpenVisit(waiting=trial.waiting)
+
     def _copy(self) -> OpenVisit:
         return OpenVisit(self.settled[:], self.late[:], 0, [replace(kept) for kept in self.waiting])
 
@@ -167,6 +190,7 @@ class PlainReading:
     Attributes:
         closed: windows that the last record closed, in order of closing.
         refused: the reason for which the last record was refused; empty: it was not.
+        opened: the visit that is open at the last record, where an open score can be due.
         all_early: up to this event time a click of any session is late, as too many were settled early. To
             be set where not all sessions are read.
         visits: what is open, by session id.
@@ -175,18 +199,26 @@ class PlainReading:
         definition: of the shop whose clicks these are.
         is_read: whether a session is interpreted. Of others only the event times are looked at.
         counts_all: every session is read, so the bound on open sessions can be applied.
+        opens: open scores are asked for.
     """
 
     def __init__(
-        self, rules: Rules, definition: ShopDefinition, is_read: Callable[[str], bool], counts_all: bool
+        self,
+        rules: Rules,
+        definition: ShopDefinition,
+        is_read: Callable[[str], bool],
+        counts_all: bool,
+        opens: bool = False,
     ) -> None:
         self.rules = rules
         self.definition = definition
         self.closed: list[InterpretedWindow] = []
         self.refused = ""
+        self.opened: InterpretedVisit | None = None
         self.visits: dict[str, OpenVisit] = {}
         self._is_read = is_read
         self._counts_all = counts_all
+        self._opens = opens
         self.all_early = -1
         self._newest = -1
         # Session and last click of windows that closed before the watermark had passed them.
@@ -203,6 +235,7 @@ class PlainReading:
 
     def read(self, offset: int, timestamp: int | None, record: Click | Heartbeat) -> None:
         """Take the next record."""
+        self.opened = None
         self.closed, self.refused = [], self._wrong_clock(timestamp, record.event_time)
         if self.refused:
             return
@@ -252,7 +285,9 @@ class PlainReading:
         if arrived.time < self.watermark or overtaken or arrived.time <= max(early, self.all_early):
             self._arrive_late(session_id, arrived, visit)
         else:
-            self._wait(arrived, visit)
+            is_new = self._wait(arrived, visit)
+            if is_new and self._opens:
+                self.opened = self._under_way(session_id, arrived, visit)
         while len(visit.waiting) > self.rules.max_pending:
             closed_by = visit.settle(min(kept.time for kept in visit.waiting) + 1, self.rules)
             if closed_by:
@@ -260,14 +295,33 @@ class PlainReading:
                 visit = self.visits.get(session_id, OpenVisit())
         self._tidy(session_id)
 
-    def _wait(self, arrived: KeptClick, visit: OpenVisit) -> None:
+    def _wait(self, arrived: KeptClick, visit: OpenVisit) -> bool:
+        """Whether it is no copy of one that waits."""
         for kept in visit.waiting:
             if kept.time == arrived.time and kept.identity == arrived.identity:
                 kept.copies += 1
                 if arrived.content < kept.content:
                     kept.click, kept.offset = arrived.click, arrived.offset
-                return
+                return False
         visit.waiting.append(arrived)
+        return True
+
+    def _under_way(self, session_id: str, arrived: KeptClick, visit: OpenVisit) -> InterpretedVisit | None:
+        """The visit that a click has come to; None where it ended, has the click twice, or met its goal."""
+        latest = visit.under_way(self.rules)
+        opened_at = latest.settled[0].time
+        others = [kept for kept in visit.waiting if kept.offset != arrived.offset and kept.time >= opened_at]
+        if visit.settled and visit.settled[0].time == opened_at:
+            others += [*visit.settled, *visit.late]
+        if all(kept.offset != arrived.offset for kept in latest.settled):
+            return None
+        if any(kept.identity == arrived.identity for kept in others):
+            return None
+        goal = self.definition.goal
+        meets = holds(goal.when.expression, lambda row, path: row[path[0]])
+        if not goal.last_click and any(meets(kept.row) for kept in latest.settled):
+            return None
+        return InterpretedVisit(session_id, arrived, tuple(latest.settled), tuple(latest.late))
 
     def _arrive_late(self, session_id: str, arrived: KeptClick, visit: OpenVisit) -> None:
         if visit.holds(arrived.identity):

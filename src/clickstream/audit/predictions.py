@@ -96,6 +96,13 @@ class PredictionCheck:
             self._compare_waiting(number)
         self._bundles = {n: bundle for n, bundle in self._bundles.items() if not isinstance(bundle, str)}
 
+    def answers(
+        self, number: int, cases: Sequence[Case]
+    ) -> Sequence[Mapping[str, ScorerOutput] | None] | str:
+        """What the bundle of this number answers, None where it raises; or why it cannot be asked."""
+        bundle = self.load(number)
+        return bundle if isinstance(bundle, str) else _predict(bundle, cases)
+
     def raised(self, number: int, case: Case) -> Exception | None:
         """What the bundle of this number raises for a case; None where it answers, or is not here."""
         bundle = self.load(number)

@@ -15,14 +15,15 @@ from pydantic import ValidationError
 from clickstream.audit.expected import NOT_FACTS, digest_of, rule_of
 from clickstream.audit.report import Difference, Place, Tally
 from clickstream.audit.sessions import SessionSums
-from clickstream.audit.spill import PartialScore, Spill, SpilledLetter, SpilledScore
+from clickstream.audit.spill import PartialScore, Spill, SpilledLetter, SpilledOpenScore, SpilledScore
+from clickstream.consumer.open_scores import OPEN_SCORERS
 from clickstream.features.shop import UCI553
 from clickstream.infra.kafka import Record
 from clickstream.infra.settings import Settings
 from clickstream.models.case import DECIMALS, ScorerOutput
 from clickstream.models.clusters import NAMES
 from clickstream.models.scorers import HONEST, scorers_of
-from clickstream.records.score import COMPARISONS, REBUILT_PARTLY, DeadLetter, Score, digest_line
+from clickstream.records.score import COMPARISONS, REBUILT_PARTLY, DeadLetter, OpenScore, Score, digest_line
 from clickstream.records.scorers import LEARNING, SCORERS
 from clickstream.windows.fingerprint import fingerprint, rules_of
 
@@ -49,6 +50,7 @@ class PublishedRecords:
             log was processed.
         kept_from: clicks partition -> the first closing offset that was found.
         letters_kept_from: the same of dead letters.
+        open_from: clicks partition -> the first click that has an open score.
         bundles: a name's place in the list stands for it in the spill.
         rules, fingerprint, shop: those of the settings.
         scorers: those of the shop.
@@ -62,11 +64,13 @@ class PublishedRecords:
         tally: Tally,
         sessions: SessionSums,
         digests: bool = False,
+        open_aligned: bool = True,
     ) -> None:
         self.bundles: list[str] = []
         self.published_to: dict[int, int] = {}
         self.kept_from: dict[int, int] = {}
         self.letters_kept_from: dict[int, int] = {}
+        self.open_from: dict[int, int] = {}
         self.rules = rules_of(settings)
         self.fingerprint = fingerprint(settings)
         self.shop = self.rules.shop
@@ -74,6 +78,7 @@ class PublishedRecords:
         self._cluster_names = list(NAMES)
         self._topic = settings.clicks_topic
         self._aligned = aligned
+        self._open_aligned = open_aligned
         self._spill = spill
         self._tally = tally
         self._sessions = sessions
@@ -194,24 +199,79 @@ class PublishedRecords:
             return
         self._tally.report_letter("duplicate", letter.reason, Place(self._topic, partition, about), place)
 
-    def pack(self, predictions: dict[str, Any]) -> bytes:
-        """The answers of the shop's scorers, in 20 bytes each."""
+    def add_open_score(self, record: Record) -> None:
+        """Take a record of the topic of open scores."""
+        place = Place(record.topic, record.partition, record.offset)
+        score = checked_open_score(record)
+        if isinstance(score, str):
+            self._tally.report_open_score("wrong", str(place), None, place, f"no open score: {score}")
+            return
+        source = score["source"]
+        partition, about = source["partition"], source["offset"]
+        if source["topic"] != self._topic:
+            self._tally.other_topics += 1
+            return
+        if score["settings"] != self.fingerprint:
+            self._tally.other_settings += 1
+            return
+        name, error = score["open_score_id"], score["error"]
+        cause = Place(self._topic, partition, about)
+        self._tally.opened.found += 1
+        self.open_from[partition] = min(self.open_from.get(partition, about), about)
+        problems = self._open_problems(record, score)
+        if problems:
+            self._tally.report_open_score("wrong", name, cause, place, differences=problems)
+        facts = digest_of({name: value for name, value in score.items() if name not in NOT_FACTS})
+        predictions, models = score["predictions"], score["models"]
+        answers = b"" if error is not None or problems else self.pack(predictions, OPEN_SCORERS)
+        found = SpilledOpenScore(
+            partition,
+            about,
+            score["session_id"],
+            score["opened_at"],
+            facts,
+            answers,
+            self._number(models["bundle"]),
+            models["lessons"],
+            error,
+            " ".join(score["conditions"]),
+            record.partition,
+            record.offset,
+        )
+        if not self._spill.add_open_score(found):
+            self._tally.report_open_score("duplicate", name, cause, place)
+
+    def _open_problems(self, record: Record, score: dict[str, Any]) -> tuple[Difference, ...]:
+        """What is wrong with an open score, as far as that shows without the log."""
+        place, error = record.partition, score["error"]
+        home = score["source"]["partition"] if self._open_aligned else place
+        given = [name for name in OPEN_SCORERS if score["predictions"][name] is not None]
+        said = given if error is None or _KNOWN_ERROR.fullmatch(error) else error
+        right = (
+            ("key", score["session_id"].encode(), record.key, "the key is the session id"),
+            ("partition", home, place, "scores.open has the partitions of clicks"),
+            ("predictions", [] if error else [*OPEN_SCORERS], said, rule_of("error")),
+        )
+        return tuple(Difference(*one) for one in right if one[1] != one[2])
+
+    def pack(self, predictions: dict[str, Any], scorers: Sequence[str] | None = None) -> bytes:
+        """The answers of `scorers`, those of the shop by default, in 20 bytes each."""
         packed = b""
-        for name in self.scorers:
+        for name in self.scorers if scorers is None else scorers:
             answer = predictions[name]
             revenue = math.nan if answer["revenue"] is None else answer["revenue"]
-            number = self._cluster_names.index(answer["cluster_name"])
+            number = self._cluster_number(answer["cluster_name"])
             packed += _answer.pack(answer["conversion"], revenue, answer["cluster"], number)
         return packed
 
-    def unpack(self, answers: bytes) -> dict[str, ScorerOutput]:
+    def unpack(self, answers: bytes, scorers: Sequence[str] | None = None) -> dict[str, ScorerOutput]:
         """Scorer -> answer, from what `pack` gave."""
         return {
             name: ScorerOutput(
                 conversion, None if math.isnan(revenue) else revenue, cluster, self._cluster_names[number]
             )
             for name, (conversion, revenue, cluster, number) in zip(
-                self.scorers, _answer.iter_unpack(answers), strict=True
+                self.scorers if scorers is None else scorers, _answer.iter_unpack(answers), strict=True
             )
         }
 
@@ -280,6 +340,11 @@ class PublishedRecords:
             self._cluster_names.append(name)
         return number < _MOST_NAMES and name in self._cluster_names
 
+    def _cluster_number(self, name: str) -> int:
+        if name not in self._cluster_names and len(self._cluster_names) < _MOST_NAMES:
+            self._cluster_names.append(name)
+        return self._cluster_names.index(name) if name in self._cluster_names else 0
+
     def _number(self, bundle: str) -> int:
         number = self._bundle_numbers.setdefault(bundle, len(self.bundles))
         if number == len(self.bundles):
@@ -296,6 +361,18 @@ def checked_score(record: Record) -> dict[str, Any] | str:
     source = read.source
     numbers = (source.partition, source.first_offset, source.last_offset, source.closing_offset)
     if too_large := _too_large(read.opened_at, read.last_click_at, *numbers):
+        return too_large
+    score: dict[str, Any] = orjson.loads(record.value or b"")
+    return score
+
+
+def checked_open_score(record: Record) -> dict[str, Any] | str:
+    """The open score in a record, or a text that says why it is none."""
+    try:
+        read = OpenScore.model_validate_json(record.value or b"", strict=True)
+    except ValidationError as error:
+        return _first(error)
+    if too_large := _too_large(read.opened_at, read.event_time, read.source.partition, read.source.offset):
         return too_large
     score: dict[str, Any] = orjson.loads(record.value or b"")
     return score

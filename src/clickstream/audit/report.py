@@ -13,7 +13,7 @@ from clickstream.audit.verdict import AuditCounts, FindingKind, LetterCounts
 EXAMPLES = 10
 """Findings of one kind that are reported one by one; all are counted."""
 
-RecordKind = Literal["score", "dead letter"]
+RecordKind = Literal["score", "open score", "dead letter"]
 
 
 class Place(NamedTuple):
@@ -39,7 +39,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One score or dead letter that is not as it must be.
+    """One score, open score or dead letter that is not as it must be.
 
     `cause` is the record of the clicks topic that produces it, `found` the record that was published; None
     where there is none, or where it is not known.
@@ -172,6 +172,19 @@ class Tally(AuditCounts):
         counts = self.letters(reason)
         setattr(counts, kind, getattr(counts, kind) + 1)
         self.add_finding(Finding(kind, "dead letter", reason, cause, found, detail))
+
+    def report_open_score(
+        self,
+        kind: FindingKind,
+        name: str,
+        cause: Place | None,
+        found: Place | None,
+        detail: str = "",
+        differences: tuple[Difference, ...] = (),
+    ) -> None:
+        """Count an open score that is not as it must be, and keep it as an example."""
+        setattr(self.opened, kind, getattr(self.opened, kind) + 1)
+        self.add_finding(Finding(kind, "open score", name, cause, found, detail, differences))
 
     def add_finding(self, finding: Finding) -> None:
         """Keep `finding` as an example, unless there are enough of its kind."""

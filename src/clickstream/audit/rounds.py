@@ -13,6 +13,7 @@ from clickstream.audit.answers import AnswerCheck
 from clickstream.audit.compare import LogComparison
 from clickstream.audit.mismatches import Mismatches, RecordLookup
 from clickstream.audit.online import OnlineCheck
+from clickstream.audit.open_scores import OpenScoreCheck
 from clickstream.audit.partition import TopicsAtStart
 from clickstream.audit.predictions import PredictionCheck, Predictor
 from clickstream.audit.published import PublishedRecords
@@ -20,7 +21,7 @@ from clickstream.audit.report import Tally
 from clickstream.audit.sessions import SessionSums
 from clickstream.audit.spill import Spill
 from clickstream.audit.twice import SecondReading
-from clickstream.infra.settings import Settings
+from clickstream.infra.settings import Settings, opens
 
 REMEMBERED = 10_000_000
 """Published records that are accounted for and remembered, by which a copy is recognised."""
@@ -59,7 +60,7 @@ class AuditRounds:
         self._notes_two_groups = False
         self._mismatches = mismatches = Mismatches(tally)
         self.published = published = PublishedRecords(
-            settings, topics.aligned, spill, tally, sessions or SessionSums(), digests
+            settings, topics.aligned, spill, tally, sessions or SessionSums(), digests, topics.open_aligned
         )
         predictions = PredictionCheck(published, bundle, mismatches, tally)
         online = OnlineCheck(predictions.load)
@@ -70,6 +71,9 @@ class AuditRounds:
             spill,
             AnswerCheck(settings, published, predictions, online, mismatches, tally),
             SecondReading(settings, published.rules, independent, tally),
+            OpenScoreCheck(settings, published, spill, predictions, online, mismatches, tally)
+            if opens(settings)
+            else None,
             mismatches,
             tally,
         )

@@ -14,7 +14,7 @@ from clickstream.audit.partition import CommittedRange, TopicsAtStart
 from clickstream.audit.report import AuditReport
 from clickstream.infra.kafka import Admin, Record
 from clickstream.infra.kafka.topic_log import Extent, ReadingProgress, extent, read, silent
-from clickstream.infra.settings import Settings
+from clickstream.infra.settings import Settings, opens
 
 
 def run_audit(
@@ -54,6 +54,7 @@ def run_audit(
     with closing(Admin(settings)) as admin:
         offsets = admin.group_offsets(settings.group, settings.clicks_topic)
     witnessed = extent(settings, settings.scores_topic).end
+    opened = extent(settings, settings.open_scores_topic) if opens(settings) else None
     letters = extent(settings, settings.dead_letter_topic)
     scores = extent(settings, settings.scores_topic)
     clicks = extent(settings, settings.clicks_topic)
@@ -65,6 +66,9 @@ def run_audit(
         settings.dead_letter_topic: letters,
     }
 
+    if opened is not None:
+        parts[settings.open_scores_topic] = opened
+
     def records(topic: str, part: Extent) -> Callable[[], Iterable[Record]]:
         return partial(read, settings, topic, part, progress)
 
@@ -73,7 +77,13 @@ def run_audit(
         clicks=records(settings.clicks_topic, clicks),
         scores=records(settings.scores_topic, scores),
         letters=records(settings.dead_letter_topic, letters),
-        topics=TopicsAtStart(ranges, len(scores.end) == len(clicks.end), *cut),
+        open_scores=tuple if opened is None else records(settings.open_scores_topic, opened),
+        topics=TopicsAtStart(
+            ranges,
+            len(scores.end) == len(clicks.end),
+            *cut,
+            open_aligned=opened is None or len(opened.end) == len(clicks.end),
+        ),
         witnessed=witnessed,
         baseline=None if baseline is None else (baseline, records(baseline, extent(settings, baseline))),
         notes=[*_notes(settings, ranges, parts)],

@@ -46,6 +46,12 @@ CREATE TABLE letters_waiting (
     PRIMARY KEY (source, about)
 ) WITHOUT ROWID;
 CREATE TABLE letters_known (source INT, about INT, PRIMARY KEY (source, about)) WITHOUT ROWID;
+CREATE TABLE open_scores_waiting (
+    source INT, about INT, session TEXT, opened_at INT,
+    facts BLOB, answers BLOB, bundle INT, lessons INT, error TEXT, conditions TEXT, place INT, "offset" INT,
+    PRIMARY KEY (source, about)
+) WITHOUT ROWID;
+CREATE TABLE open_scores_known (source INT, about INT, PRIMARY KEY (source, about)) WITHOUT ROWID;
 CREATE TABLE homes (id INTEGER PRIMARY KEY, partition INT, opened_at INT, last_click_at INT);
 CREATE TABLE wrong (id BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE lines (comparison TEXT, line BLOB);
@@ -124,6 +130,31 @@ class SpilledLetter(NamedTuple):
     content: bytes
     place: int
     offset: int
+
+
+class SpilledOpenScore(NamedTuple):
+    """An open score as the audit keeps it, of the click `about` of the clicks partition `source`.
+
+    The other fields are as in SpilledScore; `names` are the conditions, with a blank between them.
+    """
+
+    source: int
+    about: int
+    session: str
+    opened_at: int
+    facts: bytes
+    answers: bytes
+    bundle: int
+    lessons: int
+    error: str | None
+    names: str
+    place: int
+    offset: int
+
+    @property
+    def conditions(self) -> list[str]:
+        """Names of the conditions that begin to hold with the click."""
+        return self.names.split()
 
 
 class SessionSum(NamedTuple):
@@ -322,6 +353,37 @@ class Spill:
         """Dead letters that the log has not accounted for, by the record that they are about."""
         return map(SpilledLetter._make, self._in_order("letters_waiting", _LETTER))
 
+    # --- open scores ---
+
+    def add_open_score(self, found: SpilledOpenScore) -> bool:
+        """Keep an open score; False where one of the same click is or was there."""
+        where = (found.source, found.about)
+        if self._do("SELECT 1 FROM open_scores_known WHERE source = ? AND about = ?", where).fetchone():
+            return False
+        return self._insert("open_scores_waiting", found)
+
+    def take_open_score(self, source: int, about: int) -> SpilledOpenScore | None:
+        """The open score of a click; it waits no longer."""
+        if not self._rows["open_scores_waiting"]:
+            return None
+        row = self._do(
+            "SELECT * FROM open_scores_waiting WHERE source = ? AND about = ?", (source, about)
+        ).fetchone()
+        found = None if row is None else SpilledOpenScore._make(row)
+        if found is not None:
+            self.know_open_score(found)
+        return found
+
+    def know_open_score(self, found: SpilledOpenScore) -> None:
+        """Note that the log accounts for an open score. A copy is recognised from then on."""
+        self._do("DELETE FROM open_scores_waiting WHERE source = ? AND about = ?", found[:2])
+        self._insert("open_scores_known", found[:2])
+
+    def waiting_open_scores(self) -> Iterator[SpilledOpenScore]:
+        """Open scores that the log has not accounted for, by their click."""
+        rows = self._in_order("open_scores_waiting", _LETTER) if self._rows["open_scores_waiting"] else ()
+        return map(SpilledOpenScore._make, rows)
+
     # --- names, digests, sums ---
 
     def is_first_wrong(self, id: bytes) -> bool:
@@ -348,7 +410,11 @@ class Spill:
     def forget(self, most: int) -> int:
         """Forget the oldest tenth of each kind of name of which more than `most` are kept, and count them."""
         forgotten = 0
-        for table, order in (("scores_known", _SCORE), ("letters_known", "about")):
+        for table, order in (
+            ("scores_known", _SCORE),
+            ("letters_known", "about"),
+            ("open_scores_known", "about"),
+        ):
             excess = self._rows[table] - most
             if excess > 0:
                 gone = self._do(

@@ -29,6 +29,30 @@ class LetterCounts:
     unchecked: int = 0
 
 
+@dataclass(slots=True)
+class OpenCounts:
+    """Open scores. `pending`: the group has not committed the click yet.
+
+    Attributes:
+        expected: clicks at which one is due, by our own reading of the log.
+        rebuilt_partly: those of sessions that may have lost clicks, with all of Redis.
+        predictions_checked: those whose batch predictions were computed again.
+        online_unchecked: those of them whose online predictions could not be.
+    """
+
+    expected: int = 0
+    found: int = 0
+    missing: int = 0
+    duplicate: int = 0
+    unexpected: int = 0
+    wrong: int = 0
+    pending: int = 0
+    unchecked: int = 0
+    rebuilt_partly: int = 0
+    predictions_checked: int = 0
+    online_unchecked: int = 0
+
+
 @dataclass(kw_only=True)
 class AuditCounts:
     """What an audit counted, of the whole or so far.
@@ -54,6 +78,7 @@ class AuditCounts:
         predictions_unchecked: scores for which they were not, by the reason.
         bundles: scores compared, by the bundle that they name.
         dead_letters: by reason.
+        opened: scores of sessions while they were open.
     """
 
     clicks: int = 0
@@ -77,11 +102,12 @@ class AuditCounts:
     predictions_unchecked: dict[str, int] = field(default_factory=Counter)
     bundles: dict[str, int] = field(default_factory=Counter)
     dead_letters: dict[str, LetterCounts] = field(default_factory=dict)
+    opened: OpenCounts = field(default_factory=OpenCounts)
 
     @property
     def flawed(self) -> bool:
         """Something is missing, duplicate, unexpected, wrong or torn."""
-        counts = (self, *self.dead_letters.values())
+        counts = (self, self.opened, *self.dead_letters.values())
         return self.torn > 0 or any(getattr(one, kind) for one in counts for kind in KINDS)
 
     @property
@@ -107,10 +133,10 @@ def unchecked_parts(counted: AuditCounts) -> dict[str, int]:
     """What nobody can vouch for, by its name; empty where everything was checked."""
     letters = sum(letters.unchecked for letters in counted.dead_letters.values())
     parts = {
-        "beyond what the log tells": counted.unchecked + letters,
+        "beyond what the log tells": counted.unchecked + letters + counted.opened.unchecked,
         "scores under other settings": counted.other_settings,
-        "predictions": sum(counted.predictions_unchecked.values()),
-        "rebuilt partly": counted.rebuilt_partly,
+        "predictions": sum(counted.predictions_unchecked.values()) + counted.opened.online_unchecked,
+        "rebuilt partly": counted.rebuilt_partly + counted.opened.rebuilt_partly,
         "online models that began again": counted.online_restarts,
     }
     if counted.windows and not counted.scored:

@@ -53,6 +53,13 @@ def chaos(
     ] = None,
     session_timeout: Annotated[str, typer.Option(help="After which the group gives up on a member.")] = "3s",
     max_poll_records: Annotated[int, typer.Option(help="Clicks taken in one step.", min=1)] = 200,
+    open_scores: Annotated[
+        str | None,
+        typer.Option(metavar="each|1,2,3…", help="Score open sessions as well, at these clicks."),
+    ] = None,
+    open_conditions: Annotated[
+        str | None, typer.Option(metavar="NAME: CONDITION;…", help="And when these begin to hold.")
+    ] = None,
     home: ServerHomeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")] = False,
 ) -> None:
@@ -74,6 +81,8 @@ def chaos(
         shop=shop,
         session_timeout=session_timeout,
         max_poll_records=max_poll_records,
+        open_scores=open_scores,
+        open_conditions=open_conditions,
         log_format="json",
     )
     clicks = replayed_clicks(chosen_definition(settings), data, mapping)

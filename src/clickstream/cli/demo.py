@@ -109,6 +109,7 @@ def _servers(settings: Settings, stack: ExitStack, console: Console) -> Settings
         names = {
             "clicks_topic": f"{run}.clicks",
             "scores_topic": f"{run}.scores",
+            "open_scores_topic": f"{run}.scores.open",
             "dead_letter_topic": f"{run}.clicks.dead-letter",
             "group": run,
         }

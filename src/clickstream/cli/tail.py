@@ -20,7 +20,7 @@ from clickstream.infra.kafka import Reader, Record
 from clickstream.infra.settings import load_settings
 from clickstream.local.servers import with_running_servers
 from clickstream.models.scorers import scorers_of
-from clickstream.records.reading import read_score
+from clickstream.records.reading import read_open_score, read_score
 from clickstream.records.reasons import ClosedBy
 from clickstream.records.scorers import SCORERS, ScorerName
 from clickstream.records.shops import load_shop
@@ -51,6 +51,9 @@ _COLUMNS = (
 )
 
 
+_OPEN_COLUMNS = ("session_id", "clicks", "batch.conversion", "online.conversion", "cluster", "conditions")
+
+
 class FormatChoice(StrEnum):
     """How a score is written."""
 
@@ -61,6 +64,9 @@ class FormatChoice(StrEnum):
 def tail(
     shop: ShopOption = None,
     scores_topic: Annotated[str | None, typer.Option(help="Topic of the scores.")] = None,
+    opened: Annotated[
+        bool, typer.Option("--open", help="Scores of sessions that are open, not of those that closed.")
+    ] = False,
     from_beginning: Annotated[
         bool, typer.Option("--from-beginning", help="Start with the oldest score, not with the next one.")
     ] = False,
@@ -98,6 +104,8 @@ def tail(
 ) -> None:
     """Follow the scores topic: a table on a terminal, JSON lines in a pipe.
 
+    With --open it is the topic of open scores, which settings open_scores and open_conditions fill.
+
     Without --columns a line is the record as it is on the topic. In --where and --columns, conversion,
     revenue and cluster are those of --scorer, and any other field goes by its full name or the end of it.
     Features are those of the shop; a score of another shop has none here, and the first one is announced.
@@ -120,20 +128,24 @@ def tail(
         session,
         condition,
         ours,
+        opened,
     )
-    writer = _writer(format_, columns, scorer, ours)
+    writer = _writer(format_, columns, scorer, ours, opened)
     others = _OtherShops(ours)
     settings = with_running_servers(settings)
-    where = f"{settings.scores_topic} at {settings.kafka_bootstrap}"
+    # An option that names a topic names the one that is shown.
+    topic = settings.open_scores_topic if opened and scores_topic is None else settings.scores_topic
+    read_one = read_open_score if opened else read_score
+    where = f"{topic} at {settings.kafka_bootstrap}"
     left = most
     try:
-        with interruptible(), closing(Reader(settings, settings.scores_topic)) as reader:
+        with interruptible(), closing(Reader(settings, topic)) as reader:
             ends = reader.decided_ends().offsets if until_end else reader.end_offsets()
             if not (from_beginning or until_end):
                 for partition, offset in ends.items():
                     reader.seek(partition, offset)
             for batch in _until(reader, ends) if until_end else _for_ever(reader, writer, where):
-                read = ((record, others.notice(read_score(record.value))) for record in batch)
+                read = ((record, others.notice(read_one(record.value))) for record in batch)
                 wanted = ((record, score) for record, score in read if passes(score))
                 for record, score in islice(wanted, left):
                     writer.write(record.value or b"", score)
@@ -176,19 +188,25 @@ class _OtherShops:
         )
 
 
-def _writer(format_: FormatChoice | None, columns: str | None, scorer: str, shop: Shop) -> Writer:
+def _writer(
+    format_: FormatChoice | None, columns: str | None, scorer: str, shop: Shop, opened: bool
+) -> Writer:
     on_terminal = sys.stdout.isatty()
-    if columns is None and format_ is not FormatChoice.tsv:
+    if columns is None and format_ is not FormatChoice.tsv and not (opened and on_terminal and not format_):
         return TableWriter(Console(), scorer, shop) if on_terminal and format_ is None else LineWriter()
-    fields = [find_field(name.strip(), scorer, shop) for name in _columns(columns, scorer, shop)]
+    fields = [
+        find_field(name.strip(), scorer, shop, opened) for name in _columns(columns, scorer, shop, opened)
+    ]
     if format_ is FormatChoice.tsv:
         return TsvFieldWriter(fields)
     return FieldTableWriter(Console(), fields) if on_terminal and format_ is None else JsonFieldWriter(fields)
 
 
-def _columns(asked: str | None, scorer: str, shop: Shop) -> list[str]:
+def _columns(asked: str | None, scorer: str, shop: Shop, opened: bool) -> list[str]:
     if asked is not None:
         return asked.split(",")
+    if opened:
+        return list(_OPEN_COLUMNS)
     known = all_fields(shop)
     absent = {f"{name}.conversion" for name in SCORERS if name not in scorers_of(shop)}
     if f"predictions.{scorer}.revenue" not in known:

@@ -8,7 +8,7 @@ import typer
 
 from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.kafka import Admin
-from clickstream.infra.settings import load_settings
+from clickstream.infra.settings import load_settings, opens
 from clickstream.local.servers import with_running_servers
 
 
@@ -34,7 +34,8 @@ def topics(
     prepare_topics(settings)
     admin = Admin(settings)
     try:
-        for name in (settings.clicks_topic, settings.scores_topic, settings.dead_letter_topic):
+        opened = [settings.open_scores_topic] if opens(settings) else []
+        for name in (settings.clicks_topic, settings.scores_topic, *opened, settings.dead_letter_topic):
             if topic := admin.describe_topic(name):
                 typer.echo(f"{topic.name}: {topic.partitions} partition{'s' * (topic.partitions > 1)}")
     finally:

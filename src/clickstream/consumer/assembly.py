@@ -15,6 +15,7 @@ from clickstream.consumer.coverage import Coverage
 from clickstream.consumer.engine import Engine
 from clickstream.consumer.idle import IdleHeartbeats
 from clickstream.consumer.model_metrics import ModelMetrics
+from clickstream.consumer.open_scores import OpenScores
 from clickstream.consumer.ports import Ports
 from clickstream.consumer.processor import Processor
 from clickstream.consumer.promotion import Promotions
@@ -27,7 +28,7 @@ from clickstream.consumer.store import Store
 from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.health import Health, KafkaProbe, RedisProbe
 from clickstream.infra.kafka import GroupConsumer, TransactionalProducer
-from clickstream.infra.settings import Settings
+from clickstream.infra.settings import Settings, opens
 from clickstream.records.shop_click import parser_of
 from clickstream.windows.fingerprint import fingerprint, rules_of, rules_text
 
@@ -48,6 +49,7 @@ def open_engine(
 
     Raises:
         BundleError: the bundle or the shadow is of another shop than the settings name.
+        ConfigurationError: a condition on open scores cannot be read.
         SettingsChangedError: the group's members, or all its open sessions, have other rules.
         UnavailableError: a server does not answer.
 
@@ -61,6 +63,7 @@ def open_engine(
     shop = rules_of(settings).shop
     for one in (bundle, *([shadow] if shadow else [])):
         check_shop(one.manifest, shop.definition, f"bundle {one.path}")
+    opened = OpenScores(settings) if opens(settings) else None
     topic = prepare_topics(settings)
     store = Store(settings, topic.id)
     check_members(settings, rules, wait_ms=settings.session_timeout + 1_000)
@@ -73,7 +76,13 @@ def open_engine(
     )
     idle = IdleHeartbeats(settings, topic.name, ports.clock)
     counters = Counters(
-        store, ports.consumer, settings.scores_topic, topic.partitions, idle.results, ports.clock
+        store,
+        ports.consumer,
+        settings.scores_topic,
+        settings.open_scores_topic,
+        topic.partitions,
+        idle.results,
+        ports.clock,
     )
     scores = ScoresReader(settings, topic.partitions)
     recovery = Recovery(
@@ -97,10 +106,12 @@ def open_engine(
         ports.clock,
         only,
     )
-    scorer = WindowScorer(bundle, settings.clicks_topic, fingerprint(settings), shop)
+    scorer = WindowScorer(bundle, settings.clicks_topic, fingerprint(settings), shop, opened)
     metrics = ModelMetrics(settings.scores_topic, bundle.id, shop)
     parser = parser_of(shop.definition)
     rider = None if shadow is None else Shadow(shadow, shop)
-    processor = Processor(settings, topic, ports, recovery, claims, parser, scorer, counters, metrics, rider)
+    processor = Processor(
+        settings, topic, ports, recovery, claims, parser, scorer, counters, metrics, rider, opened
+    )
     health = Health((RedisProbe(settings), KafkaProbe(settings)))
     return Engine(settings, ports, claims, processor, scorer, Promotions(settings, ports.clock), idle, health)

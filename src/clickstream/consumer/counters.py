@@ -54,7 +54,12 @@ class _Letter(msgspec.Struct, gc=False):
     reason: str
 
 
+class _OpenScore(msgspec.Struct, gc=False):
+    conditions: tuple[str, ...]
+
+
 _letter = msgspec.json.Decoder(_Letter).decode
+_opened = msgspec.json.Decoder(_OpenScore).decode
 
 
 class Counters:
@@ -70,6 +75,7 @@ class Counters:
         store: StateStore,
         consumer: GroupClient,
         scores_topic: str,
+        open_scores_topic: str,
         partitions: int,
         idle: Mapping[WriteResult, int],
         clock: Clock = time.monotonic,
@@ -77,12 +83,14 @@ class Counters:
         self._clock = clock
         self._idle = idle
         self._scores_topic = scores_topic
+        self._open_scores_topic = open_scores_topic
         self._partitions = partitions
         self._store = store
         self._consumer = consumer
         self._observed_at = float("-inf")
         self.held = HeldPartitions()
         self.records = self.clicks = self.heartbeats = self.scores = self.suppressed = self.republished = 0
+        self.open_scores = {"click": 0, "condition": 0}
         self.steps = self.transactions = self.failures = self.recoveries = 0
         self.late = self.duplicates = self.missing = self.goals_without_visit = 0
         self.closed: dict[ClosedBy, int] = dict.fromkeys(get_args(ClosedBy), 0)
@@ -164,6 +172,8 @@ class Counters:
         for record in records:
             if record.topic == self._scores_topic:
                 scores += 1
+            elif record.topic == self._open_scores_topic:
+                self.open_scores["condition" if _opened(record.value).conditions else "click"] += 1
             else:
                 self.refused[_letter(record.value).reason] += 1
         self.scores += scores
@@ -211,6 +221,8 @@ class Counters:
         yield Sample("clickstream_missing_total", self.missing)
         yield Sample("clickstream_goals_without_visit_total", self.goals_without_visit)
         yield Sample("clickstream_scores_total", self.scores)
+        for reason, count in self.open_scores.items():
+            yield Sample("clickstream_open_scores_total", count, (reason,))
         yield Sample("clickstream_close_to_score_seconds", self.close_to_score)
         if held.open_sessions is not None:
             yield Sample("clickstream_open_sessions", held.open_sessions)

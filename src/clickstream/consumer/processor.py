@@ -2,7 +2,7 @@
 
 1. load     the states that the records touch, one round trip a partition
 2. advance  the event-time logic, pure: what closed, what was refused
-3. score    the windows that closed
+3. score    the windows that closed, and sessions that are open at a click, where they are asked for
 4. commit   states, online models, outbox and applied offset to Redis, atomic a partition
 5. publish  scores, dead letters and consumed offsets to Kafka, one transaction
 6. trim     the outbox
@@ -13,11 +13,13 @@ A kill between any two of them loses and repeats nothing: recovery.py says why.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import merge
 
 from clickstream.consumer.claims import Claims
 from clickstream.consumer.counters import Counters
 from clickstream.consumer.model_metrics import ModelMetrics
+from clickstream.consumer.open_scores import OpenScores, UnscoredPoint
 from clickstream.consumer.ports import Ports
 from clickstream.consumer.recovery import Claim, Recovery
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
@@ -51,6 +53,7 @@ class Processor:
         counters: Counters,
         model_metrics: ModelMetrics,
         shadow: Shadow | None = None,
+        opened: OpenScores | None = None,
     ) -> None:
         self._settings = settings
         self._topic = topic
@@ -62,6 +65,7 @@ class Processor:
         self.counters = counters
         self.model_metrics = model_metrics
         self.shadow = shadow
+        self._opened = opened
         self.published_at = self._clock()
 
     def step(self, read: Mapping[int, Sequence[Record]], membership: Membership, read_at: float) -> None:
@@ -75,24 +79,19 @@ class Processor:
         failpoint("after_load")
 
         with stage("score"):
-            windows = [
-                UnscoredWindow(
-                    claim.partition,
-                    closed,
-                    claim.online,
-                    publish=closed.offset >= claim.publish_from,
-                    learn=closed.offset >= claim.learn_from,
-                )
-                for claim in map(self._claims.held.__getitem__, taken)
-                for closed in claim.logic.closed
-            ]
-            scores = self._scorer.score(windows)
+            unscored = [one for p in taken for one in self._unscored(self._claims.held[p])]
+            scores = self._scorer.score(unscored)
+        windows = [one for one in unscored if isinstance(one, UnscoredWindow)]
         published: dict[int, list[OutboxRecord]] = {p: [] for p in taken}
-        for window, score in zip(windows, scores, strict=True):
+        for one, score in zip(unscored, scores, strict=True):
             if score is not None:
-                closed, topic = window.closed, self._settings.scores_topic
-                record = OutboxRecord(closed.offset, topic, closed.session_id.encode(), score)
-                published[window.partition].append(record)
+                about, topic = (
+                    (one.closed, self._settings.scores_topic)
+                    if isinstance(one, UnscoredWindow)
+                    else (one.point, self._settings.open_scores_topic)
+                )
+                record = OutboxRecord(about.offset, topic, about.session_id.encode(), score)
+                published[one.partition].append(record)
         outboxes = {
             p: self._outbox(self._claims.held[p], published[p], part.records) for p, part in taken.items()
         }
@@ -115,6 +114,26 @@ class Processor:
     def publish_offsets(self, membership: Membership) -> None:
         """Commit the offsets that wait because their steps had nothing to publish."""
         self._publish({}, membership, self._clock())
+
+    def _unscored(self, claim: Claim) -> Iterable[UnscoredWindow | UnscoredPoint]:
+        """What a claim has to score, in the order of offsets: a click comes before what closes with it."""
+        windows = [
+            UnscoredWindow(
+                claim.partition,
+                closed,
+                claim.online,
+                publish=closed.offset >= claim.publish_from,
+                learn=closed.offset >= claim.learn_from,
+            )
+            for closed in claim.logic.closed
+        ]
+        if self._opened is None or claim.open_points is None:
+            return windows
+        points = (
+            self._opened.unscored(claim.partition, point, claim.online, point.offset >= claim.publish_from)
+            for point in claim.open_points.points
+        )
+        return merge((one for one in points if one is not None), windows, key=_offset)
 
     def _advance_all(self, read: Mapping[int, Sequence[Record]]) -> dict[int, TakenRecords]:
         """Advance each partition; the records taken.
@@ -146,6 +165,8 @@ class Processor:
         """The records that were taken: all, or up to the one that closed the last of `most_closed`."""
         logic, stage = claim.logic, self.counters.stage
         logic.clear()
+        if claim.open_points is not None:
+            claim.open_points.clear()
         with stage("parse"):
             parsed = parse_records(self._parser, records, self._settings.max_record_bytes)
             needs = logic.needs(zip((record.offset for record in records), parsed, strict=True))
@@ -196,3 +217,7 @@ class Processor:
         failpoint("after_trim")
         with self.counters.stage("monitor"):
             self.model_metrics.published(outboxes)
+
+
+def _offset(one: UnscoredWindow | UnscoredPoint) -> int:
+    return one.closed.offset if isinstance(one, UnscoredWindow) else one.point.offset

@@ -14,7 +14,7 @@ from clickstream.consumer.store import OutboxRecord
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.kafka import CommittedOffset, Membership, OutgoingRecord
-from clickstream.infra.settings import Settings
+from clickstream.infra.settings import Settings, opens
 
 _SLOT = uuid.uuid4().hex[:12]
 
@@ -30,7 +30,7 @@ def transactional_id(settings: Settings) -> str:
 class Publisher:
     """Publishes what steps put into outboxes.
 
-    While the scores topic has as many partitions as the clicks topic (`partitions`), a score goes to the
+    While a topic of scores has as many partitions as the clicks topic (`partitions`), a score goes to the
     partition of its clicks, else to that of its key. Each new producer looks anew: the topic may have been
     created again, with another number. `open_client` takes a transactional id and gives its producer.
     """
@@ -41,7 +41,8 @@ class Publisher:
         self._settings = settings
         self._partitions = partitions
         self._open_client = open_client
-        self._aligned = False
+        self._topics = (settings.scores_topic, *([settings.open_scores_topic] if opens(settings) else []))
+        self._aligned: frozenset[str] = frozenset()
         self.transactional_id = transactional_id(settings)
         self._producer: TransactionClient | None = None
 
@@ -74,7 +75,9 @@ class Publisher:
         if self._producer is None:
             producer = self._open_client(self.transactional_id)
             try:
-                self._aligned = producer.partitions(self._settings.scores_topic) == self._partitions
+                self._aligned = frozenset(
+                    topic for topic in self._topics if producer.partitions(topic) == self._partitions
+                )
             except ClickstreamError:
                 producer.discard()
                 raise
@@ -92,5 +95,5 @@ class Publisher:
             self._producer = None
 
     def _route(self, partition: int, record: OutboxRecord) -> OutgoingRecord:
-        aligned = self._aligned and record.topic == self._settings.scores_topic
+        aligned = record.topic in self._aligned
         return OutgoingRecord(record.topic, partition if aligned else None, record.key or None, record.value)

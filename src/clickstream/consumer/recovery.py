@@ -41,9 +41,10 @@ from clickstream.infra.errors import BundleError, UnavailableError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.kafka import CommittedOffset, Membership, Topic
 from clickstream.infra.logs import logger
-from clickstream.infra.settings import Settings
+from clickstream.infra.settings import Settings, opens
 from clickstream.models.online import OnlineModels
 from clickstream.windows.fingerprint import rules_of, rules_text
+from clickstream.windows.open_points import OpenPoints
 from clickstream.windows.partition import NOTHING_SEEN, Partition, PublishedClosing, Rebuild
 
 log = logger("recovery")
@@ -58,7 +59,7 @@ class Claim:
     `applied` is the next record to process and `stored` what Redis has as applied. Records before
     `publish_from` are processed without publishing, windows they close before `learn_from` without learning.
     `read_at` is when records were last taken, by the clock. `republished` are the records of a former owner's
-    outbox that the claim published.
+    outbox that the claim published. `open_points` is there where there are open scores.
     """
 
     partition: int
@@ -73,6 +74,7 @@ class Claim:
     case: ClaimCase
     read_at: float
     republished: Sequence[OutboxRecord] = ()
+    open_points: OpenPoints | None = None
 
     @property
     def replaying(self) -> bool:
@@ -129,6 +131,8 @@ class Recovery:
         begin, end = self._consumer.log_range(partition)
         claim = self._reconcile(partition, token, found, committed, range(begin, end + 1), membership)
         check_log_holds(partition, claim.applied, range(begin, end + 1))
+        if opens(self._settings):
+            claim.open_points = OpenPoints(claim.logic)
         failpoint("after_reconcile")
         self._consumer.start(partition, claim.applied)
         log.info(

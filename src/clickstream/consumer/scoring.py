@@ -1,19 +1,20 @@
-"""Scores the sessions that closed.
+"""Scores the sessions that closed, and those that are open at a click.
 
 The batch and the reference models see all windows of a step in one call each; their answers are rounded, so
 how a log was cut into steps leaves no trace. The online models see one window after the other, in closing
-order: predict, then learn.
+order: predict, then learn. At a click of an open session they predict, by what earlier records closed.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
 from clickstream.bundles.bundle import Bundle, Case
+from clickstream.consumer.open_scores import OPEN_SCORERS, OpenScores, UnscoredPoint
 from clickstream.features.goal import points_weight
 from clickstream.features.session import Session
 from clickstream.features.shop import Shop
@@ -31,6 +32,11 @@ _UNSCORABLE = (ValueError, ArithmeticError, LookupError, TypeError)
 _AT_ONCE = 4_000
 
 _NO_PREDICTIONS: dict[str, Any] = dict.fromkeys(SCORERS)
+# Which scorers a bundle is asked for.
+_ALL: Mapping[str, Collection[str]] = {}
+_OF_THE_OPEN: Mapping[str, Collection[str]] = {"only": ("batch",)}
+
+_NOTHING_OPEN: dict[str, Any] = dict.fromkeys(OPEN_SCORERS)
 
 
 class UnscoredWindow(NamedTuple):
@@ -63,30 +69,44 @@ def lesson_of(shop: Shop, session: Session, case: Case) -> Example:
 class WindowScorer:
     """Scores windows of a shop.
 
-    `bundle` is the one to ask, `settings` the fingerprint that goes into each score.
+    `bundle` is the one to ask, `settings` the fingerprint that goes into each score. `opened` writes the
+    scores of open sessions.
     """
 
-    def __init__(self, bundle: Bundle, topic: str, settings: str, shop: Shop) -> None:
+    def __init__(
+        self, bundle: Bundle, topic: str, settings: str, shop: Shop, opened: OpenScores | None = None
+    ) -> None:
         self.bundle = bundle
+        self._opened = opened
         self._shop = shop
         self._topic = topic
         self._settings = settings
         self._absent = {name: None for name in SCORERS if name not in scorers_of(shop)}
 
-    def score(self, windows: Sequence[UnscoredWindow]) -> list[bytes | None]:
-        """Score windows as JSON, None for one that is not to be published; their online models learn."""
+    def score(self, unscored: Sequence[UnscoredWindow | UnscoredPoint]) -> list[bytes | None]:
+        """Score windows and open sessions as JSON, None for what is not to be published.
+
+        Of each partition they are in the order in which they came about: the online models learn the windows.
+        """
         scores: list[bytes | None] = []
-        for first in range(0, len(windows), _AT_ONCE):
-            scores += self._score_some(windows[first : first + _AT_ONCE])
+        for first in range(0, len(unscored), _AT_ONCE):
+            scores += self._score_some(unscored[first : first + _AT_ONCE])
         return scores
 
-    def _score_some(self, windows: Sequence[UnscoredWindow]) -> list[bytes | None]:
-        cases = [case_of(self._shop, window.closed) for window in windows]
-        asked = [i for i, window in enumerate(windows) if window.publish and not window.closed.partial]
+    def _score_some(self, unscored: Sequence[UnscoredWindow | UnscoredPoint]) -> list[bytes | None]:
+        points = {i: one.case for i, one in enumerate(unscored) if isinstance(one, UnscoredPoint)}
+        windows = {i: one for i, one in enumerate(unscored) if isinstance(one, UnscoredWindow)}
+        cases = {i: case_of(self._shop, window.closed) for i, window in windows.items()}
+        asked = [i for i, window in windows.items() if window.publish and not window.closed.partial]
         answers = dict(zip(asked, self._predict([cases[i] for i in asked]), strict=True))
+        answers |= zip(points, self._predict([*points.values()], _OF_THE_OPEN), strict=True)
         scored_at = time.time_ns() // 1_000_000
         scores: list[bytes | None] = []
-        for i, (window, case) in enumerate(zip(windows, cases, strict=True)):
+        for i, window in enumerate(unscored):
+            if isinstance(window, UnscoredPoint):
+                scores.append(self._score_open(window, *answers[i]))
+                continue
+            case = cases[i]
             lessons = window.online.lessons
             partial = window.closed.partial
             predictions, error = answers.get(i) or (None, REBUILT_PARTLY if partial else None)
@@ -105,19 +125,36 @@ class WindowScorer:
                 scores.append(None)
         return scores
 
-    def _predict(self, cases: Sequence[Case]) -> list[tuple[dict[str, Any] | None, str | None]]:
+    def _score_open(
+        self, one: UnscoredPoint, predictions: dict[str, Any] | None, error: str | None
+    ) -> bytes | None:
+        if self._opened is None:
+            raise AssertionError("an open session is to be scored, and open scores are off")
+        if one.point.partial:
+            predictions, error = None, REBUILT_PARTLY
+        try:
+            if predictions is not None:
+                predictions[LEARNER.name] = one.online.predict(one.case)._asdict()
+        except _UNSCORABLE as problem:
+            predictions, error = None, _explain(problem)
+        score = self._opened.score(one, predictions or _NOTHING_OPEN, self.bundle.id, error)
+        return None if score is None else orjson.dumps(score)
+
+    def _predict(
+        self, cases: Sequence[Case], asked: Mapping[str, Collection[str]] = _ALL
+    ) -> list[tuple[dict[str, Any] | None, str | None]]:
         if not cases:
             return []
         try:
             return [
                 ({name: prediction._asdict() for name, prediction in found.items()}, None)
-                for found in self.bundle.predict(cases)
+                for found in self.bundle.predict(cases, **asked)
             ]
         except _UNSCORABLE as problem:
             if len(cases) == 1:
                 return [(None, _explain(problem))]
             # One window must not take the others with it.
-            return [self._predict([case])[0] for case in cases]
+            return [self._predict([case], asked)[0] for case in cases]
 
     def _score(
         self,

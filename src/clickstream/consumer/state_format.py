@@ -90,7 +90,8 @@ def texts_of(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 def encode(session: OpenSession) -> bytes:
     """The bytes that are kept of an open session."""
-    state = _encode(session)
+    # Without conditions on open scores, what is kept is what it was before there were any.
+    state = _encode(session if session.fired else (session.window, session.pending))
     return bytes((_CHECKED | STATE_VERSION,)) + zlib.crc32(state).to_bytes(4) + state
 
 

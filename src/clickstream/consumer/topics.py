@@ -1,14 +1,14 @@
-"""The three topics: created where they are missing, used as they are where they are there."""
+"""The topics: created where they are missing, used as they are where they are there."""
 
 from __future__ import annotations
 
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.kafka import Admin, Topic
-from clickstream.infra.settings import Settings
+from clickstream.infra.settings import Settings, opens
 
 
 def prepare_topics(settings: Settings) -> Topic:
-    """Create the three topics where they are missing, and describe the clicks topic.
+    """Create the topics where they are missing, and describe the clicks topic.
 
     Clicks of a replay carry times in the past, so their topic keeps records for ever; a record from the
     future is refused by the broker already.
@@ -25,6 +25,8 @@ def prepare_topics(settings: Settings) -> Topic:
         if clicks is None:
             raise ClickstreamError(f"topic {settings.clicks_topic} was created and is not there")
         admin.create_topic(settings.scores_topic, clicks.partitions, {}, settings.replication_factor)
+        if opens(settings):
+            admin.create_topic(settings.open_scores_topic, clicks.partitions, {}, settings.replication_factor)
         admin.create_topic(settings.dead_letter_topic, 1, {}, settings.replication_factor)
         return clicks
     finally:

@@ -20,6 +20,7 @@ _MESSAGES: dict[str, tuple[str, str]] = {
     "click": ("Click", "One page view of one visitor."),
     "heartbeat": ("Heartbeat", "Carries event time forward on a partition without a click."),
     "score": ("Score", "A closed session with what each scorer says of it."),
+    "open-score": ("OpenScore", "A session that is open, with what the models say of its clicks so far."),
     "dead-letter": ("DeadLetter", "A record of the clicks topic that could not be counted, and why."),
 }
 
@@ -28,6 +29,7 @@ _KEYS: dict[str, dict[str, Any] | None] = {
     "click": {"type": "string", "description": "the session id, in UTF-8"},
     "heartbeat": None,
     "score": {"type": "string", "description": "the session id, in UTF-8"},
+    "open-score": {"type": "string", "description": "the session id, in UTF-8"},
     "dead-letter": {"type": "string", "description": "as it was received, at most 256 bytes of it"},
 }
 
@@ -78,6 +80,13 @@ def asyncapi(named: str = UCI553_NAME) -> bytes:
                     ["score"],
                     defaults.partitions,
                 ),
+                "openScores": _channel(
+                    defaults.open_scores_topic,
+                    "Scores of sessions that are open, at a click that has just come, where settings ask"
+                    " for them (open_scores, open_conditions). The record's timestamp is the wall clock.",
+                    ["open-score"],
+                    defaults.partitions,
+                ),
                 "deadLetters": _channel(
                     defaults.dead_letter_topic,
                     "Records of the clicks topic that could not be counted, once each.",
@@ -91,6 +100,9 @@ def asyncapi(named: str = UCI553_NAME) -> bytes:
                     "send", "clicks", ["heartbeat"], "Where a partition with open sessions falls silent."
                 ),
                 "sendScores": _operation("send", "scores", ["score"], "What a subscriber reads."),
+                "sendOpenScores": _operation(
+                    "send", "openScores", ["open-score"], "What can be acted on while the visitor is there."
+                ),
                 "sendDeadLetters": _operation(
                     "send", "deadLetters", ["dead-letter"], "What somebody should look at."
                 ),

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from clickstream.consumer.open_scores import open_facts
 from clickstream.features.definition import Field, FieldType
 from clickstream.features.shop import UCI553, Shop
 from clickstream.features.shop_file import UCI553_NAME
@@ -18,6 +19,7 @@ from clickstream.records.click import Click, Heartbeat, InvalidRecordError
 from clickstream.records.score import (
     DeadLetter,
     Models,
+    OpenScore,
     Prediction,
     Predictions,
     Score,
@@ -29,7 +31,9 @@ from clickstream.records.scorers import SCORERS
 from clickstream.records.shop_click import parser_of
 from clickstream.records.shops import load_shop
 from clickstream.windows.fingerprint import fingerprint, rules_of
+from clickstream.windows.open_points import OpenPoint
 from clickstream.windows.partition import Partition
+from clickstream.windows.so_far import so_far
 
 _ANSWERS = ((0.59, 44.21), (0.61, 43.87), (0.99, 51.3))
 _START = 1_218_679_933_268
@@ -52,6 +56,7 @@ def record_examples(named: str = UCI553_NAME) -> dict[str, dict[str, Any]]:
         "click": _click(shop, 1),
         "heartbeat": heartbeat,
         "score": _score(named, heartbeat).model_dump(),
+        "open-score": _open_score(named).model_dump(),
         "dead-letter": _dead_letter(shop).model_dump(),
     }
 
@@ -122,6 +127,28 @@ def _score(named: str, heartbeat: dict[str, Any]) -> Score:
         time_source=None,
         scored_at=_START + 2_000_500,
         error=None,
+    )
+
+
+def _open_score(named: str) -> OpenScore:
+    """At the second of the three clicks."""
+    shop, settings = load_shop(named), _defaults(named)
+    rules = rules_of(settings)
+    partition = Partition(rules)
+    clicks = [parser_of(shop.definition).click_of(_click(shop, order)) for order in (1, 2)]
+    for offset, click in enumerate(clicks):
+        partition.advance(offset, click.event_time, click)
+    ((session_id, state),) = partition.sessions.items()
+    session = so_far(session_id, state, rules).session
+    point = OpenPoint(session_id, session, session.last.event_time, None, 1, False, state)
+    return OpenScore.model_validate(
+        open_facts(shop, point, settings.clicks_topic, 3, fingerprint(settings))
+        | {
+            "conditions": ("leaving",),
+            "predictions": {"batch": _prediction(shop, 0.18, 11.2), "online": _prediction(shop, 0.21, 12.7)},
+            "models": {"bundle": "20261124T024349Z-c9b48c2f", "lessons": 2_962},
+            "error": None,
+        }
     )
 
 

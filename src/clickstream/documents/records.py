@@ -14,7 +14,7 @@ from clickstream.features.shop import UCI553
 from clickstream.features.words import feature_in_words
 from clickstream.models.scorers import REGISTRY
 from clickstream.records.click import Click, Heartbeat
-from clickstream.records.score import DeadLetter, Score
+from clickstream.records.score import DeadLetter, OpenScore, Score
 from clickstream.records.scorers import SCORERS
 from clickstream.records.shop_click import click_model
 
@@ -25,6 +25,7 @@ _RECORDS: Mapping[str, tuple[type[BaseModel], JsonSchemaMode]] = {
     "click": (Click, "validation"),
     "heartbeat": (Heartbeat, "validation"),
     "score": (Score, "serialization"),
+    "open-score": (OpenScore, "serialization"),
     "dead-letter": (DeadLetter, "serialization"),
 }
 
@@ -48,34 +49,40 @@ def schema(
     definition: ShopDefinition = UCI553.definition,
     ref_template: str = DEFAULT_REF_TEMPLATE,
 ) -> dict[str, Any]:
-    """The schema of "click", "heartbeat", "score" or "dead-letter" of a shop."""
+    """The schema of "click", "heartbeat", "score", "open-score" or "dead-letter" of a shop."""
     model, mode = _RECORDS[record]
     if model is Click:
         model = click_model(definition)
     found = _schema_of(model, mode, ref_template)
     # What the score of uci553 holds was published before shops were, and stays as it is.
-    if model is Score and definition != UCI553.definition:
-        _narrow(found, definition)
+    if model in (Score, OpenScore) and definition != UCI553.definition:
+        parts = {name: part["properties"] for name, part in found["$defs"].items()}
+        _narrow(parts, definition)
+        if model is Score:
+            _narrow_score(found, parts, definition)
     return found
 
 
-def _narrow(score: dict[str, Any], definition: ShopDefinition) -> None:
-    """Say of the scores of a shop what is true of them alone: features, goal, scorers."""
+def _narrow_score(score: dict[str, Any], parts: dict[str, Any], definition: ShopDefinition) -> None:
+    """Say of the scores of closed sessions what is true of those of a shop alone."""
     shown = [feature for feature in definition.features if feature.in_scores]
     score["properties"]["features"] |= {
         "properties": {feature.name: _feature_schema(definition, feature) for feature in shown},
         "required": [feature.name for feature in shown],
         "additionalProperties": False,
     }
-    parts = {name: part["properties"] for name, part in score["$defs"].items()}
-    parts["ScoredShop"]["name"] = {"const": definition.name}
-    parts["ScoredShop"]["hash"] = {"const": definition.hash}
     parts["ScoredOutcome"]["source"] = {"const": "proxy" if definition.goal.last_click else "goal"}
     for name in SCORERS:
         if not REGISTRY[name].of_any_shop:
             parts["Predictions"][name] = {"type": "null"}
+
+
+def _narrow(parts: dict[str, Any], definition: ShopDefinition) -> None:
+    """The same of what open scores have as well: the shop, and what it says of revenue."""
+    parts["ScoredShop"]["name"] = {"const": definition.name}
+    parts["ScoredShop"]["hash"] = {"const": definition.hash}
     amount = {"type": "null"} if definition.goal.value is None else {"type": ["number", "null"]}
-    for part in ("Prediction", "ScoredOutcome"):
+    for part in {"Prediction", "ScoredOutcome"} & parts.keys():
         about = f"in {definition.currency}" if definition.currency else "in the shop's currency"
         parts[part]["revenue"] = amount | ({} if definition.goal.value is None else {"description": about})
 

@@ -106,7 +106,7 @@ class DrillOutcome:
             if row.not_reached:
                 yield f"the occasion for {name} did not come"
         if self.report.flawed:
-            yield "the audit found scores or dead letters that are not as they must be"
+            yield "the audit found scores, open scores or dead letters that are not as they must be"
         for part, count in unchecked_parts(self.report).items():
             if part not in AFTER_A_LOSS:
                 yield f"not checked: {part} ({count:,})"
@@ -114,6 +114,8 @@ class DrillOutcome:
             yield f"{counted(count, 'prediction')} not checked: {reason}"
         if self.report.pending:
             yield f"{self.report.pending:,} windows are not scored yet"
+        if self.report.opened.pending:
+            yield f"{self.report.opened.pending:,} clicks have no open score yet"
 
 
 def parse_plan(words: Iterable[str]) -> dict[str, int]:

@@ -14,6 +14,7 @@ Clicks must be added in (event time, order) order; `add_late` takes the exceptio
 from __future__ import annotations
 
 from bisect import bisect_right
+from copy import copy
 from typing import Any, Generic, Protocol
 
 from msgspec import Struct
@@ -240,6 +241,21 @@ class Session(Struct, Generic[S, A], array_like=True):
         self.late += 1
         self._remember(click)
         self._span(offset)
+
+    def copied(self) -> Session[S, A]:
+        """A window of its own, equal to this one."""
+        return type(self)(
+            self.opened_at,
+            self.last,
+            self.first_offset,
+            self.last_offset,
+            self.body.copied(),
+            self.seen.copy(),
+            self.unordered.copy(),
+            self.late,
+            self.duplicates,
+            copy(self.goal),  # what it holds is replaced, never changed
+        )
 
     def whole(self) -> A:
         """The aggregate over all clicks, the last included; the body stays as it is."""

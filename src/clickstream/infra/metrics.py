@@ -23,6 +23,7 @@ MetricName = Literal[
     "clickstream_goals_without_visit_total",
     "clickstream_keys_total",
     "clickstream_scores_total",
+    "clickstream_open_scores_total",
     "clickstream_dead_letters_total",
     "clickstream_close_to_score_seconds",
     "clickstream_lookups_total",
@@ -154,6 +155,13 @@ DEFINITIONS = (
         (),
         "Scores committed to the scores topic, those of a former owner's outbox included.",
         "Stands still while the records rise: does event time move? `clickstream doctor` looks.",
+    ),
+    MetricDefinition(
+        "clickstream_open_scores_total",
+        "scores",
+        ("reason",),
+        "Open scores committed: for a condition that began to hold, or for the number of clicks alone.",
+        "None although setting `open_scores` or `open_conditions` asks for some: look whether clicks come.",
     ),
     MetricDefinition(
         "clickstream_dead_letters_total",

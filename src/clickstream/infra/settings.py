@@ -57,6 +57,12 @@ def _long_enough(key: SecretStr) -> SecretStr:
     return key
 
 
+def _click_numbers(asked: str) -> str:
+    if not re.fullmatch(r"off|each|[1-9]\d{0,4}(,[1-9]\d{0,4})*", asked):
+        raise ValueError("it is `off`, `each`, or numbers of clicks as 1,2,3,5,8,13")
+    return asked
+
+
 _DURATION = BeforeValidator(parse_duration)
 Duration = Annotated[int, _DURATION, Field(ge=0)]
 
@@ -168,6 +174,7 @@ class Settings(BaseSettings):
     dead_letter_topic: str = Field(
         "clicks.dead-letter", description="topic of the records that could not be counted"
     )
+    open_scores_topic: str = Field("scores.open", description="topic of the open scores")
     partitions: Annotated[int, Field(ge=1, le=1024)] = Field(
         8, description="of a topic that a command creates"
     )
@@ -213,6 +220,17 @@ class Settings(BaseSettings):
     )
     max_record_bytes: Annotated[int, Field(ge=256)] = Field(
         65_536, description="bytes of a value on `clicks`; a larger one is a dead letter"
+    )
+
+    open_scores: Annotated[str, AfterValidator(_click_numbers)] = Field(
+        "off",
+        description="when a session is scored while it is open: `each` = at each click, `1,2,3,5,8,13` ="
+        " when it has so many, `off` = not; the same for all consumers of a group and for its audit",
+    )
+    open_conditions: Annotated[str, Field(max_length=10_000)] = Field(
+        "",
+        description="conditions that each give an open score when they begin to hold, once a session:"
+        " `leaving: conversion < 0.2 and clicks >= 3; likely: conversion > 0.5` (docs/open-sessions.md)",
     )
 
     max_poll_records: Annotated[int, Field(ge=1, le=100_000)] = Field(
@@ -296,6 +314,11 @@ RULES = (
     "max_record_bytes",
 )
 """The settings that decide how a log becomes sessions."""
+
+
+def opens(settings: Settings) -> bool:
+    """Whether there are open scores: something is said of sessions while they are open."""
+    return settings.open_scores != "off" or bool(settings.open_conditions)
 
 
 def as_environment(settings: Settings) -> dict[str, str]:

@@ -37,3 +37,9 @@ def read_score(value: bytes | None) -> dict[str, Any] | None:
     """All fields of a score; None for a record that is none."""
     found = _any(value)
     return found if found is not None and "score_id" in found else None
+
+
+def read_open_score(value: bytes | None) -> dict[str, Any] | None:
+    """All fields of an open score; None for a record that is none."""
+    found = _any(value)
+    return found if found is not None and "open_score_id" in found else None

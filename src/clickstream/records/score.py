@@ -1,4 +1,4 @@
-"""Score and DeadLetter: the records that we publish, and when two scores count as equal."""
+"""Score, OpenScore and DeadLetter: the records that we publish, and when two scores count as equal."""
 
 from __future__ import annotations
 
@@ -134,6 +134,59 @@ class Score(_Published):
     source: Source
     time_source: str | None
     scored_at: Annotated[int, Field(description="wall clock, ms since the epoch")]
+    error: Annotated[str | None, Field(description="why predictions are null; else null")]
+
+
+class OpenPredictions(_Published):
+    """The scorers that have something to say before the session ends, side by side."""
+
+    batch: Prediction | None
+    online: Prediction | None
+
+
+class OpenModels(_Published):
+    """Which models spoke."""
+
+    bundle: str
+    lessons: Annotated[int, Field(ge=0, description="sessions the online models had learned in the stream")]
+
+
+class ClickSource(_Published):
+    """Where the click lies."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class OpenScore(_Published):
+    """A session that is open, at a click that has just come: what the models say of its clicks so far.
+
+    >>> from pathlib import Path
+    >>> from clickstream.records.score import OpenScore
+    >>> score = OpenScore.model_validate_json(Path("open-score.json").read_bytes())
+    >>> score.clicks, score.conditions, score.predictions.batch.conversion
+    (2, ('leaving',), 0.18)
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    open_score_id: Annotated[str, Field(description="<session_id>/<opened_at>/<offset of the click>")]
+    session_id: str
+    opened_at: Annotated[
+        int,
+        Field(description="event time of the first click so far, ms since the epoch; an earlier may come"),
+    ]
+    event_time: Annotated[int, Field(description="of the click, ms since the epoch")]
+    clicks: Annotated[int, Field(ge=1, description="distinct clicks so far, late ones included")]
+    conditions: Annotated[
+        tuple[str, ...], Field(description="names of the conditions that begin to hold with this click")
+    ]
+    predictions: OpenPredictions
+    models: OpenModels
+    shop: ScoredShop
+    settings: Annotated[str, Field(description="fingerprint of the settings that shape sessions")]
+    source: ClickSource
+    time_source: Annotated[str | None, Field(description="of the click")]
     error: Annotated[str | None, Field(description="why predictions are null; else null")]
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from clickstream.audit.follow import RoundReport
 from clickstream.audit.report import AuditReport, Finding
-from clickstream.audit.verdict import KINDS, unchecked_parts
+from clickstream.audit.verdict import KINDS, OpenCounts, unchecked_parts
 from clickstream.infra.words import counted
 from clickstream.terminal.printable import plain
 
@@ -27,7 +27,7 @@ def show(report: AuditReport, console: Console) -> None:
         f" {plain(report.clicks_topic)},"
         f" read to their end; settings {report.settings}"
     )
-    for line in (*_scores(report), *_dead_letters(report)):
+    for line in (*_scores(report), *_open_scores(report.opened), *_dead_letters(report)):
         console.print(line)
     _predictions(report, console)
     for name, digest in report.digests.items():
@@ -45,13 +45,24 @@ def show(report: AuditReport, console: Console) -> None:
     console.print(
         f"\n[bold]{counted(report.clicks, 'click')}, {counted(report.scored, 'session')} scored,"
         f" {report.missing:,} missing,"
-        f" {report.duplicate:,} duplicate, {report.wrong:,} wrong[/]  {verdict}"
+        f" {report.duplicate:,} duplicate, {report.wrong:,} wrong{open_scores_words(report)}[/]  {verdict}"
     )
 
 
 def unchecked_words(report: AuditReport | RoundReport) -> str:
     """What could not be checked, in a line."""
     return ", ".join(f"{name} {count:,}" for name, count in unchecked_parts(report).items())
+
+
+def open_scores_words(report: AuditReport) -> str:
+    """How many open scores there are, and how many are not as they must be; empty without any."""
+    opened = report.opened
+    if not (opened.expected or opened.found):
+        return ""
+    return (
+        f"; {counted(opened.found, 'open score')}, {opened.missing:,} missing,"
+        f" {opened.duplicate:,} duplicate, {opened.wrong + opened.unexpected:,} wrong"
+    )
 
 
 def _scores(report: AuditReport) -> Iterator[str]:
@@ -77,6 +88,26 @@ def _scores(report: AuditReport) -> Iterator[str]:
     for count, words in others:
         if count:
             yield f"{count:>9,}  {words}"
+
+
+def _open_scores(opened: OpenCounts) -> Iterator[str]:
+    if not (opened.expected or opened.found):
+        return
+    words = [f"{opened.found:,} found"]
+    for kind in KINDS:
+        count = getattr(opened, kind)
+        words.append(f"[bold red]{count:,} {kind}[/]" if count else f"0 {kind}")
+    words += [
+        f"{count:,} {name}"
+        for name, count in (
+            ("pending", opened.pending),
+            ("rebuilt partly", opened.rebuilt_partly),
+            ("unchecked", opened.unchecked),
+        )
+        if count
+    ]
+    yield f"{opened.expected:>9,}  open scores expected: {', '.join(words)}"
+    yield f"{opened.predictions_checked:>9,}  of them with predictions computed again"
 
 
 def _dead_letters(report: AuditReport) -> Iterator[str]:

@@ -13,6 +13,7 @@ from clickstream.drills.drill import PLANS, DrillOutcome, FaultResult
 from clickstream.drills.faults import FAULTS, describe
 from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.infra.words import counted
+from clickstream.terminal.audit_view import open_scores_words
 
 
 def fault_lines(console: Console) -> Callable[[str, FaultResult], None]:
@@ -67,7 +68,8 @@ def show_outcome(outcome: DrillOutcome, console: Console) -> None:
         f"[bold]{sum(row.times for row in outcome.rows.values())} faults in {outcome.seconds:.0f} s,"
         f" {counted(report.clicks, 'click')}, {counted(report.scored, 'session')} scored,"
         f" {report.missing:,} missing,"
-        f" {report.duplicate:,} duplicate, {report.wrong + report.unexpected:,} wrong[/]  {verdict}"
+        f" {report.duplicate:,} duplicate, {report.wrong + report.unexpected:,} wrong"
+        f"{open_scores_words(report)}[/]  {verdict}"
     )
 
 

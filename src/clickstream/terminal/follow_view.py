@@ -131,7 +131,8 @@ def _figures(report: RoundReport) -> Table:
     for name in names:
         count = getattr(report, name)
         if name in KINDS:
-            count += sum(getattr(letters, name) for letters in report.dead_letters.values())
+            others = (report.opened, *report.dead_letters.values())
+            count += sum(getattr(one, name) for one in others)
         style = ("bold red" if count else "green") if name in KINDS else "bold"
         cells.append(Text(f"{count:,}", style=style))
     table.add_row(*cells)

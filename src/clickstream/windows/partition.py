@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, NamedTuple
 
@@ -82,11 +82,14 @@ def _order(pending: PendingClick) -> tuple[Any, ...]:
 class OpenSession(Struct, Generic[S, A], array_like=True):
     """All that is open of one session id: a window of settled clicks, and clicks that wait, in order.
 
+    `fired`: conditions on open scores, and the event time of the click with which each held first.
+
     Stored state is decoded as `OpenSession[step, aggregate]` of a shop.
     """
 
     window: Session[S, A] | None = None
     pending: list[PendingClick[S]] = []
+    fired: dict[str, int] = {}
 
     windows: ClassVar[type[Session]] = Session
 
@@ -260,6 +263,10 @@ class Needs(NamedTuple):
     first: int
 
 
+ClickAccepted = Callable[[str, OpenSession, Any, int], None]
+"""Is told the session id, its state, and the click, which waits in it by now, with its offset."""
+
+
 class Partition:
     """The open sessions of one partition that a step works on, and its event-time clock.
 
@@ -274,7 +281,8 @@ class Partition:
     read from the middle: `published` does, what the scores say by the offset of the record that closed them.
 
     `advance` takes the records in the order of their offsets; what closes is appended to `closed`, what is
-    refused to `refused`, and `clear` forgets both.
+    refused to `refused`, and `clear` forgets both. `accepted`, where it is set, is told each click that takes
+    a place of its own, before anything closes.
 
     >>> from clickstream import Partition, Rules, click_model, load_shop
     >>> Click = click_model(load_shop("uci553").definition)
@@ -320,6 +328,7 @@ class Partition:
         self._horizon = max(horizon, reach + 1)
         endless = replace(rules, gap=_FOREVER, max_clicks=_FOREVER)
         self._settling = rules if rebuild is None else endless
+        self.accepted: ClickAccepted | None = None
         self.clear()
 
     def clear(self) -> None:
@@ -470,6 +479,8 @@ class Partition:
             session.pending.append(PendingClick(click, offset))
             self.changed.add(session_id)
             self._unsure.add(session_id)
+            if self.accepted is not None:
+                self.accepted(session_id, session, click, offset)
             return
         self._catch_up(offset, session_id)
         session = self.sessions.get(session_id)
@@ -485,9 +496,11 @@ class Partition:
         if late or overtaken:
             self._arrive_late(offset, click, session_id, session)
         else:
-            self._wait(offset, click, session)
+            accepted = self._wait(offset, click, session)
             if session_id in self._orders:
                 self._orders[session_id].add(click.order)
+            if accepted and self.accepted is not None:
+                self.accepted(session_id, session, click, offset)
         for published in self._published.get(offset, ()) if self._published else ():
             if published.session_id == session_id:
                 self._close_published(offset, published)
@@ -517,19 +530,21 @@ class Partition:
             self._close(session_id, session, closed_by, offset)
             session = self.sessions.get(session_id)
 
-    def _wait(self, offset: int, click: SessionStep, session: OpenSession) -> None:
+    def _wait(self, offset: int, click: SessionStep, session: OpenSession) -> bool:
+        """Whether the click takes a place of its own: it is no copy of another one of its time."""
         pending = session.pending
         if not pending or pending[-1].click.event_time < click.event_time:
             pending.append(PendingClick(click, offset))
-            return
+            return True
         place, other = session.find(click)
         if other is not None:
             other.copies += 1
             # Copies are equal; where they are not, the choice must not depend on which came first.
             if click.content < other.click.content:
                 other.click, other.offset = click, offset
-            return
+            return False
         pending.insert(place, PendingClick(click, offset))
+        return True
 
     def _arrive_late(self, offset: int, click: SessionStep, session_id: str, session: OpenSession) -> None:
         window = session.window

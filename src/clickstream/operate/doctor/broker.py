@@ -8,7 +8,7 @@ from contextlib import closing
 
 from clickstream.consumer.refusals import start_over_command
 from clickstream.infra.kafka import Admin, CommittedOffset, Reader, Topic, codecs
-from clickstream.infra.settings import Settings, format_duration
+from clickstream.infra.settings import Settings, format_duration, opens
 from clickstream.infra.words import counted
 from clickstream.operate.doctor.check import Check
 
@@ -77,6 +77,8 @@ def check_topics(settings: Settings, admin: Admin, clicks: Topic | None, survive
         )
     else:
         yield Check("topics", "ok", f"{scores.name} has as many partitions as {clicks.name}")
+    if opens(settings) and admin.describe_topic(settings.open_scores_topic) is None:
+        yield _absent(settings.open_scores_topic)
     if admin.describe_topic(settings.dead_letter_topic) is None:
         yield _absent(settings.dead_letter_topic)
     else:

@@ -17,7 +17,9 @@ class ScoreConditionError(UsageError):
     """A condition that cannot be read; says where."""
 
 
-def parse_condition(text: str, scorer: str = "batch", shop: Shop = UCI553) -> ScoreCondition:
+def parse_condition(
+    text: str, scorer: str = "batch", shop: Shop = UCI553, opened: bool = False
+) -> ScoreCondition:
     """Whether a score of a shop fulfils `text`; `conversion`, `revenue`, `cluster` are those of `scorer`.
 
     Raises:
@@ -26,7 +28,7 @@ def parse_condition(text: str, scorer: str = "batch", shop: Shop = UCI553) -> Sc
 
     def lookup(name: str) -> Name:
         try:
-            field = find_field(name, scorer, shop)
+            field = find_field(name, scorer, shop, opened)
         except UnknownFieldError as error:
             raise UnreadableError(error.what, error.remedy) from None
         return Name(field.path, field.kind)

@@ -12,6 +12,7 @@ from clickstream.features.condition import ValueKind
 from clickstream.features.shop import UCI553, Shop
 from clickstream.infra.errors import UsageError
 from clickstream.models.scorers import scorers_of
+from clickstream.records.score import OpenScore
 from clickstream.records.score import Score as ScoreModel
 from clickstream.records.scorers import SCORERS
 
@@ -62,18 +63,18 @@ class UnknownFieldError(UsageError):
 
 
 @cache
-def all_fields(shop: Shop = UCI553) -> Mapping[str, ValueKind]:
-    """The full name of each field, as `predictions.batch.conversion`, and its kind.
+def all_fields(shop: Shop = UCI553, opened: bool = False) -> Mapping[str, ValueKind]:
+    """The full name of each field, as `predictions.batch.conversion`, and its kind; `opened`: of open scores.
 
     What no score of the shop holds is not there: scorers that it does not have, revenue where its goal has no
     value.
     """
-    schema = ScoreModel.model_json_schema(mode="serialization")
+    schema = (OpenScore if opened else ScoreModel).model_json_schema(mode="serialization")
     found: dict[str, ValueKind] = {}
     _collect(schema, schema["$defs"], "", found)
     definition = shop.definition
     for feature in definition.features:
-        if feature.in_scores:
+        if feature.in_scores and not opened:
             found[f"features.{feature.name}"] = definition.kind(feature)
     absent = {f"predictions.{scorer}" for scorer in SCORERS if scorer not in scorers_of(shop)}
     if definition.goal.value is None:
@@ -85,7 +86,7 @@ def all_fields(shop: Shop = UCI553) -> Mapping[str, ValueKind]:
     }
 
 
-def find_field(name: str, scorer: str = "batch", shop: Shop = UCI553) -> ScoreField:
+def find_field(name: str, scorer: str = "batch", shop: Shop = UCI553, opened: bool = False) -> ScoreField:
     """The field of a full name, of a short name, or of the last parts of a full name that no other has.
 
     Short names are `conversion`, `revenue` and `cluster`, of `scorer`, and `batch.cluster` and the like: the
@@ -94,40 +95,40 @@ def find_field(name: str, scorer: str = "batch", shop: Shop = UCI553) -> ScoreFi
     Raises:
         UnknownFieldError: there is none, or there are several; names those that are near.
     """
-    known = all_fields(shop)
-    full = _short_names(scorer, shop).get(name, name)
+    known = all_fields(shop, opened)
+    full = _short_names(scorer, known).get(name, name)
     if full not in known:
         ends = [one for one in known if one.endswith(f".{full}")]
         if len(ends) > 1:
             raise UnknownFieldError(f"`{name}` may be {_either(ends)}", "Write one of them.")
         if not ends:
+            what = "an open score" if opened else "a score"
             raise UnknownFieldError(
-                f"a score of shop {shop.definition.name} has no field `{name}`", _near(name, scorer, shop)
+                f"{what} of shop {shop.definition.name} has no field `{name}`", _near(name, scorer, known)
             )
         full = ends[0]
     return ScoreField(name, tuple(full.split(".")), known[full])
 
 
-def _short_names(scorer: str, shop: Shop) -> dict[str, str]:
+def _short_names(scorer: str, known: Mapping[str, ValueKind]) -> dict[str, str]:
     short = {name: f"predictions.{scorer}.{of}" for name, of in _OF_A_SCORER.items()}
     short |= {f"{one}.cluster": f"predictions.{one}.cluster_name" for one in SCORERS}
-    return {name: full for name, full in short.items() if full in all_fields(shop)}
+    return {name: full for name, full in short.items() if full in known}
 
 
-def _near(name: str, scorer: str, shop: Shop) -> str:
-    names = [*_short_names(scorer, shop), *all_fields(shop)]
+def _near(name: str, scorer: str, known: Mapping[str, ValueKind]) -> str:
+    names = [*_short_names(scorer, known), *known]
     last_parts = {one.rpartition(".")[2]: one for one in names}
     near = get_close_matches(name, names, 3) or [
         last_parts[p] for p in get_close_matches(name, last_parts, 3)
     ]
     words = f"Did you mean {_either(near)}?\n" if near else ""
-    return f"{words}A score has: {', '.join(_shortest(scorer, shop))}"
+    return f"{words}A score has: {', '.join(_shortest(scorer, known))}"
 
 
-def _shortest(scorer: str, shop: Shop) -> list[str]:
+def _shortest(scorer: str, known: Mapping[str, ValueKind]) -> list[str]:
     """One name, as short as can be, for each field with one value."""
-    short = list(_short_names(scorer, shop))
-    known = all_fields(shop)
+    short = list(_short_names(scorer, known))
     taken = Counter(one.rpartition(".")[2] for one in known)
     for full, kind in known.items():
         last = full.rpartition(".")[2]
@@ -172,5 +173,6 @@ def _kind(shape: Mapping[str, Any]) -> ValueKind:
         "string": ValueKind.text,
         "boolean": ValueKind.truth,
         "object": ValueKind.mapping,
+        "array": ValueKind.mapping,
     }
     return kinds[shape["type"]]

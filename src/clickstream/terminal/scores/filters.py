@@ -20,24 +20,26 @@ def chosen(
     session: str | None = None,
     where: str | None = None,
     shop: Shop = UCI553,
+    opened: bool = False,
 ) -> ScoreFilter:
     """Whether a score passes the filters given; one without a prediction passes none that asks for it.
 
-    What is no score (None) passes where there is no filter.
+    What is no score (None) passes where there is no filter. `opened`: they are scores of open sessions.
 
     Raises:
         ScoreConditionError: `where` is no condition on a score of the shop.
         UnknownFieldError: the shop has no such scorer.
     """
     conditions = [
-        _equal(find_field(name, scorer, shop), wanted)
+        _equal(find_field(name, scorer, shop, opened), wanted)
         for name, wanted in (("session_id", session), ("closed_by", closed_by), ("cluster", cluster))
         if wanted is not None
     ]
     if min_conversion is not None or max_conversion is not None:
-        conditions.append(_between(find_field("conversion", scorer, shop), min_conversion, max_conversion))
+        chance = find_field("conversion", scorer, shop, opened)
+        conditions.append(_between(chance, min_conversion, max_conversion))
     if where is not None:
-        conditions.append(parse_condition(where, scorer, shop))
+        conditions.append(parse_condition(where, scorer, shop, opened))
 
     def passes(score: ScoreObject | None) -> bool:
         if score is None:
