@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import confluent_kafka
 import pytest
 from log_damage import rot, segment
 from shop import wait_for
 
+from clickstream.consumer.clients import Clients, clients_of
 from clickstream.consumer.ports import GroupClient, TransactionClient
 from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.errors import FencedError, UnavailableError
@@ -24,13 +25,11 @@ from clickstream.infra.kafka import (
     CommittedOffset,
     DamagedBatchError,
     DeletedError,
-    GroupConsumer,
     Membership,
     OutgoingRecord,
     Producer,
     Reader,
     Record,
-    TransactionalProducer,
     partition_for,
 )
 from clickstream.infra.settings import Settings
@@ -44,13 +43,6 @@ NOBODY = Membership(-1, None)
 """For transactions without offsets: nothing of it is looked at."""
 
 
-class Client(NamedTuple):
-    """What is tried: how it is connected, to a group with a topic and rules, or with a transactional id."""
-
-    group: Callable[[Settings, str, str], GroupClient]
-    transactions: Callable[[Settings, str], TransactionClient]
-
-
 class Crash(Exception):
     """The process ends within a transaction."""
 
@@ -62,22 +54,22 @@ def crash() -> None:
 class Stage:
     """A clicks topic of four partitions, and who reads and writes there."""
 
-    def __init__(self, client: Client, settings: Settings) -> None:
+    def __init__(self, clients: Clients, settings: Settings) -> None:
         self.settings = settings.model_copy(update={"partitions": len(ALL)})
         self.topic = prepare_topics(self.settings).name
-        self._client = client
+        self._clients = clients
         self._members: list[GroupClient] = []
         self._writers: list[TransactionClient] = []
 
     def member(self, rules: str = "", **changes: Any) -> GroupClient:
         """One more member of the group, with `changes` of the settings."""
-        made = self._client.group(self.settings.model_copy(update=changes), self.topic, rules)
+        made = self._clients.group(self.settings.model_copy(update=changes), self.topic, rules)
         self._members.append(made)
         return made
 
     def writer(self, name: str = "writer") -> TransactionClient:
         """Takes a transactional id."""
-        made = self._client.transactions(self.settings, f"{self.settings.group}-{name}")
+        made = self._clients.transactions(self.settings, f"{self.settings.group}-{name}")
         self._writers.append(made)
         return made
 
@@ -178,11 +170,14 @@ def within(seconds: float, call: Callable[[], object]) -> None:
 class KafkaContract:
     """Subclass it, and say which `client` is meant."""
 
-    client: ClassVar[Client]
+    client: ClassVar[str]
+
+    def clients(self) -> Clients:
+        return clients_of(Settings(kafka_client=self.client))
 
     @pytest.fixture
     def stage(self, settings: Settings) -> Iterator[Stage]:
-        made = Stage(self.client, settings)
+        made = Stage(self.clients(), settings)
         yield made
         made.close()
 
@@ -482,13 +477,13 @@ class KafkaContract:
 
     def test_a_broker_that_is_not_there_is_named_in_time(self, settings: Settings) -> None:
         away = settings.model_copy(update={"kafka_bootstrap": f"127.0.0.1:{free_port()}", "patience": 1_000})
-        within(20, lambda: self.client.group(away, "clicks", ""))
-        within(20, lambda: self.client.transactions(away, "writer"))
+        within(20, lambda: self.clients().group(away, "clicks", ""))
+        within(20, lambda: self.clients().transactions(away, "writer"))
 
     def test_a_broker_that_goes_away_hangs_nothing(self, settings: Settings, tmp_path: Path) -> None:
         with EmbeddedKafka(tmp_path / "kafka") as kafka:
             stage = Stage(
-                self.client,
+                self.clients(),
                 settings.model_copy(update={"kafka_bootstrap": kafka.bootstrap, "patience": 4_000}),
             )
             member, writer = stage.started(0), stage.writer()
@@ -512,6 +507,12 @@ class KafkaContract:
 
 
 class TestKafkaPython(KafkaContract):
-    """The one there is."""
+    """The default."""
 
-    client = Client(GroupConsumer, TransactionalProducer)
+    client = "kafka-python"
+
+
+class TestConfluentKafka(KafkaContract):
+    """That of the extra `fast`."""
+
+    client = "confluent-kafka"
