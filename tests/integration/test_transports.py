@@ -31,6 +31,7 @@ def test_both_clients_give_the_same_scores(shop: Shop) -> None:
     for client in CLIENTS:
         changes = {
             "scores_topic": f"{shop.settings.scores_topic}-{client}",
+            "dead_letter_topic": f"{shop.settings.dead_letter_topic}-{client}",
             "group": f"{shop.settings.group}-{client}",
             "kafka_client": client,
         }
