@@ -1,9 +1,13 @@
 """What one consumer does on this machine: throughput, CPU by step, memory, latency. Prints, asserts nothing.
 
+Both Kafka clients read the same clicks, in alternated runs, each run with a group of its own; medians over
+the rounds. Without scoring is what is left when the steps `score` and `monitor` are taken away.
+
 make bench                          all of it, on servers of its own
 make bench ARGS="--sessions 20000"  a shorter one
 make bench ARGS="--shadow champion" with a candidate that rides along
 CLICKSTREAM_OPEN_SCORES=each make bench     with open scores, their latency too
+make bench ARGS="--client kafka-python --rounds 1"
 """
 
 from __future__ import annotations
@@ -14,10 +18,11 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -38,10 +43,13 @@ from clickstream.producer.faults import FaultOptions
 from clickstream.producer.plan import Plan, PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
 from clickstream.producer.synthetic import synthetic_dataset
+from clickstream.records.score import digest
 from clickstream.training.training import TrainingSession, train
 from clickstream.training.writing import write
 
 console = Console(highlight=False)
+
+CLIENTS = ("kafka-python", "confluent-kafka")
 
 
 def main() -> None:
@@ -52,11 +60,29 @@ def main() -> None:
     words.add_argument("--seconds", type=int, default=30, help="length of the latency part")
     words.add_argument("--core", type=int, default=None, help="pin the consumer to this core")
     words.add_argument("--shadow", help="bundle that rides along")
+    words.add_argument("--rounds", type=int, default=3, help="runs of each Kafka client")
+    words.add_argument("--client", choices=CLIENTS, help="this Kafka client alone")
     asked = words.parse_args()
     options = ("--shadow", asked.shadow) if asked.shadow else ()
+    clients = (asked.client,) if asked.client else CLIENTS
     with system(max_poll_records=asked.max_poll_records) as (settings, folder):
-        _throughput(settings, asked.sessions, folder, asked.core, options)
-        _latency(settings, asked.rate, asked.seconds, folder, options)
+        records = preloaded(settings, asked.sessions)
+        runs = [
+            _run(_of_client(settings, client, number), records, folder, asked.core, options)
+            for number in range(asked.rounds)
+            for client in clients
+        ]
+        _show(runs, clients)
+        for client in clients:
+            _latency(_of_client(settings, client), asked.rate, asked.seconds, folder, options)
+
+
+def _of_client(settings: Settings, client: str, number: int = 0) -> Settings:
+    """Settings of one run: a group and a scores topic of its own."""
+    name = f"{client}-{number}"
+    return settings.model_copy(
+        update={"kafka_client": client, "group": f"bench-{name}", "scores_topic": f"scores-{name}"}
+    )
 
 
 @contextmanager
@@ -104,13 +130,33 @@ def preloaded(settings: Settings, sessions: int) -> int:
     return len(plan)
 
 
-def _throughput(
-    settings: Settings, sessions: int, folder: Path, core: int | None, options: Sequence[str]
-) -> None:
-    records = preloaded(settings, sessions)
+class Run(NamedTuple):
+    """What one consumer did with all clicks. CPU in µs a click, that of stages in the main thread alone."""
+
+    client: str
+    clicks_per_s: float
+    cpu: float
+    stages: dict[str, float]
+    resident_mb: int
+    redis_bytes: float
+    transactions: float
+    digest: str
+
+    @property
+    def without_scoring(self) -> float:
+        """CPU a click but for the models and the figures about them."""
+        return self.cpu - self.stages["score"] - self.stages["monitor"]
+
+    @property
+    def other_threads(self) -> float:
+        """CPU a click beside the main thread."""
+        return self.cpu - sum(self.stages.values())
+
+
+def _run(settings: Settings, records: int, folder: Path, core: int | None, options: Sequence[str]) -> Run:
     topic = prepare_topics(settings)
     store, redis = Store(settings, topic.id), connect(settings)
-    with consumer_of(settings, folder / "throughput.log", options) as consumer:
+    with consumer_of(settings, folder / f"{settings.group}.log", options) as consumer:
         if core is not None:
             os.sched_setaffinity(consumer.pid, {core})
         first = last = 0.0
@@ -138,33 +184,63 @@ def _throughput(
         consumer.wait(20)
         stopped = _last_line(consumer.log)
     done = records - first_applied
-    per_click = (cpu - cpu_before) / done * 1e6
-    table = Table(title="one consumer, all scorers, exactly once", title_justify="left")
-    table.add_column("")
-    table.add_column("", justify="right")
-    table.add_row("clicks/s, wall clock", f"{done / (last - first):,.0f}")
-    table.add_row("CPU per click, all threads", f"{per_click:.1f} µs")
-    table.add_row("clicks/s a core at that cost", f"{1e6 / per_click:,.0f}")
-    table.add_row("resident memory, peak", f"{resident} MB")
-    table.add_row("bytes in Redis an open session", f"{bytes_ / max(open_, 1):,.0f} ({open_:,} open)")
-    table.add_row("steps / transactions", f"{stopped['steps']} / {stopped['transactions']}")
-    console.print(table)
-    steps = Table(title="where the time goes, µs a click (main thread)", title_justify="left")
-    for title in ("step", "CPU", "wall"):
-        steps.add_column(title, justify="left" if title == "step" else "right")
-    wall, used = stopped["seconds"], stopped["cpu_seconds"]
-    for name in wall:
-        steps.add_row(name, f"{used[name] / records * 1e6:.1f}", f"{wall[name] / records * 1e6:.1f}")
-    steps.add_row(
-        "sum", f"{sum(used.values()) / records * 1e6:.1f}", f"{sum(wall.values()) / records * 1e6:.1f}"
+    run = Run(
+        settings.kafka_client,
+        done / (last - first),
+        (cpu - cpu_before) / done * 1e6,
+        {name: seconds / records * 1e6 for name, seconds in stopped["cpu_seconds"].items()},
+        resident,
+        bytes_ / max(open_, 1),
+        float(stopped["transactions"]),  # type: ignore[arg-type]
+        _digest(settings),
     )
-    console.print(steps)
+    console.print(
+        f"{run.client}: {run.cpu:.1f} µs a click, {run.clicks_per_s:,.0f} clicks/s, scores {run.digest}"
+    )
+    return run
+
+
+def _digest(settings: Settings) -> str:
+    with closing(Reader(settings, settings.scores_topic)) as reader:
+        batches = reader.read_to(reader.decided_ends().offsets)
+        return digest(
+            (orjson.loads(record.value or b"") for batch in batches for record in batch), "same-log"
+        )
+
+
+def _show(runs: Sequence[Run], clients: Sequence[str]) -> None:
+    of = {client: [run for run in runs if run.client == client] for client in clients}
+    table = Table(title="one consumer, all scorers, exactly once: medians", title_justify="left")
+    table.add_column("")
+    for client in clients:
+        table.add_column(client, justify="right")
+
+    def row(title: str, figure: Callable[[Run], float], form: str = ".1f") -> None:
+        table.add_row(title, *(format(median(map(figure, of[client])), form) for client in clients))
+
+    row("CPU a click, all threads, µs", lambda run: run.cpu)
+    row("the same without scoring, µs", lambda run: run.without_scoring)
+    row("clicks/s, wall clock", lambda run: run.clicks_per_s, ",.0f")
+    row("clicks/s a core at that CPU", lambda run: 1e6 / run.cpu, ",.0f")
+    row("resident memory, peak, MB", lambda run: run.resident_mb, ".0f")
+    row("bytes in Redis an open session", lambda run: run.redis_bytes, ",.0f")
+    row("transactions", lambda run: run.transactions, ",.0f")
+    table.add_section()
+    for stage in runs[0].stages:
+        row(f"of it {stage}, µs", lambda run, stage=stage: run.stages[stage])  # type: ignore[misc]
+    row("of it other threads, µs", lambda run: run.other_threads)
+    console.print(table)
+    digests = {run.digest for run in runs}
+    console.print(
+        f"scores of {len(runs)} runs: {'all equal' if len(digests) == 1 else f'DIFFERENT: {digests}'}"
+    )
 
 
 def _latency(settings: Settings, rate: int, seconds: int, folder: Path, options: Sequence[str]) -> None:
     """Clicks at a steady rate: from sending a record to a reader having the committed score of it."""
-    names = {"clicks_topic": "steady", "scores_topic": "steady-scores", "open_scores_topic": "steady-open"}
-    settings = settings.model_copy(update=names | {"group": "steady"})
+    name = f"steady-{settings.kafka_client}"
+    names = {"clicks_topic": name, "scores_topic": f"{name}-scores", "open_scores_topic": f"{name}-open"}
+    settings = settings.model_copy(update=names | {"group": name})
     prepare_topics(settings)
     plan = _plan(settings, max(rate * seconds // 6, 2_000))
     sent_at: dict[int, list[float]] = {p: [] for p in range(settings.partitions)}
@@ -183,7 +259,7 @@ def _latency(settings: Settings, rate: int, seconds: int, folder: Path, options:
                 seen[topic].append((sent_at[source["partition"]][source[cause]], now))
         reader.close()
 
-    with consumer_of(settings, folder / "latency.log", options) as consumer:
+    with consumer_of(settings, folder / f"{name}.log", options) as consumer:
         subscribers = [threading.Thread(target=subscribe, args=of) for of in topics.items()]
         for subscriber in subscribers:
             subscriber.start()
@@ -224,7 +300,8 @@ def _latency(settings: Settings, rate: int, seconds: int, folder: Path, options:
         busy = f"consumer {cpu / took:.0%} of a core"
         what = "click" if topic == settings.open_scores_topic else "closing record"
         console.print(
-            f"latency at {(number - warm) / took:,.0f} clicks/s, {what} sent to committed score read:"
+            f"{settings.kafka_client}: latency at {(number - warm) / took:,.0f} clicks/s,"
+            f" {what} sent to committed score read:"
             f" p50 {p50:.0f} ms, p99 {p99:.0f} ms ({len(times):,} scores; {busy})"
         )
 

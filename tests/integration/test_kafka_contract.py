@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import confluent_kafka
 import pytest
 from log_damage import rot, segment
 from shop import wait_for
 
+from clickstream.consumer.clients import Clients, clients_of
 from clickstream.consumer.ports import GroupClient, TransactionClient
 from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.errors import FencedError, UnavailableError
@@ -24,13 +25,11 @@ from clickstream.infra.kafka import (
     CommittedOffset,
     DamagedBatchError,
     DeletedError,
-    GroupConsumer,
     Membership,
     OutgoingRecord,
     Producer,
     Reader,
     Record,
-    TransactionalProducer,
     partition_for,
 )
 from clickstream.infra.settings import Settings
@@ -44,13 +43,6 @@ NOBODY = Membership(-1, None)
 """For transactions without offsets: nothing of it is looked at."""
 
 
-class Client(NamedTuple):
-    """What is tried: how it is connected, to a group with a topic and rules, or with a transactional id."""
-
-    group: Callable[[Settings, str, str], GroupClient]
-    transactions: Callable[[Settings, str], TransactionClient]
-
-
 class Crash(Exception):
     """The process ends within a transaction."""
 
@@ -62,22 +54,22 @@ def crash() -> None:
 class Stage:
     """A clicks topic of four partitions, and who reads and writes there."""
 
-    def __init__(self, client: Client, settings: Settings) -> None:
+    def __init__(self, clients: Clients, settings: Settings) -> None:
         self.settings = settings.model_copy(update={"partitions": len(ALL)})
         self.topic = prepare_topics(self.settings).name
-        self._client = client
+        self._clients = clients
         self._members: list[GroupClient] = []
         self._writers: list[TransactionClient] = []
 
     def member(self, rules: str = "", **changes: Any) -> GroupClient:
         """One more member of the group, with `changes` of the settings."""
-        made = self._client.group(self.settings.model_copy(update=changes), self.topic, rules)
+        made = self._clients.group(self.settings.model_copy(update=changes), self.topic, rules)
         self._members.append(made)
         return made
 
     def writer(self, name: str = "writer") -> TransactionClient:
         """Takes a transactional id."""
-        made = self._client.transactions(self.settings, f"{self.settings.group}-{name}")
+        made = self._clients.transactions(self.settings, f"{self.settings.group}-{name}")
         self._writers.append(made)
         return made
 
@@ -178,11 +170,14 @@ def within(seconds: float, call: Callable[[], object]) -> None:
 class KafkaContract:
     """Subclass it, and say which `client` is meant."""
 
-    client: ClassVar[Client]
+    client: ClassVar[str]
+
+    def clients(self) -> Clients:
+        return clients_of(Settings(kafka_client=self.client))
 
     @pytest.fixture
     def stage(self, settings: Settings) -> Iterator[Stage]:
-        made = Stage(self.client, settings)
+        made = Stage(self.clients(), settings)
         yield made
         made.close()
 
@@ -252,6 +247,15 @@ class KafkaContract:
         assert (member.end(0), member.lag(0)) == (3, 2)
         read(member, 2)
         assert (member.end(0), member.lag(0)) == (3, 0)
+
+    def test_nothing_is_left_to_read_where_a_transaction_s_marker_is_the_last(self, stage: Stage) -> None:
+        member = stage.started(0)
+        stage.writer().publish(stage.to(0, b"a"), stage.topic, {}, NOBODY, lambda: None)
+        read(member, 1)
+        wait_for(lambda: not member.poll(100, 100) and member.lag(0) == 0, "all of it was read", 20)
+        assert member.end(0) == 2
+        stage.write(0, b"b")
+        assert offsets(read(member, 1)) == [2]
 
     # What cannot be read
 
@@ -338,6 +342,22 @@ class KafkaContract:
         for partition in given:
             first.start(partition, 0)
         assert {record.partition for record in read(first, len(given))} == given
+
+    def test_a_settled_group_is_assigned_anew_when_all_ask_for_it(self, stage: Stage) -> None:
+        members = [stage.member(), stage.member()]
+        stage.joined(*members)
+        before = [member.membership() for member in members]
+        for member in members:
+            member.rejoin()
+
+        def anew() -> bool:
+            for member in members:
+                member.poll(100, 100)
+            now = [member.membership() for member in members]
+            return all(now) and all(m != b for m, b in zip(now, before, strict=True))
+
+        wait_for(anew, "a new generation", 30)
+        stage.joined(*members)
 
     def test_it_leaves_the_group_at_once_and_a_static_one_too(self, stage: Stage) -> None:
         for instance in (None, "one"):
@@ -467,6 +487,26 @@ class KafkaContract:
             found = [r for batch in reader.read_to(reader.decided_ends().offsets) for r in batch]
         assert values(found) == [b"owner"]
 
+    def test_a_record_that_cannot_be_published_takes_the_others_with_it(self, stage: Stage) -> None:
+        member = stage.started(0)
+        for refused in (
+            OutgoingRecord(stage.topic, 0, None, b"x" * 3_000_000),
+            OutgoingRecord(stage.topic, len(ALL) + 3, None, b"nowhere"),
+            OutgoingRecord(f"no-{stage.topic}", 0, None, b"nowhere"),
+        ):
+            writer = stage.writer()
+            with pytest.raises(UnavailableError):
+                writer.publish([*stage.to(0, b"lost"), refused], stage.topic, {}, NOBODY, lambda: None)
+            writer.discard()
+        stage.writer().publish(stage.to(0, b"kept"), stage.topic, {}, NOBODY, lambda: None)
+        assert values(read(member, 1)) == [b"kept"]
+
+    def test_a_transaction_larger_than_a_request_is_published_whole(self, stage: Stage) -> None:
+        member = stage.started(0)
+        many = [b"%05d" % number * 20 for number in range(30_000)]
+        stage.writer().publish(stage.to(0, *many), stage.topic, {}, NOBODY, lambda: None)
+        assert values(read(member, len(many), most=5_000)) == many
+
     def test_a_key_goes_where_the_java_client_puts_it(self, stage: Stage) -> None:
         keys = [b"visit-%d" % number for number in range(20)]
         records = [OutgoingRecord(stage.topic, None, key, b"{}") for key in keys]
@@ -482,13 +522,13 @@ class KafkaContract:
 
     def test_a_broker_that_is_not_there_is_named_in_time(self, settings: Settings) -> None:
         away = settings.model_copy(update={"kafka_bootstrap": f"127.0.0.1:{free_port()}", "patience": 1_000})
-        within(20, lambda: self.client.group(away, "clicks", ""))
-        within(20, lambda: self.client.transactions(away, "writer"))
+        within(20, lambda: self.clients().group(away, "clicks", ""))
+        within(20, lambda: self.clients().transactions(away, "writer"))
 
     def test_a_broker_that_goes_away_hangs_nothing(self, settings: Settings, tmp_path: Path) -> None:
         with EmbeddedKafka(tmp_path / "kafka") as kafka:
             stage = Stage(
-                self.client,
+                self.clients(),
                 settings.model_copy(update={"kafka_bootstrap": kafka.bootstrap, "patience": 4_000}),
             )
             member, writer = stage.started(0), stage.writer()
@@ -512,6 +552,47 @@ class KafkaContract:
 
 
 class TestKafkaPython(KafkaContract):
-    """The one there is."""
+    """The default."""
 
-    client = Client(GroupConsumer, TransactionalProducer)
+    client = "kafka-python"
+
+
+class TestConfluentKafka(KafkaContract):
+    """That of the extra `fast`."""
+
+    client = "confluent-kafka"
+
+
+@pytest.mark.parametrize("first", ["kafka-python", "confluent-kafka"])
+def test_members_of_one_group_may_have_different_clients(settings: Settings, first: str) -> None:
+    """So that a group can be moved from one to the other, a member at a time; whoever leads it."""
+    other = "confluent-kafka" if first == "kafka-python" else "kafka-python"
+    stage, beside = (Stage(clients_of(Settings(kafka_client=name)), settings) for name in (first, other))
+    try:
+        one = stage.started(*ALL)
+        two = beside.member()
+        stage.joined(one, two)
+        for partition in two.assignment():
+            two.start(partition, 0)
+        for partition in ALL:
+            stage.write(partition, b"%d" % partition)
+        found: set[int] = set()
+
+        def all_read() -> bool:
+            for member in (one, two):
+                found.update(member.poll(100, 100))
+            return found == ALL
+
+        wait_for(all_read, "both read their part", 30)
+        membership = two.membership()
+        assert membership is not None
+        (partition, *_) = two.assignment()
+        note = CommittedOffset(1, '{"open":3}')
+        beside.writer().publish([], stage.topic, {partition: note}, membership, lambda: None)
+        one.close()
+        stage.joined(two)
+        assert stage.committed() == {partition: note}
+        assert two.committed(partition, 5_000) == note
+    finally:
+        stage.close()
+        beside.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from collections.abc import Iterator
 from contextlib import closing
@@ -101,6 +102,38 @@ def test_without_servers_it_says_how_to_get_some(tmp_path: Path) -> None:
     assert "none of ours runs" in kafka.what
     assert "none of ours runs" in redis.what
     assert "clickstream up" in kafka.remedy
+
+
+def test_it_says_which_kafka_client_consumers_use_and_when_the_other_is_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def client(name: str) -> Check:
+        settings = Settings(home=tmp_path, kafka_bootstrap=None, redis_url=None).model_copy(
+            update={"kafka_client": name}
+        )
+        (found,) = [c for c in examine(settings) if c.part == "libraries" and "read and publish" in c.what]
+        return found
+
+    usual = client("kafka-python")
+    assert usual.status == "info"
+    assert "kafka-python (kafka_client)" in usual.what
+    assert "CLICKSTREAM_KAFKA_CLIENT=confluent-kafka" in usual.remedy
+    assert client("confluent-kafka").status == "ok"
+    real = importlib.metadata.version
+    for found, status in (("2.99.0", "warn"), (None, "fail")):
+
+        def version(package: str, found: str | None = found) -> str:
+            if package != "confluent-kafka":
+                return real(package)
+            if found is None:
+                raise importlib.metadata.PackageNotFoundError(package)
+            return found
+
+        monkeypatch.setattr("clickstream.operate.doctor.machine.version", version)
+        check = client("confluent-kafka")
+        assert check.status == status
+        assert "confluent-kafka" in check.what
+        assert "pip install" in check.remedy
 
 
 def test_a_horizon_within_the_gap_fails(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from clickstream.bundles.bundle import Bundle
 from clickstream.bundles.shop import check_shop
 from clickstream.consumer.admission import check_members, check_state, open_rules
 from clickstream.consumer.claims import Claims
+from clickstream.consumer.clients import clients_of
 from clickstream.consumer.counters import Counters
 from clickstream.consumer.coverage import Coverage
 from clickstream.consumer.engine import Engine
@@ -27,7 +28,6 @@ from clickstream.consumer.shadow import Shadow
 from clickstream.consumer.store import Store
 from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.health import Health, KafkaProbe, RedisProbe
-from clickstream.infra.kafka import GroupConsumer, TransactionalProducer
 from clickstream.infra.settings import Settings, opens
 from clickstream.records.shop_click import parser_of
 from clickstream.windows.fingerprint import fingerprint, rules_of, rules_text
@@ -49,7 +49,8 @@ def open_engine(
 
     Raises:
         BundleError: the bundle or the shadow is of another shop than the settings name.
-        ConfigurationError: a condition on open scores cannot be read.
+        ConfigurationError: a condition on open scores cannot be read, or the Kafka client of the settings is not
+            installed.
         SettingsChangedError: the group's members, or all its open sessions, have other rules.
         UnavailableError: a server does not answer.
 
@@ -64,13 +65,14 @@ def open_engine(
     for one in (bundle, *([shadow] if shadow else [])):
         check_shop(one.manifest, shop.definition, f"bundle {one.path}")
     opened = OpenScores(settings) if opens(settings) else None
+    clients = clients_of(settings)
     topic = prepare_topics(settings)
     store = Store(settings, topic.id)
     check_members(settings, rules, wait_ms=settings.session_timeout + 1_000)
     check_state(open_rules(settings, topic, store), rules)
     ports = Ports(
-        consumer=GroupConsumer(settings, settings.clicks_topic, rules),
-        publisher=Publisher(settings, topic.partitions, partial(TransactionalProducer, settings)),
+        consumer=clients.group(settings, settings.clicks_topic, rules),
+        publisher=Publisher(settings, topic.partitions, partial(clients.transactions, settings)),
         store=store,
         clock=time.monotonic,
     )

@@ -151,6 +151,11 @@ class Settings(BaseSettings):
         None,
         description="`host:port[,host:port]`; none = the Kafka that `up` or `demo` runs with this `home`",
     )
+    kafka_client: Literal["kafka-python", "confluent-kafka"] = Field(
+        "kafka-python",
+        description="library that a consumer reads clicks and publishes scores with; `confluent-kafka` costs"
+        " less and needs the extra `fast`. Results are the same, members of one group may differ",
+    )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="how to talk to the brokers"
     )

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, MemberToRemove, OffsetSpec
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
+from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.kafka.connection import CLIENT, connection_options
-from clickstream.infra.kafka.errors import MissingError, translated
+from clickstream.infra.kafka.errors import MissingError
 from clickstream.infra.kafka.records import CommittedOffset, GroupState, LogEnd, Member, Topic
+from clickstream.infra.kafka.translation import translated
 from clickstream.infra.settings import Settings
 
 _COORDINATOR_AWAY = (
@@ -124,7 +126,7 @@ class Admin:
             f"reading the offsets of {group}", lambda: self._client.list_group_offsets([group])[group]
         )
         return {
-            tp.partition: CommittedOffset(o.offset, o.metadata or "")
+            tp.partition: CommittedOffset.read(o.offset, o.metadata)
             for tp, o in found.items()
             if tp.topic == topic and o.offset >= 0
         }
@@ -139,7 +141,7 @@ class Admin:
         )
         by_group = {
             group: {
-                tp.partition: CommittedOffset(o.offset, o.metadata or "")
+                tp.partition: CommittedOffset.read(o.offset, o.metadata)
                 for tp, o in offsets.items()
                 if tp.topic == topic and o.offset >= 0
             }
@@ -194,3 +196,10 @@ def _member(described: Mapping[str, Any], topic: str) -> Member:
         tuple(sorted(partitions)),
         client.removeprefix(CLIENT) if ours else "",
     )
+
+
+def leave_for_good(settings: Settings) -> None:
+    """Take the static member of these settings out of its group, which would wait for it else."""
+    if settings.instance is not None:
+        with suppress(ClickstreamError), closing(Admin(settings)) as admin:
+            admin.remove_member(settings.group, settings.instance)

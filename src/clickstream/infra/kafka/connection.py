@@ -15,8 +15,8 @@ CLIENT = "clickstream;"
 """Begins the client id of a consumer; its rules follow, so that the group's description carries them."""
 
 
-def connection_options(settings: Settings) -> dict[str, Any]:
-    """Where the broker is, and how it knows us.
+def require_bootstrap(settings: Settings) -> str:
+    """Where the broker is: `host:port[,host:port]`.
 
     Raises:
         ConfigurationError: no broker is named.
@@ -26,8 +26,17 @@ def connection_options(settings: Settings) -> dict[str, Any]:
             "no Kafka is named and no embedded one runs",
             "Start one with `clickstream up`, or set CLICKSTREAM_KAFKA_BOOTSTRAP to host:port.",
         )
+    return settings.kafka_bootstrap
+
+
+def connection_options(settings: Settings) -> dict[str, Any]:
+    """Where the broker is, and how it knows us.
+
+    Raises:
+        ConfigurationError: no broker is named.
+    """
     options: dict[str, Any] = {
-        "bootstrap_servers": settings.kafka_bootstrap.split(","),
+        "bootstrap_servers": require_bootstrap(settings).split(","),
         "security_protocol": settings.kafka_security_protocol,
         "reconnect_backoff_ms": 50,
         "reconnect_backoff_max_ms": 500,

@@ -1,24 +1,20 @@
-"""The client's errors as ours: what failed, whether a retry can help, what to do."""
+"""What failed in Kafka, as errors of ours: whether a retry can help, what to do. One text for all clients."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Literal
 
-from kafka import errors as kafka_errors
-
-from clickstream.infra.errors import ConfigurationError, FencedError, RefusedError, UnavailableError
+from clickstream.infra.errors import (
+    ClickstreamError,
+    ConfigurationError,
+    FencedError,
+    RefusedError,
+    UnavailableError,
+)
 from clickstream.infra.reach import absence
 from clickstream.infra.settings import Settings
 
-_FENCED = (
-    kafka_errors.ProducerFencedError,
-    kafka_errors.FencedInstanceIdError,
-    kafka_errors.InvalidProducerEpochError,
-)
-_NOT_TAKEN = (kafka_errors.InvalidTimestampError, kafka_errors.InvalidRecordError)
-_DENIED = (kafka_errors.AuthorizationError, kafka_errors.SaslAuthenticationFailedError)
-_AWAY = (kafka_errors.KafkaConnectionError, kafka_errors.KafkaTimeoutError)
+Kind = Literal["fenced", "denied", "deleted", "missing", "not taken", "misconfigured", "away", "failed"]
 
 
 class MissingError(UnavailableError):
@@ -35,11 +31,19 @@ class DamagedBatchError(RefusedError):
     `partition`, and `offset`, the first that could not be read.
     """
 
-    def __init__(self, topic: str, partition: int, offset: int, batch: str, reason: str, remedy: str) -> None:
+    def __init__(
+        self, topic: str, partition: int, offset: int, batch: str, reason: str, behind: int | None = None
+    ) -> None:
+        """`batch` is what it is called, `reason` why it cannot be read, `behind` the offset after it."""
         super().__init__(
             f"partition {partition} of {topic} cannot be read from offset {offset} on: {batch} cannot be"
             f" unpacked ({reason})",
-            remedy,
+            f"Read it with another client: kafka-console-consumer.sh --topic {topic}"
+            f" --partition {partition} --offset {offset}. If that can, `clickstream doctor` names the codec"
+            " that is missing here. If none can, its clicks are lost: have them sent again, and set the"
+            f" group's offset of this partition behind the batch ({behind or 'after it'}) while no consumer"
+            " runs, then start one with `clickstream consume --restart-from committed --partition"
+            f" {partition}`: what is open there is forgotten.",
         )
         self.partition = partition
         self.offset = offset
@@ -73,57 +77,53 @@ def _absence(settings: Settings) -> tuple[str, str]:
     return found
 
 
-@contextmanager
-def translated(doing: str, settings: Settings) -> Iterator[None]:
-    """Turn the client's errors into ours."""
+def failure(kind: Kind, doing: str, settings: Settings, reason: object) -> ClickstreamError:
+    """The error of ours for what a client library reported while `doing` something.
+
+    Args:
+        kind: what it is: fenced by another process of our name; credentials or permission denied; an offset
+            that was deleted; no such topic or group; a record that the broker does not take; a setting that
+            cannot work; a broker that is away; or anything else.
+        reason: the library's own words.
+    """
     where = f"Kafka at {settings.kafka_bootstrap}"
-    try:
-        yield
-    except _FENCED as error:
-        raise FencedError(
-            f"{doing}: another process took over ({error})",
-            "Nothing is lost. Run each --instance once only; a supervisor may restart this one.",
-        ) from error
-    except _DENIED as error:
-        raise ConfigurationError(
-            f"{doing}: {where} refused the credentials or the permission ({error})",
-            "Check CLICKSTREAM_KAFKA_USERNAME, CLICKSTREAM_KAFKA_PASSWORD and the topic's ACLs.",
-        ) from error
-    except (kafka_errors.OffsetOutOfRangeError, kafka_errors.LogTruncationError) as error:
-        raise RefusedError(
-            f"{doing}: the log does not hold the offset that is needed ({error})",
-            "It was deleted by retention or the topic was created anew; see `clickstream consume --help`"
-            " for --restart-from.",
-        ) from error
-    except (kafka_errors.UnknownTopicOrPartitionError, kafka_errors.GroupIdNotFoundError) as error:
-        raise MissingError(
-            f"{doing}: {where} does not know it ({error})",
-            "Check the name; `clickstream replay` and `clickstream consume` create their topics.",
-        ) from error
-    except _NOT_TAKEN as error:
-        raise RecordRefusedError(
-            f"{doing}: {where} refuses the record ({error})",
-            "Compare the record's timestamp with message.timestamp.before.max.ms and"
-            " message.timestamp.after.max.ms of the topic; a compacted topic takes no record without a key."
-            " `clickstream doctor` looks at all three.",
-        ) from error
-    except kafka_errors.KafkaConfigurationError as error:
-        raise ConfigurationError(f"{doing}: {error}", "Correct the CLICKSTREAM_KAFKA_… settings.") from error
-    except (*_AWAY, OSError) as error:
-        what, remedy = _absence(settings)
-        raise UnavailableError(f"{doing}: {where} does not answer: {what} ({error})", remedy) from error
-    except kafka_errors.KafkaError as error:
-        raise UnavailableError(
-            f"{doing}: {where} did not do it ({error})",
-            "Check that the broker runs and that CLICKSTREAM_KAFKA_BOOTSTRAP names it; `clickstream doctor`"
-            " looks at both.",
-        ) from error
-
-
-@contextmanager
-def routed() -> Iterator[None]:
-    """The client has no error of its own for a partition that a topic does not have, or has no more."""
-    try:
-        yield
-    except ValueError as error:
-        raise kafka_errors.UnknownTopicOrPartitionError(str(error)) from error
+    match kind:
+        case "fenced":
+            return FencedError(
+                f"{doing}: another process took over ({reason})",
+                "Nothing is lost. Run each --instance once only; a supervisor may restart this one.",
+            )
+        case "denied":
+            return ConfigurationError(
+                f"{doing}: {where} refused the credentials or the permission ({reason})",
+                "Check CLICKSTREAM_KAFKA_USERNAME, CLICKSTREAM_KAFKA_PASSWORD and the topic's ACLs.",
+            )
+        case "deleted":
+            return RefusedError(
+                f"{doing}: the log does not hold the offset that is needed ({reason})",
+                "It was deleted by retention or the topic was created anew; see `clickstream consume --help`"
+                " for --restart-from.",
+            )
+        case "missing":
+            return MissingError(
+                f"{doing}: {where} does not know it ({reason})",
+                "Check the name; `clickstream replay` and `clickstream consume` create their topics.",
+            )
+        case "not taken":
+            return RecordRefusedError(
+                f"{doing}: {where} refuses the record ({reason})",
+                "Compare the record's timestamp with message.timestamp.before.max.ms and"
+                " message.timestamp.after.max.ms of the topic; a compacted topic takes no record without a"
+                " key. `clickstream doctor` looks at all three.",
+            )
+        case "misconfigured":
+            return ConfigurationError(f"{doing}: {reason}", "Correct the CLICKSTREAM_KAFKA_… settings.")
+        case "away":
+            what, remedy = _absence(settings)
+            return UnavailableError(f"{doing}: {where} does not answer: {what} ({reason})", remedy)
+        case "failed":
+            return UnavailableError(
+                f"{doing}: {where} did not do it ({reason})",
+                "Check that the broker runs and that CLICKSTREAM_KAFKA_BOOTSTRAP names it; `clickstream"
+                " doctor` looks at both.",
+            )

@@ -14,10 +14,11 @@ from kafka.structs import ConsumerGroupMetadata, MemberState, TopicPartition
 
 from clickstream.infra.errors import ClickstreamError, FencedError, UnavailableError
 from clickstream.infra.failpoints import failpoint
-from clickstream.infra.kafka.admin import Admin
+from clickstream.infra.kafka.admin import leave_for_good
 from clickstream.infra.kafka.connection import CLIENT, connection_options
-from clickstream.infra.kafka.errors import DamagedBatchError, DeletedError, translated
+from clickstream.infra.kafka.errors import DamagedBatchError, DeletedError
 from clickstream.infra.kafka.records import CommittedOffset, Membership, Record
+from clickstream.infra.kafka.translation import translated
 from clickstream.infra.kafka.unpacking import new_consumer
 from clickstream.infra.settings import Settings
 
@@ -185,7 +186,7 @@ class GroupConsumer:
         with translated(f"reading the committed offset of partition {partition}", self._settings):
             found = self._consumer.committed(self._tp(partition), metadata=True, timeout_ms=timeout_ms)
         return (
-            None if found is None or found.offset < 0 else CommittedOffset(found.offset, found.metadata or "")
+            None if found is None or found.offset < 0 else CommittedOffset.read(found.offset, found.metadata)
         )
 
     def log_range(self, partition: int) -> tuple[int, int]:
@@ -234,13 +235,8 @@ class GroupConsumer:
         """
         with suppress(kafka_errors.KafkaError):
             self._consumer.close(autocommit=False, timeout_ms=2_000)
-        if leave and self._settings.instance is not None:
-            with suppress(ClickstreamError):
-                admin = Admin(self._settings)
-                try:
-                    admin.remove_member(self._settings.group, self._settings.instance)
-                finally:
-                    admin.close()
+        if leave:
+            leave_for_good(self._settings)
 
     def _tp(self, partition: int) -> Any:
         return TopicPartition(self._topic, partition)

@@ -10,7 +10,7 @@ import kafka
 from kafka import errors as kafka_errors
 
 from clickstream.infra.kafka.connection import connection_options
-from clickstream.infra.kafka.errors import routed, translated
+from clickstream.infra.kafka.translation import routed, translated
 from clickstream.infra.settings import Settings
 
 

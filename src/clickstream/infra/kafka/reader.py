@@ -11,8 +11,9 @@ from kafka.structs import TopicPartition
 
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.kafka.connection import connection_options
-from clickstream.infra.kafka.errors import MissingError, translated
+from clickstream.infra.kafka.errors import MissingError
 from clickstream.infra.kafka.records import DecidedEnds, Record
+from clickstream.infra.kafka.translation import translated
 from clickstream.infra.kafka.unpacking import new_consumer
 from clickstream.infra.settings import Settings
 

@@ -36,6 +36,11 @@ class CommittedOffset(NamedTuple):
     offset: int
     metadata: str
 
+    @classmethod
+    def read(cls, offset: int, metadata: str | None) -> CommittedOffset:
+        """As a broker has it. confluent-kafka commits the NUL that ends a string in C with it."""
+        return cls(offset, (metadata or "").rstrip("\0"))
+
 
 class Topic(NamedTuple):
     """A topic; `id` is unique to this creation of it."""

@@ -12,9 +12,9 @@ from kafka import errors as kafka_errors
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from clickstream.infra.errors import ClickstreamError, ConfigurationError
-from clickstream.infra.kafka.errors import routed, translated
 from clickstream.infra.kafka.producer import discard, new_producer
 from clickstream.infra.kafka.records import CommittedOffset, Membership, OutgoingRecord
+from clickstream.infra.kafka.translation import routed, translated
 from clickstream.infra.settings import Settings
 
 

@@ -64,24 +64,12 @@ class Unpacked(Fetcher.PartitionRecords):  # type: ignore[misc]
 
 
 def _damaged(tp: Any, offset: int, batch: Any, error: Exception) -> DamagedBatchError:
-    name, behind = "a batch", "after it"
+    name, behind = "a batch", None
     if getattr(batch, "magic", 0) == 2:
         packed = _CODECS.get(batch.compression_type, (f"unknown codec {batch.compression_type}",))[0]
         name = f"the batch of offsets {batch.base_offset} to {batch.last_offset}, compression {packed},"
-        behind = f"{batch.next_offset}"
-    return DamagedBatchError(
-        tp.topic,
-        tp.partition,
-        offset,
-        name,
-        f"{type(error).__name__}: {error}",
-        f"Read it with another client: kafka-console-consumer.sh --topic {tp.topic}"
-        f" --partition {tp.partition} --offset {offset}. If that can, `clickstream doctor` names the codec"
-        " that is missing here. If none can, its clicks are lost: have them sent again, and set the group's"
-        f" offset of this partition behind the batch ({behind}) while no consumer runs, then start one with"
-        f" `clickstream consume --restart-from committed --partition {tp.partition}`: what is open there is"
-        " forgotten.",
-    )
+        behind = batch.next_offset
+    return DamagedBatchError(tp.topic, tp.partition, offset, name, f"{type(error).__name__}: {error}", behind)
 
 
 def new_consumer(**options: Any) -> Any:

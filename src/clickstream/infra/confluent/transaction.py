@@ -1,0 +1,146 @@
+"""Records and consumed offsets in one transaction, committed when each record was acknowledged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+
+from clickstream.infra.confluent.connection import Refusals, client_options
+from clickstream.infra.confluent.errors import translated
+from clickstream.infra.errors import ClickstreamError
+from clickstream.infra.kafka import CommittedOffset, Membership, OutgoingRecord
+from clickstream.infra.settings import Settings
+
+_ANY = -1
+"""The partitioner chooses."""
+
+
+class _Failures:
+    """The first record that could not be delivered. No part of the producer, so that no circle keeps it."""
+
+    def __init__(self) -> None:
+        self._first: KafkaError | None = None
+
+    def note(self, error: KafkaError | None, _: object) -> None:
+        """Called by the client with the fate of a record; of those delivered it is not."""
+        self._first = self._first or error
+
+    def check(self) -> None:
+        if self._first is not None:
+            raise KafkaException(self._first)
+
+
+class ConfluentTransactionalProducer:
+    """A `consumer.ports.TransactionClient`; each of its waits is bounded by `settings.patience`."""
+
+    def __init__(self, settings: Settings, transactional_id: str) -> None:
+        self._settings = settings
+        self.transactional_id = transactional_id
+        self._failures, self._refusals = _Failures(), Refusals()
+        self._seconds = settings.patience / 1000
+        with translated(f"initialising transactions of {transactional_id}", settings):
+            self._producer: Producer | None = Producer(
+                client_options(settings, self._refusals.note)
+                | {
+                    "transactional.id": transactional_id,
+                    "transaction.timeout.ms": settings.patience,
+                    "message.timeout.ms": max(settings.patience - 1_000, 1_000),
+                    "compression.type": "lz4",
+                    "batch.size": 262_144,
+                    # A flush does not wait for it.
+                    "linger.ms": 5,
+                    # As Java and kafka-python place keys; those without one anywhere.
+                    "partitioner": "murmur2_random",
+                    # A step holds what it publishes anyway.
+                    "queue.buffering.max.messages": 0,
+                    "queue.buffering.max.kbytes": 2_147_483_647,
+                    "delivery.report.only.error": True,
+                    "on_delivery": self._failures.note,
+                }
+            )
+        try:
+            with translated(f"initialising transactions of {transactional_id}", settings):
+                self._asked(lambda producer: producer.init_transactions(self._seconds))
+        except ClickstreamError:
+            self.discard()
+            raise
+
+    def partitions(self, topic: str) -> int:
+        """How many `topic` has.
+
+        Raises:
+            UnavailableError: the broker does not answer, or knows no such topic.
+        """
+        with translated(f"reading the partitions of {topic}", self._settings):
+            found = self._asked(lambda producer: producer.list_topics(topic, self._seconds)).topics[topic]
+            if found.error is not None:
+                raise KafkaException(found.error)
+            return len(found.partitions)
+
+    def publish(
+        self,
+        records: Sequence[OutgoingRecord],
+        topic: str,
+        offsets: Mapping[int, CommittedOffset],
+        membership: Membership,
+        before_commit: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Commit `records` and, for the group, the `offsets` of `topic`'s partitions, all or nothing.
+
+        After any error the outcome is unknown and this producer must be discarded.
+
+        Raises:
+            FencedError: another process uses this transactional id.
+            UnavailableError: not known to be committed within the deadline, or the group moved on.
+        """
+        with translated("publishing scores", self._settings):
+            self._asked(
+                lambda producer: self._publish(producer, records, topic, offsets, membership, before_commit)
+            )
+
+    def _publish(
+        self,
+        producer: Producer,
+        records: Sequence[OutgoingRecord],
+        topic: str,
+        offsets: Mapping[int, CommittedOffset],
+        membership: Membership,
+        before_commit: Callable[[], None],
+    ) -> None:
+        producer.begin_transaction()
+        for record in records:
+            partition = _ANY if record.partition is None else record.partition
+            producer.produce(record.topic, record.value, record.key, partition)
+        claims = [TopicPartition(topic, p, c.offset, c.metadata) for p, c in offsets.items()]
+        if claims:
+            producer.send_offsets_to_transaction(claims, membership.raw, self._seconds)
+        left = producer.flush(self._seconds)
+        self._failures.check()
+        if left:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{left} records not acknowledged"))
+        before_commit()
+        producer.commit_transaction(self._seconds)
+
+    def discard(self) -> None:
+        """Free threads and sockets at once; an open transaction is aborted by whoever takes the id next."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.purge()
+
+    def _asked(self, call: Callable[[Producer], Any]) -> Any:
+        """What `call` returns; its error is that of our credentials, where they were refused meanwhile."""
+        if self._producer is None:
+            raise KafkaException(KafkaError(KafkaError._STATE, "this producer was discarded"))
+        try:
+            return call(self._producer)
+        except SystemError as error:
+            # A fatal error that the client met on its way to report a record.
+            if isinstance(error.__cause__, KafkaException):
+                raise error.__cause__ from error
+            raise
+        except KafkaException:
+            self._producer.poll(0)
+            self._refusals.check()
+            raise
