@@ -17,7 +17,12 @@ from streamlit.testing.v1 import AppTest
 def _page(name: str) -> None:
     import importlib
 
+    import streamlit as st
+
     from clickstream.dashboard import theme
+
+    # As a person who goes from page to page.
+    name = st.session_state.get("page", name)
 
     with theme.guarded():
         importlib.import_module(f"clickstream.dashboard.{name}").page()

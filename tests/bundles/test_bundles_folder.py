@@ -19,6 +19,7 @@ from clickstream.bundles.champion import (
     promotions,
     roll_back,
 )
+from clickstream.bundles.promotion_record import RECORD
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings
 from clickstream.training.writing import FittedBundle, write
@@ -88,7 +89,7 @@ def test_a_promotion_that_fails_leaves_the_champion(copied: Path, monkeypatch: p
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="No space"):
         promote(folder, FIRST)
-    assert sorted(path.name for path in folder.iterdir()) == [FIRST, copied.name, "champion"]
+    assert sorted(path.name for path in folder.iterdir()) == [FIRST, copied.name, "champion", RECORD]
     assert champion(folder) == copied.name
 
 

@@ -133,7 +133,7 @@ def test_html_and_markdown_in_fields_are_shown_letter_by_letter(
 ) -> None:
     page = upload(hostile_fields, "<b>name</b>**.csv")
     assert HTML in sessions(page)["session_id"].tolist()
-    page.text_input(key="session").set_value("<img").run()
+    page.text_input(key="contains").set_value("<img").run()
     assert HTML in words(page)
     assert "<b>name</b>**.csv" in words(page)
     shown_parsed = parsed(page)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from dashboard_pages import Upload, clicks, sessions, shown, words
+from dashboard_pages import Upload, clicks, first_sessions, sessions, shown, words
 from streamlit.testing.v1 import AppTest
 
 from clickstream.bundles.bundle import Bundle, load_bundle
@@ -78,9 +78,9 @@ def test_filters_leave_the_sessions_that_pass_in_table_and_download(
 ) -> None:
     page = upload(few_sessions)
     whole = sessions(page)
-    page.multiselect(key="clusters").set_value(["long", "short_premium"])
+    next(one for one in page.multiselect if one.label == "Cluster").set_value(["long", "short_premium"])
     page.slider(key="conversion").set_value((40, 60))
-    page.slider(key="clicks").set_value((2, 30))
+    next(one for one in page.slider if one.label == "Clicks").set_value((2, 30))
     page.run()
     shown = sessions(page)
     passes = (
@@ -92,7 +92,7 @@ def test_filters_leave_the_sessions_that_pass_in_table_and_download(
     assert shown["session_id"].tolist() == whole["session_id"][passes].tolist()
     assert any(f"{passes.sum()} of 300 sessions" in caption.value for caption in page.caption)
 
-    page.text_input(key="session").set_value("no such session").run()
+    page.text_input(key="contains").set_value("no such session").run()
     assert any("No session passes" in text.value for text in page.markdown)
 
 
@@ -118,7 +118,7 @@ def test_a_session_is_told_click_by_click_up_to_what_the_table_says(
     upload: Upload, few_sessions: bytes
 ) -> None:
     page = upload(few_sessions)
-    page.text_input(key="session").set_value("17").run()
+    page.text_input(key="contains").set_value("17").run()
     row = sessions(page).iloc[0]
     told = clicks(page)
     assert told["click"].tolist() == list(range(1, row["clicks"] + 1))
@@ -205,3 +205,31 @@ def settings_of(tmp_path: Path) -> Settings:
 @pytest.fixture
 def bundle(synthetic_bundle: Path) -> Bundle:
     return load_bundle(synthetic_bundle.parent, synthetic_bundle)
+
+
+def test_what_was_scored_survives_a_change_of_page_until_it_is_taken_away(
+    upload: Upload, few_sessions: bytes, shop_file: Path
+) -> None:
+    page = upload(few_sessions, "few.csv")
+    page.text_input(key="contains").set_value("17").run()
+    passing = len(sessions(page))
+    assert 0 < passing < 300
+    page.session_state["page"] = "definition"
+    page.run()
+    assert not page.metric
+    page.session_state["page"] = "score"
+    page.run()
+    assert not page.exception, page.exception
+    assert "few.csv, given before" in words(page)
+    assert metrics(page)["Kept"] == f"{len(few_sessions.splitlines()) - 1:,}"
+    assert len(sessions(page)) == passing, "the filters stay, too"
+
+    page = upload(first_sessions(shop_file, 5), "fewer.csv")
+    page.text_input(key="contains").set_value("").run()
+    assert len(sessions(page)) == 5, "another file takes its place, with fewer clicks in a session"
+    page.session_state["page"] = "definition"
+    page.run()
+    page.session_state["page"] = "score"
+    page.run()
+    page.button(key="take-away-file").click().run()
+    assert not page.metric

@@ -39,6 +39,7 @@ def test_live_shows_the_scores_of_a_stream(shop: Shop, monkeypatch: pytest.Monke
     wait_for(lambda: wanted.items() <= tiles().items(), "all is scored and shown")
     scores = [Score.model_validate(score, strict=False) for score in shop.scores()]
     mean = sum(score.predictions.model_dump()["batch"]["conversion"] for score in scores) / 200
+    at.segmented_control(key="view").set_value("Closed sessions").run()
     (batch, *_) = at.dataframe[0].value.to_dict("records")
     assert (batch["scorer"], batch["conversion"]) == ("batch", f"{mean:.1%}")
     assert len(at.dataframe[2].value) == 50

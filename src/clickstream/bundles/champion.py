@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clickstream.bundles.manifest import BUNDLE_ID, MANIFEST
+from clickstream.bundles.promotion_record import Author, RecordedPromotion, Step, record, system_user
 from clickstream.features.shop_file import UCI553_NAME
 from clickstream.infra.errors import BundleError
 from clickstream.infra.files import replace_file
@@ -91,14 +92,18 @@ def promotions(folder: Path) -> list[Promotion]:
     return [found, *filter(None, map(_promotion, earlier))]
 
 
-def promote(folder: Path, bundle_id: str, instead_of: str | None = None) -> None:
-    """Make a bundle the one in use, in one atomic step. It is not verified here.
+def promote(
+    folder: Path, bundle_id: str, instead_of: str | None = None, author: Author | None = None
+) -> None:
+    """Make a bundle the one in use, in one atomic step, and record who did. It is not verified here.
 
     Args:
         instead_of: the bundle that the caller found to be in use, and decided by.
+        author: who promotes; by default the user that this process runs as.
 
     Raises:
-        BundleError: there is no such bundle in `folder`, or another than `instead_of` is in use by now.
+        BundleError: there is no such bundle in `folder`, or another than `instead_of` is in use by now; or
+            it is in use, and that could not be recorded.
     """
     if bundle_id not in bundle_ids(folder):
         raise BundleError(f"there is no bundle {bundle_id!r} in {folder}", _choices(folder))
@@ -114,38 +119,43 @@ def promote(folder: Path, bundle_id: str, instead_of: str | None = None) -> None
                 f"Compare with that one, then `clickstream models promote {bundle_id}`.",
             )
         if not before or before[0].bundle_id != bundle_id:
-            _write(folder, [_from_now(bundle_id), *before])
+            _put_in_use(folder, "promote", [_from_now(bundle_id), *before], before, author)
 
 
-def promote_first(folder: Path, bundle_id: str) -> bool:
+def promote_first(folder: Path, bundle_id: str, author: Author | None = None) -> bool:
     """Make a bundle the one in use where none ever was, in one atomic step; whether that was so."""
     with _alone(folder):
         if (folder / CHAMPION).exists():
             return False
-        _write(folder, [_from_now(bundle_id)])
+        _put_in_use(folder, "promote", [_from_now(bundle_id)], (), author)
         return True
 
 
-def roll_back(folder: Path, expected: str) -> Promotion:
-    """Take the last promotion back, in one atomic step. Returns the former promotion that holds again.
+def roll_back(folder: Path, expected: str, author: Author | None = None) -> Promotion:
+    """Take the last promotion back, in one atomic step, and record who did.
 
-    A bundle that was taken back is not returned to by a later call; `promote` brings it back.
+    Returns the former promotion that holds again. A bundle that was taken back is not
+    returned to by a later call; `promote` brings it back.
 
     Args:
         expected: the bundle that the caller found to be next in line, and verified.
+        author: who takes it back; by default the user that this process runs as.
 
     Raises:
-        BundleError: none was in use before, or meanwhile another one is next in line.
+        BundleError: none was in use before, or meanwhile another one is next in line; or it is in use again,
+            and that could not be recorded.
     """
     with _alone(folder):
-        earlier = next_in_line(folder)
+        current, *earlier = promotions(folder)
+        if not earlier:
+            raise _nothing_before(folder, current)
         if earlier[0].bundle_id != expected:
             raise BundleError(
                 f"the bundle in use before is {earlier[0].bundle_id} now, no longer {expected}",
                 "Somebody else promoted or rolled back at the same time: look with"
                 " `clickstream models list`.",
             )
-        _write(folder, [_from_now(expected), *earlier[1:]])
+        _put_in_use(folder, "roll back", [_from_now(expected), *earlier[1:]], [current], author)
         return earlier[0]
 
 
@@ -157,14 +167,18 @@ def next_in_line(folder: Path) -> list[Promotion]:
     """
     current, *earlier = promotions(folder)
     if not earlier:
-        others = [name for name in bundle_ids(folder) if name != current.bundle_id]
-        raise BundleError(
-            f"no bundle was in use before {current.bundle_id}: there is nothing to go back to",
-            f"Choose one with `clickstream models promote ID`: {', '.join(others[-5:])}."
-            if others
-            else "There is no other bundle; `clickstream train` makes one.",
-        )
+        raise _nothing_before(folder, current)
     return earlier
+
+
+def _nothing_before(folder: Path, current: Promotion) -> BundleError:
+    others = [name for name in bundle_ids(folder) if name != current.bundle_id]
+    return BundleError(
+        f"no bundle was in use before {current.bundle_id}: there is nothing to go back to",
+        f"Choose one with `clickstream models promote ID`: {', '.join(others[-5:])}."
+        if others
+        else "There is no other bundle; `clickstream train` makes one.",
+    )
 
 
 def locate(folder: Path, name: str | Path) -> Path:
@@ -196,6 +210,17 @@ def _promotion(line: str) -> Promotion | None:
 
 def _from_now(bundle_id: str) -> Promotion:
     return Promotion(bundle_id, datetime.datetime.now(datetime.UTC).replace(microsecond=0))
+
+
+def _put_in_use(
+    folder: Path, step: Step, history: Sequence[Promotion], before: Sequence[Promotion], author: Author | None
+) -> None:
+    """Write the history, whose first is in use from now on; then the line of the record."""
+    _write(folder, history)
+    now = history[0]
+    was = before[0].bundle_id if before else None
+    at = now.at or datetime.datetime.now(datetime.UTC)
+    record(folder, RecordedPromotion(at, step, now.bundle_id, was, author or system_user()))
 
 
 def _write(folder: Path, history: Sequence[Promotion]) -> None:

@@ -27,14 +27,18 @@ def dashboard(
         ),
     ] = None,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the browser, too.")] = False,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Pages show all, and promote and roll back nothing.")
+    ] = False,
     bundle: Annotated[str | None, typer.Option(help="Bundle id, path, or champion.")] = None,
     shop: Shop = None,
     home: HomeOption = None,
 ) -> None:
     """Score files, watch the stream, look at models and data of a shop, in a browser.
 
-    There is no password: whoever reaches the port sees all of it, and may promote models. Files are kept in
-    memory, and sent nowhere. Needs `pip install 'clickstream-scoring[dashboard]'`. Ctrl-C ends it.
+    There is no password: whoever reaches the port sees all of it, and may promote models unless it is
+    --read-only. Files are kept in memory, and sent nowhere.
+    Needs `pip install 'clickstream-scoring[dashboard]'`. Ctrl-C ends it.
 
     Exit codes: 0 stopped; 78 the port is in use, the extra is missing, or a setting is wrong.
     """
@@ -43,6 +47,8 @@ def dashboard(
     for name, given in (("HOME", home), ("BUNDLE", bundle), ("SHOP", shop)):
         if given is not None:
             os.environ[f"CLICKSTREAM_{name}"] = str(given)
+    if read_only:
+        os.environ["CLICKSTREAM_DASHBOARD_READ_ONLY"] = "true"
     chosen_definition(load_settings())
     # Takes a second, and is an extra.
     from clickstream.dashboard.server import serve_pages

@@ -11,20 +11,26 @@ from clickstream.bundles import champion
 from clickstream.bundles.bundle import load_bundle
 from clickstream.bundles.folder import day_and_time, history
 from clickstream.bundles.manifest import BUNDLE_ID
+from clickstream.bundles.promotion_record import system_user
 from clickstream.cli.options import HomeOption, Shop
 from clickstream.cli.shop import chosen_shop
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings, load_settings
+
+Reason = Annotated[str, typer.Option(help="Why, for the record of promotions.")]
 
 _TAKEN = "Running consumers with CLICKSTREAM_BUNDLE=champion take it within seconds; no session is lost."
 
 
 def promote(
     bundle: Annotated[str, typer.Argument(metavar="ID", help="Id of the bundle, see `models list`.")],
+    reason: Reason = "",
     shop: Shop = None,
     home: HomeOption = None,
 ) -> None:
     """Put a bundle in use. It is loaded first, as a consumer would; one that cannot be is refused.
+
+    Who did it, when and why is added to `promotions.jsonl` beside the bundles.
 
     Exit codes: 0 it is in use; 65 it cannot be used here, nothing changed.
     """
@@ -39,7 +45,7 @@ def promote(
         )
     load_bundle(settings, bundle, definition)
     before = history(settings, definition.name)[:1]
-    champion.promote(folder, bundle)
+    champion.promote(folder, bundle, author=system_user(reason=reason))
     if before and before[0].bundle_id == bundle:
         console.print(f"{bundle} is in use already")
         return
@@ -47,7 +53,7 @@ def promote(
     _hint(settings, console)
 
 
-def rollback(shop: Shop = None, home: HomeOption = None) -> None:
+def rollback(reason: Reason = "", shop: Shop = None, home: HomeOption = None) -> None:
     """Go back to the bundle that was in use before. Again, and it goes back further.
 
     Exit codes: 0 done; 65 there is nothing to go back to, or it cannot be used here; nothing changed.
@@ -67,7 +73,7 @@ def rollback(shop: Shop = None, home: HomeOption = None) -> None:
             f"{current} stays in use. Put that right ({error.remedy})"
             + (f" or `clickstream models promote` one of {', '.join(others[-5:])}." if others else "."),
         ) from error
-    now = champion.roll_back(folder, target)
+    now = champion.roll_back(folder, target, system_user(reason=reason))
     since = "" if now.at is None else f", which was put in use {day_and_time(now.at)}"
     console.print(f"in use again: {target}{since}")
     console.print(f"taken back: {current}; `clickstream models promote {current}` brings it back")

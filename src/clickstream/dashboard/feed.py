@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -36,7 +36,8 @@ SHOWN = 50
 RATE_S = 10
 """Seconds that the rate is a mean over."""
 
-HISTORY_S = 120
+HISTORY_S = 600
+"""Seconds that the time series go back."""
 
 _READ_BACK = 250
 """Scores of a partition that are read at the start, so that the first snapshot is not empty."""
@@ -55,12 +56,34 @@ class GroupTotals:
     """How far the consumers are.
 
     `open_sessions` is None where nobody has committed a note that says it; `dead_letters` counts from the
-    beginning of the subscription on.
+    beginning of the subscription on; `written` is the end of the clicks topic, over all partitions;
+    `consumers` are the members of the group.
     """
 
     open_sessions: int | None
     lag: int
     dead_letters: int
+    written: int
+    consumers: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One second of the stream.
+
+    Attributes:
+        at: seconds since the epoch.
+        records: written to the clicks topic, heartbeats among them, a second.
+        scores: arrived, a second.
+        delay_ms: median and 99th percentile of the scores that arrived within this second; None without any.
+    """
+
+    at: float
+    records: float
+    scores: float
+    lag: int
+    open_sessions: int | None
+    delay_ms: tuple[int, int] | None
 
 
 @dataclass(frozen=True)
@@ -71,9 +94,11 @@ class FeedSnapshot:
         others: name and hash of other shops -> their scores, which are in no other figure here.
         problem: why `state` is `away`.
         silent_s: seconds since the last score arrived; None before the first.
+        quiet_s: seconds since a record came onto the clicks topic, or since this is looked at; None where
+            nobody knows.
         live: scores that arrived since the subscription began.
         rate: of them, a second, over the last `RATE_S` seconds.
-        history: the same by second, oldest first, `HISTORY_S` of them.
+        history: the stream second by second, oldest first, `HISTORY_S` of them at most.
         delay_ms: median and 99th percentile from the moment of scoring to our hands, of live scores.
         last: the last scores, newest first.
         window: over the last `WINDOW` scores; `rolling` and `since_start` evaluate the models over those with
@@ -85,9 +110,10 @@ class FeedSnapshot:
     problem: ClickstreamError | None
     where: str
     silent_s: float | None
+    quiet_s: float | None
     live: int
     rate: float
-    history: Sequence[int]
+    history: Sequence[Sample]
     delay_ms: tuple[int, int] | None
     group: GroupTotals | None
     last: Sequence[ScoreObject]
@@ -132,6 +158,11 @@ class Feed:
                 self._made = now, self._now(now)
             return self._made[1]
 
+    def score_of(self, session_id: str) -> ScoreObject | None:
+        """The last score of a session among the last `WINDOW` of them; None where there is none."""
+        with self._lock:
+            return next((one for one, _ in reversed(self._scores) if one["session_id"] == session_id), None)
+
     def close(self) -> None:
         """End the subscription, once the call under way is answered. A later `snapshot` starts another."""
         self._ended.set()
@@ -143,7 +174,11 @@ class Feed:
         self._watched = WatchedScores(WINDOW, shop=self._shop)
         self._scores: deque[tuple[ScoreObject, int]] = deque(maxlen=WINDOW)
         self._delays: deque[int] = deque(maxlen=WINDOW)
-        self._by_second: deque[tuple[int, int]] = deque(maxlen=HISTORY_S)
+        self._by_second: deque[tuple[int, int]] = deque(maxlen=RATE_S + 1)
+        self._history: deque[Sample] = deque(maxlen=HISTORY_S)
+        self._sampled: tuple[float, int, int] | None = None
+        self._fresh_delays: list[int] = []
+        self._written_at: float | None = None
         self._others: Counter[str] = Counter()
         self._live = 0
         self._arrived_at: float | None = None
@@ -153,21 +188,21 @@ class Feed:
         second = int(now)
         counts = dict(self._by_second)
         # The present second is not over: it would look like a dip.
-        history = [counts.get(s, 0) for s in range(second - HISTORY_S, second)]
+        recent = [counts.get(s, 0) for s in range(second - RATE_S, second)]
         window = Summary()
         for score, received_ms in self._scores:
             window.add(score, received_ms)
-        delays = sorted(self._delays)
         return FeedSnapshot(
             shop=self._shop,
             state=self._state,
             problem=self._problem,
             where=f"{self._settings.scores_topic} at {self._settings.kafka_bootstrap}",
             silent_s=None if self._arrived_at is None else now - self._arrived_at,
+            quiet_s=None if self._written_at is None else now - self._written_at,
             live=self._live,
-            rate=sum(history[-RATE_S:]) / RATE_S,
-            history=history,
-            delay_ms=(delays[len(delays) // 2], delays[len(delays) * 99 // 100]) if delays else None,
+            rate=sum(recent) / RATE_S,
+            history=tuple(self._history),
+            delay_ms=_percentiles(self._delays),
             group=self._group,
             last=[score for score, _ in list(self._scores)[: -SHOWN - 1 : -1]],
             window=window,
@@ -193,6 +228,7 @@ class Feed:
                         group = watcher.totals()
                         with self._lock:
                             self._state, self._problem, self._group = "following", None, group
+                            self._sample(group)
                 except ClickstreamError as error:
                     with self._lock:
                         self._state, self._problem = "away", error
@@ -202,6 +238,26 @@ class Feed:
             watcher.close()
             if reader is not None:
                 reader.close()
+
+    def _sample(self, group: GroupTotals) -> None:
+        now = time.monotonic()
+        if self._sampled is None or group.written > self._sampled[1]:
+            self._written_at = now
+        if self._sampled is not None:
+            before, written, live = self._sampled
+            seconds = max(now - before, 1e-3)
+            self._history.append(
+                Sample(
+                    time.time(),
+                    max(group.written - written, 0) / seconds,
+                    (self._live - live) / seconds,
+                    group.lag,
+                    group.open_sessions,
+                    _percentiles(self._fresh_delays),
+                )
+            )
+        self._sampled = now, group.written, self._live
+        self._fresh_delays.clear()
 
     def _take(self, records: Sequence[Record], ends: Mapping[int, int]) -> None:
         if not records:
@@ -219,7 +275,9 @@ class Feed:
                 self._scores.append((score, now_ms))
                 if record.offset >= ends.get(record.partition, 0):
                     fresh += 1
-                    self._delays.append(now_ms - score["scored_at"])
+                    delay = now_ms - score["scored_at"]
+                    self._delays.append(delay)
+                    self._fresh_delays.append(delay)
             if fresh:
                 self._live += fresh
                 self._arrived_at = now
@@ -227,6 +285,12 @@ class Feed:
                 if self._by_second and self._by_second[-1][0] == second:
                     fresh += self._by_second.pop()[1]
                 self._by_second.append((second, fresh))
+
+
+def _percentiles(delays: Collection[int]) -> tuple[int, int] | None:
+    """Median and 99th percentile; None of nothing."""
+    ordered = sorted(delays)
+    return (ordered[len(ordered) // 2], ordered[len(ordered) * 99 // 100]) if ordered else None
 
 
 def _subscribe(settings: Settings) -> tuple[Reader, dict[int, int]]:
@@ -255,7 +319,7 @@ class _GroupWatcher:
     def totals(self) -> GroupTotals:
         """Raises UnavailableError where the broker does not answer."""
         try:
-            _, partitions = self._observer.progress()
+            group, partitions = self._observer.progress()
             self._count_letters()
         except ClickstreamError:
             self.close()
@@ -265,6 +329,8 @@ class _GroupWatcher:
             open_sessions=sum(one.open_sessions for one in committed) if committed else None,
             lag=sum(one.lag for one in partitions),
             dead_letters=self._letters,
+            written=sum(one.end for one in partitions),
+            consumers=len(group.members),
         )
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ import streamlit as st
 from clickstream.bundles import champion
 from clickstream.bundles.bundle import load_bundle
 from clickstream.bundles.folder import ListedBundle, day_and_time, examine_bundles, figure, history
+from clickstream.bundles.promotion_record import Author, recorded
 from clickstream.dashboard import theme
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.settings import Settings
@@ -35,7 +36,11 @@ def page() -> None:
         theme.no_bundle()
         return
     _table(found)
-    _choose(found, settings)
+    if settings.dashboard_read_only:
+        st.caption("Read-only: nothing is promoted here. `clickstream models promote` does.")
+    else:
+        _choose(found, settings)
+    _record(settings)
     in_use = next((one for one in found if one.in_use), None)
     if in_use is not None:
         _report(in_use)
@@ -106,24 +111,65 @@ def _confirm(settings: Settings, step: str, bundle_id: str) -> None:
     with st.container(border=True):
         st.text(f"{bundle_id} will be in use.")
         st.caption(_effect(settings))
+        left, right = st.columns(2)
+        name = left.text_input(
+            "Your name",
+            key="author",
+            persist_state="session",
+            max_chars=100,
+            placeholder="for the record",
+            help="There is no login: the record says what stands here.",
+        )
+        reason = right.text_input("Reason", key="reason", max_chars=300, placeholder="for the record")
         yes, no, _ = st.columns([1, 1, 4])
         if no.button("Cancel", key="cancel", width="stretch"):
             del st.session_state[_ASKED]
             st.rerun()
         if yes.button(f"Yes, {step.split()[0]}", type="primary", key="confirm", width="stretch"):
             del st.session_state[_ASKED]
+            author = Author(name.strip() or "no name given", "dashboard", reason.strip())
             try:
                 # As a consumer would: one that cannot be loaded is not put in use.
                 load_bundle(settings, bundle_id)
                 if step == "promote":
-                    champion.promote(_folder(settings), bundle_id)
+                    champion.promote(_folder(settings), bundle_id, author=author)
                 else:
-                    champion.roll_back(_folder(settings), bundle_id)
+                    champion.roll_back(_folder(settings), bundle_id, author)
             except ClickstreamError as error:
                 theme.problem(error)
                 return
             st.session_state[_DONE] = f"{bundle_id} is in use."
             st.rerun()
+
+
+def _record(settings: Settings) -> None:
+    """Who put which bundle in use, and when."""
+    st.subheader("Promotions")
+    with theme.guarded():
+        found = recorded(_folder(settings))
+        if not found:
+            st.caption("None was recorded yet.")
+            return
+        rows = [
+            {
+                "when": day_and_time(one.at),
+                "who": one.author.name,
+                "by": one.author.through,
+                "what": one.step,
+                "in use since": one.bundle_id,
+                "before": one.before or "–",
+                "reason": one.author.reason or "–",
+            }
+            for one in found
+        ]
+        st.dataframe(
+            pd.DataFrame(rows),
+            hide_index=True,
+            height=min(38 + 35 * len(rows), 320),
+            key="promotions",
+            alt="Who put which bundle in use, when and why, the latest first",
+        )
+        st.caption("As commands, training and this page wrote it to `promotions.jsonl` beside the bundles.")
 
 
 def _folder(settings: Settings) -> Path:

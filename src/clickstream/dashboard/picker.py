@@ -119,6 +119,7 @@ def _choose_one(
         options,
         index=0 if guess is None else options.index(guess.column),
         key=f"column {key}",
+        persist_state="session",
         help=help,
     )
     if column == _NONE:
@@ -136,20 +137,35 @@ def _choose_one(
             "Format",
             formats,
             key=f"format {key} {column}",
+            persist_state="session",
             accept_new_options=True,
             help="iso: ISO 8601; s, ms, us, ns: since 1970; or a pattern such as %d.%m.%Y %H:%M:%S",
         )
-        zone = right.text_input("Time zone", "UTC", key=f"zone {key}", help="Of times that do not say theirs")
+        zone = right.text_input(
+            "Time zone",
+            "UTC",
+            key=f"zone {key}",
+            persist_state="session",
+            help="Of times that do not say theirs",
+        )
         return ColumnChoice(column, format=format or "iso", timezone=zone.strip() or "UTC")
     missing = ""
     if field.name != "session_id":
         missing = left.text_input(
-            "Where empty", key=f"missing {key}", placeholder="absent", help="Taken where the column is empty"
+            "Where empty",
+            key=f"missing {key}",
+            persist_state="session",
+            placeholder="absent",
+            help="Taken where the column is empty",
         )
     decimal = guess.decimal
     if field.is_number:
         decimal = right.selectbox(
-            "Decimal sign", [".", ","], index=[".", ","].index(guess.decimal), key=f"decimal {key} {column}"
+            "Decimal sign",
+            [".", ","],
+            index=[".", ","].index(guess.decimal),
+            key=f"decimal {key} {column}",
+            persist_state="session",
         )
     return ColumnChoice(column, missing.strip(), decimal)
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from clickstream.bundles.bundle import Bundle
 from clickstream.dashboard import overview, picker, table, theme, trace
@@ -76,15 +77,29 @@ def _upload(shop: Shop) -> Upload | None:
         + " They are cleaned, cut into sessions and scored as the stream would. The file stays in this"
         " machine's memory; nothing of it is written to disk."
     )
-    given = st.file_uploader(
-        "Your file",
-        type=_TYPES,
-        max_upload_size=MAX_BYTES // 2**20,
-        key="file",
+    given = _kept_over_pages(
+        "file",
+        st.file_uploader(
+            "Your file",
+            type=_TYPES,
+            max_upload_size=MAX_BYTES // 2**20,
+            key="file",
+            on_change=_keep,
+            args=("file",),
+        ),
     )
     with st.expander("A mapping that was saved, and the gap between visits", icon=":material/table_convert:"):
         left, right = st.columns([3, 1])
-        mapping = left.file_uploader("Mapping, TOML", type=["toml"], max_upload_size=1, key="mapping")
+        mapping = left.file_uploader(
+            "Mapping, TOML",
+            type=["toml"],
+            max_upload_size=1,
+            key="mapping",
+            on_change=_keep,
+            args=("mapping",),
+        )
+        with left:
+            mapping = _kept_over_pages("mapping", mapping)
         usual = theme.settings().gap
         minutes = right.number_input(
             "Gap, minutes",
@@ -92,6 +107,7 @@ def _upload(shop: Shop) -> Upload | None:
             24 * 60,
             max(usual // 60_000, 1),
             key="gap",
+            persist_state="session",
             help="So long without a click ends a visit. Commands take it from CLICKSTREAM_GAP, in ms.",
         )
         gap = usual if minutes == max(usual // 60_000, 1) else int(minutes) * 60_000
@@ -110,6 +126,25 @@ def _upload(shop: Shop) -> Upload | None:
             return None
         chosen = hashlib.sha256(text).hexdigest(), "mapping.toml"
     return Upload(f"{given.file_id} {chosen[0]} {gap}", given.name, content, text, chosen[1], gap)
+
+
+def _keep(key: str) -> None:
+    """Remember what an uploader holds, or that it was emptied: it forgets when another page is shown."""
+    st.session_state[f"kept {key}"] = st.session_state[key]
+
+
+def _kept_over_pages(key: str, given: UploadedFile | None) -> UploadedFile | None:
+    """What the uploader holds, or held before another page was shown; that can be taken away."""
+    kept: UploadedFile | None = st.session_state.get(f"kept {key}")
+    if given is not None or kept is None:
+        return given
+    with st.container(horizontal=True, vertical_alignment="center"):
+        theme.words(f"{kept.name}, given before")
+        # A press is handled before the page is drawn again, without the file.
+        st.button(
+            "Take it away", key=f"take-away-{key}", on_click=st.session_state.pop, args=(f"kept {key}",)
+        )
+    return kept
 
 
 def _is_uci(file_id: str, content: bytes, name: str) -> bool:
@@ -134,7 +169,7 @@ def _example(shop: Shop, gap: int) -> Upload | None:
     if folder is None:
         return None
     _, file, words = _EXAMPLES[shop.definition.name]
-    st.toggle(f"Try the example: {words}", key="example")
+    st.toggle(f"Try the example: {words}", key="example", persist_state="session")
     if not st.session_state.get("example"):
         return None
     content, layout = folder / file, folder / "mapping.toml"

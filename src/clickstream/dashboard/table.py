@@ -63,13 +63,28 @@ def _filters(result: ScoredFile) -> pd.Series[bool]:
     frame = result.frame
     first, second, third, fourth, fifth = st.columns([2, 3, 3, 3, 3])
     scorer = first.selectbox(
-        "Scorer", result.scorers, key="scorer", help="Whose cluster and conversion are meant"
+        "Scorer",
+        result.scorers,
+        key="scorer",
+        persist_state="session",
+        help="Whose cluster and conversion are meant",
     )
-    clusters = second.multiselect("Cluster", result.clusters, key="clusters", placeholder="any")
-    low, high = third.slider("Conversion, %", 0, 100, (0, 100), key="conversion")
+    # What was chosen of one file may be no choice of the next: then it is another filter.
+    clusters = second.multiselect(
+        "Cluster",
+        result.clusters,
+        key=f"clusters {result.clusters}",
+        persist_state="session",
+        placeholder="any",
+    )
+    low, high = third.slider("Conversion, %", 0, 100, (0, 100), key="conversion", persist_state="session")
     most = max(int(frame["clicks"].max()), 2)
-    fewest, longest = fourth.slider("Clicks", 1, most, (1, most), key="clicks")
-    text = fifth.text_input("Session id contains", key="session", placeholder="any").strip()
+    fewest, longest = fourth.slider(
+        "Clicks", 1, most, (1, most), key=f"clicks {most}", persist_state="session"
+    )
+    text = fifth.text_input(
+        "Session id contains", key="contains", persist_state="session", placeholder="any"
+    ).strip()
     passes = frame["clicks"].between(fewest, longest)
     if clusters:
         passes &= frame[f"{scorer}_cluster_name"].isin(clusters)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import altair
 import pandas as pd
@@ -11,9 +12,9 @@ import streamlit as st
 from clickstream.bundles.bundle import Bundle
 from clickstream.dashboard import theme
 from clickstream.dashboard.results import ScoredFile
-from clickstream.features.shop import UCI553
+from clickstream.features.shop import UCI553, Shop
 from clickstream.infra.words import counted
-from clickstream.offline import SessionTrace, trace_session
+from clickstream.offline import SessionTrace, TracedClick, trace_session
 
 _AMOUNT = {"$": "$,.0f"}
 """Of a chart; it knows the sign of the dollar alone."""
@@ -26,6 +27,19 @@ _FIELDS: dict[str, dict[str, Any]] = {
 }
 
 
+class TracedShop(NamedTuple):
+    """Whose sessions are shown: the shop, the scorers that answered, and what stands before an amount."""
+
+    shop: Shop
+    scorers: Sequence[str]
+    currency: str
+
+    @property
+    def has_revenue(self) -> bool:
+        """Whether a conversion of the shop has a value."""
+        return self.shop.definition.goal.value is not None
+
+
 def show(key: str, place: int | None, result: ScoredFile, bundle: Bundle) -> None:
     """Show the session at `place` of the result called `key`, click by click."""
     if place is None:
@@ -34,16 +48,10 @@ def show(key: str, place: int | None, result: ScoredFile, bundle: Bundle) -> Non
     st.subheader("One session")
     window = f", window {trace.window}" if trace.window > 1 else ""
     theme.words(f"{trace.session_id}{window} · {trace.day} · {counted(len(trace.clicks), 'click')}")
-    _moved(trace, result)
-    _clicks(trace, result)
-    with st.expander("Features of the session at its end", icon=":material/functions:"):
-        # As texts: the values are of several kinds.
-        features = [(name, _text(value)) for name, value in trace.clicks[-1].features.items()]
-        st.dataframe(
-            pd.DataFrame(features, columns=["feature", "value"]),
-            hide_index=True,
-            alt="Features and their values",
-        )
+    of = TracedShop(result.shop, result.scorers, result.currency)
+    moved(trace.clicks, of, "had the session ended with this click")
+    clicks_table(trace.clicks, of)
+    features_table(trace.clicks[-1].features, "Features of the session at its end")
 
 
 def _trace(key: str, place: int, result: ScoredFile, bundle: Bundle) -> SessionTrace:
@@ -57,7 +65,8 @@ def _trace(key: str, place: int, result: ScoredFile, bundle: Bundle) -> SessionT
     return trace
 
 
-def _moved(trace: SessionTrace, result: ScoredFile) -> None:
+def moved(clicks: Sequence[TracedClick], of: TracedShop, when: str) -> None:
+    """Draw how the predictions moved with each click; `when` says in words what each of them is."""
     rows = [
         {
             "click": click.number,
@@ -66,31 +75,29 @@ def _moved(trace: SessionTrace, result: ScoredFile) -> None:
             "revenue": click.predictions[name].revenue,
             "cluster": click.predictions[name].cluster_name,
         }
-        for click in trace.clicks
-        for name in result.scorers
+        for click in clicks
+        for name in of.scorers
     ]
     frame = pd.DataFrame(rows)
     tip = [
         "click:Q",
         "scorer:N",
         altair.Tooltip("conversion:Q", format=".1%"),
-        *([altair.Tooltip("revenue:Q", format=",.2f")] if result.has_revenue else []),
+        *([altair.Tooltip("revenue:Q", format=",.2f")] if of.has_revenue else []),
         "cluster:N",
     ]
     base = (
         altair.Chart(frame)
-        .mark_line(
-            point=len(trace.clicks) <= 60, interpolate="step-after" if len(trace.clicks) > 1 else "linear"
-        )
+        .mark_line(point=len(clicks) <= 60, interpolate="step-after" if len(clicks) > 1 else "linear")
         .encode(
             x=altair.X("click:Q", title="click", axis=altair.Axis(tickMinStep=1, format="d")),
-            color=altair.Color("scorer:N", scale=theme.scale(result.scorers), title=None),
+            color=altair.Color("scorer:N", scale=theme.scale(of.scorers), title=None),
             tooltip=tip,
         )
     )
-    left, right = st.columns(2) if result.has_revenue else (st.container(), None)
+    left, right = st.columns(2) if of.has_revenue else (st.container(), None)
     with left:
-        st.caption("Conversion, had the session ended with this click")
+        st.caption(f"Conversion, {when}")
         theme.chart(
             base.encode(
                 y=altair.Y(
@@ -105,43 +112,54 @@ def _moved(trace: SessionTrace, result: ScoredFile) -> None:
     if right is None:
         return
     with right:
-        st.caption("Revenue, had the session ended with this click")
+        st.caption(f"Revenue, {when}")
         theme.chart(
             base.encode(
-                y=altair.Y(
-                    "revenue:Q", title=None, axis=altair.Axis(format=_AMOUNT.get(result.currency, ",.0f"))
-                )
+                y=altair.Y("revenue:Q", title=None, axis=altair.Axis(format=_AMOUNT.get(of.currency, ",.0f")))
             ),
             "Predicted revenue after each click, a line for each scorer.",
         )
 
 
-def _clicks(trace: SessionTrace, result: ScoredFile) -> None:
+def clicks_table(clicks: Sequence[TracedClick], of: TracedShop) -> None:
+    """Show the clicks in order, with what each scorer said after each."""
     rows = [
         {
             "click": click.number,
             "time": None if click.event_time is None else pd.Timestamp(click.event_time, unit="ms", tz="UTC"),
             **{_field(name): value for name, value in click.fields.items()},
-            **{f"conv. {name}": 100 * click.predictions[name].conversion for name in result.scorers},
+            **{f"conv. {name}": 100 * click.predictions[name].conversion for name in of.scorers},
             "cluster, batch": click.predictions["batch"].cluster_name,
         }
-        for click in trace.clicks
+        for click in clicks
     ]
     frame = pd.DataFrame(rows)
-    if trace.clicks[0].event_time is None:
+    if clicks[0].event_time is None:
         frame = frame.drop(columns="time")
     st.dataframe(
         frame,
         hide_index=True,
         height=min(38 + 35 * len(frame), 320),
         column_config={
-            **_FIELDS.get(result.shop.definition.name, {}),
+            **_FIELDS.get(of.shop.definition.name, {}),
             "time": st.column_config.DatetimeColumn("time (UTC)", format="YYYY-MM-DD HH:mm:ss"),
         }
-        | {f"conv. {name}": st.column_config.NumberColumn(format="%.1f%%") for name in result.scorers},
+        | {f"conv. {name}": st.column_config.NumberColumn(format="%.1f%%") for name in of.scorers},
         key="trace_clicks",
         alt="The clicks of the session in order, with what each scorer said after each",
     )
+
+
+def features_table(features: Mapping[str, Any], title: str) -> None:
+    """Show features and their values, below a title that opens them."""
+    with st.expander(title, icon=":material/functions:"):
+        # As texts: the values are of several kinds.
+        rows = [(name, _text(value)) for name, value in features.items()]
+        st.dataframe(
+            pd.DataFrame(rows, columns=["feature", "value"]),
+            hide_index=True,
+            alt="Features and their values",
+        )
 
 
 def _field(name: str) -> str:

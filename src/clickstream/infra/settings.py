@@ -272,6 +272,9 @@ class Settings(BaseSettings):
         description=f"token that `serve` asks for (`Authorization: Bearer …`), {SHORTEST_KEY} characters or"
         " more; needed where it listens beyond this machine",
     )
+    dashboard_read_only: bool = Field(
+        False, description="the pages of the dashboard show all, and promote and roll back nothing"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="what is logged: this, and what is worse"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from clickstream.consumer.state_reader import ReadState, StateReader
@@ -98,6 +98,15 @@ class Lookup:
         # The newest first among equals.
         answered.sort(key=lambda view: (-chance(view), -view["last_click_at"]))
         return answered[:limit], count, len(views)
+
+    def predict(self, partition: int, cases: Sequence[Case]) -> list[dict[str, Any]]:
+        """What the models that would score a session of a partition now say of each case, by scorer.
+
+        Raises:
+            UnavailableError, RefusedError: as of `session`.
+        """
+        answers, _, _ = self._models.predict(partition, self._reader.read(partition, ()).head, cases)
+        return answers
 
     def problem(self) -> str:
         """Why no answer can be given now; empty where one can."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from clickstream.bundles.bundle import Bundle, Case, ScorerOutput
@@ -56,36 +57,56 @@ def trace_session(scores: FileScores, place: int, bundle: Bundle) -> SessionTrac
     row = scores.sessions.row(place)
     steps = scores.steps[place]
     shop = shop_of(bundle.shop)
-    names = [field.name for field in bundle.shop.used_fields()]
-    cases = _cases(shop, row["session_id"], steps)
+    cases = cases_of(shop, row["session_id"], steps, shop.evidence)
     online = _online_before(shop, scores, place, bundle)
-    clicks = []
-    for number, (step, case, answers) in enumerate(zip(steps, cases, bundle.predict(cases), strict=True), 1):
-        clicks.append(
-            TracedClick(
-                number,
-                step.event_time if row["opened_at"] is not None else None,
-                step.order,
-                {name: getattr(step, name) for name in names},
-                shop.shown(case.whole),
-                {name: answers.get(name) or online.predict(case) for name in scorers_of(shop)},
-            )
-        )
-    return SessionTrace(row["session_id"], row["window"], row["day"], tuple(clicks))
+    answers: list[dict[str, ScorerOutput]] = [
+        {name: fitted.get(name) or online.predict(case) for name in scorers_of(shop)}
+        for case, fitted in zip(cases, bundle.predict(cases), strict=True)
+    ]
+    clicks = traced_clicks(shop, steps, cases, answers)
+    if row["opened_at"] is None:
+        clicks = tuple(click._replace(event_time=None) for click in clicks)
+    return SessionTrace(row["session_id"], row["window"], row["day"], clicks)
 
 
-def _cases(shop: Shop, session_id: str, steps: list[SessionStep]) -> list[Case]:
-    """What the scorers see of the session after each of its clicks."""
+def cases_of(
+    shop: Shop,
+    session_id: str,
+    steps: Sequence[SessionStep],
+    seen: Callable[[Session], Features | None],
+) -> list[Case]:
+    """What the scorers see of a session after each of its clicks.
+
+    Args:
+        seen: what they may look at: `shop.evidence` had it closed there, `shop.known` while it is open.
+    """
     session = shop.open(steps[0], session_id=session_id)
-    cases = [_case(shop, session)]
+    cases = [Case(seen(session), shop.whole(session))]
     for step in steps[1:]:
         session.add(step, 0)
-        cases.append(_case(shop, session))
+        cases.append(Case(seen(session), shop.whole(session)))
     return cases
 
 
-def _case(shop: Shop, session: Session) -> Case:
-    return Case(shop.evidence(session), shop.whole(session))
+def traced_clicks(
+    shop: Shop,
+    steps: Sequence[SessionStep],
+    cases: Sequence[Case],
+    answers: Sequence[dict[str, ScorerOutput]],
+) -> tuple[TracedClick, ...]:
+    """The clicks of a session in order; `answers`, by scorer, are to the case after each of them."""
+    names = [field.name for field in shop.definition.used_fields()]
+    return tuple(
+        TracedClick(
+            number,
+            step.event_time,
+            step.order,
+            {name: getattr(step, name) for name in names},
+            shop.shown(case.whole),
+            answer,
+        )
+        for number, (step, case, answer) in enumerate(zip(steps, cases, answers, strict=True), 1)
+    )
 
 
 def _online_before(shop: Shop, scores: FileScores, place: int, bundle: Bundle) -> OnlineModels:
@@ -94,5 +115,5 @@ def _online_before(shop: Shop, scores: FileScores, place: int, bundle: Bundle) -
     online = bundle.online(scores.online_states[kept])
     for before in range(kept * AT_ONCE, place):
         session = refold(shop, scores.sessions.columns["session_id"][before], scores.steps[before])
-        online.learn(*lesson_of(shop, session, _case(shop, session)))
+        online.learn(*lesson_of(shop, session, Case(shop.evidence(session), shop.whole(session))))
     return online

@@ -12,6 +12,7 @@ from rich.markup import escape
 from clickstream.bundles.bundle import Bundle, load_bundle
 from clickstream.bundles.champion import CHAMPION, bundles_of, promote, promote_first
 from clickstream.bundles.folder import history
+from clickstream.bundles.promotion_record import system_user
 from clickstream.infra.errors import BundleError, ClickstreamError, InputError
 from clickstream.infra.settings import Settings
 from clickstream.terminal.comparison_view import show_comparison
@@ -24,6 +25,13 @@ class PromotionPolicy(StrEnum):
     first = "first"
     if_better = "if-better"
     always = "always"
+
+
+_REASONS = {
+    PromotionPolicy.first: "",
+    PromotionPolicy.if_better: "better than the one in use on the same sessions",
+    PromotionPolicy.always: "--promote always",
+}
 
 
 class Decision(NamedTuple):
@@ -54,11 +62,12 @@ def decide(
             InputError where that cannot be said.
     """
     folder = bundles_of(settings.bundles, bundle.shop.name)
-    if promote_first(folder, bundle.id):
+    author = system_user("training", _REASONS[promotion])
+    if promote_first(folder, bundle.id, system_user("training", "the first bundle of the shop")):
         return Decision(True, None)
     before = next((one.bundle_id for one in history(settings, bundle.shop.name)), None)
     if promotion is PromotionPolicy.always:
-        promote(folder, bundle.id)
+        promote(folder, bundle.id, author=author)
         return Decision(True, before)
     if promotion is PromotionPolicy.first:
         return Decision(False, before)
@@ -67,7 +76,7 @@ def decide(
         used = load_bundle(settings, CHAMPION, bundle.shop)
         found = compared(used, bundle)
         if found.other_is_better:
-            promote(folder, bundle.id, instead_of=used.id)
+            promote(folder, bundle.id, instead_of=used.id, author=author)
     except (BundleError, InputError) as problem:
         return Decision(False, before, found, problem)
     return Decision(found.other_is_better, used.id, found)

@@ -65,6 +65,14 @@ class Reader:
             found = self._consumer.end_offsets(self._tps, timeout_ms=self._settings.patience)
         return {tp.partition: offset for tp, offset in found.items()}
 
+    def offset_since(self, partition: int, timestamp: int) -> int:
+        """The first offset whose record has this timestamp (ms) or a later one; the end where none has."""
+        tp = TopicPartition(self.topic, partition)
+        with translated(f"looking for a time in {self.topic}", self._settings):
+            found = self._consumer.offsets_for_times({tp: timestamp}, timeout_ms=self._settings.patience)
+        place = found.get(tp)
+        return self.end_offsets()[partition] if place is None else int(place.offset)
+
     def decided_ends(self, within_s: float | None = None) -> DecidedEnds:
         """The ends, with every transaction that is decided by now.
 
