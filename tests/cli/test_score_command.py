@@ -65,6 +65,19 @@ def test_it_writes_a_row_a_session_and_says_what_they_are(tmp_path: Path) -> Non
     assert "25 sessions written to found.csv" in err
 
 
+def test_reasons_are_a_column_where_they_are_asked_for(tmp_path: Path) -> None:
+    run("shop.csv", "--out", "why.csv", "--reasons", "2")
+    run("shop.csv", "--out", "plain.csv")
+    with (tmp_path / "why.csv").open() as why, (tmp_path / "plain.csv").open() as plain:
+        for given, same in zip(csv.DictReader(why), csv.DictReader(plain), strict=True):
+            found = given.pop("batch_reasons")
+            assert given == same
+            effects = [float(one.rsplit(" ", 1)[1]) for one in found.split(", ")] if found else []
+            assert bool(effects) == (int(given["clicks"]) > 1)
+            assert len(effects) <= 2
+            assert effects == sorted(effects, key=abs, reverse=True)
+
+
 def test_all_formats_hold_the_same_sessions(tmp_path: Path) -> None:
     run("shop.csv", "--out", "a.jsonl")
     run("shop.csv", "--out", "a.parquet")

@@ -14,7 +14,9 @@ from composed import FILE, services
 
 from clickstream.local.child import HOST, free_port
 
-_PORTS = ("KAFKA_PORT", "VALKEY_PORT", "DASHBOARD_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT", "BROWSER_PORT")
+_PORTS = tuple(
+    f"{name}_PORT" for name in ("KAFKA", "VALKEY", "DASHBOARD", "LOOKUP", "PROMETHEUS", "GRAFANA", "BROWSER")
+)
 
 
 class Stack:

@@ -122,7 +122,9 @@ def test_variables_are_settings_and_their_values_are_accepted(
 def test_settings_that_shape_sessions_are_the_same_for_all() -> None:
     rules = {f"CLICKSTREAM_{rule.upper()}" for rule in Settings().rules}
     for rule in rules:
-        values = {environment(name).get(rule) for name in ("consumer", "replay", "cli", "dashboard")}
+        values = {
+            environment(name).get(rule) for name in ("consumer", "replay", "lookup", "cli", "dashboard")
+        }
         assert len(values) == 1, rule
 
 

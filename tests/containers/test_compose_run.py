@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import quote
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import orjson
 import pytest
-from composed import queries, services
+from composed import environment, queries, services
 from shop import wait_for
 
 from clickstream.infra.kafka import Reader
@@ -123,7 +124,16 @@ def test_the_dashboard_is_there_for_the_host(stack: Stack) -> None:
         assert answer.read() == b"ok"
 
 
-@pytest.mark.parametrize("service", ["consumer", "dashboard", "kafka", "valkey"])
+def test_the_look_up_answers_the_host_with_the_token_alone(stack: Stack) -> None:
+    url = f"http://{HOST}:{stack.ports['LOOKUP_PORT']}/v1/sessions?limit=1"
+    with pytest.raises(HTTPError, match="401"):
+        urlopen(url, timeout=10)
+    token = environment("lookup")["CLICKSTREAM_LOOKUP_TOKEN"]
+    with urlopen(Request(url, headers={"Authorization": f"Bearer {token}"}), timeout=10) as answer:
+        assert orjson.loads(answer.read()).keys() == {"sessions", "open", "considered"}
+
+
+@pytest.mark.parametrize("service", ["consumer", "dashboard", "lookup", "kafka", "valkey"])
 def test_a_container_is_nobody_and_changes_nothing(stack: Stack, service: str) -> None:
     assert asked(stack, service, "id", "-u") == services()[service]["user"].split(":")[0]
     tried = asked(stack, service, "sh", "-c", "touch /etc/x /opt/x 2>/dev/null && echo done || echo refused")

@@ -97,11 +97,23 @@ def test_a_look_up_says_what_the_score_of_the_session_will_say_if_it_closes_now(
         status, found = client.session(session_id)
         assert status == 200, found
         looked_up[session_id] = found
+        status, found = client.get(f"/v1/sessions/{quote(session_id, safe='')}?reasons=2")
+        assert status == 200
+        for scorer, why in found.pop("reasons").items():
+            assert len(why["strongest"]) == 2
+            total = why["base"] + sum(one["effect"] for one in why["strongest"]) + why["others"]
+            assert total == pytest.approx(why["answer"], abs=1e-9), scorer
+        # Asked for or not, they change nothing else.
+        assert found == {name: value for name, value in looked_up[session_id].items() if name != "reasons"}
 
     # Hostile and unknown ids, tokens, and a page of the most likely.
     assert client.get("/v1/sessions", token=None)[0] == 401
     assert client.get("/v1/sessions", token="wrong")[0] == 401
-    for unknown in ("nobody", "{clicks:0}", "a\x00b", "ä/€", "*"):
+    assert client.get("/v1/sessions", token="ä" * 10_000)[0] in (400, 401)
+    for wrong in ("reasons=-1", "reasons=1e9", "reasons=x"):
+        assert client.get(f"/v1/sessions/{next(iter(short))}?{wrong}")[0] == 422
+    hostile = ("nobody", "{clicks:0}", "}:meta", "a\x00b", "ä/€", "*", "..", "\r\nX: y", "x" * 256)
+    for unknown in hostile:
         assert client.session(unknown)[0] == 404
     status, refused = client.session("x" * 10_000)
     assert status == 422
@@ -112,7 +124,7 @@ def test_a_look_up_says_what_the_score_of_the_session_will_say_if_it_closes_now(
     everyone = [one["predictions"]["online"]["conversion"] for one in looked_up.values()]
     assert chances == sorted(everyone, reverse=True)[:5]
     assert client.get("/readyz")[0] == 200
-    assert 'clickstream_lookups_total{status="404"} 5.0' in client.get("/metrics/")[1]
+    assert 'clickstream_lookups_total{status="404"} 9.0' in client.get("/metrics/")[1]
 
     end = sent[-1][3] + 7_200_000
     flush = orjson.dumps({"type": "heartbeat", "event_time": end, "flush": True})

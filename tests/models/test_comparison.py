@@ -14,6 +14,7 @@ from clickstream.features.vector import Features
 from clickstream.infra.errors import InputError
 from clickstream.models.case import Floats
 from clickstream.models.evaluation import EVALUATION, Evaluation
+from clickstream.models.reasons import Attribution
 from clickstream.training.comparison import UnseenSessions, compare, unseen
 from clickstream.training.split import held_out
 from clickstream.training.training import TrainingSession
@@ -33,6 +34,9 @@ class Shifted:
         conversion, revenue = self._models.predict(rows)
         assert revenue is not None
         return np.clip(conversion + self._by, 0.001, 0.999), revenue + self._by
+
+    def attribution(self, row: Features) -> Attribution:
+        return self._models.attribution(row)
 
 
 def shifted(bundle: Bundle, by: float) -> Bundle:

@@ -88,6 +88,12 @@ def score(
         Path | None,
         typer.Option(help="Write the rows that could not be used there, with line and reason: CSV."),
     ] = None,
+    reasons: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=0, help="Name N features that moved the prediction of batch most: batch_reasons."
+        ),
+    ] = 0,
     bundle: Annotated[str | None, typer.Option(help="Bundle id, path, or champion.")] = None,
     shop: Shop = None,
     home: HomeOption = None,
@@ -129,7 +135,13 @@ def score(
         models = load_bundle(settings)
         with _progress(say) as progress:
             scores = score_file(
-                source, bundle=models, settings=settings, name=called, mapping=layout, progress=progress
+                source,
+                bundle=models,
+                settings=settings,
+                name=called,
+                mapping=layout,
+                reasons=reasons,
+                progress=progress,
             )
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

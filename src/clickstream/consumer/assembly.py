@@ -49,8 +49,7 @@ def open_engine(
 
     Raises:
         BundleError: the bundle or the shadow is of another shop than the settings name.
-        ConfigurationError: a condition on open scores cannot be read, or the Kafka client of the settings is not
-            installed.
+        ConfigurationError: a condition on open scores cannot be read; the Kafka client is not installed.
         SettingsChangedError: the group's members, or all its open sessions, have other rules.
         UnavailableError: a server does not answer.
 

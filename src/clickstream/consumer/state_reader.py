@@ -26,16 +26,13 @@ class ReadState(NamedTuple):
         meta: None where nothing was ever applied to the partition.
         sessions: those that are open.
         head: which online models go with them; empty while there are none.
+        online: these models, with the bundle they belong to; None where only the head was asked for.
     """
 
     meta: Meta | None
     sessions: Mapping[str, OpenSession]
     head: bytes
-
-
-def head_of(stored: bytes) -> bytes:
-    """The first two lines of stored online models: they differ whenever the models do."""
-    return b"\n".join(stored[:_HEAD].split(b"\n", 2)[:2])
+    online: bytes | None = None
 
 
 class StateReader:
@@ -47,8 +44,8 @@ class StateReader:
         self._shop = shop
         self._client = connect(settings)
 
-    def read(self, partition: int, session_ids: Sequence[str]) -> ReadState:
-        """The sessions named, as far as they are open there.
+    def read(self, partition: int, session_ids: Sequence[str], with_models: bool = False) -> ReadState:
+        """The sessions named, as far as they are open there; the online models too, where asked for.
 
         Raises:
             UnavailableError: Redis does not answer.
@@ -58,18 +55,17 @@ class StateReader:
         with translated(f"reading partition {partition}", self._settings):
             pipe = self._client.pipeline(transaction=True)
             pipe.hgetall(meta_key)
-            pipe.getrange(online_key, 0, _HEAD - 1)
+            if with_models:
+                pipe.get(online_key)
+            else:
+                pipe.getrange(online_key, 0, _HEAD - 1)
             if session_ids:
                 pipe.hmget(sessions_key, list(session_ids))
-            found, head, *values = pipe.execute()
+            found, online, *values = pipe.execute()
         stored = zip(session_ids, values[0] if values else (), strict=True)
         sessions = {name: decode(value, self._shop) for name, value in stored if value is not None}
-        return ReadState(_meta(partition, found), sessions, head_of(head))
-
-    def online(self, partition: int) -> bytes:
-        """The online models of a partition, with the bundle they belong to; empty where there are none."""
-        with translated(f"reading the online models of partition {partition}", self._settings):
-            return bytes(self._client.get(self._keys(partition)[4]) or b"")
+        online = bytes(online or b"")
+        return ReadState(_meta(partition, found), sessions, _head_of(online), online if with_models else None)
 
     def holders(self, session_id: str, partitions: Sequence[int]) -> list[int]:
         """The partitions among these in which something of a session is open."""
@@ -107,6 +103,11 @@ class StateReader:
 
     def _keys(self, partition: int) -> tuple[str, str, str, str, str]:
         return state_keys(self._settings, self._topic_id, partition)
+
+
+def _head_of(stored: bytes) -> bytes:
+    """The first two lines of stored online models: they differ whenever the models do."""
+    return b"\n".join(stored[:_HEAD].split(b"\n", 2)[:2])
 
 
 def _meta(partition: int, found: Mapping[bytes, bytes]) -> Meta | None:

@@ -1,14 +1,12 @@
-"""The look-up over HTTP: routes, the token, and what is measured of them.
-
-An answer is made on a thread of Starlette's pool: Redis is waited for there; the models take one at a time.
-"""
+"""The look-up over HTTP: routes, the token, and what is measured of them."""
 
 from __future__ import annotations
 
 import secrets
+import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -16,14 +14,17 @@ import orjson
 from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import make_asgi_app
+from starlette.datastructures import Headers
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clickstream import __version__
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.exposition import registry
 from clickstream.infra.metrics import Distribution, Sample
 from clickstream.infra.settings import Settings, load_settings
-from clickstream.lookup.service import CONSIDERED, Answerer, Lookup
+from clickstream.lookup.jobs import Jobs
+from clickstream.lookup.service import CONSIDERED, PATIENCE_MS, Answerer, Lookup
 from clickstream.lookup.views import OpenSessionsView, OpenSessionView, Refusal
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -32,12 +33,17 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 _MOST = 200
 
+SWITCH_S = 0.000_5
+"""How long the thread of the models may keep the interpreter from the event loop: 5 ms are usual, at each of
+several turns of a request."""
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 """Names by which this machine calls itself: without a token others are not answered."""
 
 SessionIdInPath = Annotated[str, Path(min_length=1, max_length=256)]
 Chance = Annotated[float, Query(ge=0, le=1)]
 Limit = Annotated[int, Query(ge=1, le=_MOST)]
+HowMany = Annotated[int, Query(ge=0, le=_MOST, description="features that moved each prediction most")]
 
 
 class RequestCounters:
@@ -67,12 +73,15 @@ def create() -> FastAPI:
 
 def application(settings: Settings, lookup: Lookup) -> FastAPI:
     """The application over a look-up, which it closes when it ends."""
-    token = settings.lookup_token and settings.lookup_token.get_secret_value()
+    token = None if settings.lookup_token is None else settings.lookup_token.get_secret_value()
     counters = RequestCounters()
+    jobs = Jobs(PATIENCE_MS / 1_000)
+    sys.setswitchinterval(SWITCH_S)
 
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
         yield
+        jobs.close()
         lookup.close()
 
     app = FastAPI(
@@ -87,16 +96,8 @@ def application(settings: Settings, lookup: Lookup) -> FastAPI:
     if token is None:
         # Without a token a page of another site, whose name was bound to this address, could ask as we do.
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK, www_redirect=False)
+    app.add_middleware(Guard, token=token, counters=counters)
     app.mount("/metrics", make_asgi_app(registry((counters.samples,))))
-
-    @app.middleware("http")
-    async def guarded(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-        if not request.url.path.startswith("/v1/"):
-            return await go_on(request)
-        begun = time.perf_counter()
-        response = _unauthorised() if token and not _carries(request, token) else await go_on(request)
-        counters.answered(response.status_code, time.perf_counter() - begun)
-        return response
 
     @app.exception_handler(ClickstreamError)
     async def unavailable(_: Request, error: ClickstreamError) -> Response:
@@ -114,8 +115,8 @@ def application(settings: Settings, lookup: Lookup) -> FastAPI:
         response_model=OpenSessionView,
         responses={**_REFUSALS, 404: {"model": Refusal, "description": "nothing is open of it"}},
     )
-    def one_session(session_id: SessionIdInPath) -> Response:
-        found = lookup.session(session_id)
+    async def one_session(session_id: SessionIdInPath, reasons: HowMany = 0) -> Response:
+        found = await jobs.run(lookup.session, session_id, reasons)
         if found is None:
             return _json({"error": f"nothing is open of session {session_id!r}", "remedy": ""}, 404)
         return _json(found)
@@ -127,29 +128,58 @@ def application(settings: Settings, lookup: Lookup) -> FastAPI:
         response_model=OpenSessionsView,
         responses=_REFUSALS,
     )
-    def open_sessions(
+    async def open_sessions(
         min_conversion: Chance = 0.0,
         max_conversion: Chance = 1.0,
         by: Answerer = "batch",
         limit: Limit = 20,
     ) -> Response:
-        sessions, count, considered = lookup.sessions(by, min_conversion, max_conversion, limit)
-        return _json({"sessions": sessions, "open": count, "considered": considered})
+        pieces = lookup.sessions(by, min_conversion, max_conversion, limit)
+        while (page := await jobs.run(next, pieces)) is None:
+            pass
+        return _json({"sessions": page.sessions, "open": page.open_sessions, "considered": page.considered})
 
     @app.get("/healthz", summary="Whether the process answers")
     async def alive() -> Response:
         return _json({"alive": True})
 
     @app.get("/readyz", summary="Whether sessions can be looked up")
-    def ready() -> Response:
-        problem = lookup.problem()
+    async def ready() -> Response:
+        problem = await jobs.run(lookup.problem)
         return _json({"ready": not problem, "reasons": [problem] if problem else []}, 503 if problem else 200)
 
     return app
 
 
-def _carries(request: Request, token: str) -> bool:
-    given = request.headers.get("authorization", "")
+class Guard:
+    """What stands before the routes below /v1/: the token, and the count of what was answered."""
+
+    def __init__(self, app: ASGIApp, token: str | None, counters: RequestCounters) -> None:
+        self._app = app
+        self._token = token
+        self._counters = counters
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
+            await self._app(scope, receive, send)
+            return
+        begun, status = time.perf_counter(), 500
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        passes = self._token is None or _carries(Headers(scope=scope), self._token)
+        try:
+            await (self._app if passes else _unauthorised())(scope, receive, sent)
+        finally:
+            self._counters.answered(status, time.perf_counter() - begun)
+
+
+def _carries(headers: Headers, token: str) -> bool:
+    given = headers.get("authorization", "")
     return secrets.compare_digest(given.encode(), f"Bearer {token}".encode())
 
 

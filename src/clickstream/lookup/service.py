@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from clickstream.consumer.state_reader import ReadState, StateReader
 from clickstream.infra.errors import ClickstreamError, RefusedError, UnavailableError
@@ -24,16 +24,27 @@ log = logger("lookup")
 CONSIDERED = 1_000
 """Open sessions that a list asks the models about: those that close last."""
 
-_PATIENCE_MS = 1_500
+PATIENCE_MS = 1_500
 """A visitor waits for the answer."""
+
+_AT_ONCE = 20
+"""Sessions that a list asks about between two other requests: some ms of work."""
 
 _ASK_FOR_TOPIC_EVERY_S = 60.0
 
 Answerer = Literal["batch", "online"]
 
 
+class ListedSessions(NamedTuple):
+    """A page of open sessions; how many are open, and how many of those the models were asked about."""
+
+    sessions: list[dict[str, Any]]
+    open_sessions: int
+    considered: int
+
+
 class Lookup:
-    """Looks into the state of one consumer group. May be used by several threads.
+    """Looks into the state of one consumer group. For one thread.
 
     Raises:
         UnavailableError: a server is away.
@@ -42,42 +53,45 @@ class Lookup:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings.model_copy(update={"patience": min(_PATIENCE_MS, settings.patience)})
+        self._settings = settings.model_copy(update={"patience": min(PATIENCE_MS, settings.patience)})
         self._rules = rules_of(settings)
         self._description = rules_text(settings)
-        self._topic = _describe(settings)
+        self._topic = self._latest_topic = _describe(settings)
         self._asked_at = time.monotonic()
         self._asking = threading.Lock()
         self._reader = StateReader(self._settings, self._topic.id, self._rules.shop)
-        self._models = CurrentModels(settings, self._reader)
+        self._models = CurrentModels(settings)
 
-    def session(self, session_id: str) -> dict[str, Any] | None:
+    def session(self, session_id: str, reasons: int = 0) -> dict[str, Any] | None:
         """What is open of a session; None where nothing is. The content of an OpenSessionView.
+
+        Args:
+            reasons: how many features to name that moved each prediction most.
 
         Raises:
             UnavailableError: Redis does not answer.
             RefusedError: its state is damaged, or was made by other rules than those of our settings.
         """
         topic = self._current_topic()
-        likely = partition_for(session_id.encode(), topic.partitions)
-        found = self._reader.read(likely, (session_id,))
-        partition = likely
+        partition = partition_for(session_id.encode(), topic.partitions)
+        found = self._read(partition, (session_id,))
         if not found.sessions:
             # Producers may place by another hash.
-            others = [one for one in range(topic.partitions) if one != likely]
+            others = [one for one in range(topic.partitions) if one != partition]
             holders = self._reader.holders(session_id, others) if others else []
             if not holders:
                 return None
             partition = holders[0]
-            found = self._reader.read(partition, (session_id,))
-        return next(self._views(partition, found), None)
+            found = self._read(partition, (session_id,))
+        return next(self._views(partition, found, reasons), None)
 
     def sessions(
         self, by: Answerer, at_least: float, at_most: float, limit: int
-    ) -> tuple[list[dict[str, Any]], int, int]:
+    ) -> Iterator[ListedSessions | None]:
         """Open sessions whose chance of conversion by one scorer lies within bounds, the highest first.
 
-        With them, how many are open, and how many of those were asked about.
+        It yields None after each piece of the work, so that others need not wait for all of it, and the page
+        at the end. Each piece is of one moment, all of them together are not.
 
         Raises:
             UnavailableError, RefusedError: as of `session`.
@@ -87,9 +101,14 @@ class Lookup:
         views: list[dict[str, Any]] = []
         count = 0
         for partition in partitions:
-            found = self._reader.read(partition, latest.get(partition, ()))
-            count += 0 if found.meta is None else found.meta.open_sessions
-            views += self._views(partition, found)
+            ids = latest.get(partition, [])
+            opened = 0
+            for first in range(0, len(ids) or 1, _AT_ONCE):
+                found = self._read(partition, ids[first : first + _AT_ONCE])
+                opened = 0 if found.meta is None else found.meta.open_sessions
+                views += self._views(partition, found)
+                yield None
+            count += opened
 
         def chance(view: dict[str, Any]) -> float:
             return float(view["predictions"][by]["conversion"])
@@ -97,7 +116,7 @@ class Lookup:
         answered = [view for view in views if view["predictions"] and at_least <= chance(view) <= at_most]
         # The newest first among equals.
         answered.sort(key=lambda view: (-chance(view), -view["last_click_at"]))
-        return answered[:limit], count, len(views)
+        yield ListedSessions(answered[:limit], count, len(views))
 
     def predict(self, partition: int, cases: Sequence[Case]) -> list[dict[str, Any]]:
         """What the models that would score a session of a partition now say of each case, by scorer.
@@ -120,7 +139,10 @@ class Lookup:
         """Drop the connections."""
         self._reader.close()
 
-    def _views(self, partition: int, found: ReadState) -> Iterator[dict[str, Any]]:
+    def _read(self, partition: int, session_ids: Sequence[str]) -> ReadState:
+        return self._models.read(self._reader, partition, session_ids)
+
+    def _views(self, partition: int, found: ReadState, reasons: int = 0) -> Iterator[dict[str, Any]]:
         if not found.sessions or found.meta is None:
             return
         meta = found.meta
@@ -135,15 +157,18 @@ class Lookup:
         }
         whole = {session_id: shop.whole(visit.session) for session_id, visit in visits.items()}
         cases = [Case(shop.known(visit.session), whole[session_id]) for session_id, visit in visits.items()]
-        answers, bundle, lessons = self._models.predict(partition, found.head, cases)
+        answers = self._models.predict(partition, cases)
+        models = {"bundle": self._models.bundle_id, "lessons": self._models.lessons(partition)}
         doubt = Doubt(self._rules.gap + self._rules.allowed_lateness, meta.partial_before, meta.doubtful)
-        for (session_id, visit), answer in zip(visits.items(), answers, strict=True):
+        for (session_id, visit), case, answer in zip(visits.items(), cases, answers, strict=True):
             partly = doubt.covers(session_id, visit.session.opened_at)
+            given = self._models.reasons(partition, case, reasons) if reasons and not partly else None
             yield {
                 **_facts(session_id, visit),
                 "features": shop.shown(whole[session_id]),
                 "predictions": None if partly else answer,
-                "models": {"bundle": bundle, "lessons": lessons},
+                "reasons": given and {name: one and one.model_dump() for name, one in given.items()},
+                "models": models,
                 "shop": shop.as_dict(),
                 "partition": partition,
                 "offset": meta.applied or 0,
@@ -152,6 +177,12 @@ class Lookup:
 
     def _current_topic(self) -> Topic:
         """The topic; asked for again, beside the requests, as it may have been created anew."""
+        if self._latest_topic != self._topic:
+            self._topic = self._latest_topic
+            log.info("the topic is another", topic=self._topic.name, partitions=self._topic.partitions)
+            self._reader.close()
+            self._reader = StateReader(self._settings, self._topic.id, self._rules.shop)
+            self._models.forget()
         if time.monotonic() - self._asked_at >= _ASK_FOR_TOPIC_EVERY_S and self._asking.acquire(
             blocking=False
         ):
@@ -161,13 +192,7 @@ class Lookup:
 
     def _ask_for_topic(self) -> None:
         try:
-            topic = _describe(self._settings)
-            if topic != self._topic:
-                log.info("the topic is another", topic=topic.name, partitions=topic.partitions)
-                before, self._reader = self._reader, StateReader(self._settings, topic.id, self._rules.shop)
-                self._models.read_from(self._reader)
-                self._topic = topic
-                before.close()
+            self._latest_topic = _describe(self._settings)
         except ClickstreamError as error:
             # Kafka is not on the way of a request; what was known serves on.
             log.warning("the topic was not asked for", error=error.what)

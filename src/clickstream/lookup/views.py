@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
+from clickstream.models.reasons import Reasons
 from clickstream.records.score import Prediction, ScoredShop
 
 
@@ -35,6 +36,10 @@ class OpenSessionView(BaseModel):
     features: dict[str, float | int | str | bool | None]
     predictions: Annotated[
         dict[str, Prediction] | None, Field(description="by scorer; null where `error` says why")
+    ]
+    reasons: Annotated[
+        dict[str, Reasons | None] | None,
+        Field(description="by scorer, where asked for; null where the first click met the goal"),
     ]
     models: OpenModels
     shop: ScoredShop

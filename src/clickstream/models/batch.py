@@ -8,6 +8,7 @@ dataset holds none, and the event times of a replay are made up.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,8 @@ from clickstream.models.examples import Evidence
 from clickstream.models.inputs import Vocabulary
 from clickstream.models.matrix import RICH, numbers, one_hot
 from clickstream.models.products import FOLDS, ProductTable, learn_tables
+from clickstream.models.reasons import Attribution, TreeReasons
+from clickstream.models.trees import TreeModel
 
 CATEGORIES = ("first_category", "last_category")
 
@@ -57,8 +60,8 @@ class BatchModels:
     def __init__(self, artefact: Artefact, vocabulary: Vocabulary) -> None:
         self.artefact = artefact
         self.vocabulary = vocabulary
-        self._conversion = artefact["conversion"]
-        self._revenue = artefact["revenue"]
+        self._conversion = TreeModel(artefact["conversion"])
+        self._revenue = TreeModel(artefact["revenue"])
         self._converting = ProductTable(**artefact["conversion_by_product"])
         self._earning = ProductTable(**artefact["revenue_by_product"])
         self._calibration = Calibration(**artefact["calibration"])
@@ -89,8 +92,7 @@ class BatchModels:
 
     def uncalibrated(self, matrix: Floats) -> Floats:
         """Probability of conversion by the trees alone, before calibration, shape (n,)."""
-        probability: Floats = self._conversion.predict_proba(matrix[:, :-1])[:, 1]
-        return probability
+        return self._conversion.probability(matrix[:, :-1])
 
     def conversion(self, matrix: Floats) -> Floats:
         """Probability of conversion, shape (n,)."""
@@ -98,13 +100,20 @@ class BatchModels:
 
     def revenue(self, matrix: Floats) -> Floats:
         """Expected revenue, shape (n,)."""
-        expected: Floats = self._revenue.predict(matrix[:, 1:])
-        return expected
+        return self._revenue.expected(matrix[:, 1:])
 
     def predict(self, rows: Sequence[Features]) -> tuple[Floats, Floats]:
         """Probability of conversion and expected revenue, each of shape (n,). `rows` are of set `prefix`."""
         matrix = self.matrix(rows)
         return self.conversion(matrix), self.revenue(matrix)
+
+    def attribution(self, row: Features) -> Attribution:
+        """What moved the log-odds of the trees for conversion, before calibration."""
+        return self._reasons.of(self.matrix([row])[0, :-1])
+
+    @cached_property
+    def _reasons(self) -> TreeReasons:
+        return TreeReasons(self._conversion.trees, self.inputs[:-1], "log-odds")
 
 
 def fit_batch(

@@ -17,8 +17,10 @@ from typing import Any, NamedTuple
 from river import cluster
 
 from clickstream.features.outcome import Outcome
+from clickstream.features.vector import Features
 from clickstream.infra.errors import BundleError
 from clickstream.models.case import Case, ScorerOutput
+from clickstream.models.reasons import Attribution
 
 RiverInputs = dict[int, float]
 
@@ -70,6 +72,10 @@ class OnlineModels(ABC):
     @abstractmethod
     def predict(self, case: Case) -> ScorerOutput:
         """Predict a session by what was learned so far."""
+
+    @abstractmethod
+    def attribution(self, evidence: Features) -> Attribution:
+        """How far each feature moved the log-odds of conversion, by what was learned so far."""
 
     @abstractmethod
     def learn(self, case: Case, outcome: Outcome) -> None:

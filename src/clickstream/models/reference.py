@@ -7,6 +7,7 @@ own inputs, not how well anything is foreseen. We reproduce them to be compared 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,8 @@ from clickstream.features.vector import Features
 from clickstream.models.case import Artefact, Floats
 from clickstream.models.inputs import Vocabulary
 from clickstream.models.matrix import CATEGORICAL, PUBLISHED, numbers, one_hot
+from clickstream.models.reasons import Attribution, TreeReasons
+from clickstream.models.trees import of_forest
 
 # The best of the published grids, by 4-fold cross-validation on the published training part (F1 0.99986;
 # RMSE 7.914). Forests of depth None and 20 with 100 and 200 trees tie exactly: the smallest is taken.
@@ -73,6 +76,14 @@ class ReferenceModels:
         """Probability of conversion and expected revenue, each of shape (n,); `rows` of set `reference`."""
         matrix = self.matrix(rows)
         return self.conversion(matrix), self.revenue(matrix)
+
+    def attribution(self, row: Features) -> Attribution:
+        """What moved the probability of conversion."""
+        return self._reasons.of(self.matrix([row])[0])
+
+    @cached_property
+    def _reasons(self) -> TreeReasons:
+        return TreeReasons(of_forest(self.artefact["conversion"]), self.inputs, "probability")
 
 
 def classifier(parameters: Mapping[str, Any], seed: int) -> RandomForestClassifier:

@@ -15,6 +15,7 @@ from clickstream.features.vector import PREFIX, REFERENCE, Features, FeatureSet
 from clickstream.models.batch import BatchModels
 from clickstream.models.case import Artefact, Case, Floats
 from clickstream.models.inputs import Vocabulary
+from clickstream.models.reasons import Attribution
 from clickstream.models.reference import ReferenceModels
 from clickstream.records.scorers import LEARNING, SCORERS, ScorerName
 
@@ -29,6 +30,10 @@ class FittedModels(Protocol):
 
         No revenue where the goal of the shop has no value.
         """
+        ...
+
+    def attribution(self, row: Features) -> Attribution:
+        """How far each feature of a row moved its conversion."""
         ...
 
 

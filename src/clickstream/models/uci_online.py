@@ -22,6 +22,7 @@ from clickstream.models.clusters import NAMES, Clusters
 from clickstream.models.inputs import Vocabulary
 from clickstream.models.matrix import CATEGORICAL, CLUSTERED, PUBLISHED
 from clickstream.models.online import HALFLIFE, BaseRates, Global, KMeans, OnlineModels, RiverInputs, restore
+from clickstream.models.reasons import Attribution, linear_attribution
 
 RATE = 0.02
 L2 = 1e-4
@@ -88,6 +89,11 @@ class UciOnlineModels(OnlineModels):
         self._products = {
             product: first_product + at for product, at in vocabulary.positions["last_product"].items()
         }
+        self._feature_of = {
+            **dict(enumerate(PUBLISHED)),
+            **{place: name for name, places in self._indicators for place in places.values()},
+            **dict.fromkeys(self._products.values(), "last_product"),
+        }
         self._kmeans: Any = KMeans(n_clusters=len(NAMES), halflife=HALFLIFE, seed=0)
         models = _begin(clusters, first_product) if payload is None else restore(payload, allowed, *_KINDS)
         self._scaler, self._conversion, self._revenue, self._kmeans.centers = models
@@ -104,6 +110,9 @@ class UciOnlineModels(OnlineModels):
             revenue = self._revenue.predict_one(prepared.evidence.linear)
         number = self._kmeans.predict_one(prepared.standardised)
         return prediction(conversion, revenue, number, NAMES[number])
+
+    def attribution(self, evidence: Features) -> Attribution:
+        return linear_attribution(self._conversion, self._evidence(evidence).scaled, self._feature_of)
 
     def learn(self, case: Case, outcome: Outcome) -> None:
         """Learn what became of a session. Without evidence only the clusters learn."""

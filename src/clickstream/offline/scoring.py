@@ -13,9 +13,10 @@ from itertools import islice
 
 import orjson
 
-from clickstream.bundles.bundle import Bundle
+from clickstream.bundles.bundle import Bundle, Case
+from clickstream.bundles.reasons import reasons as reasons_of
 from clickstream.bundles.shop import check_shop
-from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
+from clickstream.consumer.scoring import UnscoredWindow, WindowScorer, case_of
 from clickstream.features.session import SessionStep
 from clickstream.features.shop import UCI553, Shop
 from clickstream.files.cleaning import CleaningReport
@@ -82,6 +83,7 @@ def score_file(
     settings: Settings,
     name: str | None = None,
     mapping: ColumnMapping | None = None,
+    reasons: int = 0,
     progress: ScoringProgress = silent,
 ) -> FileScores:
     """Clean a file and score its sessions, as the stream would.
@@ -91,6 +93,8 @@ def score_file(
             zip that holds one. Of another shop JSON lines as on the topic, where there is no mapping.
         settings: the rules by which event times become sessions, and the shop whose clicks they are.
         name: of the file, for messages.
+
+        reasons: how many features to name that moved the prediction of `batch` most; costs as much again.
 
     Raises:
         MissingFileError: the file is not there.
@@ -113,13 +117,14 @@ def score_file(
 
     log, cleaning = read_clicks(source, rules.shop, mapping, name, reading)
     report(_READING, "scoring")
-    scored = _Scored(Sessions(rules.shop), Summary())
+    scored = _Scored(Sessions(rules.shop, reasons > 0), Summary())
     scorer = WindowScorer(bundle, log.name, fingerprint(settings), rules.shop)
     online = bundle.online()
     for cuts in _batches(cut_windows(log, rules)):
         scored.states.append(online.state())
         scores = scorer.score([UnscoredWindow(0, cut.closed, online) for cut in cuts])
-        scored.add(cuts, scores, log.times is not None)
+        why = [_reasons(bundle, case_of(rules.shop, cut.closed), reasons) for cut in cuts]
+        scored.add(cuts, scores, why, log.times is not None)
         report(
             _READING + (1 - _READING) * scored.clicks / max(len(log), 1),
             f"{counted(len(scored.sessions), 'session')} scored",
@@ -167,13 +172,25 @@ class _Scored:
     steps: list[list[SessionStep]] = field(default_factory=list)
     states: list[bytes] = field(default_factory=list)
 
-    def add(self, cuts: Sequence[DatedWindow], scores: Sequence[bytes | None], has_times: bool) -> None:
-        for cut, value in zip(cuts, scores, strict=True):
+    def add(
+        self,
+        cuts: Sequence[DatedWindow],
+        scores: Sequence[bytes | None],
+        reasons: Sequence[str | None],
+        has_times: bool,
+    ) -> None:
+        for cut, value, why in zip(cuts, scores, reasons, strict=True):
             score = orjson.loads(value or b"")
-            self.sessions.add(score, cut.day, has_times)
+            self.sessions.add(score, cut.day, has_times, None if score["error"] else why)
             self.summary.add(score, score["scored_at"])
             self.steps.append(cut.steps)
             self.clicks += len(cut.steps)
+
+
+def _reasons(bundle: Bundle, case: Case, at_most: int) -> str | None:
+    """The reasons of `batch` in one cell; a value stands in the column of its feature."""
+    found = reasons_of(bundle, case, "batch", at_most) if at_most else None
+    return found and ", ".join(f"{one.feature} {one.effect:+.2f}" for one in found.strongest)
 
 
 def _batches(cuts: Iterator[DatedWindow]) -> Iterator[list[DatedWindow]]:

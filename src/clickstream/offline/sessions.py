@@ -30,7 +30,11 @@ _FRACTIONS = (
 )
 
 
-def columns_of(shop: Shop) -> dict[str, type]:
+REASONS = "batch_reasons"
+"""The column with what moved the prediction of `batch`, where it is asked for: `last_price -0.41, …`."""
+
+
+def columns_of(shop: Shop, with_reasons: bool = False) -> dict[str, type]:
     """Name -> type of each column, in order: what the scores of a shop say, without what it does not have.
 
     Times are ms since the epoch; None where the file has none. A feature that is called like another column
@@ -51,6 +55,7 @@ def columns_of(shop: Shop) -> dict[str, type]:
         for answer, kind in _ANSWERS.items()
         if spent or answer != "revenue"
     }
+    after |= {REASONS: str} if with_reasons else {}
     after |= {"converted": bool} | ({"revenue": float} if spent else {}) | {"error": str}
     columns: dict[str, type] = dict(before)
     for feature in shop.definition.features:
@@ -75,8 +80,8 @@ class Sessions:
         types: name -> type of each column, as `columns_of` the shop has them.
     """
 
-    def __init__(self, shop: Shop) -> None:
-        self.types = columns_of(shop)
+    def __init__(self, shop: Shop, with_reasons: bool = False) -> None:
+        self.types = columns_of(shop, with_reasons)
         self.columns: dict[str, list[Any]] = {name: [] for name in self.types}
         self._shop = shop
         self._features = [one.name for one in shop.definition.features if one.in_scores]
@@ -92,13 +97,15 @@ class Sessions:
 
     def at(self, places: Sequence[int]) -> Sessions:
         """Some of the sessions."""
-        some = Sessions(self._shop)
+        some = Sessions(self._shop, REASONS in self.types)
         for name, column in self.columns.items():
             some.columns[name] = [column[place] for place in places]
         return some
 
-    def add(self, score: Mapping[str, Any], day: datetime.date, has_times: bool) -> None:
-        """Append a session by its Score."""
+    def add(
+        self, score: Mapping[str, Any], day: datetime.date, has_times: bool, reasons: str | None = None
+    ) -> None:
+        """Append a session by its Score, with reasons where there is a column for them."""
         session_id = score["session_id"]
         window = self._windows[session_id] = self._windows.get(session_id, 0) + 1
         before = [
@@ -110,7 +117,7 @@ class Sessions:
             *(score[name] for name in _OF_SCORE),
         ]
         after = {"converted": score["outcome"]["converted"], "revenue": score["outcome"]["revenue"]}
-        after["error"] = score["error"]
+        after |= {"error": score["error"], REASONS: reasons}
         for scorer, answers in score["predictions"].items():
             after |= {f"{scorer}_{answer}": (answers or {}).get(answer) for answer in _ANSWERS}
         values = [*before, *(score["features"][name] for name in self._features)]

@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from clickstream.models.calibration import Calibration
 from clickstream.models.case import Floats
+from clickstream.models.trees import matrix_columns
 
 OPSETS = {"": 18, "ai.onnx.ml": 3}
 
@@ -97,7 +98,7 @@ def of_histograms(
     Raises:
         ValueError: a tree divides by a native category, and there is no `sets`.
     """
-    columns, categories = _columns_of(estimator)
+    columns, categories = matrix_columns(estimator)
     trees: list[Tree] = []
     for (predictor,) in estimator._predictors:
         tree = []
@@ -122,20 +123,6 @@ def of_histograms(
             tree.append(Node(column, threshold, int(node["left"]), int(node["right"]), missing, None))
         trees.append(tree)
     return trees, float(np.ravel(estimator._baseline_prediction)[0])
-
-
-def _columns_of(estimator: Any) -> tuple[list[int], list[list[int]]]:
-    """Of each feature as its trees number it, the column of the matrix, and the categories by their code.
-
-    Native categories stand first there, whatever their place in the matrix.
-    """
-    native = estimator.is_categorical_
-    if native is None:
-        return list(range(estimator.n_features_in_)), [[] for _ in range(estimator.n_features_in_)]
-    columns = [*np.flatnonzero(native).tolist(), *np.flatnonzero(~native).tolist()]
-    encoder = estimator._preprocessor.named_transformers_["encoder"]
-    known = [[int(code) for code in of if code == code] for of in encoder.categories_]
-    return columns, [*known, *([] for _ in range(len(columns) - len(known)))]
 
 
 def _of_tree(tree: Any, value: Any) -> Tree:

@@ -10,6 +10,7 @@ Revenue has two parts (Duan et al. 1983): the chance of conversion, and what is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -21,8 +22,10 @@ from clickstream.features.vector import Features
 from clickstream.models.calibration import Calibration
 from clickstream.models.case import Artefact, Floats
 from clickstream.models.products import smoothed_means
+from clickstream.models.reasons import Attribution, TreeReasons
 from clickstream.models.shop.examples import FeatureTable, table_of
 from clickstream.models.shop.inputs import ABSENT, MOST_CATEGORIES, UNKNOWN, ShopInputs
+from clickstream.models.trees import TreeModel
 
 Encoding = Literal["native", "target"]
 
@@ -122,8 +125,9 @@ class ShopBatch:
         self.artefact = artefact
         self.inputs = inputs
         self._definition = definition
-        self._conversion = artefact["conversion"]
-        self._spending = artefact["spending"]
+        self._conversion = TreeModel(artefact["conversion"])
+        spending = artefact["spending"]
+        self._spending = None if spending is None else TreeModel(spending)
         rates = artefact["rates"]
         self._rates = None if rates is None else {name: Rate(*rate) for name, rate in rates.items()}
         self._calibration = Calibration(**artefact["calibration"])
@@ -134,8 +138,7 @@ class ShopBatch:
 
     def uncalibrated(self, matrix: Floats) -> Floats:
         """Probability of conversion by the trees alone, before calibration, shape (n,)."""
-        probability: Floats = self._conversion.predict_proba(matrix)[:, 1]
-        return probability
+        return self._conversion.probability(matrix)
 
     def answer(self, table: FeatureTable) -> tuple[Floats, Floats | None]:
         """Probability of conversion and expected revenue of each row of a table, each of shape (n,)."""
@@ -146,9 +149,16 @@ class ShopBatch:
         conversion = self._calibration.apply(self.uncalibrated(matrix))
         if self._spending is None:
             return conversion, None
-        spending: Floats = np.maximum(self._spending.predict(matrix), 0.0)
-        return conversion, conversion * spending
+        return conversion, conversion * np.maximum(self._spending.expected(matrix), 0.0)
 
     def predict(self, rows: Sequence[Features]) -> tuple[Floats, Floats | None]:
         """As `answer`, for rows of features as they come from sessions."""
         return self.answer(table_of(self._definition, rows, len(rows)))
+
+    def attribution(self, row: Features) -> Attribution:
+        """What moved the log-odds of the trees for conversion, before calibration."""
+        return self._reasons.of(self.matrix(table_of(self._definition, [row], 1))[0])
+
+    @cached_property
+    def _reasons(self) -> TreeReasons:
+        return TreeReasons(self._conversion.trees, [*self.inputs.numbers, *self.inputs.texts], "log-odds")

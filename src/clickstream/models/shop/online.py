@@ -16,6 +16,7 @@ from clickstream.features.outcome import Outcome
 from clickstream.features.vector import Features
 from clickstream.models.case import Case, ScorerOutput, prediction
 from clickstream.models.online import HALFLIFE, BaseRates, Global, KMeans, OnlineModels, RiverInputs, restore
+from clickstream.models.reasons import Attribution, linear_attribution
 from clickstream.models.shop.clusters import ShopClusters
 from clickstream.models.shop.inputs import MOST_CATEGORIES, ShopInputs
 
@@ -52,11 +53,15 @@ class ShopOnline(OnlineModels):
         self._clusters = clusters
         self._rates = rates
         self._numbers = list(zip(inputs.numbers, inputs.limits, strict=True))
+        # A number stands in two columns, a text in one for each value.
+        self._feature_of = {2 * at + side: name for at, name in enumerate(inputs.numbers) for side in (0, 1)}
         place = 2 * len(inputs.numbers)
         self._texts: list[tuple[str, int]] = []
         for name, known in inputs.texts.items():
             self._texts.append((name, place))
-            place += min(len(known), MOST_CATEGORIES)
+            width = min(len(known), MOST_CATEGORIES)
+            self._feature_of |= dict.fromkeys(range(place, place + width), name)
+            place += width
         self._kmeans: Any = KMeans(n_clusters=len(clusters.names), halflife=HALFLIFE, seed=0)
         models = _begin(clusters) if payload is None else restore(payload, allowed, *_KINDS)
         self._scaler, self._conversion, self._spending, self._kmeans.centers = models
@@ -76,6 +81,9 @@ class ShopOnline(OnlineModels):
             return conversion, None
         spending = self._inputs.spending * (1.0 + self._spending.predict_one(scaled))
         return conversion, conversion * max(spending, 0.0)
+
+    def attribution(self, evidence: Features) -> Attribution:
+        return linear_attribution(self._conversion, self._prepared(evidence)[1], self._feature_of)
 
     def learn(self, case: Case, outcome: Outcome) -> None:
         if case.evidence is not None:
