@@ -121,7 +121,7 @@ def _throughput(
                 raise SystemExit(consumer.last_words())
             metas = [store.peek(p) for p in range(topic.partitions)]
             applied = sum(meta.applied or 0 for meta in metas)
-            last, cpu = time.monotonic(), _cpu_seconds(consumer.pid)
+            last, cpu = time.monotonic(), cpu_seconds(consumer.pid)
             if applied and not first:
                 first, first_applied, cpu_before = last, applied, cpu
             if applied > records // 2 and not open_:
@@ -192,7 +192,7 @@ def _latency(settings: Settings, rate: int, seconds: int, folder: Path, options:
             if number == warm:
                 producer.flush()
                 _wait_until_applied(settings, number)
-                began, since, cpu_before = time.monotonic(), time.time(), _cpu_seconds(consumer.pid)
+                began, since, cpu_before = time.monotonic(), time.time(), cpu_seconds(consumer.pid)
             if number >= warm:
                 ahead = began + (number - warm) / rate - time.monotonic()
                 if ahead > 0:
@@ -206,7 +206,7 @@ def _latency(settings: Settings, rate: int, seconds: int, folder: Path, options:
         producer.flush()
         took = time.monotonic() - began
         time.sleep(0.5)
-        cpu = _cpu_seconds(consumer.pid) - cpu_before
+        cpu = cpu_seconds(consumer.pid) - cpu_before
         # Scores of the first half may still come when the second has begun.
         measured = [now - sent for sent, now in list(closed) if sent >= since]
         ended.set()
@@ -244,7 +244,7 @@ def consumer_of(settings: Settings, log: Path, options: Sequence[str] = ()) -> I
         consumer.stop()
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
