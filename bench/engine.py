@@ -168,7 +168,7 @@ def _run(settings: Settings, records: int, folder: Path, core: int | None, optio
                 raise SystemExit(consumer.last_words())
             metas = [store.peek(p) for p in range(topic.partitions)]
             applied = sum(meta.applied or 0 for meta in metas)
-            last, cpu = time.monotonic(), _cpu_seconds(consumer.pid)
+            last, cpu = time.monotonic(), cpu_seconds(consumer.pid)
             if applied and not first:
                 first, first_applied, cpu_before = last, applied, cpu
             if applied > records // 2 and not open_:
@@ -272,7 +272,7 @@ def _latency(settings: Settings, rate: int, seconds: int, folder: Path, options:
             if number == warm:
                 producer.flush()
                 _wait_until_applied(settings, number)
-                began, since, cpu_before = time.monotonic(), time.time(), _cpu_seconds(consumer.pid)
+                began, since, cpu_before = time.monotonic(), time.time(), cpu_seconds(consumer.pid)
             if number >= warm:
                 ahead = began + (number - warm) / rate - time.monotonic()
                 if ahead > 0:
@@ -286,7 +286,7 @@ def _latency(settings: Settings, rate: int, seconds: int, folder: Path, options:
         producer.flush()
         took = time.monotonic() - began
         time.sleep(0.5)
-        cpu = _cpu_seconds(consumer.pid) - cpu_before
+        cpu = cpu_seconds(consumer.pid) - cpu_before
         # Scores of the first half may still come when the second has begun.
         measured = {
             topic: [now - sent for sent, now in list(times) if sent >= since] for topic, times in seen.items()
@@ -331,7 +331,7 @@ def consumer_of(settings: Settings, log: Path, options: Sequence[str] = ()) -> I
         consumer.stop()
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

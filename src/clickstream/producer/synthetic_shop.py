@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import shop_of
 from clickstream.features.shop_file import built_in
 from clickstream.files.shop_log import LoggedClick, ShopLog, shop_log
@@ -60,10 +61,13 @@ class KnownSessions(NamedTuple):
     sha256: str
 
 
-def known_sessions(count: int, seed: int = 42) -> KnownSessions:
-    """So many sessions, of 120 days: a function of both numbers."""
+def known_sessions(count: int, seed: int = 42, definition: ShopDefinition | None = None) -> KnownSessions:
+    """So many sessions, of 120 days: a function of both numbers.
+
+    `definition`: another shop of the same fields, whose fold is to take the clicks.
+    """
     draw = random.Random(f"{SHOP} {count} {seed}")
-    step = shop_of(built_in(SHOP)).step
+    step = shop_of(definition or built_in(SHOP)).step
     chance = purchase_chances()
     sessions: dict[str, list[Any]] = {}
     chances: dict[str, list[float]] = {}
@@ -102,9 +106,10 @@ def known_sessions(count: int, seed: int = 42) -> KnownSessions:
     return KnownSessions(sessions, chances, digest)
 
 
-def known_log(count: int, seed: int = 42) -> ShopLog:
-    """The clicks of so many sessions, as a replay takes them."""
-    known, definition = known_sessions(count, seed), built_in(SHOP)
+def known_log(count: int, seed: int = 42, definition: ShopDefinition | None = None) -> ShopLog:
+    """The clicks of so many sessions, as a replay takes them; `definition` as for `known_sessions`."""
+    definition = definition or built_in(SHOP)
+    known = known_sessions(count, seed, definition)
     names = [field.name for field in definition.fields]
     sessions = {
         session_id: [LoggedClick(step, tuple(getattr(step, name) for name in names)) for step in steps]
