@@ -46,7 +46,3 @@ def test_every_key_is_in_a_table(model: type[BaseModel], prefix: str) -> None:
 def test_the_bounds_are_those_of_the_reader() -> None:
     assert f"{MAX_BYTES // 2**20} MiB" in SECTION
     assert f"{MAX_ROWS:,} rows" in SECTION
-
-
-def test_the_producer_shown_for_librdkafka_is_that_of_the_example() -> None:
-    assert f"```python\n{(ROOT / 'examples' / 'produce' / 'produce_confluent.py').read_text()}```" in PAGE
