@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import msgspec
 import pytest
@@ -40,6 +40,7 @@ from oracle import (
 from pydantic import SecretStr
 
 from clickstream.bundles.bundle import Bundle
+from clickstream.consumer.open_scores import OpenTrigger, trigger_of
 from clickstream.consumer.recall import RecordSpan
 from clickstream.consumer.recovery import Claim, Recovery
 from clickstream.consumer.state_format import meta_fields, pack_online
@@ -52,7 +53,8 @@ from clickstream.local.embedded import EmbeddedValkey
 from clickstream.models.online import OnlineModels
 from clickstream.records.reasons import ClosedBy
 from clickstream.windows.fingerprint import rules_of
-from clickstream.windows.partition import ClosedWindow, PublishedClosing, Rules
+from clickstream.windows.open_points import OpenPoint, OpenPoints
+from clickstream.windows.partition import ClosedWindow, Partition, PublishedClosing, Rules
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3_600)]
 
@@ -180,6 +182,7 @@ class Worker:
             cast(Bundle, Teacher()),
         )
         self._rules = rules_of(settings)
+        self._trigger = trigger_of(settings, self._rules.shop)
         self._membership = Membership(0, None)
         self.claim: Claim | None = None
 
@@ -213,6 +216,8 @@ class Worker:
     def _step(self, claim: Claim, records: Sequence[Read], dies_after: str, commit: bool) -> None:
         logic = claim.logic
         logic.clear()
+        assert claim.open_points is not None
+        claim.open_points.clear()
         outbox: list[OutboxRecord] = []
         if records:
             needs = logic.needs((read.offset, read.record) for read in records)
@@ -221,7 +226,7 @@ class Worker:
             self._pass("load", dies_after)
             for read in records:
                 logic.advance(*read)
-            outbox = [*self._scores(claim), *self._dead_letters(claim)]
+            outbox = [*self._open_scores(claim), *self._scores(claim), *self._dead_letters(claim)]
             outbox.sort(key=lambda record: record.offset)
             sessions, deleted = logic.changes()
             applied = records[-1].offset + 1
@@ -247,6 +252,17 @@ class Worker:
             if closed.offset >= claim.publish_from:
                 yield OutboxRecord(closed.offset, "scores", closed.session_id.encode(), score(closed))
 
+    def _open_scores(self, claim: Claim) -> Iterator[OutboxRecord]:
+        assert claim.open_points is not None
+        lessons = cast(Lessons, claim.online)
+        learned = [closed.offset for closed in claim.logic.closed if closed.offset >= claim.learn_from]
+        for point in claim.open_points.points:
+            # What this step has taught by then; the rest of its closings is learned after this.
+            known = len(lessons.seen) + sum(offset < point.offset for offset in learned)
+            said = opened(point, self._trigger, known)
+            if point.offset >= claim.publish_from:
+                yield OutboxRecord(point.offset, "open", point.session_id.encode(), said)
+
     def _dead_letters(self, claim: Claim) -> Iterator[OutboxRecord]:
         for refused in claim.logic.refused:
             if refused.offset >= claim.publish_from:
@@ -260,6 +276,22 @@ class Worker:
 
 def score(closed: ClosedWindow) -> bytes:
     return msgspec.json.encode((closed.partial, shown(closed)))
+
+
+class Opened(NamedTuple):
+    """What an open score says here, beside its name."""
+
+    offset: int
+    name: str
+    clicks: int
+    conditions: list[str]
+    lessons: int
+
+
+def opened(point: OpenPoint, trigger: OpenTrigger, lessons: int) -> bytes:
+    begun = trigger.fires(point, {}, {"batch": None, "online": None})
+    said = Opened(point.offset, point.open_score_id, point.session.clicks, begun, lessons)
+    return msgspec.json.encode((point.partial, said))
 
 
 def scaled(read: Read) -> Read:
@@ -322,6 +354,7 @@ class ExactlyOnce(RuleBasedStateMachine):
                 "rebuild_horizon": horizon * UNIT,
             }
         )
+        self.settings = settings
         self.redis = connect(settings)
         self.redis.flushall()
         self.store = Store(settings, "topic")
@@ -433,6 +466,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         marked = {result.session_id for partial, result in scores if partial}
         assert {result.session_id for result in left} <= marked, "never published"
         assert self.wiped or not marked
+        self.check_open_scores(marked)
         dead = [
             (record.offset, record.value.decode()) for record in self.log.published if record.topic == "dead"
         ]
@@ -443,10 +477,44 @@ class ExactlyOnce(RuleBasedStateMachine):
             assert found is not None
             assert found.seen == [result.session_id for result in oracle.closed]
 
+    def check_open_scores(self, marked: set[str]) -> None:
+        """Each once, as a run that reads the log at one go has them."""
+        settings = self.settings
+        logic = Partition(rules_of(settings))
+        points, trigger = OpenPoints(logic), trigger_of(settings, logic.rules.shop)
+        due: list[Opened] = []
+        closed = 0
+        for read in self.log.records:
+            logic.advance(*read)
+            for point in points.points:
+                _, said = msgspec.json.decode(opened(point, trigger, closed), type=tuple[bool, Opened])
+                due.append(said)
+            points.clear()
+            closed = len(logic.closed)
+        published = [
+            (record.key.decode(), *msgspec.json.decode(record.value, type=tuple[bool, Opened]))
+            for record in self.log.published
+            if record.topic == "open"
+        ]
+        assert len({said.offset for _, _, said in published}) == len(published), "published twice"
+        found = [said for name, partial, said in published if not partial and name not in marked]
+        wanted = [said for said in due if said.name.split("/")[0] not in marked]
+        partly = {said.offset for _, partial, said in published if partial}
+        assert self.wiped or not partly
+        if self.wiped:
+            # The lessons began again.
+            found, wanted = ([said._replace(lessons=0) for said in of] for of in (found, wanted))
+            wanted = [said for said in wanted if said.offset not in partly]
+        assert sorted(found) == sorted(wanted)
+
 
 def test_whatever_happens_each_window_is_published_once(tmp_path: Path) -> None:
     with EmbeddedValkey(tmp_path / "valkey", persistence="off") as valkey:
         ExactlyOnce.base = Settings(
-            kafka_bootstrap="127.0.0.1:9", redis_url=SecretStr(valkey.url), group="machine"
+            kafka_bootstrap="127.0.0.1:9",
+            redis_url=SecretStr(valkey.url),
+            group="machine",
+            open_scores="each",
+            open_conditions="two: clicks >= 2; three: clicks == 3",
         )
         run_state_machine_as_test(ExactlyOnce, settings=examples(150))
