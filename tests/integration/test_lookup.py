@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import http.client
+import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from urllib.request import urlopen
 
 import orjson
 import pytest
@@ -23,6 +27,7 @@ from clickstream.producer.synthetic_shop import SHOP, known_sessions
 pytestmark = pytest.mark.integration
 
 SESSIONS = 120
+EXAMPLE = Path(__file__).parents[2] / "examples" / "act" / "look_up.py"
 TOKEN = "a-token-of-thirty-two-characters"
 
 
@@ -126,6 +131,30 @@ def test_a_look_up_says_what_the_score_of_the_session_will_say_if_it_closes_now(
     assert client.get("/readyz")[0] == 200
     assert 'clickstream_lookups_total{status="404"} 9.0' in client.get("/metrics/")[1]
 
+    # The example asks as a page would.
+    port = free_port()
+    environ = os.environ | {
+        "LOOK_UP_URL": f"http://{HOST}:{client.port}",
+        "CLICKSTREAM_LOOKUP_TOKEN": TOKEN,
+        "PORT": str(port),
+    }
+    example = subprocess.Popen([sys.executable, EXAMPLE], env=environ)
+
+    def offer(session_id: str) -> Any:
+        with urlopen(f"http://{HOST}:{port}/offer/{quote(session_id, safe='')}", timeout=30) as answer:
+            return orjson.loads(answer.read())
+
+    def listens() -> bool:
+        with suppress(OSError):
+            return bool(offer("nobody") == {"help": False})
+        return False
+
+    wait_for(listens, "the example answers")
+    for session_id, found in looked_up.items():
+        given = offer(session_id)
+        assert given["help"] == (found["clicks"] >= 3 and found["predictions"]["batch"]["conversion"] < 0.2)
+        assert len(given["because"]) == given["help"]
+
     end = sent[-1][3] + 7_200_000
     flush = orjson.dumps({"type": "heartbeat", "event_time": end, "flush": True})
     own.send_all((partition, None, flush, end) for partition in range(own.topic.partitions))
@@ -146,6 +175,8 @@ def test_a_look_up_says_what_the_score_of_the_session_will_say_if_it_closes_now(
     # The first of each partition that closed: what the online models learn changes what they say.
     assert asked_first == own.topic.partitions
     assert client.session(scores[0]["session_id"])[0] == 404
+    assert offer(scores[0]["session_id"]) == {"help": False}
+    example.kill()
     client.process.terminate()
 
 
@@ -191,3 +222,51 @@ def test_a_look_up_beyond_this_machine_needs_a_token(settings: Settings) -> None
     )
     assert done.returncode == 78
     assert "CLICKSTREAM_LOOKUP_TOKEN" in done.stderr
+
+
+def children(pid: int) -> set[int]:
+    """Processes that a process has started, as far as they are workers."""
+    found = set()
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = status.read_text().rsplit(")", 1)[1].split()
+            if int(fields[1]) == pid and b"spawn_main" in (status.parent / "cmdline").read_bytes():
+                found.add(int(status.parent.name))
+    return found
+
+
+def gone(pids: set[int]) -> bool:
+    return not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="workers are found in /proc")
+def test_several_workers_answer_as_one_and_outlive_nobody(shop: Shop, tmp_path: Path) -> None:
+    shop.settings = Settings(**{**shop.settings.model_dump(), "lookup_token": TOKEN})
+
+    def lookups(client: Client) -> float:
+        assert client.session("nobody")[0] == 404
+        lines = client.get("/metrics/")[1].splitlines()
+        return sum(float(line.split()[-1]) for line in lines if 'status="404"' in line)
+
+    client = Client(shop.settings, tmp_path, "--workers", "2")
+    first = children(client.process.pid)
+    assert len(first) == 2
+    assert client.session("nobody")[0] == 404
+    assert client.get("/v1/sessions/nobody", token=None)[0] == 401
+
+    # One is killed: another takes its place, the one that is left answers meanwhile, and no count falls.
+    wait_for(lambda: lookups(client) >= 20, "twenty look-ups are counted")
+    os.kill(min(first), signal.SIGKILL)
+    before = lookups(client)
+    assert before >= 20
+    wait_for(lambda: len(children(client.process.pid) - first) == 1, "another worker is there")
+    assert lookups(client) >= before
+
+    # Asked to stop, all of them end in order; killed, none is left behind.
+    second = children(client.process.pid)
+    assert client.process.stop(60) == 0, client.process.last_words()
+    assert gone(first | second)
+    client = Client(shop.settings, tmp_path, "--workers", "2")
+    orphans = children(client.process.pid)
+    client.process.kill()
+    wait_for(lambda: gone(orphans), "the workers are gone")

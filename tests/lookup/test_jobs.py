@@ -14,7 +14,7 @@ from clickstream.lookup.server import bound
 
 
 def test_a_request_that_waited_too_long_is_refused_and_its_work_is_not_done() -> None:
-    done = []
+    done: list[int] = []
 
     async def requests() -> None:
         jobs, go_on = Jobs(patience_s=0.05), threading.Event()

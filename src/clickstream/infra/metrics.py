@@ -7,7 +7,7 @@ list, and of bundles only the one in use is shown.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from typing import Literal, NamedTuple
 
@@ -183,7 +183,7 @@ DEFINITIONS = (
         "clickstream_lookups_total",
         "requests",
         ("status",),
-        "Requests that the look-up answered, by HTTP status. Of `serve`; each of its workers counts its own.",
+        "Requests that the look-up answered, by HTTP status. Of `serve`, all of its workers.",
         "503 rises: Redis is away, or the rules are not those of the consumers; the answer says which.",
     ),
     MetricDefinition(
@@ -417,6 +417,15 @@ class Distribution:
         """Count `value` so many times."""
         self._counts[bisect_left(self._bounds, value)] += times
         self._sum += value * times
+
+    def state(self) -> tuple[list[int], float]:
+        """How many values lie in each bucket, and their sum."""
+        return list(self._counts), self._sum
+
+    def include(self, counts: Sequence[int], total: float) -> None:
+        """Add the `state` of another distribution of this name."""
+        self._counts = [own + other for own, other in zip(self._counts, counts, strict=True)]
+        self._sum += total
 
     def cumulated(self) -> tuple[list[tuple[str, float]], float]:
         """(upper bound, values up to it) by bucket, and the sum, as the client library asks for them."""

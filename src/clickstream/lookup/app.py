@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import multiprocessing
+import os
 import secrets
+import signal
 import sys
+import threading
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
-from fastapi import FastAPI, Path, Query, Request, Response
+from fastapi import FastAPI, Query, Request, Response
+from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import make_asgi_app
 from starlette.datastructures import Headers
@@ -19,10 +25,11 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clickstream import __version__
+from clickstream.infra import logs
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.exposition import registry
-from clickstream.infra.metrics import Distribution, Sample
 from clickstream.infra.settings import Settings, load_settings
+from clickstream.lookup.counts import RequestCounters
 from clickstream.lookup.jobs import Jobs
 from clickstream.lookup.service import CONSIDERED, PATIENCE_MS, Answerer, Lookup
 from clickstream.lookup.views import OpenSessionsView, OpenSessionView, Refusal
@@ -40,47 +47,44 @@ several turns of a request."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 """Names by which this machine calls itself: without a token others are not answered."""
 
-SessionIdInPath = Annotated[str, Path(min_length=1, max_length=256)]
+SessionIdInPath = Annotated[str, InPath(min_length=1, max_length=256)]
 Chance = Annotated[float, Query(ge=0, le=1)]
 Limit = Annotated[int, Query(ge=1, le=_MOST)]
 HowMany = Annotated[int, Query(ge=0, le=_MOST, description="features that moved each prediction most")]
 
 
-class RequestCounters:
-    """Requests by kind of answer, and how long they took. Counted on one thread, read by another."""
+def create(counts: Path) -> FastAPI:
+    """The application of one of several workers, by the settings of the environment.
 
-    def __init__(self) -> None:
-        self._answers: Counter[str] = Counter()
-        self._seconds = Distribution("clickstream_lookup_seconds")
-
-    def answered(self, status: int, seconds: float) -> None:
-        """One request was answered with this HTTP status."""
-        self._answers[str(status)] += 1
-        self._seconds.add(seconds)
-
-    def samples(self) -> Iterator[Sample]:
-        """For a scrape."""
-        for status, count in sorted(self._answers.items()):
-            yield Sample("clickstream_lookups_total", count, (status,))
-        yield Sample("clickstream_lookup_seconds", self._seconds)
-
-
-def create() -> FastAPI:
-    """The application, by the settings of the environment: what a worker runs."""
+    Args:
+        counts: the folder in which they count together.
+    """
     settings = load_settings()
-    return application(settings, Lookup(settings))
+    logs.configure(settings)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_outlive_not, args=(parent,), name="parent", daemon=True).start()
+    return application(settings, Lookup(settings), RequestCounters(counts))
 
 
-def application(settings: Settings, lookup: Lookup) -> FastAPI:
+def _outlive_not(parent: Any) -> None:
+    """Stop in order when the parent is gone, killed for example: nobody would stop us any more."""
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def application(settings: Settings, lookup: Lookup, counters: RequestCounters) -> FastAPI:
     """The application over a look-up, which it closes when it ends."""
     token = None if settings.lookup_token is None else settings.lookup_token.get_secret_value()
-    counters = RequestCounters()
     jobs = Jobs(PATIENCE_MS / 1_000)
     sys.setswitchinterval(SWITCH_S)
 
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
+        writing = asyncio.create_task(counters.keep_written())
         yield
+        writing.cancel()
+        counters.write()
         jobs.close()
         lookup.close()
 

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from clickstream.infra.errors import ConfigurationError
 from clickstream.infra.settings import Settings
-from clickstream.lookup.app import LOOPBACK, application
+from clickstream.lookup.app import LOOPBACK, application, create
+from clickstream.lookup.counts import RequestCounters
 from clickstream.lookup.service import Lookup
 from clickstream.terminal.stopping import asked_to_stop
 
 _DRAIN_S = 5
 """Time that requests under way have to end when the server is stopped."""
+
+_START_S = 60
+"""After so long without a sign a worker is replaced; while it loads its libraries it gives none."""
 
 
 def serve_lookups(
@@ -36,17 +43,19 @@ def serve_lookups(
             f"on {host} anybody who reaches the port could read sessions",
             "Set CLICKSTREAM_LOOKUP_TOKEN, which requests then carry; or keep to 127.0.0.1.",
         )
-    with bound(host, port) as listening:
+    with bound(host, port) as listening, TemporaryDirectory(prefix="clickstream-serve-") as folder:
+        counts = Path(folder)
         # Loaded once before workers are: what is wrong is said once, with the exit code it has.
         lookup = Lookup(settings)
         config = uvicorn.Config(
-            application(settings, lookup) if workers == 1 else "clickstream.lookup.app:create",
+            application(settings, lookup, RequestCounters()) if workers == 1 else partial(create, counts),
             factory=workers > 1,
             workers=workers,
             log_config=None,
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=_DRAIN_S,
+            timeout_worker_healthcheck=_START_S,
         )
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         if workers == 1:

@@ -94,7 +94,7 @@ def score_file(
         settings: the rules by which event times become sessions, and the shop whose clicks they are.
         name: of the file, for messages.
 
-        reasons: how many features to name that moved the prediction of `batch` most; costs as much again.
+        reasons: how many features to name of each session that moved the prediction of `batch` most.
 
     Raises:
         MissingFileError: the file is not there.
@@ -190,7 +190,9 @@ class _Scored:
 def _reasons(bundle: Bundle, case: Case, at_most: int) -> str | None:
     """The reasons of `batch` in one cell; a value stands in the column of its feature."""
     found = reasons_of(bundle, case, "batch", at_most) if at_most else None
-    return found and ", ".join(f"{one.feature} {one.effect:+.2f}" for one in found.strongest)
+    if found is None:
+        return None
+    return ", ".join(f"{one.feature} {one.effect:+.2f}" for one in found.strongest)
 
 
 def _batches(cuts: Iterator[DatedWindow]) -> Iterator[list[DatedWindow]]:
