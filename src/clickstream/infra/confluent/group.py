@@ -90,6 +90,8 @@ class ConfluentGroupConsumer:
             "fetch.queue.backoff.ms": 10,
             # Small, so that partitions with a backlog advance together and not one after the other.
             "max.partition.fetch.bytes": 256 * 1024,
+            # Of each partition; the default, 100,000, would hold a backlog in memory.
+            "queued.min.messages": settings.max_poll_records,
             "queued.max.messages.kbytes": 16_384,
         }
         if settings.instance is not None:
