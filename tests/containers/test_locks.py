@@ -62,7 +62,7 @@ def test_a_lock_of_an_image_is_a_part_of_the_projects(lock: str) -> None:
 @pytest.mark.parametrize(
     ("lock", "root"),
     [
-        ("consumer", "clickstream-scoring[report,serve]"),
+        ("consumer", "clickstream-scoring[fast,report,serve]"),
         ("dashboard", "clickstream-scoring[dashboard,report]"),
         ("build", "hatchling"),
     ],

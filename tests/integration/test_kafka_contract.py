@@ -288,6 +288,8 @@ class KafkaContract:
         error, others = self.until_refused(member, 3)
         assert isinstance(error, DamagedBatchError)
         assert (error.partition, error.offset) == (0, 1)
+        assert "offsets 1 to 1" in error.what
+        assert "behind the batch (2)" in error.remedy
         assert {(r.partition, r.offset) for r in others} == {(0, 0), (1, 0), (1, 1)}
         stage.write(1, b"e")
         assert values(read(member, 1)) == [b"e"]

@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from clickstream.infra.confluent.connection import Refusals, client_options
 from clickstream.infra.confluent.errors import OUT_OF_RANGE, UNREADABLE, translated
+from clickstream.infra.confluent.unreadable import damaged_batch
 from clickstream.infra.errors import ConfigurationError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.kafka import (
@@ -89,6 +90,8 @@ class ConfluentGroupConsumer:
             "fetch.queue.backoff.ms": 10,
             # Small, so that partitions with a backlog advance together and not one after the other.
             "max.partition.fetch.bytes": 256 * 1024,
+            # Of each partition; the default, 100,000, would hold a backlog in memory.
+            "queued.min.messages": settings.max_poll_records,
             "queued.max.messages.kbytes": 16_384,
         }
         if settings.instance is not None:
@@ -200,7 +203,7 @@ class ConfluentGroupConsumer:
         elif error.code() in OUT_OF_RANGE:
             self._refuse(DeletedError(self._topic, partition, next_offset))
         elif error.code() in UNREADABLE:
-            self._refuse(DamagedBatchError(self._topic, partition, next_offset, "a batch", error.str()))
+            self._refuse(damaged_batch(self._settings, self._topic, partition, next_offset, error.str()))
         else:
             raise KafkaException(error)
 

@@ -120,6 +120,12 @@ def failure(kind: Kind, doing: str, settings: Settings, reason: object) -> Click
             return ConfigurationError(f"{doing}: {reason}", "Correct the CLICKSTREAM_KAFKA_… settings.")
         case "away":
             what, remedy = _absence(settings)
+            if settings.kafka_security_protocol.startswith("SASL"):
+                # kafka-python is not told while it connects for the first time: it only runs out of time.
+                remedy += (
+                    " If it asks for a password, check CLICKSTREAM_KAFKA_USERNAME and"
+                    " CLICKSTREAM_KAFKA_PASSWORD too."
+                )
             return UnavailableError(f"{doing}: {where} does not answer: {what} ({reason})", remedy)
         case "failed":
             return UnavailableError(
