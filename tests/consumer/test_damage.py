@@ -23,6 +23,7 @@ from clickstream.infra.settings import Settings
 from clickstream.local.embedded import EmbeddedValkey
 from clickstream.windows.partition import (
     NOTHING_SEEN,
+    Needs,
     OpenSession,
     Partition,
     PendingClick,
@@ -52,7 +53,7 @@ def written(store: Store) -> dict[str, OpenSession]:
     outbox = [OutboxRecord(4, "scores", b"key", b"value"), OutboxRecord(4, "scores", b"", b"other")]
     sessions = {name: (state, 1_900_000) for name, state in kept.items()}
     fields = meta_fields(logic, "fold=1;gap=600000", 8)
-    store.commit(0, "writer", Changes(None, 9, fields, sessions, (), b"bundle\nstate", outbox))
+    store.commit({0: Changes("writer", None, 9, fields, sessions, (), b"bundle\nstate", outbox)})
     return kept
 
 
@@ -71,7 +72,8 @@ def test_any_damage_of_stored_state_is_noticed_by_a_claim_or_a_load(own: Setting
                 store.wipe(0, "heir")
                 assert store.peek(0).applied is None
                 return
-            loaded = store.load(0, Basis("heir", found.meta.applied, 2), ["one", "two"], 5)
+            basis = Basis("heir", found.meta.applied, 2)
+            loaded = store.load({0: (basis, Needs({"one", "two"}, 5, 0))})[0]()
         except DamagedError:
             assert store.claim(0, "heir", 2, "shop-two").meta.applied is None or what.startswith("type")
             return
@@ -96,11 +98,11 @@ def test_a_key_of_another_type_ends_a_running_step_as_damage(own: Settings, key:
         redis.lpush(store.keys(0)[key], "strange")
         fields = meta_fields(Partition(Rules(), 9_000, 0), "gap=1", 8)
         outbox = [OutboxRecord(11, "scores", b"", b"v")]
-        changes = Changes(9, 12, fields, {"new": (OpenSession(), 1)}, ["one"], b"b\ns", outbox)
+        changes = Changes("writer", 9, 12, fields, {"new": (OpenSession(), 1)}, ["one"], b"b\ns", outbox)
 
         def work() -> None:
-            store.load(0, Basis("writer", 9, 2), ["one"], 5)
-            store.commit(0, "writer", changes)
+            store.load({0: (Basis("writer", 9, 2), Needs({"one"}, 5, 0))})[0]()
+            store.commit({0: changes})
 
         with pytest.raises(DamagedError):
             work()

@@ -222,7 +222,7 @@ class Worker:
         if records:
             needs = logic.needs((read.offset, read.record) for read in records)
             basis = Basis(claim.token, claim.stored, logic.open_sessions)
-            logic.load(self.store.load(0, basis, *needs))
+            logic.load(self.store.load({0: (basis, needs)})[0]())
             self._pass("load", dies_after)
             for read in records:
                 logic.advance(*read)
@@ -232,8 +232,8 @@ class Worker:
             applied = records[-1].offset + 1
             meta = meta_fields(logic, self._recovery.rules_text, 1, claim.learn_from)
             online = pack_online("bundle", claim.online.state()) if logic.closed else None
-            changes = Changes(claim.stored, applied, meta, sessions, deleted, online, outbox)
-            self.store.commit(0, claim.token, changes)
+            changes = Changes(claim.token, claim.stored, applied, meta, sessions, deleted, online, outbox)
+            self.store.commit({0: changes})
             claim.applied = claim.stored = applied
             self._pass("commit", dies_after)
         if claim.applied > claim.committed and not claim.replaying and (outbox or commit):
@@ -241,7 +241,7 @@ class Worker:
             self._publisher.publish({0: outbox}, {0: committed}, self._membership)
             self._pass("publish", dies_after)
             claim.committed = claim.applied
-            self.store.trim(0, claim.token, claim.applied)
+            self.store.trim({0: (claim.token, claim.applied)})
         self._pass("trim", dies_after)
 
     def _scores(self, claim: Claim) -> Iterator[OutboxRecord]:

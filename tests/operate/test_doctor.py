@@ -86,8 +86,8 @@ def keep_state(
         store.claim(0, "token", 1, "id")
         logic = Partition(rules_of(under), 1_000, open_sessions)
         meta = meta_fields(logic, rules_text(under), topic.partitions) | {"version": version}
-        store.commit(0, "token", Changes(None, applied, meta))
-        store.trim(0, "token", applied)
+        store.commit({0: Changes("token", None, applied, meta)})
+        store.trim({0: ("token", applied)})
 
 
 def commit(settings: Settings, offset: int, note: str = "") -> None:

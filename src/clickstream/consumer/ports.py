@@ -6,13 +6,13 @@ Kafka must keep to beyond the signatures is in `tests/integration/test_kafka_con
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from clickstream.consumer.recall import RecordSpan
-from clickstream.consumer.store import Basis, Changes, ClaimedState, OutboxRecord
+from clickstream.consumer.store import Basis, Changes, ClaimedState, LoadedSessions, OutboxRecord
 from clickstream.infra.kafka import CommittedOffset, Membership, OutgoingRecord, Record
-from clickstream.windows.partition import OpenSession, PublishedClosing
+from clickstream.windows.partition import Needs, PublishedClosing
 
 Clock = Callable[[], float]
 """Seconds since an arbitrary moment; they never go back."""
@@ -125,7 +125,7 @@ class OutboxPublisher(Protocol):
 
 
 class StateStore(Protocol):
-    """The state of partitions. A call does its work whole, or raises LostError: the partition is not ours."""
+    """The state of partitions. Of each, a call does its work whole, or raises LostError: it is not ours."""
 
     @property
     def round_trips(self) -> int:
@@ -140,16 +140,14 @@ class StateStore(Protocol):
             StaleError: an owner of a later group generation claimed it, and we have not `proven` ourselves.
         """
 
-    def load(
-        self, partition: int, basis: Basis, session_ids: Iterable[str], due: int, first: int = 0
-    ) -> dict[str, OpenSession]:
-        """Load the sessions named, those due at the watermark `due`, and the `first` that are due next."""
+    def load(self, asked: Mapping[int, tuple[Basis, Needs]], /) -> Mapping[int, Callable[[], LoadedSessions]]:
+        """Load what steps of partitions need; by partition, a function that gives its sessions or raises."""
 
-    def commit(self, partition: int, token: str, changes: Changes) -> None:
-        """Write one step, all or nothing."""
+    def commit(self, steps: Mapping[int, Changes], /) -> None:
+        """Write a step of each partition, all of a partition's part or nothing."""
 
-    def trim(self, partition: int, token: str, committed: int) -> None:
-        """Forget records of the outbox that a committed transaction published."""
+    def trim(self, committed: Mapping[int, tuple[str, int]], /) -> None:
+        """Forget what a transaction published: by partition, our token and the committed offset."""
 
     def wipe(self, partition: int, token: str) -> None:
         """Delete the partition's state, to build it anew from the log."""

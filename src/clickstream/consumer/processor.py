@@ -1,6 +1,6 @@
 """One step, for the records of one poll:
 
-1. load     the states that the records touch, one round trip a partition
+1. load     the states that the records touch, in one round trip
 2. advance  the event-time logic, pure: what closed, what was refused
 3. score    the windows that closed, and sessions that are open at a click, where they are asked for
 4. commit   states, online models, outbox and applied offset to Redis, atomic a partition
@@ -13,8 +13,9 @@ A kill between any two of them loses and repeats nothing: recovery.py says why.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import merge
+from typing import NamedTuple
 
 from clickstream.consumer.claims import Claims
 from clickstream.consumer.counters import Counters
@@ -25,13 +26,27 @@ from clickstream.consumer.recovery import Claim, Recovery
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
 from clickstream.consumer.shadow import Shadow
 from clickstream.consumer.state_format import DamagedError, meta_fields, pack_online
-from clickstream.consumer.step import TakenRecords, advance, outbox_of, parse_records
-from clickstream.consumer.store import Basis, Changes, OutboxRecord
+from clickstream.consumer.step import ParsedRecord, TakenRecords, advance, outbox_of, parse_records
+from clickstream.consumer.store import Basis, Changes, LoadedSessions, OutboxRecord
 from clickstream.infra.errors import RefusedError
-from clickstream.infra.failpoints import failpoint
+from clickstream.infra.failpoints import between, failpoint
 from clickstream.infra.kafka import CommittedOffset, Membership, Record, Topic
 from clickstream.infra.settings import Settings
 from clickstream.records.shop_click import ClickParser
+from clickstream.windows.partition import Needs
+
+# Bounds the memory of a step in which many partitions close all that they have: no more are open in those
+# that are loaded together.
+_SESSIONS_AT_ONCE = 100_000
+
+
+class _ParsedStep(NamedTuple):
+    """What a partition read, and what it needs to go on with it."""
+
+    claim: Claim
+    records: Sequence[Record]
+    parsed: Sequence[ParsedRecord]
+    needs: Needs
 
 
 class Processor:
@@ -99,10 +114,15 @@ class Processor:
 
         with stage("commit"):
             learned = {w.partition for w in windows}
-            for partition, part in taken.items():
+            changes = {
+                p: self._changes(self._claims.held[p], part.records[-1].offset + 1, outboxes[p], p in learned)
+                for p, part in taken.items()
+            }
+            for together in between("between_commits", changes):
+                self._store.commit({p: changes[p] for p in together})
+            for partition, written in changes.items():
                 claim = self._claims.held[partition]
-                self._commit(claim, part.records[-1].offset + 1, outboxes[partition], partition in learned)
-                failpoint("between_commits")
+                claim.applied = claim.stored = written.applied
         failpoint("after_commit")
         self.counters.stepped(taken, self._claims.held, windows)
         if any(outboxes.values()):
@@ -144,37 +164,59 @@ class Processor:
         most = self._settings.max_poll_records
         taken: dict[int, TakenRecords] = {}
         closed = 0
-        for partition, records in read.items():
-            claim = self._claims.held[partition]
-            try:
-                part = self._advance(claim, records, most - closed) if closed < most else None
-            except DamagedError:
-                raise
-            except RefusedError as error:
-                self._claims.refuse(partition, error)
-                continue
-            count = len(part.records) if part else 0
-            if count < len(records):
-                self._consumer.start(partition, records[count].offset)
-            if part:
-                taken[partition] = part
-                closed += len(claim.logic.closed)
+        for together in _loaded_together(self._parse(read)):
+            loaded = self._load(together) if closed < most else {}
+            for step in together:
+                claim = step.claim
+                try:
+                    part = (
+                        self._advance(step, loaded[claim.partition], most - closed) if closed < most else None
+                    )
+                except DamagedError:
+                    raise
+                except RefusedError as error:
+                    self._claims.refuse(claim.partition, error)
+                    continue
+                count = len(part.records) if part else 0
+                if count < len(step.records):
+                    self._consumer.start(claim.partition, step.records[count].offset)
+                if part:
+                    taken[claim.partition] = part
+                    closed += len(claim.logic.closed)
         return taken
 
-    def _advance(self, claim: Claim, records: Sequence[Record], most_closed: int) -> TakenRecords:
+    def _parse(self, read: Mapping[int, Sequence[Record]]) -> list[_ParsedStep]:
+        steps = []
+        with self.counters.stage("parse"):
+            for partition, records in read.items():
+                claim = self._claims.held[partition]
+                claim.logic.clear()
+                if claim.open_points is not None:
+                    claim.open_points.clear()
+                parsed = parse_records(self._parser, records, self._settings.max_record_bytes)
+                needs = claim.logic.needs(zip((record.offset for record in records), parsed, strict=True))
+                steps.append(_ParsedStep(claim, records, parsed, needs))
+        return steps
+
+    def _load(self, steps: Sequence[_ParsedStep]) -> Mapping[int, Callable[[], LoadedSessions]]:
+        with self.counters.stage("load"):
+            return self._store.load(
+                {
+                    claim.partition: (Basis(claim.token, claim.stored, claim.logic.open_sessions), step.needs)
+                    for step in steps
+                    for claim in (step.claim,)
+                }
+            )
+
+    def _advance(
+        self, step: _ParsedStep, loaded: Callable[[], LoadedSessions], most_closed: int
+    ) -> TakenRecords:
         """The records that were taken: all, or up to the one that closed the last of `most_closed`."""
-        logic, stage = claim.logic, self.counters.stage
-        logic.clear()
-        if claim.open_points is not None:
-            claim.open_points.clear()
-        with stage("parse"):
-            parsed = parse_records(self._parser, records, self._settings.max_record_bytes)
-            needs = logic.needs(zip((record.offset for record in records), parsed, strict=True))
+        claim, stage = step.claim, self.counters.stage
         with stage("load"):
-            basis = Basis(claim.token, claim.stored, logic.open_sessions)
-            logic.load(self._store.load(claim.partition, basis, *needs))
+            claim.logic.load(loaded())
         with stage("advance"):
-            taken = advance(logic, records, parsed, most_closed)
+            taken = advance(claim.logic, step.records, step.parsed, most_closed)
         claim.read_at = self._clock()
         return taken
 
@@ -184,17 +226,12 @@ class Processor:
         refused = [one for one in claim.logic.refused if one.offset >= claim.publish_from]
         return outbox_of(scores, refused, records, self._settings.dead_letter_topic)
 
-    def _commit(self, claim: Claim, applied: int, outbox: Sequence[OutboxRecord], learned: bool) -> None:
+    def _changes(self, claim: Claim, applied: int, outbox: Sequence[OutboxRecord], learned: bool) -> Changes:
         logic = claim.logic
         sessions, deleted = logic.changes()
         meta = meta_fields(logic, self._recovery.rules_text, self._topic.partitions, claim.learn_from)
         online = pack_online(self._scorer.bundle.id, claim.online.state()) if learned else None
-        self._store.commit(
-            claim.partition,
-            claim.token,
-            Changes(claim.stored, applied, meta, sessions, deleted, online, outbox),
-        )
-        claim.applied = claim.stored = applied
+        return Changes(claim.token, claim.stored, applied, meta, sessions, deleted, online, outbox)
 
     def _publish(
         self, outboxes: Mapping[int, Sequence[OutboxRecord]], membership: Membership, read_at: float
@@ -210,10 +247,10 @@ class Processor:
         self.counters.published(outboxes, read_at)
         failpoint("after_publish")
         with self.counters.stage("trim"):
+            for together in between("between_trims", behind):
+                self._store.trim({claim.partition: (claim.token, claim.applied) for claim in together})
             for claim in behind:
                 claim.committed = claim.applied
-                self._store.trim(claim.partition, claim.token, claim.applied)
-                failpoint("between_trims")
         failpoint("after_trim")
         with self.counters.stage("monitor"):
             self.model_metrics.published(outboxes)
@@ -221,3 +258,16 @@ class Processor:
 
 def _offset(one: UnscoredWindow | UnscoredPoint) -> int:
     return one.closed.offset if isinstance(one, UnscoredWindow) else one.point.offset
+
+
+def _loaded_together(steps: Sequence[_ParsedStep]) -> Iterator[Sequence[_ParsedStep]]:
+    together: list[_ParsedStep] = []
+    sessions = 0
+    for step in steps:
+        sessions += step.claim.logic.open_sessions
+        if together and sessions > _SESSIONS_AT_ONCE:
+            yield together
+            together, sessions = [], step.claim.logic.open_sessions
+        together.append(step)
+    if together:
+        yield together

@@ -234,7 +234,7 @@ class Recovery:
             self._republish(claim, left, membership)
         elif found.outbox:
             # Published before they could be trimmed; kept, they would be published again one day.
-            self._store.trim(partition, token, c)
+            self._store.trim({partition: (token, c)})
         return claim
 
     def _republish(self, claim: Claim, left: list[OutboxRecord], membership: Membership) -> None:
@@ -244,7 +244,7 @@ class Recovery:
                 {p: left}, {p: CommittedOffset(claim.applied, self.note(claim.logic))}, membership
             )
         failpoint("after_republish")
-        self._store.trim(p, claim.token, claim.applied)
+        self._store.trim({p: (claim.token, claim.applied)})
         claim.committed = claim.publish_from = claim.applied
         claim.republished = left
         if left:

@@ -8,9 +8,10 @@ is the one we started from.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -26,10 +27,10 @@ from clickstream.consumer.state_format import (
 )
 from clickstream.infra.errors import ClickstreamError, RefusedError
 from clickstream.infra.logs import logger
-from clickstream.infra.redis import Script, WrongTypeError, connect, evicting, translated
+from clickstream.infra.redis import Call, Script, WrongTypeError, connect, evicting, translated
 from clickstream.infra.settings import Settings
 from clickstream.windows.fingerprint import rules_of
-from clickstream.windows.partition import OpenSession
+from clickstream.windows.partition import Needs, OpenSession
 
 log = logger("store")
 
@@ -68,6 +69,10 @@ class ClaimedState:
     whole: bool
 
 
+LoadedSessions = dict[str, OpenSession]
+"""By session id."""
+
+
 class Basis(NamedTuple):
     """The state that a step starts from: whose it is, the offset applied to it, what is open in it."""
 
@@ -78,8 +83,9 @@ class Basis(NamedTuple):
 
 @dataclass(slots=True)
 class Changes:
-    """One step's writes to one partition."""
+    """One step's writes to one partition: whose it is, the offset that was applied, and what is new."""
 
+    token: str
     expected: int | None
     applied: int
     meta: Mapping[str, str | int]
@@ -105,8 +111,8 @@ class Store:
 
     @property
     def round_trips(self) -> int:
-        """How many scripts were run so far."""
-        return sum(one.runs for one in (self._claim, self._load, self._commit, self._trim, self._wipe))
+        """Requests to the server so far."""
+        return sum(one.round_trips for one in (self._claim, self._load, self._commit, self._trim, self._wipe))
 
     def keys(self, partition: int) -> tuple[str, str, str, str, str]:
         """The five keys of a partition: meta, sessions, due, outbox, online."""
@@ -146,21 +152,27 @@ class Store:
             return ClaimedState(Meta(transactional_id=former), (), None, whole=False)
         return ClaimedState(meta, outbox, online or None, whole)
 
-    def load(
-        self, partition: int, basis: Basis, session_ids: Iterable[str], due: int, first: int = 0
-    ) -> dict[str, OpenSession]:
-        """Load the sessions named, those due at the watermark `due`, and the `first` that are due next.
+    def load(self, asked: Mapping[int, tuple[Basis, Needs]]) -> dict[int, Callable[[], LoadedSessions]]:
+        """Load what steps of partitions need, in one round trip.
 
-        Raises:
+        Returns, by partition, a function that gives its sessions. Each raises:
             LostError: the partition is not ours any more, or its state is not the one that `basis` names.
             DamagedError: what is stored cannot be read; it is deleted, so that the next claim rebuilds it.
         """
-        with self._of(partition, "loading sessions of"):
+        calls = []
+        for partition, (basis, needs) in asked.items():
             applied = "" if basis.applied is None else basis.applied
-            answer = self._load(
-                self.keys(partition)[:3],
-                [basis.token, applied, basis.open_sessions, due, first, *session_ids],
-            )
+            args = [basis.token, applied, basis.open_sessions, needs.due, needs.first, *needs.session_ids]
+            calls.append((self.keys(partition)[:3], args))
+        with translated("loading sessions", self._settings):
+            answers = self._load.each(calls)
+        return {
+            partition: partial(self._loaded, partition, basis, answer)
+            for (partition, (basis, _)), answer in zip(asked.items(), answers, strict=True)
+        }
+
+    def _loaded(self, partition: int, basis: Basis, answer: Any) -> LoadedSessions:
+        self._check(partition, "loading sessions of", answer)
         try:
             if answer[0] == b"DAMAGED":
                 raise DamagedError(partition, answer[1].decode(errors="backslashreplace"))
@@ -175,51 +187,40 @@ class Store:
             reason = error.reason if isinstance(error, DamagedError) else error.what
             raise DamagedError(partition, reason) from error
 
-    def commit(self, partition: int, token: str, changes: Changes) -> None:
-        """Write a step, all or nothing.
+    def commit(self, steps: Mapping[int, Changes]) -> None:
+        """Write a step of each partition in one round trip, all of a partition's part or nothing.
 
         Raises:
-            LostError: the partition is not ours any more, or its state is not the one we started from.
+            LostError: a partition is not ours any more, or its state is not the one we started from. The
+                others may have been written.
         """
-        args: list[Any] = [
-            token,
-            "" if changes.expected is None else changes.expected,
-            changes.applied,
-            changes.online or b"",
-        ]
-        meta = dict(changes.meta)
-        if changes.online:
-            meta["online"] = 1
-        if meta:
-            summed = meta | {"applied": changes.applied}
-            meta["sum"] = checksum_of({name: str(value) for name, value in summed.items()})
-        args.append(len(meta))
-        for pair in meta.items():
-            args += pair
-        args.append(len(changes.sessions))
-        for session_id, (session, due) in changes.sessions.items():
-            args += (session_id, encode(session), due)
-        args.append(len(changes.deleted))
-        args += changes.deleted
-        args.append(len(changes.outbox))
-        for record in changes.outbox:
-            args += (*record, record.checksum)
-        with self._of(partition, "writing"):
-            answer = self._commit(self.keys(partition), args)
-        if answer != b"OK":
-            raise self._lost(partition, answer)
+        self._all_ok(
+            "writing", self._commit, {p: (self.keys(p), _arguments(changes)) for p, changes in steps.items()}
+        )
 
-    def trim(self, partition: int, token: str, committed: int) -> None:
-        """Forget records of the outbox that a committed transaction published.
+    def trim(self, committed: Mapping[int, tuple[str, int]]) -> None:
+        """Forget records of outboxes that a committed transaction published.
+
+        Args:
+            committed: by partition, our token and the committed offset.
 
         Raises:
-            LostError: the partition is not ours any more.
+            LostError: a partition is not ours any more.
         """
-        meta, _, _, outbox, _ = self.keys(partition)
-        with self._of(partition, "trimming"):
-            answer = self._trim((meta, outbox), [token, committed])
-        if answer != b"OK":
-            raise self._lost(partition, answer)
+        self._all_ok("trimming", self._trim, {p: (self.keys(p)[::3], args) for p, args in committed.items()})
+
+    def _all_ok(self, doing: str, script: Script, calls: Mapping[int, Call]) -> None:
+        with translated(doing, self._settings):
+            answers = script.each(list(calls.values()))
+        for partition, answer in zip(calls, answers, strict=True):
+            self._check(partition, doing, answer)
+            if answer != b"OK":
+                raise self._lost(partition, answer)
+
+    def _check(self, partition: int, doing: str, answer: Any) -> None:
+        if isinstance(answer, Exception):
+            with self._of(partition, doing):
+                raise answer
 
     def wipe(self, partition: int, token: str) -> None:
         """Delete the partition's state, to build it anew from the log.
@@ -277,6 +278,34 @@ class Store:
         except WrongTypeError as error:
             # The next claim finds it as well, and rebuilds.
             raise DamagedError(partition, error.what) from error
+
+
+def _arguments(changes: Changes) -> list[Any]:
+    """The arguments of commit.lua."""
+    args: list[Any] = [
+        changes.token,
+        "" if changes.expected is None else changes.expected,
+        changes.applied,
+        changes.online or b"",
+    ]
+    meta = dict(changes.meta)
+    if changes.online:
+        meta["online"] = 1
+    if meta:
+        summed = meta | {"applied": changes.applied}
+        meta["sum"] = checksum_of({name: str(value) for name, value in summed.items()})
+    args.append(len(meta))
+    for pair in meta.items():
+        args += pair
+    args.append(len(changes.sessions))
+    for session_id, (session, due) in changes.sessions.items():
+        args += (session_id, encode(session), due)
+    args.append(len(changes.deleted))
+    args += changes.deleted
+    args.append(len(changes.outbox))
+    for record in changes.outbox:
+        args += (*record, record.checksum)
+    return args
 
 
 def _outbox_record(entry_id: bytes, fields: Sequence[bytes]) -> OutboxRecord:

@@ -131,6 +131,10 @@ def evicting(client: Any) -> str | None:
     return next((policy for policy in policies if policy != "noeviction"), None)
 
 
+Call = tuple[Sequence[str], Sequence[Any]]
+"""Keys and arguments of a script."""
+
+
 class Script:
     """A Lua script, run by its hash and loaded again where a restarted server forgot it."""
 
@@ -138,15 +142,48 @@ class Script:
         self._client = client
         self._source = source
         self._sha: str | None = None
-        self.runs = 0
+        self.round_trips = 0
 
     def __call__(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
         """Run it; raises the client's errors, to be called inside `translated`."""
-        self.runs += 1
+        (answer,) = self.each([(keys, args)])
+        if isinstance(answer, redis.RedisError):
+            raise answer
+        return answer
+
+    def each(self, calls: Sequence[Call]) -> list[Any]:
+        """Run it for each of `calls`, in one round trip; what went wrong with one is its answer.
+
+        Each run is atomic, all together are not. A cluster is asked once for each call: no round trip goes
+        to two nodes.
+
+        Raises:
+            redis.RedisError: the server does not answer, to be called inside `translated`.
+        """
         if self._sha is None:
             self._sha = self._client.script_load(self._source)
+        answers = self._run(calls)
+        forgotten = [i for i, one in enumerate(answers) if isinstance(one, redis.exceptions.NoScriptError)]
+        if forgotten:
+            self._sha = self._client.script_load(self._source)
+            again = self._run([calls[i] for i in forgotten])
+            for i, answer in zip(forgotten, again, strict=True):
+                answers[i] = answer
+        return answers
+
+    def _run(self, calls: Sequence[Call]) -> list[Any]:
+        if isinstance(self._client, RedisCluster):
+            return [self._run_one(*call) for call in calls]
+        self.round_trips += 1
+        pipeline = self._client.pipeline(transaction=False)
+        for keys, args in calls:
+            pipeline.evalsha(self._sha, len(keys), *keys, *args)
+        answers: list[Any] = pipeline.execute(raise_on_error=False)
+        return answers
+
+    def _run_one(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        self.round_trips += 1
         try:
             return self._client.evalsha(self._sha, len(keys), *keys, *args)
-        except redis.exceptions.NoScriptError:
-            self._sha = self._client.script_load(self._source)
-            return self._client.evalsha(self._sha, len(keys), *keys, *args)
+        except redis.ResponseError as error:
+            return error
