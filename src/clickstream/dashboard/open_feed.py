@@ -15,7 +15,7 @@ from typing import Any
 from clickstream.features.shop import Shop
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.settings import Settings
-from clickstream.lookup.service import CONSIDERED, Lookup
+from clickstream.lookup.service import CONSIDERED, ListedSessions, Lookup
 from clickstream.models.case import Case
 
 _EVERY_S = 2.0
@@ -44,6 +44,7 @@ class OpenFeed:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
+        # A look-up is for one thread at a time.
         self._asking = threading.Lock()
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
@@ -68,7 +69,8 @@ class OpenFeed:
         Raises:
             ClickstreamError: it cannot be looked up now.
         """
-        return self._looking().session(session_id)
+        with self._asking:
+            return self._looking().session(session_id)
 
     def predict(self, partition: int, cases: Sequence[Case]) -> list[dict[str, Any]]:
         """What the models of a partition say of each case, by scorer.
@@ -76,24 +78,34 @@ class OpenFeed:
         Raises:
             ClickstreamError: they cannot be asked now.
         """
-        return self._looking().predict(partition, cases)
+        with self._asking:
+            return self._looking().predict(partition, cases)
 
     def close(self) -> None:
         """End the thread. A later `snapshot` starts another."""
         self._ended.set()
 
     def _looking(self) -> Lookup:
+        if self._lookup is None:
+            self._lookup = Lookup(self._settings)
+        return self._lookup
+
+    def _listed(self) -> ListedSessions:
+        """All that are open, by chance; pages may ask between two pieces of the work."""
         with self._asking:
-            if self._lookup is None:
-                self._lookup = Lookup(self._settings)
-            return self._lookup
+            pieces = self._looking().sessions("batch", 0.0, 1.0, CONSIDERED)
+        listed = None
+        while listed is None:
+            with self._asking:
+                listed = next(pieces)
+        return listed
 
     def _follow(self) -> None:
         try:
             while not self._ended.is_set() and time.monotonic() - self._asked_at < _FORGOTTEN_AFTER_S:
                 try:
-                    found, count, _ = self._looking().sessions("batch", 0.0, 1.0, CONSIDERED)
-                    now = OpenSnapshot(found, count)
+                    listed = self._listed()
+                    now = OpenSnapshot(listed.sessions, listed.open_sessions)
                 except ClickstreamError as error:
                     # What was seen last stays, with the reason why it is old.
                     known = self._now

@@ -41,8 +41,13 @@ class CurrentModels:
         """Drop the online models: those of another topic follow."""
         self._online.clear()
 
-    def read(self, reader: StateReader, partition: int, session_ids: Sequence[str]) -> ReadState:
+    def read(
+        self, reader: StateReader, partition: int, session_ids: Sequence[str], needed: bool = False
+    ) -> ReadState:
         """Sessions of a partition, and with them the online models of the same moment, if they are new.
+
+        Args:
+            needed: read the models where none of the sessions is open, too.
 
         Raises:
             BundleError: the stored models cannot be read.
@@ -51,7 +56,8 @@ class CurrentModels:
         self._bundle = self._promotions.newer_than(self._bundle) or self._bundle
         found = reader.read(partition, session_ids)
         known = self._online.get(partition)
-        if not found.sessions or (known is not None and known[:2] == (found.head, self._bundle.id)):
+        is_known = known is not None and known[:2] == (found.head, self._bundle.id)
+        if is_known or not (found.sessions or needed):
             return found
         found = reader.read(partition, session_ids, with_models=True)
         state = None

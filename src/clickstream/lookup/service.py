@@ -124,8 +124,8 @@ class Lookup:
         Raises:
             UnavailableError, RefusedError: as of `session`.
         """
-        answers, _, _ = self._models.predict(partition, self._reader.read(partition, ()).head, cases)
-        return answers
+        self._models.read(self._reader, partition, (), needed=True)
+        return self._models.predict(partition, cases)
 
     def problem(self) -> str:
         """Why no answer can be given now; empty where one can."""
