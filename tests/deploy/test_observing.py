@@ -127,4 +127,5 @@ def test_each_alert_has_its_section_of_the_operations_guide() -> None:
 def test_prometheus_reads_these_rules_and_scrapes_under_the_name_that_they_ask_for() -> None:
     config = yaml.safe_load((ALERTS.parent / "prometheus.yml").read_text())
     assert config["rule_files"] == [ALERTS.name]
-    assert [job["job_name"] for job in config["scrape_configs"]] == ["clickstream"]
+    jobs = [job["job_name"] for job in config["scrape_configs"]]
+    assert jobs == ["clickstream", "clickstream-lookup"]

@@ -28,6 +28,7 @@ from clickstream import __version__
 from clickstream.infra import logs
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.exposition import registry
+from clickstream.infra.logs import logger
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.lookup.counts import RequestCounters
 from clickstream.lookup.jobs import Jobs
@@ -64,7 +65,13 @@ def create(counts: Path) -> FastAPI:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_outlive_not, args=(parent,), name="parent", daemon=True).start()
-    return application(settings, Lookup(settings), RequestCounters(counts))
+    try:
+        lookup = Lookup(settings)
+    except ClickstreamError as error:
+        # Another is started, until one finds what this one missed.
+        logger("lookup").error("worker not started", error=error.what, remedy=error.remedy)
+        raise SystemExit(error.exit_code) from None
+    return application(settings, lookup, RequestCounters(counts))
 
 
 def _outlive_not(parent: Any) -> None:
