@@ -49,7 +49,8 @@ def without_revenue(evaluation: ShopEvaluation) -> ShopEvaluation:
         scorer: {name: one for name, one in of.items() if name not in ("r2", "mae")}
         for scorer, of in evaluation.figures.items()
     }
-    return evaluation.model_copy(update={"figures": figures})
+    importances = {"batch conversion": evaluation.importances["batch conversion"]}
+    return evaluation.model_copy(update={"figures": figures, "importances": importances})
 
 
 def test_a_bundle_carries_both_and_answers_for_them(bundle: Bundle) -> None:
@@ -73,6 +74,12 @@ def test_all_that_was_found_is_shown_in_full_precision(page: Page, fitted: Fitte
         for row in zip(bins.forecast, bins.observed, bins.sessions, strict=True)
         for number in row
     ]
+    assert page.numbers["importances-table"] == [
+        number for of in found.importances.values() for one in of.inputs for number in (one.mean, one.sd)
+    ]
+    assert "Of 100 pairs of moments, batch ranks" in page.words
+    most = found.importances["batch conversion"].inputs[0].feature
+    assert f"batch conversion: {most} matters most" in page.words
     for cluster in found.clusters:
         assert {cluster.converted, cluster.revenue, *cluster.centre.values()} <= set(
             page.numbers["clusters-table"]

@@ -109,3 +109,16 @@ def test_a_rate_of_a_text_is_drawn_to_the_mean_and_absent_stays_absent() -> None
     assert unknown == rate.usual == pytest.approx(204 / 404)
     assert np.isnan(absent)
     assert isinstance(rate, Rate)
+
+
+def test_the_roc_curve_encloses_the_auc_and_the_funnel_tells_most(fitted: FittedShop) -> None:
+    found = fitted.evaluation
+    for scorer, curve in found.roc.items():
+        assert (curve.false_positive_rate[0], curve.true_positive_rate[-1]) == (0.0, 1.0)
+        area = np.trapezoid(curve.true_positive_rate, curve.false_positive_rate)
+        assert area == pytest.approx(found.figures[scorer]["auc"].value, abs=0.005)
+    for of in found.importances.values():
+        assert {one.feature for one in of.inputs} == {*fitted.inputs.numbers, *fitted.inputs.texts}
+    worth = {one.feature: one.mean for one in found.importances["batch conversion"].inputs}
+    assert worth["thanks"] == 0.0  # only after the goal: no model can lean on it
+    assert max(worth.values()) > 0.02

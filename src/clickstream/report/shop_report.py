@@ -55,8 +55,10 @@ def render_shop_report(
         centre=list(dict.fromkeys(name for one in evaluation.clusters for name in one.centre)),
         plots={
             "compared": compared(evaluation),
+            "roc": plots.roc(evaluation),
             "reliability": plots.reliability(evaluation),
             "by_clicks": by_clicks(evaluation),
+            "importances": [plots.importance(evaluation, model) for model in evaluation.importances],
             "clusters": plots.clusters(
                 evaluation.clusters, shop_columns(evaluation.clusters), "meet\nthe goal", note=""
             ),

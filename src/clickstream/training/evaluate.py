@@ -84,7 +84,7 @@ def assess(scorer: ScorerName, forecasts: Forecasts, seed: int) -> Assessment:
     findings = EMPTY.model_copy(
         update={
             "figures": {scorer: forecasts.estimates(figures, seed)},
-            "roc": {scorer: roc_points(forecasts)},
+            "roc": {scorer: roc_points(forecasts.converted, forecasts.conversion)},
             "reliability": {scorer: reliability_bins(forecasts.converted, forecasts.conversion)},
             "revenue": {scorer: revenue_fit(forecasts)},
             "by_seen": list(figures_by_seen(scorer, forecasts, seed)),
@@ -133,9 +133,9 @@ def figures_by_seen(scorer: ScorerName, forecasts: Forecasts, seed: int) -> Iter
             )
 
 
-def roc_points(forecasts: Forecasts) -> Roc:
-    """The ROC curve, thinned to what a plot can show."""
-    false, true, _ = roc_curve(forecasts.converted, forecasts.conversion)
+def roc_points(converted: Floats, conversion: Floats, weights: Floats | None = None) -> Roc:
+    """The ROC curve, thinned to what a plot can show; arrays of shape (n,), by default all weigh alike."""
+    false, true, _ = roc_curve(converted, conversion, sample_weight=weights)
     kept = np.unique(np.linspace(0, len(false) - 1, min(_POINTS, len(false))).round().astype(np.intp))
     return Roc(false_positive_rate=false[kept].tolist(), true_positive_rate=true[kept].tolist())
 

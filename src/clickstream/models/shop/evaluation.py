@@ -15,7 +15,9 @@ from clickstream.models.evaluation import (
     ClusterProfile,
     Estimate,
     EvaluationPart,
+    Importances,
     Reliability,
+    Roc,
     TuningTrial,
 )
 from clickstream.records.scorers import ScorerName
@@ -54,6 +56,8 @@ class ShopEvaluation(EvaluationPart):
         shop: its name; `goal` in words.
         figures: scorer -> figure -> estimate. `lift`: how much more often the tenth with the highest
             forecasts converts than all do.
+        roc: over decision points as they weigh, by scorer.
+        importances: of the inputs of `batch conversion` and, where the goal has a value, `batch revenue`.
         base_rate: figures of a model that always says the share of training.
         shuffled: ROC-AUC of models that learn and are judged with what follows each session's evidence taken
             from another session: chance, or something leaks.
@@ -70,7 +74,9 @@ class ShopEvaluation(EvaluationPart):
     base_rate: dict[str, Estimate]
     one_feature: OneFeature
     by_seen: list[BySeenClicks]
+    roc: dict[str, Roc]
     reliability: dict[str, Reliability]
+    importances: dict[str, Importances]
     shuffled: float
     trials: list[TuningTrial]
     choice_of_k: list[ChoiceOfK]

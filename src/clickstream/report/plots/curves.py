@@ -29,8 +29,8 @@ _Z = 1.96
 
 
 @styled
-def roc(evaluation: Evaluation) -> Plot | None:
-    """ROC curves of all scorers."""
+def roc(evaluation: Evaluation | ShopEvaluation) -> Plot | None:
+    """ROC curves of all scorers, over sessions; of a shop over decision points, each as it weighs."""
     named = [scorer for scorer in SCORERS if scorer in evaluation.roc]
     if not named:
         return None
@@ -47,8 +47,14 @@ def roc(evaluation: Evaluation) -> Plot | None:
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     _percent(axes)
-    axes.set_xlabel("share of the sessions that do not convert, taken for converting")
-    axes.set_ylabel("share of those that convert, found")
+    if isinstance(evaluation, ShopEvaluation):
+        ranked, judged = "moments", "the decision points of held-out sessions, each as it weighs"
+        axes.set_xlabel("share of the moments without the goal after them, taken for ones with it")
+        axes.set_ylabel("share of those with it, found")
+    else:
+        ranked, judged = "sessions", "held-out sessions"
+        axes.set_xlabel("share of the sessions that do not convert, taken for converting")
+        axes.set_ylabel("share of those that convert, found")
     pairs = [
         f"{scorer} ranks {100 * known.value:.0f}"
         for scorer in named
@@ -56,9 +62,9 @@ def roc(evaluation: Evaluation) -> Plot | None:
     ]
     return Plot(
         "roc",
-        f"Of 100 pairs of sessions, {', '.join(pairs)} right" if pairs else "ROC curves",
-        "ROC curves on held-out sessions; the labels give the area under each curve and its 95 % interval."
-        " The diagonal is guessing.",
+        f"Of 100 pairs of {ranked}, {', '.join(pairs)} right" if pairs else "ROC curves",
+        f"ROC curves on {judged}; the labels give the area under each curve and its 95 % interval. The"
+        " diagonal is guessing.",
         figure,
     )
 

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from clickstream.models.case import Floats
-from clickstream.models.evaluation import Estimate, Reliability
+from clickstream.models.evaluation import Estimate, Importances, Reliability
 from clickstream.models.figures import BINS, bins_of
+from clickstream.models.shop.batch import ShopBatch
 from clickstream.models.shop.evaluation import BySeenClicks
 from clickstream.records.scorers import ScorerName
 from clickstream.training.bootstrap import WeightedFigures, estimates, weighted_conversion
+from clickstream.training.importance import MOST, permutation_importances
 from clickstream.training.shop.points import Points
 
 SEEN = (1, 2, 3, 5, 8, 12)
@@ -69,6 +71,32 @@ def points_by_seen(
             value = figures_of(np.ones((1, len(part))))["auc"]
             auc = estimates(len(part), figures_of, {"auc": float(value[0])}, seed, ("auc",))["auc"]
         yield BySeenClicks(scorer=scorer, seen=seen, sessions=len(part), converted=converted, auc=auc)
+
+
+def importances_of(models: ShopBatch, points: Points, seed: int) -> dict[str, Importances]:
+    """What the inputs of the batch models are worth, by permutation over decision points.
+
+    As many points as are shuffled are drawn by their weight, so each counts as it weighs.
+    """
+    share = points.weight / points.weight.sum()
+    drawn = np.random.default_rng(seed).choice(len(points), MOST, p=share)
+    some = points.at(drawn)
+    matrix = models.matrix(some.table)
+    inputs = [*models.inputs.numbers, *models.inputs.texts]
+
+    def conversion(of: Floats) -> Floats:
+        return models.answer_matrix(of)[0]
+
+    def revenue(of: Floats) -> Floats:
+        expected = models.answer_matrix(of)[1]
+        return np.zeros(len(of)) if expected is None else expected
+
+    found = {
+        "batch conversion": permutation_importances("auc", conversion, matrix, some.converted, inputs, seed)
+    }
+    if models.answer_matrix(matrix[:1])[1] is not None:
+        found["batch revenue"] = permutation_importances("r2", revenue, matrix, some.revenue, inputs, seed)
+    return found
 
 
 def reliability_of(points: Points, conversion: Floats) -> Reliability:

@@ -29,9 +29,11 @@ from clickstream.models.shop.evaluation import OneFeature, ShopEvaluation, Split
 from clickstream.models.shop.examples import FeatureTable, ShopWindow
 from clickstream.models.shop.inputs import learn_inputs
 from clickstream.models.shop.online import ShopOnline
+from clickstream.training.evaluate import roc_points
 from clickstream.training.shop.controls import one_feature, shuffled_auc
 from clickstream.training.shop.evaluation import (
     SEEN,
+    importances_of,
     point_figures,
     point_revenue_figures,
     points_by_seen,
@@ -122,6 +124,11 @@ def train_shop(
                 *points_by_seen("batch", held, conversion, seed),
                 *points_by_seen("online", held, predicted.conversion, seed),
             ],
+            roc={
+                scorer: roc_points(held.converted, forecast, held.weight)
+                for scorer, forecast in (("batch", conversion), ("online", predicted.conversion))
+            },
+            importances=importances_of(chosen.models, held, seed),
             reliability={
                 "batch": reliability_of(held, conversion),
                 "online": reliability_of(held, predicted.conversion),
