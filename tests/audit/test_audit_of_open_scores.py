@@ -9,8 +9,9 @@ import pytest
 from factory import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from scored_log import ScoredLog
+from scored_log import OnlineOracle, Oracle, ScoredLog
 
+from clickstream.bundles.bundle import Case, ScorerOutput
 from clickstream.infra.settings import Settings
 
 EACH = Settings(clicks_topic="clicks", group="group", open_scores="each")
@@ -153,3 +154,32 @@ def test_the_audits_own_reading_finds_the_same_clicks_open(
     report = log.audit()
     assert report.clean or not report.scored, report.findings
     assert report.opened.wrong == report.opened.missing == report.opened.unexpected == 0, report.findings
+
+
+class Unable(OnlineOracle):
+    """Online models that cannot answer for a visit of three clicks."""
+
+    def predict(self, case: Case) -> ScorerOutput:
+        if case.whole["session_length"] == 3:
+            raise ValueError("three")
+        return super().predict(case)
+
+
+class Bundled(Oracle):
+    """A bundle with these."""
+
+    def online(self) -> OnlineOracle:
+        return Unable()
+
+
+def test_an_error_is_right_where_the_models_fail_again_and_nowhere_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("scored_log.OnlineOracle", Unable)
+    log = log_of()
+    failed = [score for score in log.contents(log.opened) if score["error"]]
+    assert {score["clicks"] for score in failed} == {3}
+    assert failed[0]["predictions"] == {"batch": None, "online": None}
+    monkeypatch.undo()
+    assert log.audit(bundles={"oracle": Bundled()}).clean
+    assert log.audit(bundles={"oracle": Oracle()}).opened.wrong == len(failed)

@@ -31,6 +31,8 @@ def test_kills_during_the_replay_of_another_shop_lose_and_repeat_nothing(
         bundle=str(known_shop_bundle),
         session_timeout=2_000,
         max_poll_records=200,
+        open_scores="1,2,3,5,8",
+        open_conditions="likely: conversion > 0.5; unlikely: online.conversion < 0.1 and clicks >= 3",
         log_format="json",
     )
     faults = ["kill", "kill", *random.Random(drill_seed).sample(IN_EVERY_STEP, 3)]
@@ -41,6 +43,9 @@ def test_kills_during_the_replay_of_another_shop_lose_and_repeat_nothing(
     assert outcome.clean, found
     assert (outcome.report.missing, outcome.report.duplicate, outcome.report.wrong) == (0, 0, 0), found
     assert outcome.report.scored >= SESSIONS, found
+    opened = outcome.report.opened
+    assert opened.found == opened.expected >= SESSIONS, found
+    assert (opened.missing, opened.duplicate, opened.wrong, opened.unexpected) == (0, 0, 0, 0), found
     assert sum(row.times for row in outcome.rows.values()) == len(faults), found
 
 

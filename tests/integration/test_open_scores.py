@@ -44,6 +44,9 @@ def test_each_click_has_one_open_score_by_the_schema(opened: Shop) -> None:
     assert seen == {name: list(range(1, int(str(clicks)) + 1)) for name, clicks in closed.items()}
     assert all(score["predictions"]["batch"] and score["predictions"]["online"] for score in found)
     assert opened.open_sessions() == 0
+    report = opened.audit()
+    assert report.clean, report.findings
+    assert report.opened.expected == report.opened.predictions_checked == plan.clicks
 
 
 def test_they_do_not_depend_on_steps_and_consumers_and_leave_scores_as_they_are(

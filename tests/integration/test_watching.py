@@ -86,6 +86,7 @@ def assert_top_sees_it(shop: Shop, consumer: Process) -> None:
     assert ready["partitions"] == partitions
     assert 0 < ready["latency"]["p50"] <= ready["latency"]["p99"]
     assert ready["metrics"]["clickstream_scores_total"] == len(shop.scores())
+    assert ready["metrics"]["clickstream_open_scores_total"] == 0
     assert away["away"]
     text = table.stdout.decode()
     assert "Stable, 1 member" in text

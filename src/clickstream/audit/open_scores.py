@@ -31,10 +31,10 @@ _FITTED = tuple(name for name in OPEN_SCORERS if name != LEARNING)
 
 
 class _Asked(NamedTuple):
-    """A point that waits for what the fitted models say; `learned` is what the online ones said there.
+    """A point that waits for what the fitted models say; `learned` is what the online ones say there.
 
-    `bundle` is the one to ask, None where it is not known; `online_known` False: what the online models had
-    learned there is not known.
+    `bundle` is the one to ask; each is None where it is not known. `raised`: the online models cannot answer.
+    `is_cut`: the topic may not reach back there.
     """
 
     partition: int
@@ -43,7 +43,7 @@ class _Asked(NamedTuple):
     found: SpilledOpenScore | None
     bundle: int | None
     learned: ScorerOutput | None
-    online_known: bool
+    raised: bool
     is_committed: bool
     is_cut: bool
 
@@ -107,7 +107,7 @@ class OpenScoreCheck:
                 found,
                 bundle,
                 learned,
-                learned is not None,
+                answer is not None and answer.raised is not None,
                 offset < audited.committed,
                 offset < self._published.open_from.get(partition, 0),
             )
@@ -160,7 +160,7 @@ class OpenScoreCheck:
             computed if published is None else {name: of._asdict() for name, of in published.items()}
         )
         begun: Sequence[str] | None = trigger.fires(point, one.case.whole, said)
-        if trigger.conditions and published is None and not (is_known and one.online_known):
+        if trigger.conditions and published is None and not (is_known and (one.learned or one.raised)):
             begun = None
         due = trigger.counts(point.session.clicks)
         if found is None:
@@ -206,7 +206,10 @@ class OpenScoreCheck:
             tally.predictions_unchecked[reason if isinstance(reason, str) else "bundle"] += 1
             return []
         if published is None:
-            if fitted is None or found is None:
+            if fitted is None or found is None or one.raised:
+                return []
+            if one.learned is None:
+                tally.opened.online_unchecked += 1
                 return []
             return [Difference("error", None, found.error, rule_of("error"))]
         if fitted is None:
@@ -214,8 +217,7 @@ class OpenScoreCheck:
         computed: dict[str, ScorerOutput | None] = {name: fitted[name] for name in _FITTED}
         computed[LEARNING] = one.learned
         tally.opened.predictions_checked += 1
-        if not one.online_known:
-            tally.opened.online_unchecked += 1
+        tally.opened.online_unchecked += one.learned is None
         return [
             Difference(f"predictions.{name}", of._asdict(), published[name]._asdict(), rule_of("predictions"))
             for name, of in computed.items()
