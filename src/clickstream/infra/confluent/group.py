@@ -306,7 +306,7 @@ class ConfluentGroupConsumer:
         """The offset after the last record, by the last fetch; None before the first."""
         if partition not in self._next:
             return None
-        with suppress(KafkaException):
+        with suppress(KafkaException, RuntimeError):
             _, end = self._consumer.get_watermark_offsets(self._tp(partition), cached=True)
             return end if end >= 0 else None
         return None
