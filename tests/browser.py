@@ -53,6 +53,7 @@ class Page:
     def __init__(self, browser: webdriver.Chrome, address: str) -> None:
         self.browser = browser
         self.address = address
+        self.width = WIDTH
 
     def open(self, path: str, heading: str) -> None:
         """Go there by its address, and wait for the heading."""
@@ -137,6 +138,11 @@ class Page:
         self.browser.save_screenshot(str(path))
         self._size(HEIGHT)
 
+    def resize(self, width: int) -> None:
+        """Give the window another width, in pixels."""
+        self.width = width
+        self._size(HEIGHT)
+
     def overflow(self) -> int:
         """Pixels that it is wider than its window."""
         return int(
@@ -155,5 +161,5 @@ class Page:
     def _size(self, height: int) -> None:
         self.browser.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
-            {"width": WIDTH, "height": height, "deviceScaleFactor": 1, "mobile": False},
+            {"width": self.width, "height": height, "deviceScaleFactor": 1, "mobile": False},
         )

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 from dashboard_pages import Upload, sessions, shown, words
 from streamlit.testing.v1 import AppTest
@@ -23,6 +28,7 @@ from clickstream.files.mapping import (
     read_sample,
     read_shop_mapping,
 )
+from clickstream.files.mapping.spec import RowSelection
 from clickstream.files.mapping.table import FileSample
 from clickstream.infra.settings import Settings
 from clickstream.offline import score_file
@@ -95,11 +101,15 @@ def test_whatever_a_column_is_called_the_saved_mapping_names_it() -> None:
     choices = {
         "session_id": ColumnChoice(name),
         "event_time": ColumnChoice("t", format="%d.%m.%Y", timezone="Europe/Warsaw"),
-        "product": ColumnChoice("p", missing="none"),
-        "category": ColumnChoice("c"),
+        "product": ColumnChoice("p", missing="none", up_to="/"),
+        "category": ColumnChoice("c", values={name: "trousers", "": name}),
         "price": ColumnChoice("x", decimal=","),
     }
-    clicks = read_mapping(mapping_file(choices, UCI553.definition)).clicks
+    rows = RowSelection(column=name, keep=[name, "b"], end=["]"])
+    mapping = read_mapping(mapping_file(choices, UCI553.definition, rows))
+    clicks = mapping.clicks
+    assert mapping.rows == rows
+    assert (clicks.product.up_to, clicks.category.values) == ("/", {name: "trousers", "": name})
     assert clicks.session_id.column == name
     assert (clicks.event_time.format, clicks.event_time.timezone) == ("%d.%m.%Y", "Europe/Warsaw")
     assert (clicks.product.missing, clicks.price.decimal) == ("none", ",")
@@ -120,10 +130,10 @@ def own_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_shop(fitted, tmp_path_factory.mktemp("home") / "bundles").path
 
 
-def own_log(event: str = "{}") -> bytes:
+def own_log(event: str = "{}", sessions: int = SESSIONS) -> bytes:
     """A log of the shop in columns of its own, with a row that cannot be used."""
     rows = ["visit;when;action;kind;cost"]
-    for session_id, clicks in known_sessions(SESSIONS, seed=5).sessions.items():
+    for session_id, clicks in known_sessions(sessions, seed=5).sessions.items():
         rows += [
             f"{session_id};{click.event_time};{event.format(click.event)};{event.format(click.visitor)};"
             + ("" if click.price is None else str(click.price).replace(".", ","))
@@ -185,6 +195,53 @@ def test_a_file_is_scored_by_the_columns_that_were_picked(
     assert "purchase" in words(page)
 
 
+def test_what_was_picked_and_saved_is_read_by_the_commands(
+    upload: Upload, own_bundle: Path, tmp_path: Path
+) -> None:
+    """Rows that are no clicks are skipped, texts renamed and cut; the two saved files do the rest."""
+    log = own_log("shop.{}", 700).replace(b";shop.purchase;", b";buy.;").replace(b";new;", b";new/9;")
+    log += b"s1;1767225600000;ping;new/9;\ns1;1767225600001;logout;new/9;\n"
+    page = picked(upload(log, "log.csv"))
+    page.selectbox(key=_key(page, "format")).select("ms").run()
+    page.selectbox(key=_key(page, "decimal")).select(",").run()
+    _labelled(page.text_input, "Up to", "visitor").set_value("/").run()
+    _labelled(page.selectbox, "Rows are told apart by").select("action").run()
+    events = ("home", "search", "product_view", "add_to_cart", "checkout", "thank_you")
+    kept = [*(f"shop.{event}" for event in events), "buy."]
+    _labelled(page.multiselect, "Clicks have").set_value(kept).run()
+    _labelled(page.multiselect, "A visit ends with").set_value(["logout"]).run()
+    _labelled(page.multiselect, "Fields with texts").set_value(["event"]).run()
+    meant = [f"shop.{event} = {event}" for event in events] + ["buy. = purchase"]
+    _labelled(page.text_area, "Texts of event").set_value("\n".join(meant)).run()
+    assert not page.exception, page.exception
+    assert tiles(page)["Refused"] == "0", "the row that cannot be read is none of those that are clicks"
+    page.button(key="score").click().run(timeout=120)
+    saved = {"mapping.toml": page.session_state["picked"][1], "shop.toml": shop_file(SHOP), "log.csv": log}
+    for name, content in saved.items():
+        (tmp_path / name).write_bytes(content)
+
+    def run(*words: str) -> str:
+        command = [sys.executable, "-m", "clickstream", *words, "--mapping", "mapping.toml"]
+        found = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=os.environ | {"CLICKSTREAM_BUNDLE": "champion"},
+            capture_output=True,
+            text=True,
+        )
+        assert found.returncode == 0, found.stderr
+        return found.stdout
+
+    assert "event" in run("shop", "check", "shop.toml", "--data", "log.csv")
+    assert "in use" in run("train", "--shop", "shop.toml", "--data", "log.csv")
+    run("score", "log.csv", "--shop", "shop.toml", "--bundle", str(own_bundle), "--out", "sessions.csv")
+    ours, theirs = sessions(page), pd.read_csv(tmp_path / "sessions.csv", dtype={"session_id": str})
+    assert ours["session_id"].tolist() == theirs["session_id"].tolist()
+    assert ours["converted"].tolist() == theirs["converted"].tolist()
+    assert ours["converted"].any()
+    assert ours["batch_conversion"].tolist() == pytest.approx((100 * theirs["batch_conversion"]).tolist())
+
+
 def test_a_file_whose_texts_the_models_do_not_know_gets_no_averages(upload: Upload) -> None:
     page = picked(upload(own_log("x_{}"), "log.csv"))
     page.selectbox(key=_key(page, "format")).select("ms").run()
@@ -212,6 +269,11 @@ def test_the_example_of_the_store_is_read_whole() -> None:
     content = (STORE / "events.csv.gz").read_bytes()
     sample = read_sample(content, "events.csv.gz", built_in("online-store"))
     assert sample.columns == gzip.decompress(content).splitlines()[0].decode().split(",")
+
+
+def _labelled(fields: Any, label: str, of: str = "") -> Any:
+    """The field whose label begins so; of several, the one whose key names `of`."""
+    return next(one for one in fields if one.label.startswith(label) and of in str(one.key))
 
 
 def _key(page: AppTest, kind: str) -> str:

@@ -54,11 +54,26 @@ def test_a_bundle_is_promoted_and_taken_back_after_a_second_step(
     assert champion(folder) == bundles[0], "a click on Promote … asks first"
     at.button(key="cancel").click().run()
     at.button(key="promote").click().run()
+    at.text_input(key="author").set_value("Anna")
+    at.text_input(key="reason").set_value("**better** in May").run()
     at.button(key="confirm").click().run()
     assert champion(folder) == other
     at.button(key="rollback").click().run()
     at.button(key="confirm").click().run()
     assert champion(folder) == bundles[0]
+    back, there, first = next(one.value for one in at.dataframe if "who" in one.value).to_dict("records")
+    assert (there["who"], there["by"], there["reason"]) == ("Anna", "dashboard", "**better** in May")
+    assert (there["in use since"], there["before"]) == (other, bundles[0])
+    assert (back["what"], back["who"]) == ("roll back", "Anna"), "a name is asked for once"
+    assert first["by"] == "command"
+
+
+def test_read_only_nothing_is_promoted(bundles: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLICKSTREAM_DASHBOARD_READ_ONLY", "true")
+    at = shown("models")
+    assert not at.button
+    assert any("Read-only" in text.value for text in at.caption)
+    assert bundles[0] in at.dataframe[0].value["bundle"].tolist()
 
 
 def test_without_the_dataset_data_says_where_to_get_it() -> None:

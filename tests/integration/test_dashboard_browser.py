@@ -18,11 +18,19 @@ from clickstream.bundles.champion import promote
 from clickstream.infra.settings import Settings
 from clickstream.local.child import free_port
 from clickstream.local.processes import Process
+from clickstream.lookup.service import Lookup
 from clickstream.offline import FileFormat, as_bytes, score_file
 
 pytestmark = pytest.mark.integration
 
-PAGES = (("/", "Score a file"), ("/live", "Live"), ("/models", "Models"), ("/data", "Data"))
+PAGES = (
+    ("/", "Score a file"),
+    ("/live", "Live"),
+    ("/models", "Models"),
+    ("/shop", "Shop"),
+    ("/data", "Data"),
+)
+WIDTHS = (1280, 800)
 
 # Notes what the server opens for writing, also a temporary file without a name.
 LISTENER = """
@@ -162,11 +170,19 @@ def test_pages_are_reached_by_keyboard_and_fit_in_light_and_dark(page: Page, fol
     page.wait(lambda: "Models" in page.headings(), "Enter opens the page")
     for path, heading in PAGES:
         page.open(path, heading)
+        pictures(page, folder, heading.lower().replace(" ", "-"))
+        assert not page.find("[data-testid=stException]"), path
+
+
+def pictures(page: Page, folder: Path, name: str) -> None:
+    """Of what is shown now in each width, light and dark; nothing may be wider than the window."""
+    for width in WIDTHS:
+        page.resize(width)
         for scheme in ("light", "dark"):
             page.scheme(scheme)
-            page.picture(folder / f"{heading.lower().replace(' ', '-')}-{scheme}.png")
-            assert page.overflow() <= 0, (path, scheme)
-        assert not page.find("[data-testid=stException]"), path
+            page.picture(folder / f"{name}-{width}-{scheme}.png")
+            assert page.overflow() <= 0, (name, width, scheme)
+    page.resize(WIDTHS[0])
 
 
 def test_the_live_page_follows_a_replay_without_a_reload(
@@ -174,20 +190,33 @@ def test_the_live_page_follows_a_replay_without_a_reload(
 ) -> None:
     shop = Shop(settings, folder / "logs")
     try:
-        page.open("/live", "Live")
-        page.script("window.neverReloaded = true")
         consumer = shop.consumer()
-        shop.publish(plan_of(settings, 300))
+        plan = plan_of(settings, 300)
+        shop.publish(plan, until=150)
+        shop.drain(consumer)
+        looking = Lookup(settings)
+        (likely, *_), _, _ = looking.sessions("online", 0.0, 1.0, 1)
+        looking.close()
+
+        # The address says what is shown: it can be shared.
+        page.open(f"/live?session={likely['session_id']}&by=online", "One session")
+        chance = f"{likely['predictions']['online']['conversion']:.1%}"
+        page.wait(lambda: page.metrics().get("Chance now · online") == chance, "its chance is shown")
+        page.wait(lambda: "after this click" in page.text(), "its story is told")
+        pictures(page, folder, "live-open")
+        page.script("window.neverReloaded = true")
+        shop.publish(plan, after=150)
 
         def scored() -> int:
             return int(page.metrics().get("Scored since you look", "0").replace(",", ""))
 
         page.wait(lambda: scored() == 300, "all 300 sessions are on the page")
         page.wait(lambda: page.metrics()["Lag, records"] == "0", "the lag is gone")
-        assert page.overflow() <= 0
-        for scheme in ("light", "dark"):
-            page.scheme(scheme)
-            page.picture(folder / f"live-{scheme}.png")
+        page.wait(lambda: "It has closed" in page.text(), "the end of the session is told")
+        page.click("Closed sessions")
+        page.wait(lambda: "The last scores" in page.headings(), "the closed sessions are shown")
+        assert "view=Closed" in page.browser.current_url
+        pictures(page, folder, "live-closed")
         assert page.script("return window.neverReloaded")
         assert consumer.stop() == 0
     finally:

@@ -11,12 +11,18 @@ from clickstream.dashboard.open_feed import OpenFeed
 from clickstream.infra.settings import Settings
 
 _EVERY_S = 1.0
+_TILE = 170
+"""Pixels: six beside each other where there is room, else in two rows."""
+_UNFADED = "<style>[data-stale=true] { opacity: 1 !important; transition: none !important; }</style>"
+"""What waits to be drawn anew would fade: here that is all of the page, each second."""
+
 _OPEN, _CLOSED = "Open sessions", "Closed sessions"
 
 
 def page() -> None:
     """Show what the feeds know, and again each second without a reload."""
     st.header("Live")
+    st.html(_UNFADED)
     _show()
 
 
@@ -105,43 +111,48 @@ def _draw_state(now: FeedSnapshot, opened: OpenFeed, settings: Settings) -> None
 
 def _tiles(now: FeedSnapshot) -> None:
     group = now.group
-    rate, live, open_, lag, delay, letters = st.columns(6)
-    rate.metric(
-        "Scored per second",
-        f"{now.rate:,.1f}",
-        help=f"Mean of the last {RATE_S} s.",
-        border=True,
-        height="stretch",
-    )
-    live.metric("Scored since you look", theme.count(now.live), border=True, height="stretch")
-    open_.metric(
-        "Open sessions",
-        "–" if group is None or group.open_sessions is None else theme.count(group.open_sessions),
-        help="As of the offsets that the consumers committed last.",
-        border=True,
-        height="stretch",
-    )
-    lag.metric(
-        "Lag, records",
-        "–" if group is None else theme.count(group.lag),
-        help="Records on the clicks topic whose scores are not committed yet.",
-        border=True,
-        height="stretch",
-    )
-    delay.metric(
-        "Latency, median",
-        "–" if now.delay_ms is None else f"{now.delay_ms[0]:,} ms",
-        None if now.delay_ms is None else f"99 % within {now.delay_ms[1]:,} ms",
-        delta_color="off",
-        delta_arrow="off",
-        help="From the moment of scoring to this page, through Redis and the Kafka transaction.",
-        border=True,
-        height="stretch",
-    )
-    letters.metric(
-        "Dead letters",
-        "–" if group is None else theme.count(group.dead_letters),
-        help="Records that could not be counted, since you look.",
-        border=True,
-        height="stretch",
-    )
+    with st.container(horizontal=True):
+        st.metric(
+            "Scored per second",
+            f"{now.rate:,.1f}",
+            help=f"Mean of the last {RATE_S} s.",
+            border=True,
+            width=_TILE,
+            height="stretch",
+        )
+        st.metric("Scored since you look", theme.count(now.live), border=True, width=_TILE, height="stretch")
+        st.metric(
+            "Open sessions",
+            "–" if group is None or group.open_sessions is None else theme.count(group.open_sessions),
+            help="As of the offsets that the consumers committed last.",
+            border=True,
+            width=_TILE,
+            height="stretch",
+        )
+        st.metric(
+            "Lag, records",
+            "–" if group is None else theme.count(group.lag),
+            help="Records on the clicks topic whose scores are not committed yet.",
+            border=True,
+            width=_TILE,
+            height="stretch",
+        )
+        st.metric(
+            "Latency, median",
+            "–" if now.delay_ms is None else f"{now.delay_ms[0]:,} ms",
+            None if now.delay_ms is None else f"99 %: {now.delay_ms[1]:,} ms",
+            delta_color="off",
+            delta_arrow="off",
+            help="From the moment of scoring to this page, through Redis and the Kafka transaction.",
+            border=True,
+            width=_TILE,
+            height="stretch",
+        )
+        st.metric(
+            "Dead letters",
+            "–" if group is None else theme.count(group.dead_letters),
+            help="Records that could not be counted, since you look.",
+            border=True,
+            width=_TILE,
+            height="stretch",
+        )

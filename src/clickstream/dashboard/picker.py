@@ -5,6 +5,8 @@ What is scored is read from the very text that can be saved, so commands that ta
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -25,7 +27,9 @@ from clickstream.files.mapping import (
     read_sample,
     read_shop_mapping,
 )
+from clickstream.files.mapping.fields import as_text
 from clickstream.files.mapping.guess import MappedField
+from clickstream.files.mapping.spec import RowSelection
 from clickstream.files.mapping.table import FileSample
 from clickstream.infra.errors import InputError
 from clickstream.offline.scoring import read_clicks
@@ -34,7 +38,7 @@ from clickstream.records.shops import shop_file
 _NONE = "–"
 _FORMATS = ("iso", "s", "ms", "us", "ns")
 _PREVIEWED = 8
-_VALUES_SHOWN = 3
+_VALUES_SHOWN, _MOST_TEXTS = 3, 50
 _ERRORS_SHOWN = 100
 _IN_WORDS = {
     "session_id": "who visits: a session, or a visitor whose visits the gap cuts",
@@ -66,7 +70,9 @@ def pick(file_id: str, name: str, content: bytes, shop: Shop) -> bytes | None:
             icon=":material/table_convert:",
         )
         return None
-    text = mapping_file(choices, shop.definition)
+    rows, values = _rows_and_values(file_id, sample, choices, shop)
+    renamed = {field: replace(one, values=values.get(field, {})) for field, one in choices.items()}
+    text = mapping_file(renamed, shop.definition, rows)
     _preview(file_id, name, content, text, shop)
     _save(text)
     if st.button("Score with these columns", type="primary", key="score", icon=":material/play_arrow:"):
@@ -126,9 +132,7 @@ def _choose_one(
         return None
     with shown:
         st.caption("First values")
-        found = (row(column) for row in sample.rows)
-        values = dict.fromkeys(str(value)[:24] for value in found if value not in (None, ""))
-        theme.words(", ".join(list(values)[:_VALUES_SHOWN]) or "none")
+        theme.words(", ".join(text[:24] for text in _texts(sample, column)[:_VALUES_SHOWN]) or "none")
     guess = guess if guess is not None and guess.column == column else ColumnChoice(column)
     left, right = detail.columns(2)
     if field.is_time:
@@ -149,7 +153,7 @@ def _choose_one(
             help="Of times that do not say theirs",
         )
         return ColumnChoice(column, format=format or "iso", timezone=zone.strip() or "UTC")
-    missing = ""
+    missing = up_to = ""
     if field.name != "session_id":
         missing = left.text_input(
             "Where empty",
@@ -167,7 +171,89 @@ def _choose_one(
             key=f"decimal {key} {column}",
             persist_state="session",
         )
-    return ColumnChoice(column, missing.strip(), decimal)
+    elif field.is_text and field.name != "session_id":
+        up_to = right.text_input(
+            "Up to",
+            key=f"up to {key}",
+            persist_state="session",
+            max_chars=8,
+            placeholder="all of it",
+            help="Only what stands before this sign is taken: with a dot, `a.b.c` is `a`",
+        )
+    return ColumnChoice(column, missing.strip(), decimal, up_to=up_to)
+
+
+def _rows_and_values(
+    file_id: str, sample: FileSample, choices: Mapping[str, ColumnChoice], shop: Shop
+) -> tuple[RowSelection | None, dict[str, dict[str, str]]]:
+    """Which rows are clicks, None for all, and of fields what their texts stand for."""
+    with st.expander("Rows that are no clicks, and texts that mean another", icon=":material/filter_alt:"):
+        return _rows(file_id, sample), _values(file_id, sample, choices, shop)
+
+
+def _rows(file_id: str, sample: FileSample) -> RowSelection | None:
+    left, middle, right = st.columns(3)
+    column = left.selectbox(
+        "Rows are told apart by",
+        [_NONE, *sample.columns],
+        key=f"rows {file_id}",
+        persist_state="session",
+        help="A column such as the kind of event; –: all rows are clicks",
+    )
+    if column == _NONE:
+        return None
+    found = _texts(sample, column)
+    keep, end = (
+        place.multiselect(
+            label,
+            found,
+            key=f"{label} {file_id} {column}",
+            persist_state="session",
+            accept_new_options=True,
+            help=help,
+        )
+        for place, label, help in (
+            (middle, "Clicks have", "Rows with other texts are skipped"),
+            (right, "A visit ends with", "The last click of the session up to such a row is its end"),
+        )
+    )
+    if not keep:
+        st.caption("Until a text is chosen, all rows are clicks.")
+        return None
+    return RowSelection(column=column, keep=keep, end=end)
+
+
+def _values(
+    file_id: str, sample: FileSample, choices: Mapping[str, ColumnChoice], shop: Shop
+) -> dict[str, dict[str, str]]:
+    texts = [field.name for field in mapped_fields(shop.definition) if field.is_text]
+    fields = st.multiselect(
+        "Fields with texts that mean another",
+        [name for name in texts if name in choices and name != "session_id"],
+        key=f"renamed {file_id}",
+        persist_state="session",
+    )
+    renamed = {}
+    for name in fields:
+        column = choices[name].column
+        written = st.text_area(
+            f"Texts of {name}: as they stand in the file = as they are meant",
+            "\n".join(f"{text} = {text}" for text in _texts(sample, column)),
+            key=f"values {name} {file_id} {column}",
+            persist_state="session",
+            help="One a line. A text in no line is refused, or what is taken where empty stands for it.",
+        )
+        pairs = (line.rpartition(" = ") for line in written.splitlines())
+        values = {text.strip(): meant.strip() for text, sign, meant in pairs if sign and meant.strip()}
+        if any(text != meant for text, meant in values.items()):
+            renamed[name] = values
+    return renamed
+
+
+def _texts(sample: FileSample, column: str) -> list[str]:
+    """What the first rows have in a column, the first `_MOST_TEXTS` of it."""
+    found = (row(column) for row in sample.rows)
+    return list(dict.fromkeys(as_text(value) for value in found if value not in (None, "")))[:_MOST_TEXTS]
 
 
 def _preview(file_id: str, name: str, content: bytes, text: bytes, shop: Shop) -> None:

@@ -49,7 +49,7 @@ def _lines(frame: pd.DataFrame, names: tuple[str, ...], title: str) -> None:
         "x": alt.X(
             "at:T",
             title=None,
-            axis=alt.Axis(format="%H:%M:%S", tickCount=5, labelOverlap=True),
+            axis=alt.Axis(format="%H:%M:%S", tickCount=4, labelOverlap=True, labelFlush=True),
             scale=alt.Scale(domain=[_on_axis(frame["at"].iloc[0]), _on_axis(frame["at"].iloc[-1])]),
         ),
         "y": alt.Y("value:Q", title=None, scale=alt.Scale(domainMin=0), axis=alt.Axis(tickCount=3)),

@@ -2,23 +2,38 @@
 
 Redis keeps what the models need of a visit, not its clicks: those are in the log. The part of one partition
 from the beginning of the visit on is read, a turn at a time, so that a page is not held up by a long one.
+What the consumers refused as late is left out: the same rules decide here, by the same clock of the log.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from clickstream.features.session import SessionStep
 from clickstream.infra.errors import ClickstreamError
-from clickstream.infra.kafka import Reader
+from clickstream.infra.kafka import Reader, Record
 from clickstream.infra.settings import Settings
-from clickstream.records.click import Heartbeat, InvalidRecordError
+from clickstream.records.click import Click, Heartbeat, InvalidRecordError
+from clickstream.records.reading import reader_of
 from clickstream.records.shop_click import parser_of
 from clickstream.records.shops import load_shop
+from clickstream.windows.fingerprint import rules_of
+from clickstream.windows.partition import Partition
 
 _POLL_MS = 20
+
+
+class _Moment(msgspec.Struct, gc=False):
+    event_time: int
+    type: Literal["click", "heartbeat"] = "click"
+    flush: bool = False
+
+
+_read = reader_of(_Moment)
 
 
 class SessionClicks:
@@ -38,6 +53,8 @@ class SessionClicks:
         self._opened_at = opened_at
         self._reader: Reader | None = None
         self._begun_at = self._next = -1
+        # Records before them are older than the visit: none of its clicks was late by those.
+        self._windows = Partition(rules_of(settings))
         self._found: list[tuple[int, SessionStep]] = []
         self._lock = threading.Lock()
 
@@ -63,7 +80,8 @@ class SessionClicks:
     def steps(self, to: int) -> list[SessionStep]:
         """The clicks before an offset in event order, copies left out."""
         with self._lock:
-            found = [step for offset, step in self._found if offset < to]
+            refused = {one.offset for one in self._windows.refused}
+            found = [step for offset, step in self._found if offset < to and offset not in refused]
         distinct: dict[Any, SessionStep] = {}
         # Of copies that differ the consumers keep the smallest content.
         for step in sorted(found, key=lambda one: (one.sort_key, one.content)):
@@ -87,14 +105,21 @@ class SessionClicks:
                 self._begun_at = self._next = self._reader.offset_since(self._partition, self._since)
             self._reader.seek(self._partition, self._next)
         for record in self._reader.poll(timeout_ms=_POLL_MS):
-            if record.key == self._key:
-                self._keep(record.offset, record.value, record.key)
+            click = self._click(record) if record.key == self._key else None
+            if click is not None:
+                self._found.append((record.offset, self._shop.step_of(click)))
+                self._windows.advance(record.offset, record.timestamp, click)
+            elif (moment := _read(record.value)) is not None:
+                # Of others only the time matters: with it the watermark goes on.
+                flush = moment.flush and moment.type == "heartbeat"
+                beat = Heartbeat.model_construct(event_time=moment.event_time, flush=flush)
+                self._windows.advance(record.offset, record.timestamp, beat)
         self._next = self._reader.position(self._partition)
 
-    def _keep(self, offset: int, value: bytes | None, key: bytes | None) -> None:
+    def _click(self, record: Record) -> Click | None:
+        """A click of the visit; None where it is an earlier one, or cannot be read."""
         try:
-            record = self._parser.parse(value, key, self._settings.max_record_bytes)
+            found = self._parser.parse(record.value, record.key, self._settings.max_record_bytes)
         except InvalidRecordError:
-            return  # a dead letter
-        if not isinstance(record, Heartbeat) and record.event_time >= self._opened_at:
-            self._found.append((offset, self._shop.step_of(record)))
+            return None
+        return None if isinstance(found, Heartbeat) or found.event_time < self._opened_at else found

@@ -77,8 +77,9 @@ def _clicks(
         return ()
     if len(steps) != view["clicks"]:
         st.caption(
-            f"{counted(len(steps), 'click')} of {theme.count(view['clicks'])} are in the log, which keeps"
-            " records for a time only."
+            f"The log shows {counted(len(steps), 'click')} of this visit, the consumer counts"
+            f" {theme.count(view['clicks'])}: the log keeps records for a time, and"
+            " bounds may have cut the visit."
         )
     if not steps:
         return ()

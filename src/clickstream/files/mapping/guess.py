@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Any, NamedTuple
@@ -16,7 +16,14 @@ from typing import Any, NamedTuple
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import UCI553
 from clickstream.files.mapping.fields import LIKELY, UNITS
-from clickstream.files.mapping.spec import NumberColumn, TimeColumn, UciMapping, mapping_onto
+from clickstream.files.mapping.spec import (
+    NumberColumn,
+    RowSelection,
+    TextColumn,
+    TimeColumn,
+    UciMapping,
+    mapping_onto,
+)
 from clickstream.files.mapping.table import ENDINGS, FileSample, sample_table
 from clickstream.files.source import FileSource, read_source
 
@@ -50,12 +57,14 @@ class MappedField(NamedTuple):
     is_needed: bool
     is_number: bool
     is_time: bool
+    is_text: bool
 
 
 @dataclass(frozen=True)
 class ColumnChoice:
     """Where a field comes from: a column; `missing` is taken where that is empty. Format and time zone are of
-    a time, the decimal sign is of a number.
+    a time, the decimal sign is of a number, `up_to` and `values` (text in the column -> what it stands for)
+    are of a text.
     """
 
     column: str
@@ -63,6 +72,8 @@ class ColumnChoice:
     decimal: str = "."
     format: str = "iso"
     timezone: str = "UTC"
+    up_to: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 def mapped_fields(definition: ShopDefinition) -> list[MappedField]:
@@ -73,8 +84,10 @@ def mapped_fields(definition: ShopDefinition) -> list[MappedField]:
     for name, spec in clicks.model_fields.items():
         kinds = getattr(spec.annotation, "__args__", (spec.annotation,))
         is_number = any(isinstance(one, type) and issubclass(one, NumberColumn) for one in kinds)
-        found.append(MappedField(name, spec.is_required(), is_number, TimeColumn in kinds))
-    return sorted(found, key=lambda field: not field.is_needed)
+        found.append(
+            MappedField(name, spec.is_required(), is_number, TimeColumn in kinds, TextColumn in kinds)
+        )
+    return sorted(found, key=lambda one: not one.is_needed)
 
 
 def read_sample(source: FileSource, name: str, definition: ShopDefinition) -> FileSample:
@@ -84,7 +97,7 @@ def read_sample(source: FileSource, name: str, definition: ShopDefinition) -> Fi
         InputError: it is no CSV file, no JSON lines, nor a zip that holds one.
     """
     name, content = read_source(source, name, ENDINGS, "Give a CSV file or JSON lines.")
-    wanted = [field.name for field in mapped_fields(definition)]
+    wanted = [one.name for one in mapped_fields(definition)]
     return sample_table(name, content, wanted, _ROWS)
 
 
@@ -95,44 +108,59 @@ def choices_of(sample: FileSample, definition: ShopDefinition) -> dict[str, Colu
     for nested in sample.columns:
         plain.setdefault(_plain(nested.rsplit(".", 1)[-1]), nested)
     fields = mapped_fields(definition)
-    columns = {field.name: column for field in fields if (column := _named(field.name, plain))}
-    for field in fields:
-        if field.name not in columns and field.is_needed:
+    columns = {one.name: column for one in fields if (column := _named(one.name, plain))}
+    for one in fields:
+        if one.name not in columns and one.is_needed:
             free = {name: column for name, column in plain.items() if column not in columns.values()}
-            near = get_close_matches(_plain(field.name), list(free), 1, 0.8)
+            near = get_close_matches(_plain(one.name), list(free), 1, 0.8)
             if near:
-                columns[field.name] = free[near[0]]
-    return {
-        field.name: _choice(field, columns[field.name], sample) for field in fields if field.name in columns
-    }
+                columns[one.name] = free[near[0]]
+    return {one.name: _choice(one, columns[one.name], sample) for one in fields if one.name in columns}
 
 
-def _choice(field: MappedField, column: str, sample: FileSample) -> ColumnChoice:
+def _choice(of: MappedField, column: str, sample: FileSample) -> ColumnChoice:
     values = [str(value) for row in sample.rows if (value := row(column)) not in (None, "")]
-    if field.is_time:
+    if of.is_time:
         return ColumnChoice(column, format=_time_format(values))
-    return ColumnChoice(column, decimal=_decimal(values) if field.is_number else ".")
+    return ColumnChoice(column, decimal=_decimal(values) if of.is_number else ".")
 
 
-def mapping_file(choices: Mapping[str, ColumnChoice], definition: ShopDefinition) -> bytes:
-    """The mapping file, TOML, that says what was chosen; `read_mapping` and `read_shop_mapping` read it."""
-    kinds = {field.name: field for field in mapped_fields(definition)}
-    lines = [f"# Which column is which field of shop {definition.name}.", "", "[clicks]"]
+def mapping_file(
+    choices: Mapping[str, ColumnChoice], definition: ShopDefinition, rows: RowSelection | None = None
+) -> bytes:
+    """The mapping file, TOML, that says what was chosen; `read_mapping` and `read_shop_mapping` read it.
+
+    Args:
+        rows: which rows are clicks; None: all of them.
+    """
+    kinds = {one.name: one for one in mapped_fields(definition)}
+    lines = [f"# Which column is which field of shop {definition.name}.", ""]
+    if rows is not None:
+        lines += ["[rows]", f"column = {_quoted(rows.column)}", f"keep = {_listed(rows.keep)}"]
+        lines += [f"end = {_listed(rows.end)}"] if rows.end else []
+        lines += [""]
+    lines += ["[clicks]"]
     for name, choice in choices.items():
-        parts = {"column": choice.column}
+        parts = {"column": _quoted(choice.column)}
         if kinds[name].is_time:
-            parts |= {"format": choice.format, "timezone": choice.timezone}
+            parts |= {"format": _quoted(choice.format), "timezone": _quoted(choice.timezone)}
         else:
+            if choice.up_to:
+                parts["up_to"] = _quoted(choice.up_to)
+            if choice.values:
+                pairs = (f"{_quoted(text)} = {_quoted(meant)}" for text, meant in choice.values.items())
+                parts["values"] = f"{{ {', '.join(pairs)} }}"
             if choice.missing:
-                parts["missing"] = choice.missing
+                parts["missing"] = _quoted(choice.missing)
             if kinds[name].is_number and choice.decimal != ".":
-                parts["decimal"] = choice.decimal
-        if len(parts) == 1:
-            lines.append(f"{name} = {_quoted(choice.column)}")
-        else:
-            said = ", ".join(f"{key} = {_quoted(value)}" for key, value in parts.items())
-            lines.append(f"{name} = {{ {said} }}")
+                parts["decimal"] = _quoted(choice.decimal)
+        said = ", ".join(f"{key} = {value}" for key, value in parts.items())
+        lines.append(f"{name} = {parts['column'] if len(parts) == 1 else f'{{ {said} }}'}")
     return ("\n".join(lines) + "\n").encode()
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return f"[{', '.join(map(_quoted, texts))}]"
 
 
 def _plain(name: str) -> str:
