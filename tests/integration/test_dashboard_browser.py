@@ -195,7 +195,8 @@ def test_the_live_page_follows_a_replay_without_a_reload(
         shop.publish(plan, until=150)
         shop.drain(consumer)
         looking = Lookup(settings)
-        (likely, *_), _, _ = looking.sessions("online", 0.0, 1.0, 1)
+        listed = [found for found in looking.sessions("online", 0.0, 1.0, 1) if found is not None]
+        likely = listed[0].sessions[0]
         looking.close()
 
         # The address says what is shown: it can be shared.
@@ -203,6 +204,7 @@ def test_the_live_page_follows_a_replay_without_a_reload(
         chance = f"{likely['predictions']['online']['conversion']:.1%}"
         page.wait(lambda: page.metrics().get("Chance now · online") == chance, "its chance is shown")
         page.wait(lambda: "after this click" in page.text(), "its story is told")
+        page.wait(lambda: "What moved its chance most" in page.text(), "the reasons are given")
         pictures(page, folder, "live-open")
         page.script("window.neverReloaded = true")
         shop.publish(plan, after=150)

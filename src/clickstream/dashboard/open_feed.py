@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from clickstream.bundles.reasons import MOST
 from clickstream.features.shop import Shop
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.settings import Settings
@@ -70,7 +71,7 @@ class OpenFeed:
             ClickstreamError: it cannot be looked up now.
         """
         with self._asking:
-            return self._looking().session(session_id)
+            return self._looking().session(session_id, reasons=MOST)
 
     def predict(self, partition: int, cases: Sequence[Case]) -> list[dict[str, Any]]:
         """What the models of a partition say of each case, by scorer.

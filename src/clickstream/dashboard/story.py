@@ -20,6 +20,7 @@ from clickstream.offline.trace import TracedClick, cases_of, traced_clicks
 _SCORERS = ("batch", "online")
 _READING_S = 0.3
 
+_REASONS = "Against an average session, as this model sees it now. An effect of 0.7 doubles the odds."
 AT_STAKE = "What the session is expected to bring: its chance times what those spend who convert."
 
 
@@ -40,6 +41,7 @@ def show(session_id: str, feed: Feed, opened: OpenFeed, settings: Settings, shop
         _tiles(view, shop)
         if view["error"] is not None:
             theme.words(f"Nothing is predicted: {view['error']}")
+        _why(view)
         of = trace.TracedShop(shop, _SCORERS, theme.currency(shop))
         clicks = _clicks(view, opened, settings, shop)
         if clicks:
@@ -63,6 +65,29 @@ def _tiles(view: dict[str, Any], shop: Shop) -> None:
     tiles.append(("Closes after (UTC)", _time(view["closes_at"])))
     for place, (label, value) in zip(st.columns(len(tiles)), tiles, strict=True):
         place.metric(label, value, border=True)
+
+
+def _why(view: dict[str, Any]) -> None:
+    given = {scorer: one for scorer, one in (view["reasons"] or {}).items() if one is not None}
+    if not given:
+        return
+    rows = [
+        {
+            "scorer": scorer,
+            "feature": reason["feature"],
+            "value": trace.text(reason["value"]),
+            "effect": reason["effect"],
+        }
+        for scorer, one in given.items()
+        for reason in one["strongest"]
+    ]
+    st.markdown("**What moved its chance most**", help=_REASONS)
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        alt="The features that moved its chance most",
+        column_config={"effect": st.column_config.NumberColumn("effect, log-odds", format="%+.2f")},
+    )
 
 
 def _clicks(

@@ -154,7 +154,7 @@ def features_table(features: Mapping[str, Any], title: str) -> None:
     """Show features and their values, below a title that opens them."""
     with st.expander(title, icon=":material/functions:"):
         # As texts: the values are of several kinds.
-        rows = [(name, _text(value)) for name, value in features.items()]
+        rows = [(name, text(value)) for name, value in features.items()]
         st.dataframe(
             pd.DataFrame(rows, columns=["feature", "value"]),
             hide_index=True,
@@ -167,5 +167,6 @@ def _field(name: str) -> str:
     return f"{name} " if name in ("click", "time") else name
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
+    """A value as people read it."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
