@@ -29,16 +29,25 @@ from clickstream.models.trees import TreeModel
 
 Encoding = Literal["native", "target"]
 
-COMMON: Mapping[str, Any] = {"learning_rate": 0.05, "max_features": 0.3, "early_stopping": False}
+COMMON: Mapping[str, Any] = {"early_stopping": False}
 
 SIZES: Sequence[Mapping[str, Any]] = (
-    {"max_iter": 150, "max_leaf_nodes": 4},
-    {"max_iter": 100, "max_leaf_nodes": 8},
-    {"max_iter": 100, "max_leaf_nodes": 16},
+    {"max_iter": 150, "max_leaf_nodes": 4, "learning_rate": 0.05, "max_features": 0.3},
+    {"max_iter": 170, "max_leaf_nodes": 8, "learning_rate": 0.03, "max_features": 0.15},
+    {"max_iter": 100, "max_leaf_nodes": 16, "learning_rate": 0.05, "max_features": 0.3},
 )
-"""Sizes of the trees for conversion, the smallest first."""
+"""Sizes of the trees for conversion, the smallest first, with their rate and the share of the inputs that a
+split may use.
 
-SPENDING: Mapping[str, Any] = {"max_iter": 60, "max_leaf_nodes": 4}
+Of many small steps over few inputs each the luck of a draw averages out, where few sessions convert.
+"""
+
+SPENDING: Mapping[str, Any] = {
+    "max_iter": 60,
+    "max_leaf_nodes": 4,
+    "learning_rate": 0.05,
+    "max_features": 0.3,
+}
 """Few sessions convert: there is little to learn of what they spend."""
 
 
