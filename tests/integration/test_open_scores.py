@@ -11,6 +11,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from shop import Shop, plan_of, stop
 
+from clickstream.audit.follow import Follower
+from clickstream.audit.spill import Spill
 from clickstream.infra.settings import Settings
 
 pytestmark = pytest.mark.integration
@@ -47,6 +49,14 @@ def test_each_click_has_one_open_score_by_the_schema(opened: Shop) -> None:
     report = opened.audit()
     assert report.clean, report.findings
     assert report.opened.expected == report.opened.predictions_checked == plan.clicks
+    with Spill() as spill:
+        follower = Follower(opened.settings, opened.settings.bundle, spill)
+        for _ in follower.round():
+            pass
+        followed = follower.report()
+        follower.close()
+    assert followed.clean, followed.findings
+    assert followed.opened == report.opened
 
 
 def test_they_do_not_depend_on_steps_and_consumers_and_leave_scores_as_they_are(

@@ -82,9 +82,9 @@ def test_a_file_and_the_stream_score_by_the_same_fingerprint(
     said: list[str] = []
     made = WindowScorer.__init__
 
-    def noted(self: WindowScorer, models: Bundle, topic: str, settings: str, shop: Shop) -> None:
+    def noted(self: WindowScorer, models: Bundle, topic: str, settings: str, shop: Shop, *more: Any) -> None:
         said.append(settings)
-        made(self, models, topic, settings, shop)
+        made(self, models, topic, settings, shop, *more)
 
     monkeypatch.setattr(WindowScorer, "__init__", noted)
     settings = Settings()
