@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from crc32c import crc32c
 
 
 def segment(topic: str, partition: int, folder: Path) -> Path:
@@ -26,3 +27,16 @@ def rot(file: Path) -> None:
         log.write(bytes([byte[0] ^ 0xFF]))
         log.flush()
         os.fsync(log.fileno())
+
+
+def exchange(file: Path, old: bytes, new: bytes) -> None:
+    """In a log of one batch, other bytes of the same number, under a checksum that fits: a sender's fault."""
+    log = file.read_bytes()
+    assert log.count(old) == 1
+    changed = bytearray(log.replace(old, new))
+    end = 12 + int.from_bytes(changed[8:12], "big")
+    changed[17:21] = crc32c(bytes(changed[21:end])).to_bytes(4, "big")
+    with file.open("r+b") as opened:
+        opened.write(changed)
+        opened.flush()
+        os.fsync(opened.fileno())

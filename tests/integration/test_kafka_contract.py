@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import confluent_kafka
 import pytest
-from log_damage import rot, segment
+from log_damage import exchange, rot, segment
 from shop import wait_for
 
 from clickstream.consumer.clients import Clients, clients_of
@@ -293,6 +293,19 @@ class KafkaContract:
         assert {(r.partition, r.offset) for r in others} == {(0, 0), (1, 0), (1, 1)}
         stage.write(1, b"e")
         assert values(read(member, 1)) == [b"e"]
+
+    def test_a_header_that_is_not_text_is_named_as_a_damaged_batch(
+        self, stage: Stage, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        producer = confluent_kafka.Producer({"bootstrap.servers": stage.settings.kafka_bootstrap})
+        producer.produce(stage.topic, b"value", partition=0, headers=[("trace", b"1")])
+        assert producer.flush(20) == 0
+        exchange(segment(stage.topic, 0, tmp_path_factory.getbasetemp()), b"trace", b"tr\xffce")
+        stage.write(1, b"c")
+        error, others = self.until_refused(stage.started(0, 1), 1)
+        assert isinstance(error, DamagedBatchError)
+        assert (error.partition, error.offset) == (0, 0)
+        assert values(others) == [b"c"]
 
     @staticmethod
     def until_refused(

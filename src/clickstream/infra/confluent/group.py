@@ -6,7 +6,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from clickstream.infra.confluent.connection import Refusals, client_options
 from clickstream.infra.confluent.errors import OUT_OF_RANGE, UNREADABLE, translated
 from clickstream.infra.confluent.unreadable import damaged_batch
-from clickstream.infra.errors import ConfigurationError
+from clickstream.infra.errors import ClickstreamError, ConfigurationError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.kafka import (
     CommittedOffset,
@@ -25,7 +25,7 @@ from clickstream.infra.kafka import (
     Membership,
     Record,
 )
-from clickstream.infra.kafka.admin import leave_for_good
+from clickstream.infra.kafka.admin import Admin, leave_for_good
 from clickstream.infra.kafka.connection import CLIENT
 from clickstream.infra.settings import Settings
 
@@ -64,6 +64,8 @@ class ConfluentGroupConsumer:
         self._next: dict[int, int] = {}
         """By partition that was started, the offset after the last that was delivered or passed over."""
         self._unreadable: deque[DamagedBatchError | DeletedError] = deque()
+        self._member_id = ""
+        self._fenced = False
         self._refusals = Refusals()
         self._open()
 
@@ -125,9 +127,30 @@ class ConfluentGroupConsumer:
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         if partitions:
             failpoint("after_revoke")
-        self._on_lost(_, partitions)
+        self._give_up(partitions)
 
-    def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._give_up(partitions)
+        if self._another_has_our_name():
+            self._fenced = True
+            # Without a subscription the client does not join anew, which would take the name back from it.
+            # Where the broker has told it already, it does nothing any more.
+            with suppress(KafkaException):
+                consumer.unsubscribe()
+
+    def _another_has_our_name(self) -> bool:
+        """Whether a twin is in the group. After a silence librdkafka forgets its own id, and asks nobody."""
+        instance = self._settings.instance
+        if instance is None or not self._member_id:
+            return False
+        try:
+            with closing(Admin(self._settings)) as admin:
+                owner = admin.static_member(self._settings.group, instance)
+        except ClickstreamError:
+            return False
+        return owner is not None and owner != self._member_id
+
+    def _give_up(self, partitions: list[TopicPartition]) -> None:
         numbers = {p.partition for p in partitions}
         self._forget(numbers)
         self._assigned -= numbers
@@ -152,6 +175,8 @@ class ConfluentGroupConsumer:
             # `consume` would wait until it has as many as it is asked for.
             first = self._consumer.poll(timeout_ms / 1000)
             self._refusals.check()
+            if self._fenced:
+                raise KafkaException(KafkaError(KafkaError.FENCED_INSTANCE_ID))
             if first is not None:
                 for message in (first, *self._consumer.consume(max_records - 1, 0)):
                     self._take(message, polled)
@@ -176,9 +201,8 @@ class ConfluentGroupConsumer:
         if error is not None:
             self._take_event_of(partition, next_offset, offset, error)
         elif offset >= next_offset:
-            self._next[partition] = offset + 1
-            polled.setdefault(partition, []).append(
-                ReadRecord(
+            try:
+                record = ReadRecord(
                     self._topic,
                     partition,
                     offset,
@@ -187,7 +211,12 @@ class ConfluentGroupConsumer:
                     message.timestamp()[1],
                     message.headers() or (),
                 )
-            )
+            except (SystemError, UnicodeDecodeError) as fault:
+                # Of a header whose name is no text the library makes one of these, now or with the next call.
+                self._refuse_batch(partition, offset, str(fault.__cause__ or fault))
+                return
+            self._next[partition] = offset + 1
+            polled.setdefault(partition, []).append(record)
 
     def _take_event(self, error: KafkaError) -> None:
         if error.code() == KafkaError._FATAL:
@@ -203,9 +232,12 @@ class ConfluentGroupConsumer:
         elif error.code() in OUT_OF_RANGE:
             self._refuse(DeletedError(self._topic, partition, next_offset))
         elif error.code() in UNREADABLE:
-            self._refuse(damaged_batch(self._settings, self._topic, partition, next_offset, error.str()))
+            self._refuse_batch(partition, next_offset, error.str())
         else:
             raise KafkaException(error)
+
+    def _refuse_batch(self, partition: int, offset: int, reason: str) -> None:
+        self._refuse(damaged_batch(self._settings, self._topic, partition, offset, reason))
 
     def _refuse(self, error: DamagedBatchError | DeletedError) -> None:
         self.hold([error.partition])
@@ -234,8 +266,10 @@ class ConfluentGroupConsumer:
 
     def membership(self) -> Membership | None:
         """Ours at this moment; None while we are no member. To be taken right after `poll`."""
-        if not self._consumer.memberid():
+        member_id = self._consumer.memberid()
+        if not member_id:
             return None
+        self._member_id = member_id
         raw: bytes = self._consumer.consumer_group_metadata()
         if not raw.startswith(_GROUP_METADATA):
             raise ConfigurationError(

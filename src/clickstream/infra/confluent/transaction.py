@@ -16,6 +16,8 @@ from clickstream.infra.settings import Settings
 _ANY = -1
 """The partitioner chooses."""
 
+_PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
+
 
 class _Failures:
     """The first record that could not be delivered. No part of the producer, so that no circle keeps it."""
@@ -24,8 +26,12 @@ class _Failures:
         self._first: KafkaError | None = None
 
     def note(self, error: KafkaError | None, _: object) -> None:
-        """Called by the client with the fate of a record; of those delivered it is not."""
-        self._first = self._first or error
+        """Called by the client with the fate of a record; of those delivered it is not.
+
+        Once one has failed, the client purges the others. Should only that be known, the commit says why.
+        """
+        if error is not None and error.code() not in _PURGED:
+            self._first = self._first or error
 
     def check(self) -> None:
         if self._first is not None:

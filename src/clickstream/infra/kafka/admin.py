@@ -86,6 +86,15 @@ class Admin:
             f"removing {instance} from {group}", lambda: self._client.remove_group_members(group, [member])
         )
 
+    def static_member(self, group: str, instance: str) -> str | None:
+        """The id that the broker gave to who has this name in the group; None where nobody has it."""
+        try:
+            described = self._ask(f"describing group {group}", lambda: self._client.describe_groups([group]))
+        except MissingError:
+            return None
+        members = described[group].get("members") or []
+        return next((str(m["member_id"]) for m in members if m.get("group_instance_id") == instance), None)
+
     def group_members(self, group: str) -> int:
         """How many members the group has; 0 when it does not exist."""
         try:
