@@ -71,12 +71,11 @@ def _filtered(now: OpenSnapshot, shop: Shop) -> tuple[str, list[dict[str, Any]]]
 
 
 def _table(found: Sequence[dict[str, Any]], scorer: str, now: OpenSnapshot, shop: Shop) -> None:
-    open_ = f"{theme.count(now.count)} open"
-    if now.count > CONSIDERED:
-        open_ += f", of which the {theme.count(CONSIDERED)} that close last are asked about"
+    asked = f", of which the {theme.count(CONSIDERED)} that close last are asked about"
     shown = found[:_SHOWN]
     st.caption(
-        f"{counted(len(found), 'session')} pass; {open_}."
+        f"{counted(now.count, 'open session')}{asked if now.count > CONSIDERED else ''};"
+        f" {theme.count(len(found))} within the filters."
         + (f" The first {_SHOWN} are shown." if len(found) > _SHOWN else "")
     )
     if not found:

@@ -13,6 +13,9 @@ from clickstream.dashboard import theme
 from clickstream.dashboard.feed import HISTORY_S, Sample
 
 _HEIGHT, _LEGEND = 120, 36
+_FEW = 12
+"""Values of a line that would hardly be seen without a point each; of one alone there is no line."""
+
 _BLUE, _ORANGE = theme.COLOURS["batch"], theme.COLOURS["online"]
 
 
@@ -61,7 +64,9 @@ def _lines(frame: pd.DataFrame, names: tuple[str, ...], title: str) -> None:
         "tooltip": [alt.Tooltip("at:T", format="%H:%M:%S"), "line:N", alt.Tooltip("value:Q", format=",.1f")],
     }
     # A second without a score has no latency: the line goes on to the next that has.
-    drawn = alt.Chart(table).mark_line(interpolate="linear", strokeWidth=1.5, clip=True).encode(**encoding)
+    drawn = (
+        alt.Chart(table).mark_line(point=len(table) <= _FEW, strokeWidth=1.5, clip=True).encode(**encoding)
+    )
     theme.chart(drawn, f"{title} over the last minutes.", _HEIGHT + (_LEGEND if len(names) > 1 else 0))
 
 
