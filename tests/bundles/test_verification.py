@@ -91,10 +91,10 @@ def test_another_definition_of_the_features_is_refused(copied: Path, name: str) 
 
 def test_another_format_is_refused_before_anything_else_of_it_is_read(copied: Path) -> None:
     (copied / "manifest.json").write_text('{"format": 1, "layout": "old"}')
-    assert "format 1; this version reads format 2" in refusal(copied)
+    assert "format 1; this version reads format 3" in refusal(copied)
 
 
-@pytest.mark.parametrize("text", ["", "not json", "[]", '{"format": 2}', "\x00"])
+@pytest.mark.parametrize("text", ["", "not json", "[]", '{"format": 3}', "\x00"])
 def test_a_manifest_that_is_none_is_refused(copied: Path, text: str) -> None:
     (copied / "manifest.json").write_text(text)
     assert "damaged" in refusal(copied)

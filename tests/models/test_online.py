@@ -22,6 +22,7 @@ from clickstream.bundles.bundle import Bundle
 from clickstream.features.outcome import Outcome
 from clickstream.infra.errors import BundleError
 from clickstream.models.case import Case, Example
+from clickstream.models.lessons import LESSON
 from clickstream.models.online import OnlineModels
 
 # Run in a process of its own, where strings hash differently.
@@ -133,11 +134,23 @@ def test_lessons_move_the_answers_towards_what_happened(bundle: Bundle, examples
     case = evident(examples)[0].case
     models = bundle.online()
     before = models.predict(case)
-    for _ in range(30):
+    for _ in range(LESSON):
         models.learn(case, Outcome(True, 90.0))
     after = models.predict(case)
     assert after.conversion > before.conversion
     assert (after.revenue or 0.0) > (before.revenue or 0.0)
+
+
+def test_answers_stay_until_a_lesson_is_full(bundle: Bundle, examples: list[Example]) -> None:
+    case = evident(examples)[0].case
+    models = bundle.online()
+    for _ in range(2):
+        before = models.predict(case)
+        for one in evident(examples)[: LESSON - 1]:
+            models.learn(one.case, one.outcome)
+            assert models.predict(case) == before
+        models.learn(case, Outcome(True, 90.0))
+        assert models.predict(case) != before
 
 
 def test_without_evidence_only_the_clusters_learn(bundle: Bundle, examples: list[Example]) -> None:
@@ -146,10 +159,10 @@ def test_without_evidence_only_the_clusters_learn(bundle: Bundle, examples: list
     models = bundle.online()
     before = models.predict(case)
     state = models.state()
-    for _ in range(20):
+    for _ in range(LESSON):
         models.learn(alone.case, alone.outcome)
     assert models.predict(case)[:2] == before[:2]
-    assert models.lessons == 20
+    assert models.lessons == LESSON
     assert models.state() != state
 
 
@@ -159,6 +172,7 @@ def test_one_absurd_price_does_not_bend_the_models(bundle: Bundle, examples: lis
     models = bundle.online()
     before = models.predict(case)
     models.learn(Case({**(case.evidence or {}), **absurd}, {**case.whole, **absurd}), Outcome(True, 1e9))
+    models.end_lesson()
     after = models.predict(case)
     assert after.conversion == pytest.approx(before.conversion, abs=0.1)
     assert after.revenue == pytest.approx(before.revenue, rel=0.3)

@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from clickstream.features.vector import PREFIX, REFERENCE
 from clickstream.infra.errors import BundleError
 
-FORMAT: Literal[2] = 2
+FORMAT: Literal[3] = 3
 MANIFEST = "manifest.json"
 
 REPORTS = ("model_card.md", "report.html")
@@ -112,7 +112,7 @@ class Contents(_Part):
 class Manifest(Contents):
     """The file `manifest.json`."""
 
-    format: Literal[2] = FORMAT
+    format: Literal[3] = FORMAT
     id: Annotated[str, Field(pattern=f"^{BUNDLE_ID.pattern}$")]
     created_at: datetime.datetime
     versions: dict[str, str]

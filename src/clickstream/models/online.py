@@ -7,28 +7,21 @@ Restoring resolves no name outside a given list.
 from __future__ import annotations
 
 import io
-import math
 import pickle
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from river import cluster
-
 from clickstream.features.outcome import Outcome
 from clickstream.features.vector import Features
 from clickstream.infra.errors import BundleError
 from clickstream.models.case import Case, ScorerOutput
+from clickstream.models.lessons import LESSON
 from clickstream.models.reasons import Attribution
-
-RiverInputs = dict[int, float]
 
 Global = tuple[str, str]
 """(module, name) of a class that a pickle refers to."""
-
-# The share of the way to a session that its nearest centre moves. Half of a centre is new after 350 sessions.
-HALFLIFE = 0.002
 
 _STATE = b"clickstream-online-1"
 
@@ -62,12 +55,13 @@ class OnlineModels(ABC):
 
     Attributes:
         bundle_id: the bundle whose warm start these models began from.
-        lessons: sessions learned since the warm start.
+        lessons: sessions since the warm start, those of the lesson that is filling included.
     """
 
     def __init__(self, bundle_id: str) -> None:
         self.bundle_id = bundle_id
         self.lessons = 0
+        self._lesson: list[Any] = []
 
     @abstractmethod
     def predict(self, case: Case) -> ScorerOutput:
@@ -77,13 +71,33 @@ class OnlineModels(ABC):
     def attribution(self, evidence: Features) -> Attribution:
         """How far each feature moved the log-odds of conversion, by what was learned so far."""
 
-    @abstractmethod
     def learn(self, case: Case, outcome: Outcome) -> None:
-        """Learn what became of a session. Without evidence only the clusters learn."""
+        """Note what became of a session, and learn with it what was noted before, once a lesson is full.
+
+        Without evidence only the clusters learn.
+        """
+        self._lesson.append(self._noted(case, outcome))
+        self.lessons += 1
+        if len(self._lesson) == LESSON:
+            self.end_lesson()
+
+    def end_lesson(self) -> None:
+        """Learn the lesson that is filling, full or not. Training ends with it: a stream begins anew."""
+        if self._lesson:
+            self._teach(self._lesson)
+            self._lesson.clear()
 
     @abstractmethod
     def models(self) -> tuple[Any, ...]:
-        """The River models, and whatever else has learned, in the order in which they are pickled."""
+        """The River models, what else has learned, and the lesson that is filling, as they are pickled."""
+
+    @abstractmethod
+    def _noted(self, case: Case, outcome: Outcome) -> tuple[Any, ...]:
+        """What a lesson keeps of a session: plain numbers, which nothing that is learned changes."""
+
+    @abstractmethod
+    def _teach(self, lesson: list[Any]) -> None:
+        """Learn all sessions of a lesson."""
 
     def state(self) -> bytes:
         """Everything learned, some tens of KB; `Bundle.online` reads it back."""
@@ -94,18 +108,6 @@ class OnlineModels(ABC):
     def payload(self) -> bytes:
         """The pickled models, which is the file of a bundle."""
         return pickle.dumps(self.models(), protocol=5)
-
-
-class KMeans(cluster.KMeans):  # type: ignore[misc]
-    """River's k-means, with its search for the nearest centre in C: a fifth of a session's time.
-
-    Points and centres name the same inputs in the same order.
-    """
-
-    def predict_one(self, x: RiverInputs) -> int:
-        point = tuple(x.values())
-        centers: dict[int, RiverInputs] = self.centers
-        return min(centers, key=lambda number: math.dist(tuple(centers[number].values()), point))
 
 
 def read_online_state(state: bytes, bundle_id: str) -> tuple[int, bytes]:
@@ -181,7 +183,7 @@ def restore(payload: bytes, allowed: Collection[Global], *kinds: type) -> tuple[
         ) from error
     if not isinstance(models, tuple) or tuple(map(type, models)) != kinds:
         raise BundleError(
-            "the online state holds something other than the three models",
+            "the online state holds something other than the three models and their lesson",
             "Delete it: the models begin again from the bundle's warm start.",
         )
     return models

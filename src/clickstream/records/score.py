@@ -81,7 +81,9 @@ class Models(_Published):
 
     bundle: str
     feature_sets: Annotated[dict[str, str], Field(description="feature set -> hash of its definitions")]
-    lessons: Annotated[int, Field(ge=0, description="sessions the online models had learned in the stream")]
+    lessons: Annotated[
+        int, Field(ge=0, description="sessions given to the online models in the stream before")
+    ]
 
 
 class Source(_Published):

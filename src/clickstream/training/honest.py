@@ -83,6 +83,7 @@ def warm_start(
     models = UciOnlineModels("", vocabulary, clusters, rates)
     for one in examples:
         models.learn(one.case, one.outcome)
+    models.end_lesson()
     return models.payload()
 
 

@@ -289,7 +289,7 @@ def _honest(
     evaluated = {"batch": evaluate_batch(batch, ground.evident_held, seed)}
     progress.step("batch: the same with deciding clicks shuffled between sessions")
     chance = shuffled_figures(ground.sessions, ground.pairs, ground.parts, vocabulary, seed, parameters)
-    progress.step("online: River, session by session in time order")
+    progress.step("online: River, lesson by lesson in time order")
     warm = warm_start(ground.train, vocabulary, clusters, ground.rates)
     evaluated["online"] = evaluate_online(warm, clusters, ground.held, vocabulary, ground.rates, seed)
     findings = together(

@@ -1,4 +1,4 @@
-"""The online models of any shop: River's, warm-started by training, one lesson a session in the stream.
+"""The online models of any shop: River's, warm-started by training; each session is part of one lesson.
 
 A logistic regression on the numbers, each as it is and as its logarithm, standardised by what was learned so
 far, and on an indicator of each text. What is absent adds nothing. Revenue has two parts, as in batch.py.
@@ -7,15 +7,25 @@ far, and on an indicator of each text. What is absent adds nothing. Revenue has 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 from river import linear_model, optim, preprocessing
 
 from clickstream.features.outcome import Outcome
 from clickstream.features.vector import Features
 from clickstream.models.case import Case, ScorerOutput, prediction
-from clickstream.models.online import HALFLIFE, BaseRates, Global, KMeans, OnlineModels, RiverInputs, restore
+from clickstream.models.lessons import (
+    learn_linear,
+    learn_scale,
+    move_centres,
+    nearest,
+    shifts_and_scales,
+    sigmoid,
+    standardised,
+)
+from clickstream.models.online import BaseRates, Global, OnlineModels, restore
 from clickstream.models.reasons import Attribution, linear_attribution
 from clickstream.models.shop.clusters import ShopClusters
 from clickstream.models.shop.inputs import MOST_CATEGORIES, ShopInputs
@@ -27,8 +37,25 @@ _KINDS = (
     preprocessing.StandardScaler,
     linear_model.LogisticRegression,
     linear_model.LinearRegression,
-    dict,
+    list,
+    list,
 )
+
+
+class _Weights(NamedTuple):
+    """A linear model over inputs as they are: what each number weighs, by place what an indicator does."""
+
+    intercept: float
+    slopes: list[float]
+    weights: list[float]
+
+    @classmethod
+    def of(cls, model: Any, scales: Sequence[float], size: int) -> _Weights:
+        """The weights of a model of `size` inputs, the first of which are multiplied with `scales`."""
+        known = model.weights
+        weights = [known.get(place, 0.0) for place in range(size)]
+        slopes = [weight * scale for weight, scale in zip(weights, scales, strict=False)]
+        return cls(model.intercept, slopes, weights)
 
 
 class ShopOnline(OnlineModels):
@@ -62,58 +89,98 @@ class ShopOnline(OnlineModels):
             width = min(len(known), MOST_CATEGORIES)
             self._feature_of |= dict.fromkeys(range(place, place + width), name)
             place += width
-        self._kmeans: Any = KMeans(n_clusters=len(clusters.names), halflife=HALFLIFE, seed=0)
+        self._size = place
         models = _begin(clusters) if payload is None else restore(payload, allowed, *_KINDS)
-        self._scaler, self._conversion, self._spending, self._kmeans.centers = models
+        self._scaler, self._conversion, self._spending, self._centres, self._lesson = models
+        self._read_off()
 
     def predict(self, case: Case) -> ScorerOutput:
         conversion, revenue = self._rates.conversion, self._rates.revenue
         if case.evidence is not None:
             conversion, revenue = self.answer(case.evidence)
-        number = self._kmeans.predict_one(self._clusters.point(case.whole))
+        number = nearest(self._centres, self._point(case))
         return prediction(conversion, revenue, number, self._clusters.names[number])
 
     def answer(self, evidence: Features) -> tuple[float, float | None]:
         """Conversion and revenue alone, by what was learned so far."""
-        _, scaled = self._prepared(evidence)
-        conversion: float = self._conversion.predict_proba_one(scaled)[True]
+        numbers, places = self._prepared(evidence)
+        conversion = sigmoid(self._sum(self._chances, numbers, places))
         if self._inputs.spending is None:
             return conversion, None
-        spending = self._inputs.spending * (1.0 + self._spending.predict_one(scaled))
+        spending = self._inputs.spending * (1.0 + self._sum(self._amounts, numbers, places))
         return conversion, conversion * max(spending, 0.0)
 
     def attribution(self, evidence: Features) -> Attribution:
-        return linear_attribution(self._conversion, self._prepared(evidence)[1], self._feature_of)
-
-    def learn(self, case: Case, outcome: Outcome) -> None:
-        if case.evidence is not None:
-            plain, scaled = self._prepared(case.evidence)
-            self._scaler.learn_one(plain)
-            self._conversion.learn_one(scaled, outcome.converted, case.weight)
-            if self._inputs.spending and outcome.converted and outcome.revenue is not None:
-                # In units of the mean, so that a rate of learning fits any currency.
-                self._spending.learn_one(scaled, outcome.revenue / self._inputs.spending - 1.0, case.weight)
-        self._kmeans.learn_one(self._clusters.point(case.whole))
-        self.lessons += 1
+        numbers, places = self._prepared(evidence)
+        scaled = standardised(self._scaler, np.array([numbers]))[0]
+        # What is absent adds nothing.
+        inputs = {**dict(enumerate(np.nan_to_num(scaled).tolist())), **dict.fromkeys(places, 1.0)}
+        return linear_attribution(self._conversion, inputs, self._feature_of)
 
     def models(self) -> tuple[Any, ...]:
-        return self._scaler, self._conversion, self._spending, self._kmeans.centers
+        return self._scaler, self._conversion, self._spending, self._centres, self._lesson
 
-    def _prepared(self, evidence: Features) -> tuple[RiverInputs, RiverInputs]:
-        """The numbers as they are; standardised, with the indicators of the texts."""
-        plain: RiverInputs = {}
-        for at, (name, limit) in enumerate(self._numbers):
+    def _noted(self, case: Case, outcome: Outcome) -> tuple[Any, ...]:
+        numbers, places = (None, []) if case.evidence is None else self._prepared(case.evidence)
+        revenue = None
+        if self._inputs.spending and outcome.converted and outcome.revenue is not None:
+            # In units of the mean, so that a rate of learning fits any currency.
+            revenue = outcome.revenue / self._inputs.spending - 1.0
+        return numbers, places, case.weight, self._point(case), outcome.converted, revenue
+
+    def _teach(self, lesson: list[Any]) -> None:
+        move_centres(self._centres, np.array([one[3] for one in lesson]))
+        seen = [one for one in lesson if one[0] is not None]
+        if not seen:
+            return
+        numbers = np.array([one[0] for one in seen])
+        rows = np.zeros((len(seen), self._size))
+        # What is absent adds nothing.
+        rows[:, : numbers.shape[1]] = np.nan_to_num(standardised(self._scaler, numbers))
+        for row, one in zip(rows, seen, strict=True):
+            row[one[1]] = 1.0
+        used = np.flatnonzero(rows.any(axis=0)).tolist()
+        weights = np.array([one[2] for one in seen])
+        learn_linear(
+            self._conversion, rows[:, used], used, np.array([one[4] for one in seen], float), weights
+        )
+        paid = [at for at, one in enumerate(seen) if one[5] is not None]
+        if paid:
+            spent = np.array([seen[at][5] for at in paid])
+            learn_linear(self._spending, rows[np.ix_(paid, used)], used, spent, weights[paid])
+        learn_scale(self._scaler, numbers)
+        self._read_off()
+
+    def _read_off(self) -> None:
+        """Take what predictions need from the models: sums over plain numbers, until the next lesson."""
+        self._shifts, scales = shifts_and_scales(self._scaler, 2 * len(self._numbers))
+        self._chances = _Weights.of(self._conversion, scales, self._size)
+        self._amounts = _Weights.of(self._spending, scales, self._size)
+
+    def _sum(self, of: _Weights, numbers: Sequence[float], places: Sequence[int]) -> float:
+        total = of.intercept
+        for value, slope, shift in zip(numbers, of.slopes, self._shifts, strict=True):
+            if value == value:  # not NaN: what is absent adds nothing
+                total += (value - shift) * slope
+        for place in places:
+            total += of.weights[place]
+        return total
+
+    def _point(self, case: Case) -> list[float]:
+        return list(self._clusters.point(case.whole).values())
+
+    def _prepared(self, evidence: Features) -> tuple[list[float], list[int]]:
+        """The numbers as they are and their logarithms, NaN where absent; the places of the texts."""
+        numbers: list[float] = []
+        for name, limit in self._numbers:
             value = evidence[name]
-            if value is not None:
-                value = min(max(value, -limit), limit)
-                plain[2 * at] = value
-                plain[2 * at + 1] = math.copysign(math.log1p(abs(value)), value)
-        scaled: RiverInputs = self._scaler.transform_one(plain)
-        for name, first in self._texts:
-            code = self._inputs.code(name, evidence[name])
-            if 0 <= code < MOST_CATEGORIES:
-                scaled[first + code] = 1.0
-        return plain, scaled
+            if value is None:
+                numbers += (math.nan, math.nan)
+            else:
+                value = float(min(max(value, -limit), limit))
+                numbers += (value, math.copysign(math.log1p(abs(value)), value))
+        codes = ((first, self._inputs.code(name, evidence[name])) for name, first in self._texts)
+        return numbers, [first + code for first, code in codes if 0 <= code < MOST_CATEGORIES]
 
 
 def _begin(clusters: ShopClusters) -> tuple[Any, ...]:
@@ -121,5 +188,6 @@ def _begin(clusters: ShopClusters) -> tuple[Any, ...]:
         preprocessing.StandardScaler(),
         linear_model.LogisticRegression(optim.AdaGrad(RATE), l2=L2),
         linear_model.LinearRegression(optim.AdaGrad(RATE), l2=L2),
-        {number: dict(enumerate(centre)) for number, centre in enumerate(clusters.centres.tolist())},
+        clusters.centres.tolist(),
+        [],
     )

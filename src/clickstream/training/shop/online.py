@@ -49,6 +49,7 @@ def shop_warm_start(
     for number in range(min(PASSES, max(MOST_LESSONS // max(len(windows), 1), 1))):
         for window in windows:
             models.learn(*lesson(definition, window, number))
+    models.end_lesson()
     return models.payload()
 
 

@@ -98,7 +98,7 @@ def train_shop(
         chosen = fit_best(definition, inputs, points, seed)
         step("batch: the same with futures of other sessions")
         chance = shuffled_auc(definition, list(windows), chosen.plan, seed)
-        step("online: River, a lesson a session in time order")
+        step("online: River, lesson by lesson in time order")
         warm = shop_warm_start(definition, split.train, inputs, choice.clusters, rates)
         models = ShopOnline("", inputs, choice.clusters, rates, globals_of(warm), warm)
         predicted = progress(definition, models, split.held, held)
