@@ -61,16 +61,6 @@ def pytest_report_header() -> str:
     return f"seed of the drills: {os.environ[_SEED]} (set {_SEED} to repeat them)"
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Two processes share the work: one waits for servers, the other computes.
-
-    Each bundle and each server is then made once. What needs the real bundle is with those that compute.
-    """
-    needs_bundle = "real_bundle" in getattr(item, "fixturenames", ())
-    waits = item.get_closest_marker("integration") is not None and not needs_bundle
-    item.add_marker(pytest.mark.xdist_group("servers" if waits else "models"))
-
-
 @pytest.fixture(autouse=True)
 def _logs_of_its_own() -> Iterator[None]:
     """A command that was run within a test has set up logging onto what that test captured; it ends here."""

@@ -181,7 +181,8 @@ def pictures(page: Page, folder: Path, name: str) -> None:
         for scheme in ("light", "dark"):
             page.scheme(scheme)
             page.picture(folder / f"{name}-{width}-{scheme}.png")
-            assert page.overflow() <= 0, (name, width, scheme)
+            # What was drawn for another width is laid out again in a moment.
+            page.wait(lambda: page.overflow() <= 0, f"{name} fits into {width} pixels, {scheme}")
     page.resize(WIDTHS[0])
 
 

@@ -18,6 +18,7 @@ from clickstream.files.mapping import read_mapping
 from clickstream.files.sifting import sift_dataset
 from clickstream.infra.errors import UsageError
 from clickstream.infra.settings import Settings
+from clickstream.models.lessons import LESSON
 from clickstream.offline import FileScores, UnseenValues, columns_of, score_file, trace_session
 from clickstream.offline import scoring as module
 from clickstream.producer.plan import PlanOptions, make_plan
@@ -117,10 +118,12 @@ def test_the_summary_is_that_of_the_rows(scores: FileScores) -> None:
 
 
 def test_online_models_learn_on_the_way(bundle: Bundle) -> None:
-    same = [row(f"s{n}", order, price=20 + order) for n in range(5) for order in (1, 2, 3)]
+    sessions = 3 * LESSON
+    same = [row(f"s{n}", order, price=20 + order) for n in range(sessions) for order in (1, 2, 3)]
     found = score(bundle, *same).sessions.columns
+    assert len(found["online_conversion"]) == sessions
     assert len(set(found["batch_conversion"])) == 1
-    assert len(set(found["online_conversion"])) == 5
+    assert len(set(found["online_conversion"])) == 3
 
 
 def test_a_session_of_too_many_clicks_is_cut_as_in_the_stream(bundle: Bundle) -> None:
