@@ -31,13 +31,13 @@ dashboard: $(READY) ## score files, watch the stream, in a browser, until Ctrl-C
 	@$(BIN)/clickstream dashboard $(ARGS)
 
 test: $(READY) ## all tests; real servers are started and stopped by them
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not containers" $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not containers" $(ARGS)
 
 unit: $(READY) ## unit and property tests alone
 	$(BIN)/python -m pytest -m "not integration and not chaos and not containers" $(ARGS)
 
 test-containers: $(READY) ## integration tests on containers, then docker-compose.yml itself (needs Docker)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m integration --servers containers $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m integration --servers containers $(ARGS)
 	$(BIN)/python -m pytest -m containers --servers containers $(ARGS)
 
 images: ## the images of consumer and dashboard (needs Docker)
