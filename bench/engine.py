@@ -18,8 +18,10 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -40,7 +42,7 @@ from clickstream.infra.settings import Settings, load_settings, opens
 from clickstream.local.embedded import embedded_servers
 from clickstream.local.processes import Process
 from clickstream.producer.faults import FaultOptions
-from clickstream.producer.plan import Plan, PlanOptions, make_plan
+from clickstream.producer.plan import Plan, PlanOptions, Publication, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
 from clickstream.producer.synthetic import synthetic_dataset
 from clickstream.records.score import digest
@@ -67,11 +69,13 @@ def main() -> None:
     clients = (asked.client,) if asked.client else CLIENTS
     with system(max_poll_records=asked.max_poll_records) as (settings, folder):
         records = preloaded(settings, asked.sessions)
-        runs = [
-            _run(_of_client(settings, client, number), records, folder, asked.core, options)
-            for number in range(asked.rounds)
-            for client in clients
-        ]
+        runs = []
+        for number, client in product(range(asked.rounds), clients):
+            one = run(_of_client(settings, client, number), records, folder, asked.core, options)
+            runs.append(one)
+            console.print(
+                f"{client}: {one.cpu:.1f} µs a click, {one.clicks_per_s:,.0f} clicks/s, scores {one.digest}"
+            )
         _show(runs, clients)
         for client in clients:
             _latency(_of_client(settings, client), asked.rate, asked.seconds, folder, options)
@@ -113,14 +117,9 @@ def _prepare(settings: Settings) -> None:
 
 def preloaded(settings: Settings, sessions: int) -> int:
     """The records that are now on the clicks topic."""
-    prepare_topics(settings)
-    plan = _plan(settings, sessions)
+    plan = plan_of(settings, sessions)
     began = time.monotonic()
-    producer = Producer(settings)
-    for sent in plan.publications():
-        producer.send(settings.clicks_topic, sent.partition, sent.key, sent.value, timestamp=sent.timestamp)
-    producer.flush()
-    producer.close()
+    publish(settings, plan.publications())
     took = time.monotonic() - began
     load = plan.schedule.load(settings.gap)
     console.print(
@@ -130,17 +129,40 @@ def preloaded(settings: Settings, sessions: int) -> int:
     return len(plan)
 
 
+def publish(settings: Settings, records: Iterable[Publication]) -> int:
+    """Put records onto the clicks topic; how many they were."""
+    prepare_topics(settings)
+    count = 0
+    with closing(Producer(settings)) as producer:
+        for sent in records:
+            count += 1
+            producer.send(
+                settings.clicks_topic, sent.partition, sent.key, sent.value, timestamp=sent.timestamp
+            )
+        producer.flush()
+    return count
+
+
 class Run(NamedTuple):
-    """What one consumer did with all clicks. CPU in µs a click, that of stages in the main thread alone."""
+    """What one consumer did with all clicks. CPU in µs a click, that of stages in the main thread alone.
+
+    `open_sessions` and what one takes in Redis are of half way; `redis_mb` is all that Redis held at the end.
+    """
 
     client: str
     clicks_per_s: float
     cpu: float
     stages: dict[str, float]
     resident_mb: int
+    open_sessions: int
     redis_bytes: float
-    transactions: float
+    redis_mb: float
+    transactions: int
     digest: str
+
+    def of_stage(self, stage: str) -> float:
+        """CPU a click of one stage."""
+        return self.stages[stage]
 
     @property
     def without_scoring(self) -> float:
@@ -153,26 +175,39 @@ class Run(NamedTuple):
         return self.cpu - sum(self.stages.values())
 
 
-def _run(settings: Settings, records: int, folder: Path, core: int | None, options: Sequence[str]) -> Run:
+def run(
+    settings: Settings,
+    records: int,
+    folder: Path,
+    core: int | None = None,
+    options: Sequence[str] = (),
+    filled: int = 0,
+) -> Run:
+    """A consumer over the `records` on the clicks topic, of which the first `filled` are not measured.
+
+    The state that it leaves in Redis is deleted.
+    """
     topic = prepare_topics(settings)
-    store, redis = Store(settings, topic.id), connect(settings)
-    with consumer_of(settings, folder / f"{settings.group}.log", options) as consumer:
+    with (
+        closing(Store(settings, topic.id)) as store,
+        closing(connect(settings)) as redis,
+        consumer_of(settings, folder / f"{settings.group}.log", options) as consumer,
+    ):
         if core is not None:
             os.sched_setaffinity(consumer.pid, {core})
         first = last = 0.0
-        first_applied = applied = 0
+        first_applied = reached = 0
         cpu_before = cpu = 0.0
         open_, bytes_, resident = 0, 0, 0
-        while applied < records:
+        while reached < records:
             if consumer.poll() is not None:
                 raise SystemExit(consumer.last_words())
-            metas = [store.peek(p) for p in range(topic.partitions)]
-            applied = sum(meta.applied or 0 for meta in metas)
+            reached = applied(store, topic.partitions)
             last, cpu = time.monotonic(), cpu_seconds(consumer.pid)
-            if applied and not first:
-                first, first_applied, cpu_before = last, applied, cpu
-            if applied > records // 2 and not open_:
-                open_ = sum(meta.open_sessions for meta in metas)
+            if reached > filled and not first:
+                first, first_applied, cpu_before = last, reached, cpu
+            if reached > (filled + records) // 2 and not open_:
+                open_ = sum(store.peek(p).open_sessions for p in range(topic.partitions))
                 bytes_ = sum(
                     redis.memory_usage(key, samples=0) or 0
                     for p in range(topic.partitions)
@@ -183,21 +218,27 @@ def _run(settings: Settings, records: int, folder: Path, core: int | None, optio
         consumer.terminate()
         consumer.wait(20)
         stopped = _last_line(consumer.log)
+        redis_mb = redis.info("memory")["used_memory"] / 2**20
+        for partition in range(topic.partitions):
+            store.delete(partition)
     done = records - first_applied
-    run = Run(
+    return Run(
         settings.kafka_client,
         done / (last - first),
         (cpu - cpu_before) / done * 1e6,
         {name: seconds / records * 1e6 for name, seconds in stopped["cpu_seconds"].items()},
         resident,
+        open_,
         bytes_ / max(open_, 1),
-        float(stopped["transactions"]),  # type: ignore[arg-type]
+        redis_mb,
+        stopped["transactions"],
         _digest(settings),
     )
-    console.print(
-        f"{run.client}: {run.cpu:.1f} µs a click, {run.clicks_per_s:,.0f} clicks/s, scores {run.digest}"
-    )
-    return run
+
+
+def applied(store: Store, partitions: int) -> int:
+    """The records that are counted in the state of all partitions."""
+    return sum(store.peek(partition).applied or 0 for partition in range(partitions))
 
 
 def _digest(settings: Settings) -> str:
@@ -227,7 +268,7 @@ def _show(runs: Sequence[Run], clients: Sequence[str]) -> None:
     row("transactions", lambda run: run.transactions, ",.0f")
     table.add_section()
     for stage in runs[0].stages:
-        row(f"of it {stage}, µs", lambda run, stage=stage: run.stages[stage])  # type: ignore[misc]
+        row(f"of it {stage}, µs", partial(Run.of_stage, stage=stage))
     row("of it other threads, µs", lambda run: run.other_threads)
     console.print(table)
     digests = {run.digest for run in runs}
@@ -242,7 +283,7 @@ def _latency(settings: Settings, rate: int, seconds: int, folder: Path, options:
     names = {"clicks_topic": name, "scores_topic": f"{name}-scores", "open_scores_topic": f"{name}-open"}
     settings = settings.model_copy(update=names | {"group": name})
     prepare_topics(settings)
-    plan = _plan(settings, max(rate * seconds // 6, 2_000))
+    plan = plan_of(settings, max(rate * seconds // 6, 2_000))
     sent_at: dict[int, list[float]] = {p: [] for p in range(settings.partitions)}
     topics = {settings.scores_topic: "closing_offset"}
     if opens(settings):
@@ -306,7 +347,8 @@ def _latency(settings: Settings, rate: int, seconds: int, folder: Path, options:
         )
 
 
-def _plan(settings: Settings, sessions: int) -> Plan:
+def plan_of(settings: Settings, sessions: int) -> Plan:
+    """Made-up sessions of one busy day."""
     schedule = make_schedule(synthetic_dataset(sessions), ScheduleOptions())
     return make_plan(schedule, PlanOptions.of(settings, settings.partitions, True, FaultOptions()))
 
@@ -315,7 +357,7 @@ def _wait_until_applied(settings: Settings, records: int) -> None:
     topic = prepare_topics(settings)
     store = Store(settings, topic.id)
     deadline = time.monotonic() + 120
-    while sum(store.peek(p).applied or 0 for p in range(topic.partitions)) < records:
+    while applied(store, topic.partitions) < records:
         if time.monotonic() > deadline:
             raise SystemExit("the consumer did not keep up")
         time.sleep(0.1)
@@ -341,9 +383,9 @@ def resident_mb(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
 
 
-def _last_line(log: Path) -> dict[str, dict[str, float]]:
+def _last_line(log: Path) -> dict[str, Any]:
     lines = [line for line in log.read_text().splitlines() if '"event": "stopped"' in line]
-    found: dict[str, dict[str, float]] = json.loads(lines[-1])
+    found: dict[str, Any] = json.loads(lines[-1])
     return found
 
 

@@ -11,31 +11,26 @@ conditions, added to shop `synthetic` and to what its models are asked.
 from __future__ import annotations
 
 import argparse
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
-from engine import console, consumer_of, cpu_seconds, resident_mb, system
+from engine import Run, console, plan_of, publish, run, system
 from matplotlib import pyplot
 from rich.table import Table
 
 from clickstream.bundles.champion import promote
-from clickstream.consumer.store import Store
-from clickstream.consumer.topics import prepare_topics
 from clickstream.features.shop import shop_of
 from clickstream.features.shop_file import built_in_file, read_definition
-from clickstream.infra.kafka import Producer, partition_for
-from clickstream.infra.redis import connect
+from clickstream.infra.kafka import partition_for
 from clickstream.infra.settings import Settings
 from clickstream.offline.shop_windows import shop_windows
 from clickstream.producer.faults import FaultOptions
-from clickstream.producer.plan import PlanOptions, make_plan
+from clickstream.producer.plan import PlanOptions, Publication, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
-from clickstream.producer.synthetic import synthetic_dataset
 from clickstream.producer.synthetic_shop import SHOP, known_log
 from clickstream.training.shop.training import train_shop
 from clickstream.training.writing import write_shop
@@ -46,25 +41,6 @@ PARTITIONS = (1, 8, 64, 512)
 FEATURES = (21, 50, 200)
 _MONTH_MS = 30 * 86_400_000
 _TRAINED = 6_000
-
-
-class Sent(NamedTuple):
-    """A record for the clicks topic."""
-
-    partition: int
-    key: bytes | None
-    value: bytes
-    timestamp: int
-
-
-class Cost(NamedTuple):
-    """What a consumer used over the records that were measured."""
-
-    open_sessions: int
-    cpu_us: float
-    rate: float
-    consumer_mb: int
-    redis_mb: float
 
 
 def main() -> None:
@@ -90,20 +66,20 @@ def main() -> None:
             _show("features", rows, asked.plot)
 
 
-def _open_at_once(settings: Settings, folder: Path, open_sessions: int, sessions: int) -> Cost:
-    plan = list(_plan(settings, sessions))
+def _open_at_once(settings: Settings, folder: Path, open_sessions: int, sessions: int) -> Run:
+    plan = list(plan_of(settings, sessions).publications())
     settings = _named(settings, f"open-{open_sessions}", gap=_MONTH_MS)
     before = min(sent.timestamp for sent in plan) - 60_000
     fill = _fill(plan, open_sessions, before, settings.partitions)
     return _measure(settings, folder, chain(fill, _ended(plan)), open_sessions)
 
 
-def _partitions(settings: Settings, folder: Path, partitions: int, sessions: int) -> Cost:
+def _partitions(settings: Settings, folder: Path, partitions: int, sessions: int) -> Run:
     settings = _named(settings, f"partitions-{partitions}", partitions=partitions)
-    return _measure(settings, folder, _plan(settings, sessions))
+    return _measure(settings, folder, plan_of(settings, sessions).publications())
 
 
-def _features(settings: Settings, folder: Path, features: int, sessions: int) -> Cost:
+def _features(settings: Settings, folder: Path, features: int, sessions: int) -> Run:
     name = f"features-{features}"
     shop_file = folder / f"{name}.toml"
     shop_file.write_text(_shop_of(features, name))
@@ -117,8 +93,7 @@ def _features(settings: Settings, folder: Path, features: int, sessions: int) ->
     log = known_log(sessions, definition=definition)
     schedule = make_schedule(log, ScheduleOptions())
     plan = make_plan(schedule, PlanOptions.of(settings, settings.partitions, True, FaultOptions()))
-    sent = (Sent(one.partition, one.key, one.value, one.timestamp) for one in plan.publications())
-    return _measure(settings, folder, sent)
+    return _measure(settings, folder, plan.publications())
 
 
 def _named(settings: Settings, name: str, **changed: Any) -> Settings:
@@ -127,28 +102,23 @@ def _named(settings: Settings, name: str, **changed: Any) -> Settings:
     return settings.model_copy(update=names | changed)
 
 
-def _plan(settings: Settings, sessions: int) -> Iterator[Sent]:
-    schedule = make_schedule(synthetic_dataset(sessions), ScheduleOptions())
-    plan = make_plan(schedule, PlanOptions.of(settings, settings.partitions, True, FaultOptions()))
-    for one in plan.publications():
-        yield Sent(one.partition, one.key, one.value, one.timestamp)
-
-
-def _fill(plan: Sequence[Sent], count: int, at: int, partitions: int) -> Iterator[Sent]:
+def _fill(plan: Sequence[Publication], count: int, at: int, partitions: int) -> Iterator[Publication]:
     """One click of each of `count` sessions, all at one time, like the first click of `plan`."""
-    click = orjson.loads(next(sent.value for sent in plan if sent.key is not None))
+    first = next(sent for sent in plan if sent.is_click)
+    click = orjson.loads(first.value)
     for number in range(count):
         session_id = f"open-{number}"
         key = session_id.encode()
         value = orjson.dumps(click | {"session_id": session_id, "event_time": at})
-        yield Sent(partition_for(key, partitions), key, value, at)
+        partition = partition_for(key, partitions)
+        yield first._replace(partition=partition, key=key, value=value, timestamp=at)
 
 
-def _ended(plan: Sequence[Sent]) -> Iterator[Sent]:
+def _ended(plan: Sequence[Publication]) -> Iterator[Publication]:
     """The same clicks, the last of each session marked as its end."""
-    left = Counter(sent.key for sent in plan if sent.key is not None)
+    left = Counter(sent.key for sent in plan if sent.is_click)
     for sent in plan:
-        if sent.key is not None:
+        if sent.is_click:
             left[sent.key] -= 1
             if not left[sent.key]:
                 yield sent._replace(value=orjson.dumps(orjson.loads(sent.value) | {"end": True}))
@@ -165,63 +135,27 @@ def _shop_of(features: int, name: str) -> str:
     return f"{head}{more}\n[clusters]{tail}"
 
 
-def _measure(settings: Settings, folder: Path, records: Iterator[Sent], filled: int = 0) -> Cost:
+def _measure(settings: Settings, folder: Path, records: Iterator[Publication], filled: int = 0) -> Run:
     """A consumer over `records`, of which the first `filled` are not measured."""
-    topic = prepare_topics(settings)
-    producer = Producer(settings)
-    count = 0
-    for sent in records:
-        count += 1
-        producer.send(settings.clicks_topic, sent.partition, sent.key, sent.value, timestamp=sent.timestamp)
-    producer.flush()
-    producer.close()
-    store, redis = Store(settings, topic.id), connect(settings)
-
-    def applied() -> int:
-        return sum(store.peek(p).applied or 0 for p in range(topic.partitions))
-
-    with consumer_of(settings, folder / f"{settings.group}.log") as consumer:
-        open_sessions = first = reached = 0
-        began = cpu = 0.0
-        while reached < count:
-            if consumer.poll() is not None:
-                raise SystemExit(consumer.last_words())
-            reached = applied()
-            if not began and reached > filled:
-                first, began, cpu = reached, time.monotonic(), cpu_seconds(consumer.pid)
-            if reached > (filled + count) // 2 and not open_sessions:
-                open_sessions = sum(store.peek(p).open_sessions for p in range(topic.partitions))
-            time.sleep(0.05)
-        took, used = time.monotonic() - began, cpu_seconds(consumer.pid) - cpu
-        cost = Cost(
-            open_sessions,
-            used / (count - first) * 1e6,
-            (count - first) / took,
-            resident_mb(consumer.pid),
-            redis.info("memory")["used_memory"] / 2**20,
-        )
-    for partition in range(topic.partitions):
-        store.delete(partition)
-    store.close()
-    return cost
+    return run(settings, publish(settings, records), folder, filled=filled)
 
 
-def _show(what: str, rows: Sequence[tuple[int, Cost]], plots: Path | None) -> None:
+def _show(what: str, rows: Sequence[tuple[int, Run]], plots: Path | None) -> None:
     table = Table(title=f"a click's cost by {what}", title_justify="left")
     for title in (what, "open at half", "µs CPU a click", "clicks/s", "consumer MB", "Redis MB"):
         table.add_column(title, justify="right")
     for size, cost in rows:
-        cells = (size, cost.open_sessions, cost.cpu_us, cost.rate, cost.consumer_mb, cost.redis_mb)
+        cells = (size, cost.open_sessions, cost.cpu, cost.clicks_per_s, cost.resident_mb, cost.redis_mb)
         table.add_row(*(f"{cell:,.1f}" if at == 2 else f"{cell:,.0f}" for at, cell in enumerate(cells)))
     console.print(table)
     if plots is not None:
         _plot(what, rows, plots / f"growth-{what.split()[-1]}.svg")
 
 
-def _plot(what: str, rows: Sequence[tuple[int, Cost]], path: Path) -> None:
+def _plot(what: str, rows: Sequence[tuple[int, Run]], path: Path) -> None:
     """Bars: the sizes are few and lie far apart."""
     figure, axes = pyplot.subplots(figsize=(6, 3), layout="constrained")
-    bars = axes.bar([f"{size:,}" for size, _ in rows], [cost.cpu_us for _, cost in rows], color="#4c72b0")
+    bars = axes.bar([f"{size:,}" for size, _ in rows], [cost.cpu for _, cost in rows], color="#4c72b0")
     axes.bar_label(bars, fmt="%.0f")
     axes.set(xlabel=what, ylabel="µs of CPU a click")
     axes.spines[["top", "right"]].set_visible(False)

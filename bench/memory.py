@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import count, islice
 from pathlib import Path
 
-from engine import console, consumer_of, resident_mb, system
+from engine import applied, console, consumer_of, resident_mb, system
 from rich.table import Table
 
 from clickstream.consumer.store import Store
@@ -45,9 +45,6 @@ def _watch(settings: Settings, clicks: int, folder: Path) -> None:
     for title in ("records", "clicks/s", "open sessions", "consumer MB", "Redis MB"):
         table.add_column(title, justify="right")
 
-    def applied() -> int:
-        return sum(store.peek(p).applied or 0 for p in range(topic.partitions))
-
     with consumer_of(settings, folder / "memory.log") as consumer:
         began, done = time.monotonic(), 0
         for sent, publication in enumerate(islice(_publications(settings), clicks), 1):
@@ -59,12 +56,12 @@ def _watch(settings: Settings, clicks: int, folder: Path) -> None:
                 timestamp=publication.timestamp,
             )
             # Not further ahead than this: it is the consumer that is measured.
-            while sent % 5_000 == 0 and sent - applied() > _AHEAD:
+            while sent % 5_000 == 0 and sent - applied(store, topic.partitions) > _AHEAD:
                 if consumer.poll() is not None:
                     raise SystemExit(consumer.last_words())
                 time.sleep(0.05)
             if sent % (clicks // _ROWS) == 0:
-                now, reached = time.monotonic(), applied()
+                now, reached = time.monotonic(), applied(store, topic.partitions)
                 open_ = sum(store.peek(p).open_sessions for p in range(topic.partitions))
                 used = redis.info("memory")["used_memory"] / 2**20
                 cells = (reached, (reached - done) / (now - began), open_, resident_mb(consumer.pid), used)
