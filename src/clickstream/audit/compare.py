@@ -104,13 +104,13 @@ class LogComparison:
                 self.spill.mark_partial(partial, "checked")
                 self._check_unmatched(partial)
         if self.opened is not None:
-            for left in self.spill.waiting_open_scores():
+            for left in self.spill.open_scores.waiting():
                 if self._is_passed(ends, left.source, left.about):
-                    self.spill.know_open_score(left)
+                    self.spill.open_scores.know(left)
                     self.opened.unmatched(left, self._partition(left.source))
-        for there in self.spill.waiting_letters():
+        for there in self.spill.letters.waiting():
             if self._is_passed(ends, there.source, there.about):
-                self.spill.know_letter(there)
+                self.spill.letters.know(there)
                 if there.about < self._partition(there.source).begin:
                     self.tally.letters(there.reason).unchecked += 1
                 else:
@@ -151,8 +151,8 @@ class LogComparison:
         ahead = self._next_letter.get(partition)
         if ahead is not None and offset < ahead:
             return None
-        found = self.spill.take_letter(partition, offset)
-        following = self.spill.next_letter(partition, offset + 1)
+        found = self.spill.letters.take(partition, offset)
+        following = self.spill.letters.next_about(partition, offset + 1)
         self._next_letter[partition] = _FOREVER if following is None else following
         return found
 

@@ -77,7 +77,7 @@ class OpenScoreCheck:
         To be called before the windows that it closes are learned.
         """
         offset = audited.position - 1
-        found = self._spill.take_open_score(partition, offset)
+        found = self._spill.open_scores.take(partition, offset)
         points = audited.open_points.points if audited.open_points is not None else ()
         if not points:
             if found is not None:

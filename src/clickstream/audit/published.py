@@ -192,7 +192,7 @@ class PublishedRecords:
         self.published_to[partition] = max(self.published_to.get(partition, 0), about + 1)
         self.letters_kept_from[partition] = min(self.letters_kept_from.get(partition, about), about)
         content = digest_of(letter.model_dump())
-        if self._spill.add_letter(
+        if self._spill.letters.add(
             SpilledLetter(partition, about, letter.reason, content, record.partition, record.offset)
         ):
             self._sessions.add_dead_letter(letter)
@@ -238,7 +238,7 @@ class PublishedRecords:
             record.partition,
             record.offset,
         )
-        if not self._spill.add_open_score(found):
+        if not self._spill.open_scores.add(found):
             self._tally.report_open_score("duplicate", name, cause, place)
 
     def _open_problems(self, record: Record, score: dict[str, Any]) -> tuple[Difference, ...]:

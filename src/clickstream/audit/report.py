@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 
-from clickstream.audit.verdict import AuditCounts, FindingKind, LetterCounts
+from clickstream.audit.verdict import AuditCounts, FindingKind, RecordCounts
 
 EXAMPLES = 10
 """Findings of one kind that are reported one by one; all are counted."""
@@ -145,9 +145,9 @@ class Tally(AuditCounts):
         digest = hashlib.blake2b(score_id.encode(), digest_size=16).digest()
         self.wrong += self.is_first_wrong(digest)
 
-    def letters(self, reason: str) -> LetterCounts:
+    def letters(self, reason: str) -> RecordCounts:
         """The counts of one reason."""
-        return self.dead_letters.setdefault(reason, LetterCounts())
+        return self.dead_letters.setdefault(reason, RecordCounts())
 
     def report_score(
         self,
@@ -162,15 +162,14 @@ class Tally(AuditCounts):
         if kind == "wrong":
             self.add_wrong(score_id)
         else:
-            setattr(self, kind, getattr(self, kind) + 1)
+            _count(self, kind)
         self.add_finding(Finding(kind, "score", score_id, cause, found, detail, differences))
 
     def report_letter(
         self, kind: FindingKind, reason: str, cause: Place | None, found: Place | None, detail: str = ""
     ) -> None:
         """Count a dead letter that is not as it must be, and keep it as an example."""
-        counts = self.letters(reason)
-        setattr(counts, kind, getattr(counts, kind) + 1)
+        _count(self.letters(reason), kind)
         self.add_finding(Finding(kind, "dead letter", reason, cause, found, detail))
 
     def report_open_score(
@@ -183,7 +182,7 @@ class Tally(AuditCounts):
         differences: tuple[Difference, ...] = (),
     ) -> None:
         """Count an open score that is not as it must be, and keep it as an example."""
-        setattr(self.opened, kind, getattr(self.opened, kind) + 1)
+        _count(self.opened, kind)
         self.add_finding(Finding(kind, "open score", name, cause, found, detail, differences))
 
     def add_finding(self, finding: Finding) -> None:
@@ -191,6 +190,10 @@ class Tally(AuditCounts):
         if self._reported[finding.kind, finding.what] < EXAMPLES:
             self._reported[finding.kind, finding.what] += 1
             self.findings.append(finding)
+
+
+def _count(counts: AuditCounts | RecordCounts, kind: FindingKind) -> None:
+    setattr(counts, kind, getattr(counts, kind) + 1)
 
 
 def _settled(count: Any) -> Any:

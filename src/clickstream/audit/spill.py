@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from clickstream.infra.errors import ClickstreamError
+
+T = TypeVar("T", bound=tuple[Any, ...])
 
 CACHE_KB = 32_768
 """Page cache in memory. Sorting takes as much again."""
@@ -62,7 +64,7 @@ BEGIN;
 # The primary keys, which are the first columns of each table.
 _SCORE = "opened_at, session, source, first, closing"
 _PARTIAL = "session, opened_at, source, first, closing"
-_LETTER = "source, about"
+_ABOUT = "source, about"
 
 
 class SpilledScore(NamedTuple):
@@ -184,6 +186,8 @@ class Spill:
         self.waiting = 0
         # Table -> rows, at the most.
         self._rows: Counter[str] = Counter()
+        self.letters = KeptByRecord(self, "letters", SpilledLetter._make)
+        self.open_scores = KeptByRecord(self, "open_scores", SpilledOpenScore._make)
 
     def __enter__(self) -> Spill:
         return self
@@ -318,72 +322,6 @@ class Spill:
         rows = self._in_order("partials", _PARTIAL, "NOT checked") if self._rows["partials"] else ()
         return (PartialScore._make(row[:-1]) for row in rows)
 
-    # --- dead letters ---
-
-    def add_letter(self, letter: SpilledLetter) -> bool:
-        """Keep a dead letter; False where one about the same record is or was there."""
-        where = (letter.source, letter.about)
-        if self._do("SELECT 1 FROM letters_known WHERE source = ? AND about = ?", where).fetchone():
-            return False
-        return self._insert("letters_waiting", letter)
-
-    def next_letter(self, source: int, offset: int) -> int | None:
-        """The first record of a partition, from `offset` on, about which a dead letter waits."""
-        (about,) = self._do(
-            "SELECT min(about) FROM letters_waiting WHERE source = ? AND about >= ?", (source, offset)
-        ).fetchone()
-        return None if about is None else int(about)
-
-    def take_letter(self, source: int, about: int) -> SpilledLetter | None:
-        """The dead letter about a record; it waits no longer."""
-        row = self._do(
-            "SELECT * FROM letters_waiting WHERE source = ? AND about = ?", (source, about)
-        ).fetchone()
-        letter = None if row is None else SpilledLetter._make(row)
-        if letter is not None:
-            self.know_letter(letter)
-        return letter
-
-    def know_letter(self, letter: SpilledLetter) -> None:
-        """Note that the log accounts for a dead letter. A copy is recognised from then on."""
-        self._do("DELETE FROM letters_waiting WHERE source = ? AND about = ?", letter[:2])
-        self._insert("letters_known", letter[:2])
-
-    def waiting_letters(self) -> Iterator[SpilledLetter]:
-        """Dead letters that the log has not accounted for, by the record that they are about."""
-        return map(SpilledLetter._make, self._in_order("letters_waiting", _LETTER))
-
-    # --- open scores ---
-
-    def add_open_score(self, found: SpilledOpenScore) -> bool:
-        """Keep an open score; False where one of the same click is or was there."""
-        where = (found.source, found.about)
-        if self._do("SELECT 1 FROM open_scores_known WHERE source = ? AND about = ?", where).fetchone():
-            return False
-        return self._insert("open_scores_waiting", found)
-
-    def take_open_score(self, source: int, about: int) -> SpilledOpenScore | None:
-        """The open score of a click; it waits no longer."""
-        if not self._rows["open_scores_waiting"]:
-            return None
-        row = self._do(
-            "SELECT * FROM open_scores_waiting WHERE source = ? AND about = ?", (source, about)
-        ).fetchone()
-        found = None if row is None else SpilledOpenScore._make(row)
-        if found is not None:
-            self.know_open_score(found)
-        return found
-
-    def know_open_score(self, found: SpilledOpenScore) -> None:
-        """Note that the log accounts for an open score. A copy is recognised from then on."""
-        self._do("DELETE FROM open_scores_waiting WHERE source = ? AND about = ?", found[:2])
-        self._insert("open_scores_known", found[:2])
-
-    def waiting_open_scores(self) -> Iterator[SpilledOpenScore]:
-        """Open scores that the log has not accounted for, by their click."""
-        rows = self._in_order("open_scores_waiting", _LETTER) if self._rows["open_scores_waiting"] else ()
-        return map(SpilledOpenScore._make, rows)
-
     # --- names, digests, sums ---
 
     def is_first_wrong(self, id: bytes) -> bool:
@@ -429,6 +367,52 @@ class Spill:
                 self._do(f"DELETE FROM {table}")
                 self._rows[table] = 0
         return forgotten
+
+
+class KeptByRecord(Generic[T]):
+    """Published records of which each is about one record of a clicks partition.
+
+    A row begins with the partition `source` and the offset `about` of that record.
+    """
+
+    def __init__(self, spill: Spill, name: str, make: Callable[[Iterable[Any]], T]) -> None:
+        self._spill = spill
+        self._waiting, self._known = f"{name}_waiting", f"{name}_known"
+        self._make = make
+
+    def add(self, found: T) -> bool:
+        """Keep a published record; False where one about the same record is or was there."""
+        known = f"SELECT 1 FROM {self._known} WHERE source = ? AND about = ?"
+        if self._spill._do(known, found[:2]).fetchone():
+            return False
+        return self._spill._insert(self._waiting, found)
+
+    def next_about(self, source: int, offset: int) -> int | None:
+        """The first record of a partition, from `offset` on, about which one waits."""
+        first = f"SELECT min(about) FROM {self._waiting} WHERE source = ? AND about >= ?"
+        (about,) = self._spill._do(first, (source, offset)).fetchone()
+        return None if about is None else int(about)
+
+    def take(self, source: int, about: int) -> T | None:
+        """What was published about a record; it waits no longer."""
+        if not self._spill._rows[self._waiting]:
+            return None
+        waiting = f"SELECT * FROM {self._waiting} WHERE source = ? AND about = ?"
+        row = self._spill._do(waiting, (source, about)).fetchone()
+        found = None if row is None else self._make(row)
+        if found is not None:
+            self.know(found)
+        return found
+
+    def know(self, found: T) -> None:
+        """Note that the log accounts for it. A copy is recognised from then on."""
+        self._spill._do(f"DELETE FROM {self._waiting} WHERE source = ? AND about = ?", found[:2])
+        self._spill._insert(self._known, found[:2])
+
+    def waiting(self) -> Iterator[T]:
+        """Those that the log has not accounted for, by the record that they are about."""
+        rows = self._spill._in_order(self._waiting, _ABOUT) if self._spill._rows[self._waiting] else ()
+        return map(self._make, rows)
 
 
 def _marks(count: int) -> str:

@@ -16,8 +16,13 @@ EXIT_CODES: Mapping[Verdict, int] = {"exactly once": 0, "not clean": 1, "uncheck
 
 
 @dataclass(slots=True)
-class LetterCounts:
-    """Dead letters of one reason. `pending`: the group has not committed the record yet."""
+class RecordCounts:
+    """Published records of one kind, each about a record of the clicks topic.
+
+    Attributes:
+        expected: how many there must be, by our own reading of the log.
+        pending: those about a record that the group has not committed yet.
+    """
 
     expected: int = 0
     found: int = 0
@@ -30,24 +35,15 @@ class LetterCounts:
 
 
 @dataclass(slots=True)
-class OpenCounts:
-    """Open scores. `pending`: the group has not committed the click yet.
+class OpenCounts(RecordCounts):
+    """Open scores.
 
     Attributes:
-        expected: clicks at which one is due, by our own reading of the log.
         rebuilt_partly: those of sessions that may have lost clicks, with all of Redis.
         predictions_checked: those whose batch predictions were computed again.
         online_unchecked: those of them whose online predictions could not be.
     """
 
-    expected: int = 0
-    found: int = 0
-    missing: int = 0
-    duplicate: int = 0
-    unexpected: int = 0
-    wrong: int = 0
-    pending: int = 0
-    unchecked: int = 0
     rebuilt_partly: int = 0
     predictions_checked: int = 0
     online_unchecked: int = 0
@@ -101,7 +97,7 @@ class AuditCounts:
     read_twice: int = 0
     predictions_unchecked: dict[str, int] = field(default_factory=Counter)
     bundles: dict[str, int] = field(default_factory=Counter)
-    dead_letters: dict[str, LetterCounts] = field(default_factory=dict)
+    dead_letters: dict[str, RecordCounts] = field(default_factory=dict)
     opened: OpenCounts = field(default_factory=OpenCounts)
 
     @property

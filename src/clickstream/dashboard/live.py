@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from clickstream.dashboard import closed, open_sessions, series, theme
@@ -111,48 +113,34 @@ def _draw_state(now: FeedSnapshot, opened: OpenFeed, settings: Settings) -> None
 
 def _tiles(now: FeedSnapshot) -> None:
     group = now.group
+    tile = partial(st.metric, border=True, width=_TILE, height="stretch")
     with st.container(horizontal=True):
-        st.metric(
+        tile(
             "Scored per second",
             f"{now.rate:,.1f}",
             help=f"Mean of the last {RATE_S} s.",
-            border=True,
-            width=_TILE,
-            height="stretch",
         )
-        st.metric("Scored since you look", theme.count(now.live), border=True, width=_TILE, height="stretch")
-        st.metric(
+        tile("Scored since you look", theme.count(now.live))
+        tile(
             "Open sessions",
             "–" if group is None or group.open_sessions is None else theme.count(group.open_sessions),
             help="As of the offsets that the consumers committed last.",
-            border=True,
-            width=_TILE,
-            height="stretch",
         )
-        st.metric(
+        tile(
             "Lag, records",
             "–" if group is None else theme.count(group.lag),
             help="Records on the clicks topic whose scores are not committed yet.",
-            border=True,
-            width=_TILE,
-            height="stretch",
         )
-        st.metric(
+        tile(
             "Latency, median",
             "–" if now.delay_ms is None else f"{now.delay_ms[0]:,} ms",
             None if now.delay_ms is None else f"99 %: {now.delay_ms[1]:,} ms",
             delta_color="off",
             delta_arrow="off",
             help="From the moment of scoring to this page, through Redis and the Kafka transaction.",
-            border=True,
-            width=_TILE,
-            height="stretch",
         )
-        st.metric(
+        tile(
             "Dead letters",
             "–" if group is None else theme.count(group.dead_letters),
             help="Records that could not be counted, since you look.",
-            border=True,
-            width=_TILE,
-            height="stretch",
         )

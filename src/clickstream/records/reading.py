@@ -35,11 +35,14 @@ _any = reader_of(dict[str, Any])
 
 def read_score(value: bytes | None) -> dict[str, Any] | None:
     """All fields of a score; None for a record that is none."""
-    found = _any(value)
-    return found if found is not None and "score_id" in found else None
+    return _named("score_id", value)
 
 
 def read_open_score(value: bytes | None) -> dict[str, Any] | None:
     """All fields of an open score; None for a record that is none."""
+    return _named("open_score_id", value)
+
+
+def _named(name: str, value: bytes | None) -> dict[str, Any] | None:
     found = _any(value)
-    return found if found is not None and "open_score_id" in found else None
+    return found if found is not None and name in found else None

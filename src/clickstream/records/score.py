@@ -76,14 +76,15 @@ class ScoredShop(_Published):
     hash: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$", description="of the whole definition")]
 
 
+_Lessons = Annotated[int, Field(ge=0, description="sessions given to the online models in the stream before")]
+
+
 class Models(_Published):
     """Which models spoke."""
 
     bundle: str
     feature_sets: Annotated[dict[str, str], Field(description="feature set -> hash of its definitions")]
-    lessons: Annotated[
-        int, Field(ge=0, description="sessions given to the online models in the stream before")
-    ]
+    lessons: _Lessons
 
 
 class Source(_Published):
@@ -150,7 +151,7 @@ class OpenModels(_Published):
     """Which models spoke."""
 
     bundle: str
-    lessons: Annotated[int, Field(ge=0, description="sessions the online models had learned in the stream")]
+    lessons: _Lessons
 
 
 class ClickSource(_Published):

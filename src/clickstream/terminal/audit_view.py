@@ -8,7 +8,7 @@ from rich.console import Console
 
 from clickstream.audit.follow import RoundReport
 from clickstream.audit.report import AuditReport, Finding
-from clickstream.audit.verdict import KINDS, OpenCounts, unchecked_parts
+from clickstream.audit.verdict import KINDS, OpenCounts, RecordCounts, unchecked_parts
 from clickstream.infra.words import counted
 from clickstream.terminal.printable import plain
 
@@ -93,35 +93,24 @@ def _scores(report: AuditReport) -> Iterator[str]:
 def _open_scores(opened: OpenCounts) -> Iterator[str]:
     if not (opened.expected or opened.found):
         return
-    words = [f"{opened.found:,} found"]
-    for kind in KINDS:
-        count = getattr(opened, kind)
-        words.append(f"[bold red]{count:,} {kind}[/]" if count else f"0 {kind}")
-    words += [
-        f"{count:,} {name}"
-        for name, count in (
-            ("pending", opened.pending),
-            ("rebuilt partly", opened.rebuilt_partly),
-            ("unchecked", opened.unchecked),
-        )
-        if count
-    ]
-    yield f"{opened.expected:>9,}  open scores expected: {', '.join(words)}"
+    counted = _counted(opened, ("rebuilt partly", opened.rebuilt_partly))
+    yield f"{opened.expected:>9,}  open scores expected: {counted}"
     yield f"{opened.predictions_checked:>9,}  of them with predictions computed again"
 
 
 def _dead_letters(report: AuditReport) -> Iterator[str]:
     for reason, letters in report.dead_letters.items():
-        words = [f"{letters.found:,} found"]
-        for kind in KINDS:
-            count = getattr(letters, kind)
-            words.append(f"[bold red]{count:,} {kind}[/]" if count else f"0 {kind}")
-        words += [
-            f"{count:,} {name}"
-            for name, count in (("pending", letters.pending), ("unchecked", letters.unchecked))
-            if count
-        ]
-        yield f"{letters.expected:>9,}  dead letters expected, {reason}: {', '.join(words)}"
+        yield f"{letters.expected:>9,}  dead letters expected, {reason}: {_counted(letters)}"
+
+
+def _counted(counts: RecordCounts, *more: tuple[str, int]) -> str:
+    """What was found, what is wrong with it, and what is not known of it."""
+    words = [f"{counts.found:,} found"]
+    for kind in KINDS:
+        count = getattr(counts, kind)
+        words.append(f"[bold red]{count:,} {kind}[/]" if count else f"0 {kind}")
+    open_ends = (("pending", counts.pending), *more, ("unchecked", counts.unchecked))
+    return ", ".join((*words, *(f"{count:,} {name}" for name, count in open_ends if count)))
 
 
 def _predictions(report: AuditReport, console: Console) -> None:

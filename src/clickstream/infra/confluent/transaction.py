@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
@@ -67,8 +67,8 @@ class ConfluentTransactionalProducer:
                 }
             )
         try:
-            with translated(f"initialising transactions of {transactional_id}", settings):
-                self._asked(lambda producer: producer.init_transactions(self._seconds))
+            with self._asking(f"initialising transactions of {transactional_id}") as producer:
+                producer.init_transactions(self._seconds)
         except ClickstreamError:
             self.discard()
             raise
@@ -79,8 +79,8 @@ class ConfluentTransactionalProducer:
         Raises:
             UnavailableError: the broker does not answer, or knows no such topic.
         """
-        with translated(f"reading the partitions of {topic}", self._settings):
-            found = self._asked(lambda producer: producer.list_topics(topic, self._seconds)).topics[topic]
+        with self._asking(f"reading the partitions of {topic}") as producer:
+            found = producer.list_topics(topic, self._seconds).topics[topic]
             if found.error is not None:
                 raise KafkaException(found.error)
             return len(found.partitions)
@@ -101,33 +101,20 @@ class ConfluentTransactionalProducer:
             FencedError: another process uses this transactional id.
             UnavailableError: not known to be committed within the deadline, or the group moved on.
         """
-        with translated("publishing scores", self._settings):
-            self._asked(
-                lambda producer: self._publish(producer, records, topic, offsets, membership, before_commit)
-            )
-
-    def _publish(
-        self,
-        producer: Producer,
-        records: Sequence[OutgoingRecord],
-        topic: str,
-        offsets: Mapping[int, CommittedOffset],
-        membership: Membership,
-        before_commit: Callable[[], None],
-    ) -> None:
-        producer.begin_transaction()
-        for record in records:
-            partition = _ANY if record.partition is None else record.partition
-            producer.produce(record.topic, record.value, record.key, partition)
-        claims = [TopicPartition(topic, p, c.offset, c.metadata) for p, c in offsets.items()]
-        if claims:
-            producer.send_offsets_to_transaction(claims, membership.raw, self._seconds)
-        left = producer.flush(self._seconds)
-        self._failures.check()
-        if left:
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{left} records not acknowledged"))
-        before_commit()
-        producer.commit_transaction(self._seconds)
+        with self._asking("publishing scores") as producer:
+            producer.begin_transaction()
+            for record in records:
+                partition = _ANY if record.partition is None else record.partition
+                producer.produce(record.topic, record.value, record.key, partition)
+            claims = [TopicPartition(topic, p, c.offset, c.metadata) for p, c in offsets.items()]
+            if claims:
+                producer.send_offsets_to_transaction(claims, membership.raw, self._seconds)
+            left = producer.flush(self._seconds)
+            self._failures.check()
+            if left:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{left} records not acknowledged"))
+            before_commit()
+            producer.commit_transaction(self._seconds)
 
     def discard(self) -> None:
         """Free threads and sockets at once; an open transaction is aborted by whoever takes the id next."""
@@ -135,18 +122,20 @@ class ConfluentTransactionalProducer:
         if producer is not None:
             producer.purge()
 
-    def _asked(self, call: Callable[[Producer], Any]) -> Any:
-        """What `call` returns; its error is that of our credentials, where they were refused meanwhile."""
-        if self._producer is None:
-            raise KafkaException(KafkaError(KafkaError._STATE, "this producer was discarded"))
-        try:
-            return call(self._producer)
-        except SystemError as error:
-            # A fatal error that the client met on its way to report a record.
-            if isinstance(error.__cause__, KafkaException):
-                raise error.__cause__ from error
-            raise
-        except KafkaException:
-            self._producer.poll(0)
-            self._refusals.check()
-            raise
+    @contextmanager
+    def _asking(self, doing: str) -> Iterator[Producer]:
+        """The producer; its error is that of our credentials, where they were refused meanwhile."""
+        with translated(doing, self._settings):
+            if self._producer is None:
+                raise KafkaException(KafkaError(KafkaError._STATE, "this producer was discarded"))
+            try:
+                yield self._producer
+            except SystemError as error:
+                # A fatal error that the client met on its way to report a record.
+                if isinstance(error.__cause__, KafkaException):
+                    raise error.__cause__ from error
+                raise
+            except KafkaException:
+                self._producer.poll(0)
+                self._refusals.check()
+                raise
