@@ -34,7 +34,7 @@ from clickstream.producer.schedule import ScheduleOptions, make_schedule
 from clickstream.producer.synthetic_shop import SHOP, known_log
 from clickstream.training.shop.training import train_shop
 from clickstream.training.writing import write_shop
-from clickstream.windows.partition import Rules
+from clickstream.windows.rules import Rules
 
 OPEN = (0, 1_000, 10_000, 100_000, 400_000)
 PARTITIONS = (1, 8, 64, 512)

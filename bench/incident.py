@@ -31,7 +31,7 @@ from clickstream.report.plots.canvas import COLOURS, INK, MUTED, RULE, Margins, 
 from clickstream.training.shop.online import progress
 from clickstream.training.shop.points import Points, points_of, whole_of
 from clickstream.training.shop.training import TRAIN_SHARE, train_shop
-from clickstream.windows.partition import Rules
+from clickstream.windows.rules import Rules
 
 SHOP = "online-store"
 

@@ -19,7 +19,7 @@ from clickstream.producer.synthetic_shop import SHOP, known_sessions
 from clickstream.training.shop.evaluation import weighted_point_conversion
 from clickstream.training.shop.points import points_of
 from clickstream.training.shop.training import TRAIN_SHARE, train_shop
-from clickstream.windows.partition import Rules
+from clickstream.windows.rules import Rules
 
 SESSIONS = 20_000
 AUC_WITHIN, ECE_AT_MOST, CONTROL = 0.01, 0.015, (0.49, 0.51)

@@ -20,7 +20,7 @@ from clickstream.offline.shop_windows import shop_windows
 from clickstream.records.shops import load_shop
 from clickstream.training.shop.points import points_of
 from clickstream.training.shop.training import TRAIN_SHARE, train_shop
-from clickstream.windows.partition import Rules
+from clickstream.windows.rules import Rules
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from clickstream.producer.synthetic_shop import SHOP, known_sessions
 from clickstream.training.shop.training import train_shop
 from clickstream.training.training import TrainingSession, train
 from clickstream.training.writing import FittedBundle, write, write_shop
-from clickstream.windows.partition import Rules
+from clickstream.windows.rules import Rules
 
 ARCHIVE = "clickstream+data+for+online+shopping.zip"
 

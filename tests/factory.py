@@ -12,7 +12,7 @@ from clickstream.features.session import Session, SessionStep
 from clickstream.features.shop import UCI553
 from clickstream.records.click import Click, Heartbeat
 from clickstream.records.shop_click import parser_of
-from clickstream.windows.partition import OpenSession
+from clickstream.windows.open_session import OpenSession
 
 parse, click_of = parser_of(UCI553.definition).parse, parser_of(UCI553.definition).click_of
 _open: Any = OpenSession

@@ -11,7 +11,8 @@ from oracle import Read
 from clickstream.consumer.note import Note, note_of, read_note
 from clickstream.consumer.rebuild import begin_rebuild, rebuild_point_of
 from clickstream.infra.kafka import CommittedOffset
-from clickstream.windows.partition import ClosedWindow, Partition, PublishedClosing, RefusedRecord, Rules
+from clickstream.windows.partition import ClosedWindow, Partition, PublishedClosing, RefusedRecord
+from clickstream.windows.rules import Rules
 
 
 @dataclass

@@ -16,7 +16,8 @@ from factory import click, heartbeat
 from hypothesis import strategies as st
 
 from clickstream.records.click import Click, Heartbeat
-from clickstream.windows.partition import EVERY_SESSION, NOTHING_SEEN, ClosedWindow, Rules
+from clickstream.windows.partition import EVERY_SESSION, NOTHING_SEEN, ClosedWindow
+from clickstream.windows.rules import Rules
 
 Record = Click | Heartbeat
 Identity = int | tuple[int, str, int]

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from clickstream.records.score import Score
     from clickstream.records.shop_click import click_model
     from clickstream.records.shops import load_shop
-    from clickstream.windows.partition import Partition, Rules
+    from clickstream.windows.partition import Partition
+    from clickstream.windows.rules import Rules
 
 __all__ = [
     "Bundle",
@@ -43,7 +44,7 @@ _HOMES = {
     "Bundle": "bundles.bundle",
     "Engine": "consumer.engine",
     "Partition": "windows.partition",
-    "Rules": "windows.partition",
+    "Rules": "windows.rules",
     "Score": "records.score",
     "Session": "features.session",
     "Settings": "infra.settings",

@@ -24,7 +24,9 @@ from clickstream.features.session import Session
 from clickstream.features.shop import UCI553, Shop
 from clickstream.infra.settings import Settings
 from clickstream.records.click import Click
-from clickstream.windows.partition import EVERY_SESSION, OpenSession, Partition, Rules
+from clickstream.windows.open_session import OpenSession
+from clickstream.windows.partition import EVERY_SESSION, Partition
+from clickstream.windows.rules import Rules
 
 
 @given(logs | crowded_logs, rules_to_keep)

@@ -21,7 +21,8 @@ from clickstream.offline.scoring import score_file
 from clickstream.records.shop_click import parser_of
 from clickstream.records.shops import load_shop
 from clickstream.windows.fingerprint import fingerprint, rules_of, rules_text
-from clickstream.windows.partition import ClosedWindow, OpenSession
+from clickstream.windows.open_session import OpenSession
+from clickstream.windows.partition import ClosedWindow
 
 STORE = shop_of(built_in("online-store"))
 

@@ -21,15 +21,9 @@ from clickstream.infra.errors import RefusedError
 from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings
 from clickstream.local.embedded import EmbeddedValkey
-from clickstream.windows.partition import (
-    NOTHING_SEEN,
-    Needs,
-    OpenSession,
-    Partition,
-    PendingClick,
-    RebuildPoint,
-    Rules,
-)
+from clickstream.windows.open_session import OpenSession, PendingClick
+from clickstream.windows.partition import NOTHING_SEEN, Needs, Partition, RebuildPoint
+from clickstream.windows.rules import Rules
 
 pytestmark = pytest.mark.integration
 

@@ -54,7 +54,8 @@ from clickstream.models.online import OnlineModels
 from clickstream.records.reasons import ClosedBy
 from clickstream.windows.fingerprint import rules_of
 from clickstream.windows.open_points import OpenPoint, OpenPoints
-from clickstream.windows.partition import ClosedWindow, Partition, PublishedClosing, Rules
+from clickstream.windows.partition import ClosedWindow, Partition, PublishedClosing
+from clickstream.windows.rules import Rules
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3_600)]
 

@@ -19,7 +19,8 @@ from clickstream.records.click import Click
 from clickstream.records.shop_click import click_model
 from clickstream.records.shops import load_shop
 from clickstream.windows.open_points import OpenPoint, OpenPoints
-from clickstream.windows.partition import Partition, Rules
+from clickstream.windows.partition import Partition
+from clickstream.windows.rules import Rules
 
 MIN = 60_000
 

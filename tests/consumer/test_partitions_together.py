@@ -14,7 +14,9 @@ from clickstream.consumer.store import Basis, Changes, LostError, Store
 from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings
 from clickstream.local.embedded import EmbeddedValkey
-from clickstream.windows.partition import Needs, OpenSession, Partition, Rules
+from clickstream.windows.open_session import OpenSession
+from clickstream.windows.partition import Needs, Partition
+from clickstream.windows.rules import Rules
 
 pytestmark = pytest.mark.integration
 PARTITIONS = (0, 3, 5)

@@ -18,7 +18,8 @@ from clickstream.infra.metrics import Distribution
 from clickstream.models.figures import conversion_figures
 from clickstream.models.online import OnlineModels
 from clickstream.records.shop_click import click_model
-from clickstream.windows.partition import Partition, Rules
+from clickstream.windows.partition import Partition
+from clickstream.windows.rules import Rules
 
 STORE = shop_of(built_in("online-store"))
 MINUTE = 60_000

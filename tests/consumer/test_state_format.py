@@ -20,15 +20,9 @@ from clickstream.infra.kafka import CommittedOffset, Topic
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.windows import fingerprint as fingerprints
 from clickstream.windows.fingerprint import fingerprint, rules_of, rules_text
-from clickstream.windows.partition import (
-    NOTHING_SEEN,
-    OpenSession,
-    Partition,
-    PendingClick,
-    Rebuild,
-    RebuildPoint,
-    Rules,
-)
+from clickstream.windows.open_session import OpenSession, PendingClick
+from clickstream.windows.partition import NOTHING_SEEN, Partition, Rebuild, RebuildPoint
+from clickstream.windows.rules import Rules
 
 # What version 3 of the state and version 1 of the fold write of `kept()`. A difference means that state in
 # Redis would be misread: raise STATE_VERSION (other bytes for the same session) or FOLD_VERSION (another

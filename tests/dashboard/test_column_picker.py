@@ -37,7 +37,7 @@ from clickstream.producer.synthetic_shop import SHOP, known_sessions
 from clickstream.records.shops import load_shop, shop_file
 from clickstream.training.shop.training import train_shop
 from clickstream.training.writing import write_shop
-from clickstream.windows.partition import Rules
+from clickstream.windows.rules import Rules
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 STORE = EXAMPLES / "online-store"

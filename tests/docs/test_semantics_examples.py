@@ -44,7 +44,9 @@ from clickstream.producer.synthetic import synthetic_dataset
 from clickstream.producer.timeline import NO_CLICK, make_timeline
 from clickstream.records.click import Click, Heartbeat, InvalidRecordError
 from clickstream.records.score import comparable, digest
-from clickstream.windows.partition import ClosedWindow, OpenSession, Partition, Rules
+from clickstream.windows.open_session import OpenSession
+from clickstream.windows.partition import ClosedWindow, Partition
+from clickstream.windows.rules import Rules
 
 PAGE = Path(__file__).parents[2] / "docs" / "semantics.md"
 

@@ -12,7 +12,8 @@ from clickstream.documents.records import schema_document
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import shop_of
 from clickstream.records.click import Click
-from clickstream.windows.partition import Partition, Rules
+from clickstream.windows.partition import Partition
+from clickstream.windows.rules import Rules
 
 
 @given(definition=definitions(), log=logs | crowded_logs)

@@ -13,7 +13,8 @@ from clickstream.features.session import Session
 from clickstream.features.shop import Shop, shop_of
 from clickstream.features.shop_file import define
 from clickstream.records.shop_click import parser_of
-from clickstream.windows.partition import Partition, Rules
+from clickstream.windows.partition import Partition
+from clickstream.windows.rules import Rules
 
 MINUTE = 60_000
 

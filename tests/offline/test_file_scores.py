@@ -24,7 +24,8 @@ from clickstream.offline import scoring as module
 from clickstream.producer.plan import PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
 from clickstream.windows.fingerprint import fingerprint
-from clickstream.windows.partition import Partition, Rules
+from clickstream.windows.partition import Partition
+from clickstream.windows.rules import Rules
 
 SESSIONS = 60
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own-clicks"

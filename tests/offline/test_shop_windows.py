@@ -13,7 +13,8 @@ from clickstream.features.shop import UCI553
 from clickstream.features.shop_file import define
 from clickstream.offline.shop_windows import cut_visits, shop_windows
 from clickstream.windows.listing import ListedOpenSession, clicks_of
-from clickstream.windows.partition import PendingClick, Rules
+from clickstream.windows.open_session import PendingClick
+from clickstream.windows.rules import Rules
 
 RULES = Rules(gap=10, max_clicks=4)
 

@@ -30,7 +30,8 @@ from clickstream.infra.settings import Settings, format_duration
 from clickstream.local.child import free_port
 from clickstream.operate.doctor import Check, examine
 from clickstream.windows.fingerprint import rules_of, rules_text
-from clickstream.windows.partition import Partition, Rules
+from clickstream.windows.partition import Partition
+from clickstream.windows.rules import Rules
 
 __all__ = ["bundle", "fitted", "shop"]
 

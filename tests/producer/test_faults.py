@@ -18,7 +18,8 @@ from clickstream.producer.plan import Plan, PlanOptions, make_plan
 from clickstream.producer.schedule import Calendar, ScheduleOptions, make_schedule
 from clickstream.producer.synthetic import synthetic_dataset
 from clickstream.records.click import Click, InvalidRecordError
-from clickstream.windows.partition import ClosedWindow, Partition, Rules
+from clickstream.windows.partition import ClosedWindow, Partition
+from clickstream.windows.rules import Rules
 
 GAP, LATENESS = 1_800_000, 60_000
 NONE = FaultOptions()

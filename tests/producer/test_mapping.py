@@ -21,7 +21,7 @@ from clickstream.infra.errors import InputError, MissingFileError, UsageError
 from clickstream.offline.windows import cut_windows
 from clickstream.producer.plan import PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
-from clickstream.windows.partition import Rules
+from clickstream.windows.rules import Rules
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own-clicks"
 

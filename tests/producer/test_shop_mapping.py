@@ -18,7 +18,7 @@ from clickstream.files.mapping import ColumnMapping, map_log, mapping_by_name, r
 from clickstream.files.shop_log import CleanedLog
 from clickstream.infra.errors import InputError
 from clickstream.offline.shop_windows import shop_windows
-from clickstream.windows.partition import Rules
+from clickstream.windows.rules import Rules
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "online-store"
 

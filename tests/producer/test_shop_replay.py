@@ -25,7 +25,8 @@ from clickstream.producer.schedule import BUSY_DAY, Calendar, ScheduleOptions, m
 from clickstream.producer.synthetic_shop import known_log
 from clickstream.records.click import Click, InvalidRecordError
 from clickstream.records.shop_click import parser_of
-from clickstream.windows.partition import ClosedWindow, Partition, Rules
+from clickstream.windows.partition import ClosedWindow, Partition
+from clickstream.windows.rules import Rules
 
 AT = 1_772_445_600_000
 

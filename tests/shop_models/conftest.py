@@ -16,7 +16,7 @@ from clickstream.offline.shop_windows import shop_windows
 from clickstream.producer.synthetic_shop import SHOP, KnownSessions, known_sessions
 from clickstream.training.shop.training import train_shop
 from clickstream.training.writing import FittedShop, write_shop
-from clickstream.windows.partition import Rules
+from clickstream.windows.rules import Rules
 
 SESSIONS = 2_000
 

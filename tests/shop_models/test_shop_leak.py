@@ -14,7 +14,8 @@ from clickstream.features.shop import shop_of
 from clickstream.producer.synthetic_shop import known_sessions
 from clickstream.records.click import Heartbeat
 from clickstream.records.shop_click import parser_of
-from clickstream.windows.partition import Partition, Rules
+from clickstream.windows.partition import Partition
+from clickstream.windows.rules import Rules
 
 SESSIONS = 300
 

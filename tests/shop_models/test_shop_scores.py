@@ -25,7 +25,8 @@ from clickstream.producer.plan import PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
 from clickstream.producer.synthetic_shop import SHOP, known_log
 from clickstream.records.shop_click import parser_of
-from clickstream.windows.partition import Partition, Rules
+from clickstream.windows.partition import Partition
+from clickstream.windows.rules import Rules
 
 SESSIONS = 150
 

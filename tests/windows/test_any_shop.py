@@ -24,7 +24,8 @@ from clickstream.features import interpreter
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import Shop, shop_of
 from clickstream.records.click import Click
-from clickstream.windows.partition import EVERY_SESSION, ClosedWindow, Partition, Rules
+from clickstream.windows.partition import EVERY_SESSION, ClosedWindow, Partition
+from clickstream.windows.rules import Rules
 
 
 def of_shop(definition: ShopDefinition, log: Sequence[Read]) -> list[Read]:

@@ -10,7 +10,8 @@ from hypothesis import given
 from oracle import Read, logs, rules_to_keep
 
 from clickstream.windows.listing import ListingPartition, clicks_of, ordered_clicks_of, unlisted
-from clickstream.windows.partition import Partition, Rules
+from clickstream.windows.partition import Partition
+from clickstream.windows.rules import Rules
 
 
 @given(rules=rules_to_keep, log=logs)

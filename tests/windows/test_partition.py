@@ -13,17 +13,16 @@ import pytest
 from factory import STORED, click, heartbeat, session, step
 
 from clickstream.records.click import Click, Heartbeat
+from clickstream.windows.open_session import OpenSession, PendingClick
 from clickstream.windows.partition import (
     EVERY_SESSION,
     NOTHING_SEEN,
     ClosedWindow,
-    OpenSession,
     Partition,
-    PendingClick,
     RebuildPoint,
     RefusedRecord,
-    Rules,
 )
+from clickstream.windows.rules import Rules
 
 S = 1_000
 MIN = 60 * S

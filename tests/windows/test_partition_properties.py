@@ -31,14 +31,9 @@ from oracle import (
 
 from clickstream.records.click import Click, Heartbeat
 from clickstream.windows import partition as partition_module
-from clickstream.windows.partition import (
-    ClosedWindow,
-    OpenSession,
-    Partition,
-    RebuildPoint,
-    RefusedRecord,
-    Rules,
-)
+from clickstream.windows.open_session import OpenSession
+from clickstream.windows.partition import ClosedWindow, Partition, RebuildPoint, RefusedRecord
+from clickstream.windows.rules import Rules
 
 pytestmark = pytest.mark.timeout(3_600)  # HYPOTHESIS_PROFILE=thorough takes minutes
 

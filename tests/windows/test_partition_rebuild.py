@@ -17,7 +17,8 @@ from losses import Outcome, with_losses
 from oracle import Read, code, drawn, shown, written
 
 from clickstream.records.click import Click, Heartbeat
-from clickstream.windows.partition import ClosedWindow, Rules
+from clickstream.windows.partition import ClosedWindow
+from clickstream.windows.rules import Rules
 
 MINUTE = 60_000
 

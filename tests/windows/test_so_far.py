@@ -8,7 +8,8 @@ from oracle import Read, logs, rules_to_keep
 
 from clickstream.consumer.state_format import decode, encode
 from clickstream.features.shop import UCI553
-from clickstream.windows.partition import ClosedWindow, Partition, Rules
+from clickstream.windows.partition import ClosedWindow, Partition
+from clickstream.windows.rules import Rules
 from clickstream.windows.so_far import so_far
 
 

@@ -22,7 +22,7 @@ from clickstream.features import interpreter as literal
 from clickstream.features.definition import ShopDefinition
 from clickstream.records.click import Click, Heartbeat
 from clickstream.records.reasons import CUT
-from clickstream.windows.partition import Rules
+from clickstream.windows.rules import Rules
 
 ONE_IN = 8
 """Of so many sessions one is read a second time."""

@@ -16,7 +16,8 @@ from clickstream.records.click import Click, Heartbeat, InvalidRecordError
 from clickstream.records.reasons import CUT
 from clickstream.records.shop_click import parser_of
 from clickstream.windows.open_points import OpenPoint, OpenPoints
-from clickstream.windows.partition import ClosedWindow, Partition, Rules
+from clickstream.windows.partition import ClosedWindow, Partition
+from clickstream.windows.rules import Rules
 
 _FOREVER = 1 << 62
 

@@ -16,7 +16,7 @@ from clickstream.features.definition import ShopDefinition
 from clickstream.records.click import Click, Heartbeat
 
 if TYPE_CHECKING:  # the numbers alone: no logic of theirs
-    from clickstream.windows.partition import Rules
+    from clickstream.windows.rules import Rules
 
 Identity = int | tuple[Any, ...]
 

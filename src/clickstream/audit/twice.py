@@ -13,7 +13,8 @@ from clickstream.infra.kafka import Record
 from clickstream.infra.settings import Settings, opens
 from clickstream.records.click import Click, Heartbeat
 from clickstream.windows.open_points import OpenPoint
-from clickstream.windows.partition import EVERY_SESSION, Partition, RefusedRecord, Rules
+from clickstream.windows.partition import EVERY_SESSION, Partition, RefusedRecord
+from clickstream.windows.rules import Rules
 
 
 @dataclass(slots=True)

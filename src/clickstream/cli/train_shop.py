@@ -24,7 +24,7 @@ from clickstream.terminal.steps import StepReport, step_report
 from clickstream.training.shop.comparison import compare_shop
 from clickstream.training.shop.training import train_shop
 from clickstream.training.writing import write_shop
-from clickstream.windows.partition import Rules
+from clickstream.windows.rules import Rules
 
 
 class WindowedLog(NamedTuple):

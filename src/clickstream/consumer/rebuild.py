@@ -16,8 +16,8 @@ from clickstream.windows.partition import (
     PublishedClosing,
     Rebuild,
     RebuildPoint,
-    Rules,
 )
+from clickstream.windows.rules import Rules
 
 BEGINNING = RebuildPoint(0, NOTHING_SEEN, 0)
 """The place that needs nothing from before it."""

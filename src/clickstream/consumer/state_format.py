@@ -13,7 +13,8 @@ import msgspec
 from clickstream.features.shop import Shop
 from clickstream.infra.errors import RefusedError
 from clickstream.infra.settings import Settings
-from clickstream.windows.partition import NOTHING_SEEN, OpenSession, Partition, Rebuild, RebuildPoint
+from clickstream.windows.open_session import OpenSession
+from clickstream.windows.partition import NOTHING_SEEN, Partition, Rebuild, RebuildPoint
 
 STATE_VERSION = 3
 """Version of the encoding below. What is in another one is refused, never guessed at: versions 1 and 2 had

@@ -13,7 +13,7 @@ from clickstream.consumer.state_format import DamagedError, Meta, decode, read_m
 from clickstream.features.shop import Shop
 from clickstream.infra.redis import connect, translated
 from clickstream.infra.settings import Settings
-from clickstream.windows.partition import OpenSession
+from clickstream.windows.open_session import OpenSession
 
 _HEAD = 512
 """Bytes of the online models that say which they are."""

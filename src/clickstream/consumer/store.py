@@ -30,7 +30,8 @@ from clickstream.infra.logs import logger
 from clickstream.infra.redis import Call, Script, WrongTypeError, connect, evicting, translated
 from clickstream.infra.settings import Settings
 from clickstream.windows.fingerprint import rules_of
-from clickstream.windows.partition import Needs, OpenSession
+from clickstream.windows.open_session import OpenSession
+from clickstream.windows.partition import Needs
 
 log = logger("store")
 

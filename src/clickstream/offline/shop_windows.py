@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from clickstream.models.shop.examples import ShopWindow
-from clickstream.windows.partition import Rules
+from clickstream.windows.rules import Rules
 
 
 def shop_windows(sessions: dict[str, list[Any]], rules: Rules) -> list[ShopWindow]:

@@ -19,7 +19,9 @@ from clickstream.files.click_log import ClickLog
 from clickstream.records.click import Heartbeat
 from clickstream.records.shop_click import click_model
 from clickstream.windows.listing import ListingPartition, clicks_of, unlisted
-from clickstream.windows.partition import ClosedWindow, OpenSession, Partition, PendingClick, Rules
+from clickstream.windows.open_session import OpenSession, PendingClick
+from clickstream.windows.partition import ClosedWindow, Partition
+from clickstream.windows.rules import Rules
 
 _FOREVER = 1 << 62
 

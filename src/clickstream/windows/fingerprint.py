@@ -7,7 +7,7 @@ import hashlib
 from clickstream.features.session import FOLD_VERSION
 from clickstream.infra.settings import Settings
 from clickstream.records.shops import load_shop
-from clickstream.windows.partition import Rules
+from clickstream.windows.rules import Rules
 
 
 def rules_of(settings: Settings) -> Rules:

@@ -11,7 +11,8 @@ from typing import ClassVar
 from msgspec import field
 
 from clickstream.features.session import Session, SessionStep
-from clickstream.windows.partition import OpenSession, Partition
+from clickstream.windows.open_session import OpenSession
+from clickstream.windows.partition import Partition
 
 
 class ListedSession(Session, array_like=True):

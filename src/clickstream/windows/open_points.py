@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from clickstream.features.session import Session, SessionStep
-from clickstream.windows.partition import OpenSession, Partition, Rules
+from clickstream.windows.open_session import OpenSession
+from clickstream.windows.partition import Partition
+from clickstream.windows.rules import Rules
 from clickstream.windows.so_far import so_far
 
 

@@ -10,18 +10,16 @@ The rules T1 to T8 are described, with examples in numbers, in docs/semantics.md
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Generic, NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
-from msgspec import Struct
-
-from clickstream.features.session import A, S, Session, SessionStep
-from clickstream.features.shop import UCI553, Shop
+from clickstream.features.session import Session, SessionStep
 from clickstream.records.click import ClickFields, Heartbeat, wrong_clock
 from clickstream.records.reasons import ClosedBy, Reason
 from clickstream.windows.doubt import CERTAIN, Doubt
+from clickstream.windows.open_session import FOREVER, OpenSession, PendingClick
+from clickstream.windows.rules import Rules
 
 NOTHING_SEEN = -1
 """The `newest` of a partition on which no record was read yet."""
@@ -35,177 +33,8 @@ UNKNOWN = -1
 EVERYTHING_DUE = 1 << 53
 """A due time beyond all others that a Redis score still holds exactly."""
 
-_FOREVER = 1 << 62
-
 _MANY = 16
 """Waiting clicks of a session beyond which no arrival looks through them all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What decides how a log becomes sessions, the shop included.
-
-    Times are milliseconds; a `max_behind` of 0 is no bound. The values are those of the settings of the same
-    names, and nothing is checked here.
-
-    >>> from clickstream import Rules, Settings
-    >>> Rules(gap=20 * 60_000).allowed_lateness
-    60000
-    >>> Rules(**Settings(gap="20min").rules) == Rules(gap=20 * 60_000)
-    True
-    """
-
-    gap: int = 1_800_000
-    allowed_lateness: int = 60_000
-    max_ahead: int = 300_000
-    max_behind: int = 0
-    max_clicks: int = 1_000
-    max_pending: int = 1_000
-    max_open_sessions: int = 50_000
-    max_record_bytes: int = 65_536
-    shop: Shop = UCI553
-
-
-class PendingClick(Struct, Generic[S], array_like=True):
-    """A click that the watermark has not passed, and how many copies of it came."""
-
-    click: S
-    offset: int
-    copies: int = 0
-
-
-def _order(pending: PendingClick) -> tuple[Any, ...]:
-    key: tuple[Any, ...] = pending.click.sort_key
-    return key
-
-
-class OpenSession(Struct, Generic[S, A], array_like=True):
-    """All that is open of one session id: a window of settled clicks, and clicks that wait, in order.
-
-    `fired`: conditions on open scores, and the event time of the click with which each held first.
-
-    Stored state is decoded as `OpenSession[step, aggregate]` of a shop.
-    """
-
-    window: Session[S, A] | None = None
-    pending: list[PendingClick[S]] = []
-    fired: dict[str, int] = {}
-
-    windows: ClassVar[type[Session]] = Session
-
-    def settle(
-        self, session_id: str, watermark: int, rules: Rules, last_word: ClosedBy = "gap"
-    ) -> ClosedBy | None:
-        """Settle clicks before `watermark`, up to the first that closes the window; say what closed it.
-
-        A window closes with the whole millisecond of the click that closes it, so two windows of a session
-        never open at the same time. `last_word` is the reason given when all is settled and the inactivity
-        gap has passed.
-        """
-        pending = self.pending
-        settled = 0
-        window = self.window
-        # A late click may have filled it.
-        closed: ClosedBy | None = (
-            "limit" if window is not None and window.clicks >= rules.max_clicks else None
-        )
-        for waiting in pending:
-            click = waiting.click
-            if closed is None:
-                if click.event_time >= watermark:
-                    break
-            elif window is not None and click.event_time > window.last.event_time:
-                break
-            if window is None:
-                self.window = window = self.windows.open(
-                    click, waiting.offset, *rules.shop.begin(session_id, click)
-                )
-            elif click.event_time > window.last.event_time + rules.gap:
-                closed = "gap"
-                break
-            elif not window.add(click, waiting.offset):
-                window.duplicates += 1 + waiting.copies
-                settled += 1
-                continue
-            window.duplicates += waiting.copies
-            settled += 1
-            if closed is None and click.end:
-                closed = "end"
-            elif closed is None and window.clicks >= rules.max_clicks:
-                closed = "limit"
-        if settled:
-            del pending[:settled]
-        if closed is None and window is not None and watermark > window.last.event_time + rules.gap:
-            return last_word
-        return closed
-
-    def is_followed_by(self, click: S, rules: Rules) -> bool:
-        """Whether a click comes after all others, in time, and neither ends the visit nor fills a bound.
-
-        It moves nothing that is before it, and makes no window due sooner.
-        """
-        pending, window = self.pending, self.window
-        waiting = len(pending)
-        clicks = waiting if window is None else waiting + window.clicks
-        if click.end or clicks + 1 >= rules.max_clicks or waiting >= rules.max_pending:
-            return False
-        last = pending[-1].click if pending else None if window is None else window.last
-        return last is not None and click.event_time > last.event_time
-
-    def due(self, rules: Rules) -> int:
-        """The smallest watermark at which a window of this session closes (T3)."""
-        window = self.window
-        last, clicks = -1, 0
-        if window is not None:
-            last, clicks = window.last.event_time, window.clicks
-            if clicks >= rules.max_clicks:
-                return -_FOREVER  # a late click filled it: it closes at once
-        counted = set()
-        for waiting in self.pending:
-            click = waiting.click
-            identity = click.identity
-            if clicks:
-                if click.event_time > last + rules.gap:
-                    break
-                if identity in counted or (window is not None and window.has(click)):
-                    continue
-            counted.add(identity)
-            last = click.event_time
-            clicks += 1
-            if click.end or clicks >= rules.max_clicks:
-                return last + 1
-        return last + rules.gap + 1
-
-    def find(self, click: S) -> tuple[int, PendingClick[S] | None]:
-        """The place of `click` among those that wait, and the one there if time and identity are the same."""
-        order, pending = click.order, self.pending
-        # An order alone makes two clicks the same: what begins with it is in its place.
-        key = click.sort_key if order is None else (click.event_time, order)
-        place = bisect_left(pending, key, key=_order)
-        if place < len(pending):
-            other = pending[place]
-            if other.click.event_time == click.event_time and other.click.identity == click.identity:
-                return place, other
-        return place, None
-
-    def copy_of(self, click: S, due: int, rules: Rules) -> PendingClick[S] | None:
-        """The click that waits for the next window to close and has the identity of `click`, which came late.
-
-        `due` is that of the session: the first window takes what lies before it, and nothing else.
-        """
-        pending = self.pending
-        joins = click.event_time + rules.gap
-        if not pending or (self.window is None and pending[0].click.event_time > joins):
-            return None
-        if click.order is None:
-            same = self.find(click)[1]
-            return same if click.event_time < due else None
-        for waiting in pending:
-            if waiting.click.event_time >= due:
-                break
-            if waiting.click.order == click.order:
-                return waiting
-        return None
 
 
 class ClosedWindow(NamedTuple):
@@ -326,7 +155,7 @@ class Partition:
         self._rebuild_point_every = rebuild_point_every
         # What lies wholly before a rebuild point must have closed by the time it is used.
         self._horizon = max(horizon, reach + 1)
-        endless = replace(rules, gap=_FOREVER, max_clicks=_FOREVER)
+        endless = replace(rules, gap=FOREVER, max_clicks=FOREVER)
         self._settling = rules if rebuild is None else endless
         self.accepted: ClickAccepted | None = None
         self.clear()
@@ -619,11 +448,11 @@ class Partition:
             return  # what came comes after the window
         left = self.rules.max_clicks - (0 if session.window is None else session.window.clicks)
         if left <= 0:
-            earliest = -_FOREVER
+            earliest = -FOREVER
         elif left <= len(pending):
             earliest = pending[left - 1].click.event_time + 1
         else:
-            earliest = _FOREVER
+            earliest = FOREVER
         if not late:
             earliest = min(earliest, click.event_time + 1 + (0 if click.end else self.rules.gap))
         elif earliest >= due:
@@ -638,7 +467,7 @@ class Partition:
             self._schedule(session_id, self.sessions[session_id])
 
     def _next_due(self) -> str:
-        session_id = self._first_due(_FOREVER)
+        session_id = self._first_due(FOREVER)
         if session_id is None:
             raise AssertionError("more sessions are open than may be, and none is loaded")
         return session_id
@@ -704,7 +533,7 @@ class Partition:
     def _close_all(self, session_id: str, offset: int, last_word: ClosedBy) -> None:
         session = self.sessions[session_id]
         while session_id in self.sessions:
-            closed_by = session.settle(session_id, _FOREVER, self._settling, last_word)
+            closed_by = session.settle(session_id, FOREVER, self._settling, last_word)
             if closed_by is None:
                 raise AssertionError("a session has nothing to close")
             self._close(session_id, session, closed_by, offset)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from clickstream.features.session import Session
-from clickstream.windows.partition import OpenSession, Rules
-
-_EVERYTHING = 1 << 62
-"""A watermark beyond all clicks."""
+from clickstream.windows.open_session import FOREVER, OpenSession
+from clickstream.windows.rules import Rules
 
 
 class SessionSoFar(NamedTuple):
@@ -39,7 +37,7 @@ def so_far(session_id: str, state: OpenSession, rules: Rules) -> SessionSoFar:
     """
     waiting, visits, latest = len(state.pending), 0, None
     while state.pending or state.window is not None:
-        if state.settle(session_id, _EVERYTHING, rules) is None:
+        if state.settle(session_id, FOREVER, rules) is None:
             raise AssertionError("a session did not settle")
         visits, latest, state.window = visits + 1, state.window, None
     if latest is None:
