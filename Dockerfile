@@ -25,6 +25,9 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --no-deps --require-hashes --only-binary :all: -r /build/build.txt
 COPY pyproject.toml README.md /build/
 COPY src /build/src
+# What the wheel carries besides, see pyproject.toml.
+COPY examples/own-clicks /build/examples/own-clicks
+COPY examples/online-store /build/examples/online-store
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheel /build
 
 FROM base AS libraries

