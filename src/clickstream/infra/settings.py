@@ -169,10 +169,31 @@ class Settings(BaseSettings):
     )
     redis_url: SecretStr | None = Field(
         None,
-        description="`redis://[user:password@]host:port/db`; none = the Valkey that `up` or `demo` runs with"
+        description="`redis://[user:password@]host:port/db`, `rediss://…` for TLS; `host:port,host:port`"
+        " names several nodes of a cluster, or Sentinels; none = the Valkey that `up` or `demo` runs with"
         " this `home`",
     )
-    redis_cluster: bool = Field(False, description="the URL names a node of a Redis Cluster")
+    redis_cluster: bool = Field(False, description="the URL names nodes of a Redis Cluster")
+    redis_sentinel_service: str | None = Field(
+        None,
+        description="the URL names Sentinels, and this is what they call the master; user and password of the"
+        " URL are the master's",
+    )
+    redis_sentinel_password: SecretStr | None = Field(None, description="what the Sentinels ask for")
+    redis_password_file: Path | None = Field(
+        None,
+        description="file with the password, instead of one in the URL; read at each connection, so that"
+        " a new one is taken up",
+    )
+    redis_ca_file: Path | None = Field(
+        None,
+        description="PEM file with the authority that signed the certificate of Redis; none = those that this"
+        " machine trusts. Host names are checked",
+    )
+    redis_certificate_file: Path | None = Field(
+        None, description="PEM file with our certificate, where Redis asks for one"
+    )
+    redis_key_file: Path | None = Field(None, description="PEM file with the key of that certificate")
 
     clicks_topic: str = Field("clicks", description="topic that is read")
     scores_topic: str = Field("scores", description="topic of the scores")
