@@ -1,4 +1,4 @@
-"""TLS in front of a server that speaks none: a real handshake, real certificates, made by the test."""
+"""TLS in front of a server that speaks none: a real handshake with real certificates."""
 
 from __future__ import annotations
 
@@ -6,56 +6,20 @@ import select
 import socket
 import socketserver
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
 
-
-@dataclass(frozen=True)
-class Certificate:
-    """A certificate and its key, as PEM files."""
-
-    certificate: Path
-    key: Path
-
-
-class Authority:
-    """Signs certificates, in a folder of its own."""
-
-    def __init__(self, folder: Path, name: str = "authority") -> None:
-        self._folder = folder
-        key, self.certificate = folder / f"{name}.key", folder / f"{name}.pem"
-        self._own = Certificate(self.certificate, key)
-        _openssl(
-            "req -x509 -newkey rsa:2048 -nodes -days 2 -addext basicConstraints=critical,CA:TRUE"
-            f" -addext keyUsage=keyCertSign -subj /CN={name} -keyout {key} -out {self.certificate}"
-        )
-
-    def issue(self, name: str, alternative: str = "IP:127.0.0.1") -> Certificate:
-        """A certificate for a host, `alternative` as openssl writes it, or for a client."""
-        made = Certificate(self._folder / f"{name}.pem", self._folder / f"{name}.key")
-        _openssl(
-            f"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={name} -addext subjectAltName={alternative}"
-            f" -addext basicConstraints=CA:FALSE -CA {self._own.certificate} -CAkey {self._own.key}"
-            f" -keyout {made.key} -out {made.certificate}"
-        )
-        return made
-
-
-def _openssl(words: str) -> None:
-    subprocess.run(["openssl", *words.split()], check=True, capture_output=True)
+from certificates import Authority, Identity
 
 
 @contextmanager
-def tls_door(port: int, target: int, own: Certificate, clients: Authority | None = None) -> Iterator[None]:
+def tls_door(port: int, target: int, own: Identity, clients: Authority | None = None) -> Iterator[None]:
     """Speaks TLS on `port` and passes on to `target`; asks for certificates that `clients` signed."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(own.certificate, own.key)
     if clients is not None:
-        context.load_verify_locations(clients.certificate)
+        context.load_verify_locations(clients.file)
         context.verify_mode = ssl.CERT_REQUIRED
 
     class Door(socketserver.BaseRequestHandler):

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from certificates import Authority
 from pydantic import SecretStr
 from shop import wait_for
-from tls_door import Authority, tls_door
+from tls_door import tls_door
 
 from clickstream.consumer.store import Store
 from clickstream.infra.errors import ClickstreamError, ConfigurationError, UnavailableError
@@ -38,9 +39,9 @@ class Secured:
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     folder = tmp_path_factory.mktemp("secured")
-    authority = Authority(folder)
+    authority = Authority(folder / "certificates")
     client, server = authority.issue("client"), authority.issue("server")
-    elsewhere = authority.issue("elsewhere", "DNS:redis.example")
+    elsewhere = authority.issue("elsewhere", ["redis.example"])
     with ExitStack() as started:
         valkey = started.enter_context(EmbeddedValkey(folder / "valkey"))
         with valkey.client() as own:
@@ -52,7 +53,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         settings = Settings(
             home=folder,
             redis_url=SecretStr(f"rediss://scoring:first@127.0.0.1:{ports[1]}/0"),
-            redis_ca_file=authority.certificate,
+            redis_ca_file=authority.file,
             redis_certificate_file=client.certificate,
             redis_key_file=client.key,
             patience=1_500,
