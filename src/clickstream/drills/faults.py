@@ -17,13 +17,12 @@ from typing import Literal
 
 import redis
 
-from clickstream.drills.stage import Consumer, DrillStage
+from clickstream.drills.cluster_faults import CLUSTER_FAULTS, ROLES, NotPossibleError, await_whole
+from clickstream.drills.stage import Consumer, DrillFault, DrillStage
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.local.child import HOST
 from clickstream.local.embedded import Persistence
-
-DrillFault = Callable[[DrillStage, random.Random], Iterator[None]]
 
 _DEADLINE_S = 120.0
 # In a claim, there are as many passes as the consumer has partitions.
@@ -39,10 +38,6 @@ _MOST_PASSES = {
 _USUAL_PASSES = 4
 _OCCASION_EVERY_S = 3.0
 _SLOW_S = 0.05
-
-
-class NotPossibleError(ClickstreamError):
-    """This machine or this drill cannot play the fault; it is left out and said so."""
 
 
 class NotReachedError(ClickstreamError):
@@ -98,10 +93,12 @@ def producer(stage: DrillStage, _rng: random.Random) -> Iterator[None]:
 
 
 def broker(stage: DrillStage, rng: random.Random) -> Iterator[None]:
-    """kill -9 the Kafka broker, start it again"""
-    stage.kafka.kill()
+    """kill -9 the Kafka broker (of several, any), start it again"""
+    await_whole(stage)
+    one = rng.choice(stage.brokers)
+    one.kill()
     _pass(stage, rng.uniform(0.0, 2.0))
-    stage.kafka.start()
+    one.start()
     yield
 
 
@@ -142,30 +139,33 @@ def disk_full(stage: DrillStage, rng: random.Random) -> Iterator[None]:
     """the broker's disk is full until it gives up; then there is room again"""
     if not stage.small_disk:
         raise NotPossibleError("a small file system for the broker cannot be mounted here (needs root)")
-    filler = stage.kafka.folder / "filler"
+    broker = stage.brokers[0]
+    filler = broker.folder / "filler"
     try:
         with filler.open("wb") as file, suppress(OSError):
             while True:
                 file.write(bytes(1 << 20))
                 file.flush()
-        stage.wait(lambda: not stage.kafka.running, rng.uniform(3.0, 6.0))
+        stage.wait(lambda: not broker.running, rng.uniform(3.0, 6.0))
     finally:
         filler.unlink()
-    if not stage.kafka.running:
-        stage.kafka.kill()
-        stage.kafka.start()
+    if not broker.running:
+        broker.kill()
+        broker.start()
     yield
 
 
 def cut(server: Literal["broker", "redis"], stage: DrillStage, rng: random.Random) -> Iterator[None]:
     """the network between a consumer and a server drops everything, about as long as the session timeout"""
     consumer = _someone(stage, rng)
-    door = consumer.kafka if server == "broker" else consumer.redis
-    door.shut()
+    doors = consumer.kafka if server == "broker" else [consumer.redis]
+    for door in doors:
+        door.shut()
     try:
         _pass(stage, rng.uniform(0.3, 2.0) * stage.settings.session_timeout / 1000)
     finally:
-        door.open()
+        for door in doors:
+            door.open()
     yield
 
 
@@ -206,6 +206,7 @@ FAULTS: dict[str, DrillFault] = {
     "cut-broker": partial(cut, "broker"),
     "cut-redis": partial(cut, "redis"),
     "slow-redis": slow_redis,
+    **CLUSTER_FAULTS,
     **{name: partial(at_failpoint, name) for name in FAILPOINTS},
 }
 
@@ -226,6 +227,7 @@ _WHICH = {
     "off": "it has no persistence",
     "broker": "the server is the broker",
     "redis": "the server is Redis",
+    **ROLES,
 }
 
 

@@ -204,8 +204,10 @@ class Settings(BaseSettings):
     partitions: Annotated[int, Field(ge=1, le=1024)] = Field(
         8, description="of a topic that a command creates"
     )
-    replication_factor: Annotated[int, Field(ge=1, le=9)] = Field(
-        1, description="of a topic that a command creates; 3 on a cluster"
+    replication_factor: Annotated[int, Field(ge=1, le=9)] | None = Field(
+        None,
+        description="of a topic that a command creates; with 3 or more, two copies must have a record before"
+        " it counts as written; without it, as the brokers do for any topic",
     )
 
     group: Annotated[str, Field(min_length=1, max_length=200)] = Field(
