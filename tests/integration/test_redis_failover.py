@@ -75,9 +75,9 @@ def lose_acknowledged_writes(shop: Shop, servers: ReplicatedValkey, plan: Plan, 
     assert shop.open_sessions() > 0
     assert behind(shop) == []
     master.kill()
-    wait_for(lambda: scraped(shop.settings)["claims_total", "behind"] > 0, "what was lost is noticed")
     shop.publish(plan, after=800)
     shop.drain(consumer)
+    assert scraped(shop.settings)["claims_total", "behind"] > 0
     stop(consumer)
     report = shop.audit()
     assert not report.flawed, report

@@ -39,6 +39,10 @@ class NotPossibleError(ClickstreamError):
     """This machine or this drill cannot play the fault; it is left out and said so."""
 
 
+class NotReachedError(ClickstreamError):
+    """The occasion for the fault did not come; it was not played."""
+
+
 def kill_broker(role: str, stage: DrillStage, rng: random.Random) -> Iterator[None]:
     """kill -9 one broker of three; it is back when the others go on"""
     broker = _broker(role, stage, rng)

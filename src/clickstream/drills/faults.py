@@ -17,7 +17,14 @@ from typing import Literal
 
 import redis
 
-from clickstream.drills.cluster_faults import CLUSTER_FAULTS, ROLES, NotPossibleError, await_whole
+from clickstream.drills.cluster_faults import (
+    CLUSTER_FAULTS,
+    ROLES,
+    NotPossibleError,
+    NotReachedError,
+    await_whole,
+)
+from clickstream.drills.redis_faults import FAILOVERS
 from clickstream.drills.stage import Consumer, DrillFault, DrillStage
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.failpoints import FAILPOINTS
@@ -38,10 +45,6 @@ _MOST_PASSES = {
 _USUAL_PASSES = 4
 _OCCASION_EVERY_S = 3.0
 _SLOW_S = 0.05
-
-
-class NotReachedError(ClickstreamError):
-    """The occasion for the fault did not come; it was not played."""
 
 
 def kill(stage: DrillStage, rng: random.Random) -> Iterator[None]:
@@ -157,6 +160,8 @@ def disk_full(stage: DrillStage, rng: random.Random) -> Iterator[None]:
 
 def cut(server: Literal["broker", "redis"], stage: DrillStage, rng: random.Random) -> Iterator[None]:
     """the network between a consumer and a server drops everything, about as long as the session timeout"""
+    if server == "redis":
+        _alone(stage)
     consumer = _someone(stage, rng)
     doors = consumer.kafka if server == "broker" else [consumer.redis]
     for door in doors:
@@ -171,6 +176,7 @@ def cut(server: Literal["broker", "redis"], stage: DrillStage, rng: random.Rando
 
 def slow_redis(stage: DrillStage, rng: random.Random) -> Iterator[None]:
     """every answer of Redis takes 50 ms longer, for some seconds"""
+    _alone(stage)
     doors = [consumer.redis for consumer in stage.consumers]
     for door in doors:
         door.delay_s = _SLOW_S
@@ -207,6 +213,7 @@ FAULTS: dict[str, DrillFault] = {
     "cut-redis": partial(cut, "redis"),
     "slow-redis": slow_redis,
     **CLUSTER_FAULTS,
+    **FAILOVERS,
     **{name: partial(at_failpoint, name) for name in FAILPOINTS},
 }
 
@@ -324,5 +331,12 @@ def _flush(stage: DrillStage) -> None:
         client.flushall()
 
 
+def _alone(stage: DrillStage) -> None:
+    """Raises NotPossibleError where Redis is more than one server, which clients reach by no door."""
+    if stage.replicated is not None:
+        raise NotPossibleError("is for a Redis of one server (--redis one)")
+
+
 def _redis(stage: DrillStage) -> redis.Redis:
+    _alone(stage)
     return redis.Redis(host=HOST, port=stage.valkey.port, socket_timeout=5.0)

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 from pydantic import SecretStr
+from redis.crc import key_slot
 
+from clickstream.consumer.state_format import state_keys
 from clickstream.consumer.topics import prepare_topics
 from clickstream.drills.load import ReplayLoad
 from clickstream.drills.proxy import Proxy
@@ -24,6 +26,9 @@ from clickstream.local.child import HOST
 from clickstream.local.cluster import embedded_brokers
 from clickstream.local.embedded import EmbeddedKafka, EmbeddedValkey
 from clickstream.local.processes import Process
+from clickstream.local.replicated import ReplicatedValkey
+from clickstream.local.sentinels import EmbeddedSentinels
+from clickstream.local.valkey_cluster import EmbeddedCluster
 
 T = TypeVar("T")
 
@@ -33,6 +38,15 @@ _AWAY = 69
 _LOOK_PATIENCE_MS = 3_000
 # One that was still loading its libraries has no handler yet, and nothing to finish.
 _STOPPED = (0, -signal.SIGTERM, 128 + signal.SIGTERM)
+
+
+RedisKind = Literal["one", "sentinels", "cluster"]
+
+
+def _replicated(kind: RedisKind, folder: Path) -> ReplicatedValkey | None:
+    if kind == "one":
+        return None
+    return EmbeddedSentinels(folder) if kind == "sentinels" else EmbeddedCluster(folder)
 
 
 @dataclass
@@ -84,6 +98,7 @@ class DrillStage:
     """Everything a drill needs, in one folder; it runs for the length of a `with` block.
 
     Attributes:
+        replicated: the Redis, where it is not `valkey`, one server, but several with replicas.
         brokers: one that is a Kafka by itself, or several that are one.
         small_disk: whether the first broker's data lie on a file system of their own that can be filled;
             False, too, where one was asked for and this machine does not let us mount one.
@@ -98,6 +113,7 @@ class DrillStage:
         load: Sequence[str],
         speed: float,
         brokers: int = 1,
+        redis: RedisKind = "one",
         small_disk: bool = False,
     ) -> None:
         self.folder = folder
@@ -113,6 +129,7 @@ class DrillStage:
             cache=settings.home / "kafka",
             doors=lambda broker: [doors[broker].address for doors, _ in self._proxies],
         )
+        self.replicated = _replicated(redis, folder / "redis")
         self._given = settings
         self._admin: ClusterAdmin | None = None
         self._ends: Reader | None = None
@@ -131,16 +148,20 @@ class DrillStage:
     def _set_up(self) -> None:
         if self.small_disk:
             self.small_disk = self._mount(self.brokers[0].folder)
-        for server in (self.valkey, *self.brokers):
+        servers = self.brokers if self.replicated else (self.valkey, *self.brokers)
+        for server in servers:
             # Nobody wants their data any more.
             self._undo.callback(server.kill)
             server.launch()
-        for server in (self.valkey, *self.brokers):
+        for server in servers:
             server.wait_ready()
         bootstrap = ",".join(broker.bootstrap for broker in self.brokers)
         self.settings = self._given.model_copy(
             update={"kafka_bootstrap": bootstrap, "redis_url": SecretStr(self.valkey.url)}
         )
+        if self.replicated is not None:
+            self._undo.enter_context(self.replicated)
+            self.settings = self.replicated.reached_by(self.settings)
         # Who looks on must not wait long for a broker that does not answer: recoveries are timed.
         self._looking = self.settings.model_copy(update={"patience": _LOOK_PATIENCE_MS})
         self.topic = prepare_topics(self.settings)
@@ -151,10 +172,9 @@ class DrillStage:
                 self._undo.callback(door.close)
             redis.start((HOST, self.valkey.port))
             self._undo.callback(redis.close)
-            behind = {
-                "kafka_bootstrap": ",".join(door.address for door in kafka),
-                "redis_url": SecretStr(f"redis://{redis.address}/0"),
-            }
+            behind: dict[str, object] = {"kafka_bootstrap": ",".join(door.address for door in kafka)}
+            if self.replicated is None:
+                behind["redis_url"] = SecretStr(f"redis://{redis.address}/0")
             consumer = Consumer(
                 name=f"consumer-{number + 1}",
                 settings=self.settings.model_copy(update=behind),
@@ -214,6 +234,14 @@ class DrillStage:
         except UnavailableError:
             self._forget()
             return otherwise
+
+    def slots(self) -> set[int]:
+        """The slots of a Redis Cluster in which the partitions' keys lie."""
+        partitions = range(self.topic.partitions)
+        return {
+            key_slot(state_keys(self.settings, self.topic.id, partition)[0].encode())
+            for partition in partitions
+        }
 
     def caught_up(self) -> bool:
         """Whether every record that is there now has its results published."""
