@@ -42,9 +42,12 @@ def _as_ours(error: Exception, doing: str, where: str, settings: Settings) -> Cl
     renewed = ConfigurationError if doing == _FIRST else UnavailableError
     if problem := _certificate_problem(error):
         return renewed(f"{doing}: {where}: {problem[0]}", problem[1])
-    if isinstance(error, redis.exceptions.NoPermissionError) or "ACL failure in script" in text:
+    if "EXEC without MULTI" in text:
+        # The client does not look at what MULTI was answered.
+        text = f"this user has no permissions to run the 'multi' command: {text}"
+    if isinstance(error, redis.exceptions.NoPermissionError) or "no permissions to run" in text:
         return ConfigurationError(
-            f"{doing}: {where} does not permit it to this user ({error})",
+            f"{doing}: {where} does not permit it ({text})",
             "Give it the rights that `clickstream acls` prints.",
         )
     if isinstance(error, redis.AuthenticationError) or "invalid username-password" in text:

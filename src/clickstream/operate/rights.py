@@ -34,8 +34,10 @@ class KafkaRight:
     name: str
     prefix: bool = False
 
-    def __str__(self) -> str:
-        return f"{self.operation} on {self.resource} {self.name}{'*' if self.prefix else ''}"
+    @property
+    def written(self) -> str:
+        """The name, with a star for what may follow it."""
+        return f"{self.name}*" if self.prefix else self.name
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,8 @@ def failure(kind: Kind, doing: str, settings: Settings, reason: object) -> Click
         case "denied":
             return ConfigurationError(
                 f"{doing}: {where} refused the credentials or the permission ({reason})",
-                "Check CLICKSTREAM_KAFKA_USERNAME, CLICKSTREAM_KAFKA_PASSWORD and the topic's ACLs.",
+                "Check CLICKSTREAM_KAFKA_USERNAME and CLICKSTREAM_KAFKA_PASSWORD, or give that user the rights"
+                " that `clickstream acls` prints.",
             )
         case "deleted":
             return RefusedError(
