@@ -96,7 +96,7 @@ def failure(kind: Kind, doing: str, settings: Settings, reason: object) -> Click
         case "denied":
             return ConfigurationError(
                 f"{doing}: {where} refused the credentials or the permission ({reason})",
-                "Check CLICKSTREAM_KAFKA_USERNAME and CLICKSTREAM_KAFKA_PASSWORD, or give that user the rights"
+                "Check CLICKSTREAM_KAFKA_USERNAME and CLICKSTREAM_KAFKA_PASSWORD, or give the user the rights"
                 " that `clickstream acls` prints.",
             )
         case "deleted":
