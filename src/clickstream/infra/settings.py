@@ -159,13 +159,33 @@ class Settings(BaseSettings):
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="how to talk to the brokers"
     )
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = Field(
         "SCRAM-SHA-512", description="used with a `SASL_…` protocol"
     )
-    kafka_username: str | None = Field(None, description="used with a `SASL_…` protocol")
-    kafka_password: SecretStr | None = Field(None, description="used with a `SASL_…` protocol")
+    kafka_username: str | None = Field(
+        None, description="used with a `SASL_…` protocol; with `OAUTHBEARER` the id of the client"
+    )
+    kafka_password: SecretStr | None = Field(
+        None, description="of that user; with `OAUTHBEARER` the secret of the client"
+    )
+    kafka_password_file: Path | None = Field(
+        None, description="file with it, read anew for each connection, instead of `kafka_password`"
+    )
+    kafka_token_url: str | None = Field(
+        None,
+        description="used with `OAUTHBEARER`: where the client gets its tokens (client credentials grant)",
+    )
+    kafka_token_scope: str | None = Field(None, description="scope of these tokens")
     kafka_ca_file: Path | None = Field(
         None, description="PEM file with the authority that signed the brokers' certificates"
+    )
+    kafka_certificate_file: Path | None = Field(
+        None, description="PEM file with the client's certificate, where the brokers ask for one"
+    )
+    kafka_key_file: Path | None = Field(None, description="PEM file with the key of that certificate")
+    kafka_key_password: SecretStr | None = Field(None, description="of that key, where it is encrypted")
+    kafka_key_password_file: Path | None = Field(
+        None, description="file with it, instead of `kafka_key_password`"
     )
     redis_url: SecretStr | None = Field(
         None,
@@ -295,6 +315,9 @@ class Settings(BaseSettings):
         description=f"token that `serve` asks for (`Authorization: Bearer …`), {SHORTEST_KEY} characters or"
         " more; needed where it listens beyond this machine",
     )
+    lookup_token_file: Path | None = Field(
+        None, description="file with it, read when `serve` starts, instead of `lookup_token`"
+    )
     dashboard_read_only: bool = Field(
         False, description="the pages of the dashboard show all, and promote and roll back nothing"
     )
@@ -319,8 +342,30 @@ class Settings(BaseSettings):
             )
         if re.search(r"[{}\s]", self.group + self.clicks_topic):
             raise ValueError("group and clicks_topic must not contain braces or blanks")
-        if self.bundle_key is not None and self.bundle_key_file is not None:
-            raise ValueError("bundle_key and bundle_key_file are both set; one is enough")
+        for name in type(self).model_fields:
+            file = f"{name}_file"
+            if getattr(self, name) is not None and getattr(self, file, None) is not None:
+                raise ValueError(f"{name} and {file} are both set; one is enough")
+        return self
+
+    @model_validator(mode="after")
+    def _kafka_is_told_who_we_are(self) -> Settings:
+        if (self.kafka_certificate_file is None) != (self.kafka_key_file is None):
+            raise ValueError("kafka_certificate_file and kafka_key_file belong together; set both")
+        if not self.kafka_security_protocol.startswith("SASL"):
+            return self
+        needed = {
+            "kafka_username": self.kafka_username,
+            "kafka_password or kafka_password_file": self.kafka_password or self.kafka_password_file,
+        }
+        if self.kafka_sasl_mechanism == "OAUTHBEARER":
+            needed["kafka_token_url"] = self.kafka_token_url
+        missing = [name for name, value in needed.items() if not value]
+        if missing:
+            raise ValueError(
+                f"kafka_security_protocol {self.kafka_security_protocol} with kafka_sasl_mechanism"
+                f" {self.kafka_sasl_mechanism} needs {' and '.join(missing)}"
+            )
         return self
 
     @property

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
-from clickstream.infra.confluent.connection import Refusals, client_options
+from clickstream.infra.confluent.connection import Refusals
 from clickstream.infra.confluent.errors import translated
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.kafka import CommittedOffset, Membership, OutgoingRecord
@@ -44,11 +44,11 @@ class ConfluentTransactionalProducer:
     def __init__(self, settings: Settings, transactional_id: str) -> None:
         self._settings = settings
         self.transactional_id = transactional_id
-        self._failures, self._refusals = _Failures(), Refusals()
+        self._failures, self._refusals = _Failures(), Refusals(settings)
         self._seconds = settings.patience / 1000
         with translated(f"initialising transactions of {transactional_id}", settings):
             self._producer: Producer | None = Producer(
-                client_options(settings, self._refusals.note)
+                self._refusals.options()
                 | {
                     "transactional.id": transactional_id,
                     "transaction.timeout.ms": settings.patience,

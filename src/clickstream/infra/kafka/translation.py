@@ -19,12 +19,20 @@ _KINDS: tuple[tuple[Kind, tuple[type[Exception], ...]], ...] = (
             kafka_errors.InvalidProducerEpochError,
         ),
     ),
-    ("denied", (kafka_errors.AuthorizationError, kafka_errors.SaslAuthenticationFailedError)),
+    ("denied", (kafka_errors.AuthorizationError,)),
     ("deleted", (kafka_errors.OffsetOutOfRangeError, kafka_errors.LogTruncationError)),
     ("missing", (kafka_errors.UnknownTopicOrPartitionError, kafka_errors.GroupIdNotFoundError)),
     ("not taken", (kafka_errors.InvalidTimestampError, kafka_errors.InvalidRecordError)),
     ("misconfigured", (kafka_errors.KafkaConfigurationError,)),
-    ("away", (kafka_errors.KafkaConnectionError, kafka_errors.KafkaTimeoutError, OSError)),
+    (
+        "away",
+        (
+            kafka_errors.KafkaConnectionError,
+            kafka_errors.KafkaTimeoutError,
+            kafka_errors.SaslAuthenticationFailedError,
+            OSError,
+        ),
+    ),
 )
 
 
