@@ -30,7 +30,7 @@ def test_a_malformed_url_is_told_without_a_piece_of_the_password(url: str) -> No
         ({"redis_url": "redis://one:1/3", "redis_cluster": True}, "names a database"),
         ({"redis_url": "unix:///run/redis.sock", "redis_cluster": True}, "a socket of this machine"),
         ({"redis_cluster": True, "redis_sentinel_service": "mine"}, "both set"),
-        ({"redis_url": "redis://me:secret@one:1/0", "redis_password_file": "/nowhere"}, "has a password"),
+        ({"redis_url": "redis://me:secret@one:1/0", "redis_password_file": "/x"}, "has a password"),
         ({"redis_url": "redis://me@127.0.0.1:1/0", "redis_ca_file": __file__}, "rediss://"),
     ],
 )

@@ -33,6 +33,7 @@ def lose_master(stage: DrillStage, rng: random.Random) -> Iterator[None]:
     began = servers.written(master)
     enough = rng.randint(1, _MOST_LOST)
     if not stage.wait(lambda: servers.written(master) - began > enough, _DEADLINE_S):
+        servers.let_replicas_in(master)
         raise NotReachedError(f"{master.address} was written nothing to that it could lose")
     master.kill()
     yield
@@ -75,13 +76,17 @@ FAILOVERS: dict[str, DrillFault] = {
 
 
 def _master(stage: DrillStage, rng: random.Random) -> tuple[ReplicatedValkey, EmbeddedValkey]:
-    """The servers, once all are in step, and one that a replica can take over from."""
+    """The servers, once all are in step, and a master of some partition that a replica can take over from."""
     servers = stage.replicated
     if servers is None:
         raise NotPossibleError("this Redis has no replica (--redis sentinels or cluster)")
     if not stage.wait(lambda: _in_step(servers), _DEADLINE_S):
         raise ClickstreamError(f"the replicas are not in step within {_DEADLINE_S:.0f} s")
-    return servers, rng.choice(servers.masters())
+    masters = servers.masters()
+    if isinstance(servers, EmbeddedCluster):
+        used = {servers.owner_of(slot).port for slot in stage.slots()}
+        masters = [master for master in masters if master.port in used]
+    return servers, rng.choice(masters)
 
 
 def _in_step(servers: ReplicatedValkey) -> bool:

@@ -15,7 +15,14 @@ from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
 from clickstream.infra.errors import ClickstreamError, ConfigurationError, RefusedError, UnavailableError
-from clickstream.infra.redis_address import RedisAddress, address, redis_absence, redis_address
+from clickstream.infra.redis_address import (
+    Password,
+    RedisAddress,
+    address,
+    given,
+    redis_absence,
+    redis_address,
+)
 from clickstream.infra.settings import Settings
 
 
@@ -164,10 +171,9 @@ def _behind_sentinels(
     settings: Settings, found: RedisAddress, options: dict[str, Any], timeouts: dict[str, Any]
 ) -> Any:
     options.pop("connection_class", None)
-    password = settings.redis_sentinel_password
     asking = found.tls | timeouts | {"ssl": found.encrypted, "protocol": 2}
-    if password is not None:
-        asking["password"] = password.get_secret_value()
+    if given(settings, "redis_sentinel_password"):
+        asking["credential_provider"] = Password(settings, "redis_sentinel_password")
     sentinel: Any = Sentinel(found.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
     return sentinel.master_for(settings.redis_sentinel_service, ssl=found.encrypted, **options)
 

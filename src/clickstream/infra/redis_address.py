@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,34 +12,32 @@ from redis.credentials import CredentialProvider
 
 from clickstream.infra.errors import ConfigurationError
 from clickstream.infra.reach import absence
+from clickstream.infra.secrets import secret
 from clickstream.infra.settings import Settings
+from clickstream.infra.tls import client_context
 
 _VARIABLE = "CLICKSTREAM_REDIS_URL"
 _DEFAULT_PORT = 6379
 
 
-class PasswordFile(CredentialProvider):
-    """User, and the password that the file holds at the moment of a connection."""
+class Password(CredentialProvider):
+    """User, and the password as it is at the moment of a connection."""
 
-    def __init__(self, settings: Settings, username: str | None) -> None:
-        self._file = settings.redis_password_file
+    def __init__(self, settings: Settings, name: str, username: str | None = None) -> None:
+        """`name` is that of the secret setting."""
+        self._settings = settings
+        self._name = name
         self._username = username
 
     def get_credentials(self) -> tuple[str, str] | tuple[str]:
-        """Read the file.
-
-        Raises:
-            ConfigurationError: it cannot be read.
-        """
-        try:
-            assert self._file is not None
-            password = self._file.read_text().rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(
-                f"the password of Redis cannot be read from {self._file}: {error}",
-                "Correct CLICKSTREAM_REDIS_PASSWORD_FILE, or let this user read the file.",
-            ) from error
+        """User, if there is one, and password. Raises as `secret`."""
+        password = secret(self._settings, self._name) or ""
         return (self._username, password) if self._username else (password,)
+
+
+def given(settings: Settings, name: str) -> bool:
+    """Whether the secret setting `name` is there, by itself or in a file."""
+    return getattr(settings, name) is not None or getattr(settings, f"{name}_file") is not None
 
 
 @dataclass(frozen=True)
@@ -89,14 +86,16 @@ def redis_address(settings: Settings) -> RedisAddress:
         "ssl_certfile": settings.redis_certificate_file,
         "ssl_keyfile": settings.redis_key_file,
     }
-    given = {name: str(file) for name, file in files.items() if file is not None}
-    for file in given.values():
-        if not os.access(file, os.R_OK):
-            raise ConfigurationError(
-                f"{file}, which the settings name for TLS with Redis, cannot be read",
-                "Correct CLICKSTREAM_REDIS_CA_FILE, _CERTIFICATE_FILE or _KEY_FILE, or let us read it.",
-            )
-    if given and not encrypted:
+    named = {name: str(file.expanduser()) for name, file in files.items() if file is not None}
+    if encrypted:
+        # The library reads them for each connection, and has no words for what is wrong with them.
+        client_context(
+            "CLICKSTREAM_REDIS",
+            settings.redis_ca_file,
+            settings.redis_certificate_file,
+            settings.redis_key_file,
+        )
+    elif named:
         raise ConfigurationError(
             f"{_VARIABLE} begins with redis://, and files for TLS are set",
             "Write it with rediss://, or leave out CLICKSTREAM_REDIS_CA_FILE, _CERTIFICATE_FILE, _KEY_FILE.",
@@ -117,14 +116,14 @@ def redis_address(settings: Settings) -> RedisAddress:
             "Set CLICKSTREAM_REDIS_CLUSTER if they are nodes of a Redis Cluster,"
             " CLICKSTREAM_REDIS_SENTINEL_SERVICE if they are Sentinels; else name one.",
         )
-    if settings.redis_password_file is not None:
+    if given(settings, "redis_password"):
         if options.pop("password", None) is not None:
             raise ConfigurationError(
-                f"{_VARIABLE} has a password, and CLICKSTREAM_REDIS_PASSWORD_FILE is set",
+                f"{_VARIABLE} has a password, and CLICKSTREAM_REDIS_PASSWORD or its file is set",
                 "One is enough: leave the password out of the URL, and keep the user (redis://user@host:port/0).",
             )
-        options["credential_provider"] = PasswordFile(settings, options.pop("username", None))
-    return RedisAddress(hosts, encrypted, options | given)
+        options["credential_provider"] = Password(settings, "redis_password", options.pop("username", None))
+    return RedisAddress(hosts, encrypted, options | named)
 
 
 def address(settings: Settings) -> str:

@@ -200,10 +200,12 @@ class Settings(BaseSettings):
         " URL are the master's",
     )
     redis_sentinel_password: SecretStr | None = Field(None, description="what the Sentinels ask for")
+    redis_sentinel_password_file: Path | None = Field(
+        None, description="file with it, instead of `redis_sentinel_password`"
+    )
+    redis_password: SecretStr | None = Field(None, description="instead of one in the URL")
     redis_password_file: Path | None = Field(
-        None,
-        description="file with the password, instead of one in the URL; read at each connection, so that"
-        " a new one is taken up",
+        None, description="file with it, read anew for each connection, instead of `redis_password`"
     )
     redis_ca_file: Path | None = Field(
         None,
@@ -346,12 +348,15 @@ class Settings(BaseSettings):
             file = f"{name}_file"
             if getattr(self, name) is not None and getattr(self, file, None) is not None:
                 raise ValueError(f"{name} and {file} are both set; one is enough")
+        for server in ("kafka", "redis"):
+            if (getattr(self, f"{server}_certificate_file") is None) != (
+                getattr(self, f"{server}_key_file") is None
+            ):
+                raise ValueError(f"{server}_certificate_file and {server}_key_file belong together; set both")
         return self
 
     @model_validator(mode="after")
     def _kafka_is_told_who_we_are(self) -> Settings:
-        if (self.kafka_certificate_file is None) != (self.kafka_key_file is None):
-            raise ValueError("kafka_certificate_file and kafka_key_file belong together; set both")
         if not self.kafka_security_protocol.startswith("SASL"):
             return self
         needed = {

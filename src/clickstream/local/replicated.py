@@ -115,6 +115,11 @@ class ReplicatedValkey(ABC):
             client.execute_command("ACL", "SETUSER", "default", "-psync", "-sync", "-replconf")
             client.execute_command("CLIENT", "KILL", "TYPE", "replica")
 
+    def let_replicas_in(self, master: EmbeddedValkey) -> None:
+        """Take back what `cut_off_replicas` did to a master that lives on."""
+        with master.client() as client:
+            client.execute_command("ACL", "SETUSER", "default", "+psync", "+sync", "+replconf")
+
     def written(self, master: EmbeddedValkey) -> int:
         """Bytes of the stream of writes of this master so far."""
         return int(_replication(master).get("master_repl_offset", 0))
