@@ -19,6 +19,8 @@ def prepare_topics(settings: Settings) -> Topic:
     try:
         limits = {"retention.ms": "-1", "message.timestamp.after.max.ms": str(settings.max_ahead)}
         clicks = _there(admin, settings, settings.clicks_topic, settings.partitions, limits)
+        if clicks is None:
+            raise ClickstreamError(f"topic {settings.clicks_topic} was created and is not there")
         opened = [settings.open_scores_topic] if opens(settings) else []
         for name in (settings.scores_topic, *opened):
             _there(admin, settings, name, clicks.partitions)
@@ -30,12 +32,13 @@ def prepare_topics(settings: Settings) -> Topic:
 
 def _there(
     admin: Admin, settings: Settings, name: str, partitions: int, config: Mapping[str, str] | None = None
-) -> Topic:
-    """The topic, created where it is missing: to ask for what is there takes no right to create."""
+) -> Topic | None:
+    """The topic, created where it is missing: to ask for what is there takes no right to create.
+
+    None: it was created this moment, and the broker that was asked does not know yet.
+    """
     topic = admin.describe_topic(name)
     if topic is None:
         admin.create_topic(name, partitions, config or {}, settings.replication_factor)
         topic = admin.describe_topic(name)
-    if topic is None:
-        raise ClickstreamError(f"topic {name} was created and is not there")
     return topic

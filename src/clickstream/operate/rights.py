@@ -57,7 +57,7 @@ class RedisRights:
 # What the scripts of a consumer call counts as called by its user.
 _SCRIPTS = ("type", "get", "set", "del", "hget", "hset", "hdel", "hlen", "hmget", "hgetall", "zadd", "zrem",
             "zcard", "zrange", "zrangebyscore", "xadd", "xlen", "xrange", "xtrim")  # fmt: skip
-_WRITER = ("ping", "evalsha", "script|load", "info", *_SCRIPTS)
+_WRITER = ("ping", "evalsha", "script|load", *_SCRIPTS)
 _READER = ("ping", "multi", "exec", "hgetall", "hmget", "hexists", "get", "getrange", "zrevrange")
 _CLUSTER = ("cluster|slots", "asking")
 
@@ -92,7 +92,7 @@ def kafka_rights(role: Role, settings: Settings, subscriber: str = "subscriber")
             return _on("Describe", clicks)
         case Role.DASHBOARD | Role.AUDITOR:
             return (
-                *_on("Read", clicks, scores, *opened, letters),
+                *_on("Read", clicks, scores, letters, *(opened if role is Role.AUDITOR else ())),
                 KafkaRight("Describe", "group", own_group),
             )
 

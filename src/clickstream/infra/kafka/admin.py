@@ -66,6 +66,8 @@ class Admin:
         try:
             with translated(f"describing topic {name}", self._settings):
                 found = self._client.describe_topics([name])
+                if found and found[0].get("error_code") == kafka_errors.TopicAuthorizationFailedError.errno:
+                    raise kafka_errors.TopicAuthorizationFailedError({name})
         except MissingError:
             return None
         if not found or found[0].get("error_code") or not found[0].get("partitions"):

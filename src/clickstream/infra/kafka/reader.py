@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 from kafka import errors as kafka_errors
 from kafka.structs import TopicPartition
 
 from clickstream.infra.errors import UnavailableError
+from clickstream.infra.kafka.admin import Admin
 from clickstream.infra.kafka.connection import connection_options
 from clickstream.infra.kafka.errors import MissingError
 from clickstream.infra.kafka.records import DecidedEnds, Record
@@ -46,6 +47,9 @@ class Reader:
             known = self._consumer.topics()
         if topic not in known:
             self.close()
+            with closing(Admin(settings)) as admin:
+                # Says so where it is there, and we may not know it.
+                admin.describe_topic(topic)
             raise MissingError(
                 f"there is no topic {topic!r} at {settings.kafka_bootstrap}",
                 "Check the name; `clickstream replay` and `clickstream consume` create their topics.",
