@@ -416,8 +416,10 @@ def as_environment(settings: Settings) -> dict[str, str]:
     return variables
 
 
-_NOT_SETTINGS = frozenset({"CLICKSTREAM_DATA", "CLICKSTREAM_FAILPOINT", "CLICKSTREAM_DRILL_SEED"})
-"""Variables of ours that are no settings: the dataset, and those of the drills."""
+_NOT_SETTINGS = frozenset(
+    {"CLICKSTREAM_DATA", "CLICKSTREAM_FAILPOINT", "CLICKSTREAM_DRILL_SEED", "CLICKSTREAM_RIGHTS_TAKEN"}
+)
+"""Variables of ours that are no settings: the dataset, and those of the drills and tests."""
 
 
 def unknown_variables(environment: Iterable[str]) -> list[tuple[str, str | None]]:
