@@ -12,6 +12,7 @@ from redis.crc import key_slot
 from shop import Shop, plan_of, scraped, stop, wait_for
 
 from clickstream.audit.verdict import unchecked_parts
+from clickstream.consumer.state_reader import StateReader
 from clickstream.consumer.store import Changes, Store
 from clickstream.infra.errors import ConfigurationError, UnavailableError
 from clickstream.infra.kafka import Admin
@@ -22,7 +23,9 @@ from clickstream.local.processes import Process
 from clickstream.local.replicated import ReplicatedValkey
 from clickstream.local.sentinels import EmbeddedSentinels
 from clickstream.local.valkey_cluster import SLOTS, EmbeddedCluster
+from clickstream.operate.rights import Role, redis_command, redis_rights
 from clickstream.producer.plan import Plan
+from clickstream.windows.fingerprint import rules_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.chaos]
 
@@ -172,3 +175,37 @@ def test_what_a_server_is_not_is_told(
     other = sentinels.reached_by(settings).model_copy(update={"redis_sentinel_service": "another"})
     with pytest.raises(UnavailableError, match="SENTINEL_SERVICE"):
         connect(other)
+
+
+def test_the_rights_of_the_roles_are_enough_on_a_cluster(
+    cluster: EmbeddedCluster, settings: Settings
+) -> None:
+    """A consumer's scripts, and what the look-up reads of partitions, with no other rights."""
+
+    def as_user(role: Role) -> Settings:
+        rights = redis_rights(role, settings)
+        assert rights is not None
+        for node in cluster.nodes:
+            if node.running:
+                with node.client() as own:
+                    own.execute_command(*redis_command(rights, role, cluster=True).split())
+        hosts = ",".join(node.address for node in cluster.nodes if node.running)
+        url = SecretStr(f"redis://{role}:PASSWORD@{hosts}")
+        return cluster.reached_by(settings).model_copy(update={"redis_url": url})
+
+    partitions = range(8)
+    with closing(Store(as_user(Role.CONSUMER), "roles")) as store:
+        for partition in partitions:
+            claimed(store, "first", partition)
+            store.commit({partition: Changes("first", None, 7, {"newest": 1, "open": 0})})
+            assert store.peek(partition).applied == 7
+    reading = as_user(Role.LOOK_UP)
+    with closing(StateReader(reading, "roles", rules_of(settings).shop)) as reader:
+        assert reader.latest(partitions, 10) == {}
+        assert reader.holders("nobody", partitions) == []
+        assert reader.read(3, ["nobody"], with_models=True).meta is not None
+    with (
+        closing(Store(reading, "roles")) as store,
+        pytest.raises(ConfigurationError, match=r"evalsha|script"),
+    ):
+        claimed(store, "second")

@@ -59,7 +59,7 @@ _SCRIPTS = ("type", "get", "set", "del", "hget", "hset", "hdel", "hlen", "hmget"
             "zcard", "zrange", "zrangebyscore", "xadd", "xlen", "xrange", "xtrim")  # fmt: skip
 _WRITER = ("ping", "evalsha", "script|load", *_SCRIPTS)
 _READER = ("ping", "multi", "exec", "hgetall", "hmget", "hexists", "get", "getrange", "zrevrange")
-_CLUSTER = ("cluster|slots", "asking")
+_CLUSTER = ("cluster|slots", "command", "asking")
 
 
 def kafka_rights(role: Role, settings: Settings, subscriber: str = "subscriber") -> tuple[KafkaRight, ...]:
