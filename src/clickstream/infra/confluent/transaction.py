@@ -101,7 +101,9 @@ class ConfluentTransactionalProducer:
             FencedError: another process uses this transactional id.
             UnavailableError: not known to be committed within the deadline, or the group moved on.
         """
-        with self._asking("publishing scores") as producer:
+        # Where one of them is not permitted, the library does not say which.
+        topics = ", ".join(sorted({record.topic for record in records}))
+        with self._asking(f"publishing scores to {topics}" if topics else "publishing offsets") as producer:
             producer.begin_transaction()
             for record in records:
                 partition = _ANY if record.partition is None else record.partition
