@@ -15,6 +15,8 @@ from uuid import uuid4
 import pytest
 import structlog
 from pydantic import SecretStr
+from secured_kafka import SecuredKafka
+from token_endpoint import TokenEndpoint
 from uci_layout import write_dataset
 
 from clickstream.bundles.bundle import Bundle
@@ -103,6 +105,16 @@ def servers(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Confi
         if bootstrap is None:
             bootstrap = started.enter_context(EmbeddedKafka(folder / "kafka")).bootstrap
         yield Addresses(bootstrap, redis_url)
+
+
+@pytest.fixture(scope="session")
+def secured_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    """A broker with TLS, passwords, tokens and ACLs; its own, whatever `--servers` says."""
+    with (
+        TokenEndpoint() as tokens,
+        SecuredKafka(tmp_path_factory.mktemp("secured") / "kafka", tokens) as kafka,
+    ):
+        yield kafka
 
 
 @pytest.fixture(scope="session")

@@ -125,6 +125,10 @@ class Shop:
         finally:
             reader.close()
 
+    def all_scored(self) -> bool:
+        """Whether all records that are there now are scored."""
+        return self.scored() >= self.records()
+
     def drain(self, *running: Process, deadline_s: float = 120.0) -> float:
         """Seconds until everything published is committed; `running` must not end meanwhile.
 

@@ -1,124 +1,209 @@
-"""A broker behind TLS that asks for a password: what the settings say of it holds for each client."""
+"""A broker that asks who is there: what the settings say of it holds for each client, by each way."""
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import pytest
+from certificates import Authority
 from pydantic import SecretStr
+from secured_kafka import PASSWORD, USER, SecuredKafka
 from shop import wait_for
+from token_endpoint import TokenEndpoint
 
 from clickstream.consumer.clients import clients_of
 from clickstream.consumer.topics import prepare_topics
-from clickstream.infra.errors import ConfigurationError, UnavailableError
+from clickstream.infra.errors import ConfigurationError
 from clickstream.infra.kafka import Membership, OutgoingRecord
+from clickstream.infra.kafka.refusal import refusal
 from clickstream.infra.settings import Settings
-from clickstream.local.broker import EmbeddedKafka
+from clickstream.local.child import free_port
 
 pytestmark = pytest.mark.integration
 
-_LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
-_SECURED = """
-listener.name.door0.sasl.enabled.mechanisms=PLAIN
-listener.name.door0.plain.sasl.jaas.config={login} user_clicks="sesame";
-listener.name.door0.ssl.keystore.type=PEM
-listener.name.door0.ssl.keystore.location={pem}
-"""
+Client = Literal["kafka-python", "confluent-kafka"]
+CLIENTS: tuple[Client, ...] = ("kafka-python", "confluent-kafka")
+
+Way = tuple[str, str, str | None]
+"""Listener, protocol, mechanism."""
+
+WAYS: Mapping[str, Way] = {
+    "TLS": ("TLS", "SSL", None),
+    "mutual TLS": ("MUTUAL", "SSL", None),
+    "mutual TLS, encrypted key": ("MUTUAL", "SSL", None),
+    **{
+        f"{protocol} {mechanism}": (listener, protocol, mechanism)
+        for listener, protocol in (("SASL_TLS", "SASL_SSL"), ("SASL_BARE", "SASL_PLAINTEXT"))
+        for mechanism in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
+    },
+}
 
 
-class SecuredKafka(EmbeddedKafka):
-    """Its door is one of SASL_SSL, with a certificate of its own."""
+class Connected(Protocol):
+    """Makes settings that are right, of a client and a way."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, doors=[""])
-        self.door = f"127.0.0.1:{self.door_ports[0]}"
-        self._doors = (self.door,)
-
-    def _write(self, role: str, properties: str, logging: str) -> None:
-        properties = properties.replace("DOOR0:PLAINTEXT", "DOOR0:SASL_SSL")
-        secured = _SECURED.format(login=_LOGIN, pem=self.folder / "broker.pem")
-        super()._write(role, properties + secured, logging)
+    def __call__(self, client: Client, way: str, **more: Any) -> Settings: ...
 
 
-@pytest.fixture(scope="module")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """Address and certificate of the broker."""
-    folder = tmp_path_factory.mktemp("secured") / "kafka"
-    folder.mkdir()
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    words = (
-        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
-    )
-    subprocess.run(
-        ["openssl", *words.split(), "-keyout", str(key), "-out", str(certificate)],
-        check=True,
-        capture_output=True,
-    )
-    (folder / "broker.pem").write_text(key.read_text() + certificate.read_text())
-    with SecuredKafka(folder) as kafka:
-        yield kafka.door, certificate
-
-
-@pytest.fixture(params=["kafka-python", "confluent-kafka"])
-def trusted(request: pytest.FixtureRequest, settings: Settings, secured: tuple[str, Path]) -> Settings:
-    """Settings that are right, of each client."""
-    bootstrap, certificate = secured
-    client: Literal["kafka-python", "confluent-kafka"] = request.param
-    return settings.model_copy(
-        update={
+@pytest.fixture
+def connected(settings: Settings, secured_kafka: SecuredKafka, tmp_path: Path) -> Connected:
+    def made(client: Client, way: str, **more: Any) -> Settings:
+        listener, protocol, mechanism = WAYS[way]
+        given: dict[str, Any] = {
             "kafka_client": client,
-            "kafka_bootstrap": bootstrap,
-            "kafka_security_protocol": "SASL_SSL",
-            "kafka_sasl_mechanism": "PLAIN",
-            "kafka_username": "clicks",
-            "kafka_password": SecretStr("sesame"),
-            "kafka_ca_file": certificate,
+            "kafka_bootstrap": secured_kafka.listeners[listener],
+            "kafka_security_protocol": protocol,
             "patience": 5_000,
             "partitions": 1,
         }
-    )
+        if "SSL" in protocol:
+            given["kafka_ca_file"] = secured_kafka.authority.file
+        if listener == "MUTUAL":
+            word = "open" if "encrypted" in way else None
+            identity = secured_kafka.client_identity(password=word)
+            given |= {"kafka_certificate_file": identity.certificate, "kafka_key_file": identity.key}
+            if word is not None:
+                (tmp_path / "key-password").write_text(f"{word}\n")
+                given["kafka_key_password_file"] = tmp_path / "key-password"
+        if mechanism is not None:
+            (tmp_path / "password").write_text(f"{PASSWORD}\n")
+            given |= {
+                "kafka_sasl_mechanism": mechanism,
+                "kafka_username": USER,
+                "kafka_password_file": tmp_path / "password",
+            }
+            if mechanism == "OAUTHBEARER":
+                given |= {"kafka_token_url": secured_kafka.tokens.url, "kafka_token_scope": "kafka"}
+        return Settings(**(settings.model_dump() | given | more))
+
+    return made
 
 
-def test_who_knows_the_password_reads_and_publishes(trusted: Settings) -> None:
-    topic = prepare_topics(trusted).name
-    clients = clients_of(trusted)
-    writer = clients.transactions(trusted, f"{trusted.group}-writer")
+def _published_and_read(settings: Settings) -> list[bytes | None]:
+    topic = prepare_topics(settings).name
+    clients = clients_of(settings)
+    writer = clients.transactions(settings, f"{settings.group}-writer")
     writer.publish([OutgoingRecord(topic, 0, None, b"a")], topic, {}, Membership(-1, None), lambda: None)
     writer.discard()
-    with closing(clients.group(trusted, topic, "")) as member:
+    found: list[bytes | None] = []
+    with closing(clients.group(settings, topic, "")) as member:
         wait_for(lambda: not member.poll(100, 10) and bool(member.assignment()), "it is assigned", 30)
         member.start(0, 0)
-        found: list[bytes | None] = []
 
         def read() -> bool:
             found.extend(record.value for part in member.poll(100, 10).values() for record in part)
             return bool(found)
 
         wait_for(read, "it is read", 30)
-    assert found == [b"a"]
+    return found
 
 
-def test_who_does_not_know_it_is_told_so(trusted: Settings) -> None:
-    topic = prepare_topics(trusted).name
-    wrong = trusted.model_copy(update={"kafka_password": SecretStr("open sesame"), "patience": 2_000})
-    # kafka-python is not told why the broker hangs up on it.
-    kind = UnavailableError if trusted.kafka_client == "kafka-python" else ConfigurationError
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("way", WAYS)
+def test_who_is_known_reads_and_publishes(connected: Connected, client: Client, way: str) -> None:
+    assert _published_and_read(connected(client, way)) == [b"a"]
+
+
+def _said_by_clients(wrong: Settings, topic: str) -> Iterator[str]:
     clients = clients_of(wrong)
     for connect in (
         lambda: clients.group(wrong, topic, ""),
         lambda: clients.transactions(wrong, f"{wrong.group}-writer"),
     ):
-        with pytest.raises(kind) as caught:
+        with pytest.raises(ConfigurationError) as caught:
             connect()
-        assert "CLICKSTREAM_KAFKA_PASSWORD" in caught.value.remedy
-        assert "open sesame" not in str(caught.value)
+        yield str(caught.value)
 
 
-def test_a_broker_that_nobody_vouches_for_is_not_spoken_to(trusted: Settings) -> None:
-    unknown = trusted.model_copy(update={"kafka_ca_file": None, "patience": 2_000})
-    with pytest.raises(UnavailableError, match="did not answer"):
-        clients_of(unknown).transactions(unknown, "writer")
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_wrong_password_ends_each_client_with_a_word_about_it(connected: Connected, client: Client) -> None:
+    right = connected(client, "SASL_SSL SCRAM-SHA-512", patience=2_000)
+    topic = prepare_topics(right).name
+    update = {"kafka_password": SecretStr("open sesame"), "kafka_password_file": None}
+    for said in _said_by_clients(right.model_copy(update=update), topic):
+        assert "refused the credentials of 'clicks' by SCRAM-SHA-512" in said
+        assert "CLICKSTREAM_KAFKA_PASSWORD" in said
+        assert "open sesame" not in said
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_certificate_of_another_host_is_not_taken(
+    connected: Connected, secured_kafka: SecuredKafka, client: Client
+) -> None:
+    right = connected(client, "SASL_SSL PLAIN", patience=2_000)
+    topic = prepare_topics(right).name
+    wrong = right.model_copy(update={"kafka_bootstrap": secured_kafka.listeners["ELSEWHERE"]})
+    for said in _said_by_clients(wrong, topic):
+        assert "its certificate is of another host" in said
+
+
+def _changed(
+    secured_kafka: SecuredKafka, other: TokenEndpoint, case: str, folder: Path
+) -> tuple[str, dict[str, Any]]:
+    """The way that is right, and what is then wrong of it."""
+    listeners = secured_kafka.listeners
+    match case:
+        case "a password of PLAIN":
+            return "SASL_SSL PLAIN", {"kafka_password": SecretStr("x"), "kafka_password_file": None}
+        case "a user that is not there":
+            return "SASL_PLAINTEXT SCRAM-SHA-256", {"kafka_username": "nobody"}
+        case "a secret of a client":
+            return "SASL_SSL OAUTHBEARER", {"kafka_password": SecretStr("x"), "kafka_password_file": None}
+        case "tokens of another endpoint":
+            # Its keys are not those that the broker knows.
+            return "SASL_SSL OAUTHBEARER", {"kafka_token_url": other.url}
+        case "no token endpoint":
+            return "SASL_SSL OAUTHBEARER", {"kafka_token_url": f"http://127.0.0.1:{free_port()}/token"}
+        case "a port without passwords":
+            return "SASL_SSL PLAIN", {"kafka_bootstrap": listeners["TLS"]}
+        case "an ended certificate":
+            return "TLS", {"kafka_bootstrap": listeners["EXPIRED"]}
+        case "a certificate of the future":
+            return "TLS", {"kafka_bootstrap": listeners["EARLY"]}
+        case "an unknown authority":
+            return "TLS", {"kafka_ca_file": Authority(folder / "others", "others").file}
+        case "no certificate of ours":
+            return "mutual TLS", {"kafka_certificate_file": None, "kafka_key_file": None}
+        case "our certificate has ended":
+            ended = secured_kafka.authority.issue("ended", (), -5, -1)
+            return "mutual TLS", {"kafka_certificate_file": ended.certificate, "kafka_key_file": ended.key}
+    raise AssertionError(case)
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("a password of PLAIN", "refused the credentials of 'clicks' by PLAIN"),
+        ("a user that is not there", "refused the credentials of 'nobody' by SCRAM-SHA-256"),
+        ("a secret of a client", "refuses the client 'clicks'"),
+        ("tokens of another endpoint", "refused the credentials of 'clicks' by OAUTHBEARER"),
+        ("no token endpoint", "does not answer"),
+        ("a port without passwords", "asks for no user there"),
+        ("an ended certificate", "not valid now (certificate has expired)"),
+        ("a certificate of the future", "not valid now (certificate is not yet valid)"),
+        ("an unknown authority", "nobody that we trust signed its certificate"),
+        ("no certificate of ours", "refuses our certificate, or that there is none"),
+        ("our certificate has ended", "refuses our certificate, or that there is none"),
+    ],
+)
+def test_what_is_refused_is_named(
+    connected: Connected, secured_kafka: SecuredKafka, tmp_path: Path, case: str, words: str
+) -> None:
+    with TokenEndpoint() as other:
+        way, update = _changed(secured_kafka, other, case, tmp_path)
+        right = connected("kafka-python", way)
+        assert refusal(right) is None
+        refused = refusal(right.model_copy(update=update))
+    assert refused is not None
+    assert words in refused.what
+    assert refused.remedy
+    # An endpoint that is away is waited for, as a broker that is away.
+    assert refused.retriable is (case == "no token endpoint")
+
+
+def test_a_broker_that_is_away_refuses_nobody(connected: Connected) -> None:
+    away = {"kafka_bootstrap": f"127.0.0.1:{free_port()}"}
+    assert refusal(connected("kafka-python", "SASL_SSL PLAIN").model_copy(update=away)) is None

@@ -13,16 +13,15 @@ import hmac
 from pathlib import Path
 from typing import Literal
 
-from clickstream.infra.errors import BundleError, ConfigurationError
+from clickstream.infra.errors import BundleError
 from clickstream.infra.files import replace_file
-from clickstream.infra.settings import SHORTEST_KEY, Settings
+from clickstream.infra.secrets import secret_bytes
+from clickstream.infra.settings import Settings
 
 SIGNATURE = "manifest.sig"
 
 SignatureState = Literal["no", "not checked", "valid"]
 """`not checked`: there is a signature, and no key is set."""
-
-_MOST_BYTES = 4_096
 
 
 def signing_key(settings: Settings) -> bytes | None:
@@ -31,26 +30,7 @@ def signing_key(settings: Settings) -> bytes | None:
     Raises:
         ConfigurationError: the file cannot be read, or holds too short or too long a key.
     """
-    if settings.bundle_key is not None:
-        return settings.bundle_key.get_secret_value().encode()
-    if settings.bundle_key_file is None:
-        return None
-    file = settings.bundle_key_file.expanduser()
-    try:
-        with file.open("rb") as opened:
-            key = opened.read(_MOST_BYTES + 1).strip()
-    except OSError as error:
-        raise ConfigurationError(
-            f"CLICKSTREAM_BUNDLE_KEY_FILE: {file} cannot be read: {error.strerror}",
-            "Check the path, and that this user may read it.",
-        ) from error
-    if not SHORTEST_KEY <= len(key) <= _MOST_BYTES:
-        raise ConfigurationError(
-            f"CLICKSTREAM_BUNDLE_KEY_FILE: the key in {file} has {len(key)} bytes;"
-            f" {SHORTEST_KEY} to {_MOST_BYTES:,} are taken",
-            "Write a new one, as by `openssl rand -hex 32`, and sign the bundles that you trust with it.",
-        )
-    return key
+    return secret_bytes(settings, "bundle_key")
 
 
 def signature(manifest: bytes, key: bytes) -> bytes:

@@ -18,8 +18,8 @@ from clickstream.bundles.bundle import load_bundle
 from clickstream.cli.options import ColumnsOption, ServerHomeOption, Shop
 from clickstream.cli.replayed import replayed_clicks
 from clickstream.cli.shop import chosen_definition
-from clickstream.drills.drill import order, parse_plan, play
-from clickstream.drills.stage import DrillStage
+from clickstream.drills.drill import check_brokers, check_replicas, order, parse_plan, play
+from clickstream.drills.stage import DrillStage, RedisKind
 from clickstream.infra.errors import UsageError
 from clickstream.infra.settings import Duration, load_settings
 from clickstream.terminal.chaos_view import fault_lines, outcome_as_dict, show_outcome, show_plans
@@ -46,6 +46,12 @@ def chaos(
     shop: Shop = None,
     sessions: Annotated[int | None, typer.Option(help="Replay N sessions, again and again.", min=1)] = None,
     consumers: Annotated[int, typer.Option(help="Consumer processes.", min=1, max=16)] = 3,
+    brokers: Annotated[
+        int, typer.Option(help="Kafka brokers; with 3, what the plan `cluster` plays.", min=1, max=5)
+    ] = 1,
+    redis: Annotated[
+        RedisKind, typer.Option(help="One server, or several with replicas: what `failovers` plays.")
+    ] = "one",
     speed: Annotated[float, typer.Option(help="Times faster than the shop's clock.", min=1)] = _SPEED,
     seed: Annotated[int | None, typer.Option(help="Repeat the drill of this seed.", min=0)] = None,
     duration: Annotated[
@@ -76,6 +82,8 @@ def chaos(
         return
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     wanted = parse_plan(plan or ["quick"])
+    check_brokers(wanted, brokers)
+    check_replicas(wanted, redis != "one")
     settings = load_settings(
         home=home,
         shop=shop,
@@ -109,6 +117,8 @@ def chaos(
                 # One day is full of sessions where months of a log would be full of silences.
                 load=[*clicks.words(sessions), "--calendar", "busy-day"],
                 speed=speed,
+                brokers=brokers,
+                redis=redis,
                 small_disk="disk-full" in faults,
             ) as stage,
         ):

@@ -44,6 +44,7 @@ _COMMANDS = (
     ("models export", None, "models_export:export"),
     ("models watch", None, "watch:watch"),
     ("topics", "Run it", "topics:topics"),
+    ("acls", "Run it", "acls:acls"),
     ("replay", "Run it", "replay:replay"),
     ("consume", "Run it", "consume:consume"),
     ("serve", "Run it", "serve:serve"),

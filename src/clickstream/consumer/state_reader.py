@@ -62,6 +62,9 @@ class StateReader:
             if session_ids:
                 pipe.hmget(sessions_key, list(session_ids))
             found, online, *values = pipe.execute()
+        if isinstance(found, list):
+            # Of a transaction on a cluster the client hands on what came.
+            found = dict(zip(found[::2], found[1::2], strict=True))
         stored = zip(session_ids, values[0] if values else (), strict=True)
         sessions = {name: decode(value, self._shop) for name, value in stored if value is not None}
         online = bytes(online or b"")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.kafka import Admin, Topic
 from clickstream.infra.settings import Settings, opens
@@ -15,19 +17,28 @@ def prepare_topics(settings: Settings) -> Topic:
     """
     admin = Admin(settings)
     try:
-        clicks = admin.describe_topic(settings.clicks_topic)
-        if clicks is None:
-            limits = {"retention.ms": "-1", "message.timestamp.after.max.ms": str(settings.max_ahead)}
-            admin.create_topic(
-                settings.clicks_topic, settings.partitions, limits, settings.replication_factor
-            )
-            clicks = admin.describe_topic(settings.clicks_topic)
+        limits = {"retention.ms": "-1", "message.timestamp.after.max.ms": str(settings.max_ahead)}
+        clicks = _there(admin, settings, settings.clicks_topic, settings.partitions, limits)
         if clicks is None:
             raise ClickstreamError(f"topic {settings.clicks_topic} was created and is not there")
-        admin.create_topic(settings.scores_topic, clicks.partitions, {}, settings.replication_factor)
-        if opens(settings):
-            admin.create_topic(settings.open_scores_topic, clicks.partitions, {}, settings.replication_factor)
-        admin.create_topic(settings.dead_letter_topic, 1, {}, settings.replication_factor)
+        opened = [settings.open_scores_topic] if opens(settings) else []
+        for name in (settings.scores_topic, *opened):
+            _there(admin, settings, name, clicks.partitions)
+        _there(admin, settings, settings.dead_letter_topic, 1)
         return clicks
     finally:
         admin.close()
+
+
+def _there(
+    admin: Admin, settings: Settings, name: str, partitions: int, config: Mapping[str, str] | None = None
+) -> Topic | None:
+    """The topic, created where it is missing: to ask for what is there takes no right to create.
+
+    None: it was created this moment, and the broker that was asked does not know yet.
+    """
+    topic = admin.describe_topic(name)
+    if topic is None:
+        admin.create_topic(name, partitions, config or {}, settings.replication_factor)
+        topic = admin.describe_topic(name)
+    return topic

@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 
 from clickstream.audit import AuditReport, run_audit
 from clickstream.audit.verdict import AFTER_A_LOSS, unchecked_parts
-from clickstream.drills.faults import FAULTS, NotPossibleError, NotReachedError
+from clickstream.drills.cluster_faults import (
+    CLUSTER_FAULTS,
+    FEWEST_BROKERS,
+    FOR_GOOD,
+    NotPossibleError,
+    NotReachedError,
+)
+from clickstream.drills.faults import FAULTS
+from clickstream.drills.redis_faults import FAILOVERS
 from clickstream.drills.stage import DrillStage
 from clickstream.infra.errors import UsageError
 from clickstream.infra.failpoints import FAILPOINTS
@@ -41,7 +49,9 @@ PLANS: dict[str, Mapping[str, int]] = {
     "servers": {"broker": 5, "valkey-everysec": 5, "valkey-always": 5, "valkey-off": 5, "flushall": 3},
     "redis": dict.fromkeys(REDIS_FAULTS, 1),
     "network": {"cut-broker": 2, "cut-redis": 2, "slow-redis": 1},
-    "all": dict.fromkeys(FAULTS, 1),
+    "all": {name: 1 for name in FAULTS if name not in CLUSTER_FAULTS and name not in FAILOVERS},
+    "cluster": dict.fromkeys(CLUSTER_FAULTS, 1),
+    "failovers": {"redis-failover": 15, "redis-freeze": 5},
 }
 """Plan -> fault -> how often."""
 
@@ -138,11 +148,29 @@ def parse_plan(words: Iterable[str]) -> dict[str, int]:
     return plan
 
 
+def check_brokers(plan: Iterable[str], brokers: int) -> None:
+    """Raise UsageError where a fault needs more brokers."""
+    needing = [name for name in plan if name in CLUSTER_FAULTS]
+    if needing and brokers < FEWEST_BROKERS:
+        raise UsageError(
+            f"{needing[0]} needs {FEWEST_BROKERS} brokers, and there is {brokers}", "Add `--brokers 3`."
+        )
+
+
+def check_replicas(plan: Iterable[str], replicas: bool) -> None:
+    """Raise UsageError where a fault needs a Redis with replicas."""
+    needing = [name for name in plan if name in FAILOVERS]
+    if needing and not replicas:
+        raise UsageError(
+            f"{needing[0]} needs a Redis with replicas", "Add `--redis sentinels` or `--redis cluster`."
+        )
+
+
 def order(plan: Mapping[str, int], seed: int) -> list[str]:
-    """The faults in the order in which they are played."""
+    """The faults in the order in which they are played: what cannot be mended comes last."""
     faults = [name for name, times in plan.items() for _ in range(times)]
     random.Random(seed).shuffle(faults)
-    return faults
+    return sorted(faults, key=lambda name: name == FOR_GOOD)
 
 
 def play(

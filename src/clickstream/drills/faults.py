@@ -17,13 +17,19 @@ from typing import Literal
 
 import redis
 
-from clickstream.drills.stage import Consumer, DrillStage
+from clickstream.drills.cluster_faults import (
+    CLUSTER_FAULTS,
+    ROLES,
+    NotPossibleError,
+    NotReachedError,
+    await_whole,
+)
+from clickstream.drills.redis_faults import FAILOVERS
+from clickstream.drills.stage import Consumer, DrillFault, DrillStage
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.local.child import HOST
 from clickstream.local.embedded import Persistence
-
-DrillFault = Callable[[DrillStage, random.Random], Iterator[None]]
 
 _DEADLINE_S = 120.0
 # In a claim, there are as many passes as the consumer has partitions.
@@ -39,14 +45,6 @@ _MOST_PASSES = {
 _USUAL_PASSES = 4
 _OCCASION_EVERY_S = 3.0
 _SLOW_S = 0.05
-
-
-class NotPossibleError(ClickstreamError):
-    """This machine or this drill cannot play the fault; it is left out and said so."""
-
-
-class NotReachedError(ClickstreamError):
-    """The occasion for the fault did not come; it was not played."""
 
 
 def kill(stage: DrillStage, rng: random.Random) -> Iterator[None]:
@@ -98,10 +96,12 @@ def producer(stage: DrillStage, _rng: random.Random) -> Iterator[None]:
 
 
 def broker(stage: DrillStage, rng: random.Random) -> Iterator[None]:
-    """kill -9 the Kafka broker, start it again"""
-    stage.kafka.kill()
+    """kill -9 the Kafka broker (of several, any), start it again"""
+    await_whole(stage)
+    one = rng.choice(stage.brokers)
+    one.kill()
     _pass(stage, rng.uniform(0.0, 2.0))
-    stage.kafka.start()
+    one.start()
     yield
 
 
@@ -142,35 +142,41 @@ def disk_full(stage: DrillStage, rng: random.Random) -> Iterator[None]:
     """the broker's disk is full until it gives up; then there is room again"""
     if not stage.small_disk:
         raise NotPossibleError("a small file system for the broker cannot be mounted here (needs root)")
-    filler = stage.kafka.folder / "filler"
+    broker = stage.brokers[0]
+    filler = broker.folder / "filler"
     try:
         with filler.open("wb") as file, suppress(OSError):
             while True:
                 file.write(bytes(1 << 20))
                 file.flush()
-        stage.wait(lambda: not stage.kafka.running, rng.uniform(3.0, 6.0))
+        stage.wait(lambda: not broker.running, rng.uniform(3.0, 6.0))
     finally:
         filler.unlink()
-    if not stage.kafka.running:
-        stage.kafka.kill()
-        stage.kafka.start()
+    if not broker.running:
+        broker.kill()
+        broker.start()
     yield
 
 
 def cut(server: Literal["broker", "redis"], stage: DrillStage, rng: random.Random) -> Iterator[None]:
     """the network between a consumer and a server drops everything, about as long as the session timeout"""
+    if server == "redis":
+        _alone(stage)
     consumer = _someone(stage, rng)
-    door = consumer.kafka if server == "broker" else consumer.redis
-    door.shut()
+    doors = consumer.kafka if server == "broker" else [consumer.redis]
+    for door in doors:
+        door.shut()
     try:
         _pass(stage, rng.uniform(0.3, 2.0) * stage.settings.session_timeout / 1000)
     finally:
-        door.open()
+        for door in doors:
+            door.open()
     yield
 
 
 def slow_redis(stage: DrillStage, rng: random.Random) -> Iterator[None]:
     """every answer of Redis takes 50 ms longer, for some seconds"""
+    _alone(stage)
     doors = [consumer.redis for consumer in stage.consumers]
     for door in doors:
         door.delay_s = _SLOW_S
@@ -206,6 +212,8 @@ FAULTS: dict[str, DrillFault] = {
     "cut-broker": partial(cut, "broker"),
     "cut-redis": partial(cut, "redis"),
     "slow-redis": slow_redis,
+    **CLUSTER_FAULTS,
+    **FAILOVERS,
     **{name: partial(at_failpoint, name) for name in FAILPOINTS},
 }
 
@@ -226,6 +234,7 @@ _WHICH = {
     "off": "it has no persistence",
     "broker": "the server is the broker",
     "redis": "the server is Redis",
+    **ROLES,
 }
 
 
@@ -322,5 +331,12 @@ def _flush(stage: DrillStage) -> None:
         client.flushall()
 
 
+def _alone(stage: DrillStage) -> None:
+    """Raises NotPossibleError where Redis is more than one server, which clients reach by no door."""
+    if stage.replicated is not None:
+        raise NotPossibleError("is for a Redis of one server (--redis one)")
+
+
 def _redis(stage: DrillStage) -> redis.Redis:
+    _alone(stage)
     return redis.Redis(host=HOST, port=stage.valkey.port, socket_timeout=5.0)

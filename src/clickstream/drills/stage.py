@@ -2,37 +2,56 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self, TypeVar
 
 from pydantic import SecretStr
+from redis.crc import key_slot
 
+from clickstream.consumer.state_format import state_keys
 from clickstream.consumer.topics import prepare_topics
 from clickstream.drills.load import ReplayLoad
 from clickstream.drills.proxy import Proxy
 from clickstream.infra.errors import ClickstreamError, FencedError, UnavailableError
-from clickstream.infra.kafka import Admin, Reader
+from clickstream.infra.kafka import ClusterAdmin, CommittedOffset, Reader
 from clickstream.infra.settings import Settings
 from clickstream.local.child import HOST
+from clickstream.local.cluster import embedded_brokers
 from clickstream.local.embedded import EmbeddedKafka, EmbeddedValkey
 from clickstream.local.processes import Process
+from clickstream.local.replicated import ReplicatedValkey
+from clickstream.local.sentinels import EmbeddedSentinels
+from clickstream.local.valkey_cluster import EmbeddedCluster
+
+T = TypeVar("T")
 
 _LOOK_EVERY_S = 0.05
 _DISK = "512m"
 _AWAY = 69
+_LOOK_PATIENCE_MS = 3_000
 # One that was still loading its libraries has no handler yet, and nothing to finish.
 _STOPPED = (0, -signal.SIGTERM, 128 + signal.SIGTERM)
 
 
+RedisKind = Literal["one", "sentinels", "cluster"]
+
+
+def _replicated(kind: RedisKind, folder: Path) -> ReplicatedValkey | None:
+    if kind == "one":
+        return None
+    return EmbeddedSentinels(folder) if kind == "sentinels" else EmbeddedCluster(folder)
+
+
 @dataclass
 class Consumer:
-    """A place for one consumer process, with doors of its own to both servers.
+    """A place for one consumer process, with doors of its own to each broker and to Redis.
 
     `wanted` False: it is down on purpose. `failpoint` is armed at each start until it has killed.
     """
@@ -41,7 +60,7 @@ class Consumer:
     settings: Settings
     log: Path
     identity: bool
-    kafka: Proxy
+    kafka: Sequence[Proxy]
     redis: Proxy
     wanted: bool = True
     failpoint: str = ""
@@ -79,8 +98,10 @@ class DrillStage:
     """Everything a drill needs, in one folder; it runs for the length of a `with` block.
 
     Attributes:
-        small_disk: whether the broker's data lie on a file system of their own that can be filled; False,
-            too, where one was asked for and this machine does not let us mount one.
+        replicated: the Redis, where it is not `valkey`, one server, but several with replicas.
+        brokers: one that is a Kafka by itself, or several that are one.
+        small_disk: whether the first broker's data lie on a file system of their own that can be filled;
+            False, too, where one was asked for and this machine does not let us mount one.
     """
 
     def __init__(
@@ -91,6 +112,8 @@ class DrillStage:
         consumers: int,
         load: Sequence[str],
         speed: float,
+        brokers: int = 1,
+        redis: RedisKind = "one",
         small_disk: bool = False,
     ) -> None:
         self.folder = folder
@@ -98,15 +121,17 @@ class DrillStage:
         self._load_words = load
         self._speed = speed
         self._undo = ExitStack()
-        self._proxies = [(Proxy(), Proxy()) for _ in range(consumers)]
+        self._proxies = [([Proxy() for _ in range(brokers)], Proxy()) for _ in range(consumers)]
         self.valkey = EmbeddedValkey(folder / "valkey")
-        self.kafka = EmbeddedKafka(
+        self.brokers: Sequence[EmbeddedKafka] = embedded_brokers(
             folder / "kafka",
+            brokers,
             cache=settings.home / "kafka",
-            doors=[kafka.address for kafka, _ in self._proxies],
+            doors=lambda broker: [doors[broker].address for doors, _ in self._proxies],
         )
+        self.replicated = _replicated(redis, folder / "redis")
         self._given = settings
-        self._admin: Admin | None = None
+        self._admin: ClusterAdmin | None = None
         self._ends: Reader | None = None
 
     def __enter__(self) -> Self:
@@ -122,23 +147,34 @@ class DrillStage:
 
     def _set_up(self) -> None:
         if self.small_disk:
-            self.small_disk = self._mount(self.kafka.folder)
-        for server in (self.valkey, self.kafka):
-            self._undo.callback(server.stop)
+            self.small_disk = self._mount(self.brokers[0].folder)
+        servers = self.brokers if self.replicated else (self.valkey, *self.brokers)
+        for server in servers:
+            # Nobody wants their data any more.
+            self._undo.callback(server.kill)
             server.launch()
-        for server in (self.valkey, self.kafka):
+        for server in servers:
             server.wait_ready()
+        bootstrap = ",".join(broker.bootstrap for broker in self.brokers)
         self.settings = self._given.model_copy(
-            update={"kafka_bootstrap": self.kafka.bootstrap, "redis_url": SecretStr(self.valkey.url)}
+            update={"kafka_bootstrap": bootstrap, "redis_url": SecretStr(self.valkey.url)}
         )
+        if self.replicated is not None:
+            self._undo.enter_context(self.replicated)
+            self.settings = self.replicated.reached_by(self.settings)
+        # Who looks on must not wait long for a broker that does not answer: recoveries are timed.
+        self._looking = self.settings.model_copy(update={"patience": _LOOK_PATIENCE_MS})
         self.topic = prepare_topics(self.settings)
         self.consumers = []
         for number, (kafka, redis) in enumerate(self._proxies):
-            kafka.start((HOST, self.kafka.door_ports[number]))
+            for broker, door in zip(self.brokers, kafka, strict=True):
+                door.start((HOST, broker.door_ports[number]))
+                self._undo.callback(door.close)
             redis.start((HOST, self.valkey.port))
-            self._undo.callback(kafka.close)
             self._undo.callback(redis.close)
-            behind = {"kafka_bootstrap": kafka.address, "redis_url": SecretStr(f"redis://{redis.address}/0")}
+            behind: dict[str, object] = {"kafka_bootstrap": ",".join(door.address for door in kafka)}
+            if self.replicated is None:
+                behind["redis_url"] = SecretStr(f"redis://{redis.address}/0")
             consumer = Consumer(
                 name=f"consumer-{number + 1}",
                 settings=self.settings.model_copy(update=behind),
@@ -158,7 +194,7 @@ class DrillStage:
         """Start again what died and is wanted. Raises as `Consumer.keep_alive` and `ReplayLoad.keep_up`."""
         for consumer in self.consumers:
             consumer.keep_alive()
-        if self.kafka.running:
+        if any(broker.running for broker in self.brokers):
             self.load.keep_up()
 
     def wait(self, condition: Callable[[], bool], deadline_s: float) -> bool:
@@ -173,18 +209,14 @@ class DrillStage:
 
     def committed(self) -> dict[int, int]:
         """Partition -> offset up to which results are published; empty while the broker does not answer."""
-        try:
-            self._admin = self._admin or Admin(self.settings)
-            offsets = self._admin.group_offsets(self.settings.group, self.topic.name)
-        except UnavailableError:
-            self._forget()
-            return {}
+        nothing: dict[int, CommittedOffset] = {}
+        offsets = self.ask(lambda admin: admin.group_offsets(self.settings.group, self.topic.name), nothing)
         return {partition: committed.offset for partition, committed in offsets.items()}
 
     def ends(self) -> dict[int, int]:
         """Partition -> offset after its last record; empty while the broker does not answer."""
         try:
-            self._ends = self._ends or Reader(self.settings, self.topic.name)
+            self._ends = self._ends or Reader(self._looking, self.topic.name)
             return self._ends.end_offsets()
         except UnavailableError:
             self._forget()
@@ -192,12 +224,24 @@ class DrillStage:
 
     def members(self) -> int:
         """Consumers that the group knows; 0 while the broker does not answer."""
+        return self.ask(lambda admin: admin.group_members(self.settings.group), 0)
+
+    def ask(self, question: Callable[[ClusterAdmin], T], otherwise: T) -> T:
+        """What Kafka answers; `otherwise` while it does not."""
         try:
-            self._admin = self._admin or Admin(self.settings)
-            return self._admin.group_members(self.settings.group)
+            self._admin = self._admin or ClusterAdmin(self._looking)
+            return question(self._admin)
         except UnavailableError:
             self._forget()
-            return 0
+            return otherwise
+
+    def slots(self) -> set[int]:
+        """The slots of a Redis Cluster in which the partitions' keys lie."""
+        partitions = range(self.topic.partitions)
+        return {
+            key_slot(state_keys(self.settings, self.topic.id, partition)[0].encode())
+            for partition in partitions
+        }
 
     def caught_up(self) -> bool:
         """Whether every record that is there now has its results published."""
@@ -240,3 +284,7 @@ class DrillStage:
             if consumer.process is not None:
                 consumer.process.kill()
         self._forget()
+
+
+DrillFault = Callable[[DrillStage, random.Random], Iterator[None]]
+"""See `faults.py`."""

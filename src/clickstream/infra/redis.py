@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
-from redis.cluster import RedisCluster
+from redis.cluster import ClusterNode, RedisCluster
+from redis.exceptions import RedisClusterException
 from redis.retry import Retry
+from redis.sentinel import MasterNotFoundError, Sentinel
 
-from clickstream.infra.errors import ConfigurationError, RefusedError, UnavailableError
-from clickstream.infra.reach import absence
+from clickstream.infra.errors import ClickstreamError, ConfigurationError, RefusedError, UnavailableError
+from clickstream.infra.redis_address import (
+    Password,
+    RedisAddress,
+    address,
+    given,
+    redis_absence,
+    redis_address,
+)
 from clickstream.infra.settings import Settings
 
 
@@ -21,67 +30,102 @@ class WrongTypeError(RefusedError):
     """A key holds a value of another type than its name promises: somebody else wrote it."""
 
 
-def address(settings: Settings) -> str:
-    """The server's host and port, without the password."""
-    if settings.redis_url is None:
-        return "nowhere"
-    try:
-        parts = urlsplit(settings.redis_url.get_secret_value())
-        return f"{parts.hostname or parts.path}:{parts.port or 6379}"
-    except ValueError:
-        # An unescaped character in the password; the message of the error would show a piece of it.
-        return "the address in CLICKSTREAM_REDIS_URL"
-
-
-def _absence(settings: Settings) -> tuple[str, str]:
-    if settings.redis_url is not None:
-        try:
-            parts = urlsplit(settings.redis_url.get_secret_value())
-            if parts.hostname:
-                return absence(parts.hostname, parts.port or 6379, "Redis", "CLICKSTREAM_REDIS_URL")
-        except ValueError:
-            pass
-    return "it cannot be reached", "Check that it runs and that CLICKSTREAM_REDIS_URL names it."
+_FIRST = "connecting"
 
 
 @contextmanager
 def translated(doing: str, settings: Settings) -> Iterator[None]:
     """Turn the errors of the Redis client into ours."""
-    where = f"Redis at {address(settings)}"
     try:
         yield
-    except (redis.AuthenticationError, redis.exceptions.NoPermissionError) as error:
-        raise ConfigurationError(
+    except (redis.RedisError, RedisClusterException, OSError) as error:
+        raise _as_ours(error, doing, f"Redis at {address(settings)}", settings) from error
+
+
+def _as_ours(error: Exception, doing: str, where: str, settings: Settings) -> ClickstreamError:
+    """What the client raised, as an error of ours: first what a person must mend, then what passes."""
+    text = str(error)
+    # A running consumer waits: of two that must change together, one changes first.
+    renewed = ConfigurationError if doing == _FIRST else UnavailableError
+    if problem := _certificate_problem(error):
+        return renewed(f"{doing}: {where}: {problem[0]}", problem[1])
+    if "EXEC without MULTI" in text:
+        # The client does not look at what MULTI was answered.
+        text = f"this user has no permissions to run the 'multi' command: {text}"
+    if isinstance(error, redis.exceptions.NoPermissionError) or "no permissions to run" in text:
+        return ConfigurationError(
+            f"{doing}: {where} does not permit it ({text})",
+            "Give it the rights that `clickstream acls` prints.",
+        )
+    if isinstance(error, redis.AuthenticationError) or "invalid username-password" in text:
+        kind, source = (
+            (renewed, "CLICKSTREAM_REDIS_PASSWORD_FILE")
+            if settings.redis_password_file is not None
+            else (ConfigurationError, "CLICKSTREAM_REDIS_URL")
+        )
+        return kind(
             f"{doing}: {where} refused the credentials ({error})",
-            "Check the user and the password in CLICKSTREAM_REDIS_URL (redis://user:password@host:port/0).",
-        ) from error
-    except redis.OutOfMemoryError as error:
-        raise UnavailableError(
+            f"Check the user (redis://user:password@host:port/0) and the password in {source}.",
+        )
+    if isinstance(error, redis.OutOfMemoryError):
+        return UnavailableError(
             f"{doing}: {where} is out of memory ({error})",
             "Raise its maxmemory (policy noeviction), or lower the number of open sessions. Nothing is lost.",
-        ) from error
-    except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.ClusterDownError, OSError) as error:
-        what, remedy = _absence(settings)
-        raise UnavailableError(
-            f"{doing}: {where} does not answer: {what} ({error})",
-            f"{remedy} A running consumer goes on by itself.",
-        ) from error
-    except redis.ResponseError as error:
-        text = str(error)
-        if "invalid username-password" in text or "WRONGPASS" in text or "NOAUTH" in text:
-            raise ConfigurationError(
-                f"{doing}: {where} refused the credentials ({error})",
-                "Check the user and the password in CLICKSTREAM_REDIS_URL.",
-            ) from error
-        if text.startswith(("LOADING", "MASTERDOWN", "READONLY", "TRYAGAIN", "BUSY")):
-            raise UnavailableError(
-                f"{doing}: {where} is not ready ({error})", "It usually is soon."
-            ) from error
-        if "WRONGTYPE" in text:
-            raise WrongTypeError(f"{doing}: a key in {where} is of another type ({error})") from error
-        raise RefusedError(f"{doing}: {where} refused the command ({error})") from error
-    except redis.RedisError as error:
-        raise UnavailableError(f"{doing}: {where} failed ({error})") from error
+        )
+    if isinstance(error, redis.exceptions.MovedError):
+        return ConfigurationError(
+            f"{doing}: {where} is a node of a Redis Cluster", "Set CLICKSTREAM_REDIS_CLUSTER=true."
+        )
+    if "Cluster mode is not enabled" in text:
+        return ConfigurationError(
+            f"{doing}: {where} is no node of a Redis Cluster", "Leave out CLICKSTREAM_REDIS_CLUSTER."
+        )
+    if isinstance(error, _NOT_READY) or text.startswith(_NOT_READY_WORDS):
+        return UnavailableError(f"{doing}: {where} is not ready ({error})", "It usually is soon.")
+    if isinstance(error, MasterNotFoundError):
+        return UnavailableError(
+            f"{doing}: the Sentinels at {address(settings)} name no master that answers ({error})",
+            "Check CLICKSTREAM_REDIS_SENTINEL_SERVICE, and the Sentinels. A running consumer goes on"
+            " by itself.",
+        )
+    if isinstance(error, redis.ResponseError) and not isinstance(error, redis.exceptions.ClusterError):
+        refused = WrongTypeError if "WRONGTYPE" in text else RefusedError
+        return refused(f"{doing}: {where} refused the command ({error})")
+    what, remedy = redis_absence(settings)
+    return UnavailableError(
+        f"{doing}: {where} does not answer: {what} ({error})",
+        f"{remedy} A running consumer goes on by itself.",
+    )
+
+
+# A failover, a slot that is being moved, a start, replicas that are behind: what was asked for is done later.
+_NOT_READY = (
+    redis.ReadOnlyError,
+    redis.exceptions.TryAgainError,
+    redis.exceptions.AskError,
+    redis.exceptions.MasterDownError,
+    redis.BusyLoadingError,
+)
+_NOT_READY_WORDS = ("BUSY ", "NOREPLICAS ", "MISCONF ")
+
+
+def _certificate_problem(error: BaseException | None) -> tuple[str, str] | None:
+    """Which certificate was refused and why, and what to do, by the error or what caused it."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return (
+                f"its certificate is not accepted: {error.verify_message}",
+                "Name the authority that signed it in CLICKSTREAM_REDIS_CA_FILE, and in CLICKSTREAM_REDIS_URL"
+                " a host that the certificate is made out to.",
+            )
+        if isinstance(error, ssl.SSLError) and "ALERT" in (reason := error.reason or ""):
+            return (
+                f"it refused the connection ({reason})",
+                "Name a certificate that it accepts, and its key, in CLICKSTREAM_REDIS_CERTIFICATE_FILE and"
+                " CLICKSTREAM_REDIS_KEY_FILE.",
+            )
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def connect(settings: Settings) -> Any:
@@ -91,32 +135,47 @@ def connect(settings: Settings) -> Any:
         UnavailableError: nobody answers.
         ConfigurationError: no URL, a malformed URL, or a wrong password.
     """
-    if settings.redis_url is None:
-        raise ConfigurationError(
-            "no Redis is named and no embedded one runs",
-            "Start one with `clickstream up`, or set CLICKSTREAM_REDIS_URL to redis://host:port/0.",
-        )
-    url = settings.redis_url.get_secret_value()
+    found = redis_address(settings)
     # A retry of the client's could repeat a write whose answer was lost; our scripts decide about that.
-    options: dict[str, Any] = {
+    once = Retry(NoBackoff(), 0)
+    timeouts: dict[str, Any] = {
         "socket_timeout": min(5.0, settings.patience / 1000),
         "socket_connect_timeout": 2.0,
-        "retry": Retry(NoBackoff(), 0),
-        "decode_responses": False,
     }
-    with translated("connecting", settings):
-        try:
-            if settings.redis_cluster:
-                client: Any = RedisCluster.from_url(url, **options)
-            else:
-                client = redis.Redis.from_url(url, protocol=2, **options)
-        except ValueError:
-            raise ConfigurationError(
-                "CLICKSTREAM_REDIS_URL is malformed",
-                "Write it as redis://[user:password@]host:port/0, with / : @ of the password as %2F %3A %40.",
-            ) from None
+    options = {**found.options, **timeouts, "protocol": 2, "decode_responses": False}
+    with translated(_FIRST, settings):
+        if settings.redis_cluster:
+            client = _cluster(found, options, once)
+        elif settings.redis_sentinel_service is not None:
+            client = _behind_sentinels(settings, found, options | {"retry": once}, timeouts | {"retry": once})
+        else:
+            if found.hosts:
+                options["host"], options["port"] = found.hosts[0]
+            client = redis.Redis.from_pool(redis.ConnectionPool(**options, retry=once))
         client.ping()
     return client
+
+
+def _cluster(found: RedisAddress, options: dict[str, Any], retry: Retry) -> Any:
+    if options.pop("db", 0):
+        raise ConfigurationError(
+            "CLICKSTREAM_REDIS_URL names a database, and a Redis Cluster has but number 0",
+            "Write it without one: redis://host:port,host:port.",
+        )
+    options.pop("connection_class", None)
+    nodes = [ClusterNode(*host) for host in found.hosts]  # type: ignore[no-untyped-call]
+    return RedisCluster(startup_nodes=nodes, ssl=found.encrypted, retry=retry, **options)
+
+
+def _behind_sentinels(
+    settings: Settings, found: RedisAddress, options: dict[str, Any], timeouts: dict[str, Any]
+) -> Any:
+    options.pop("connection_class", None)
+    asking = found.tls | timeouts | {"ssl": found.encrypted, "protocol": 2}
+    if given(settings, "redis_sentinel_password"):
+        asking["credential_provider"] = Password(settings, "redis_sentinel_password")
+    sentinel: Any = Sentinel(found.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
+    return sentinel.master_for(settings.redis_sentinel_service, ssl=found.encrypted, **options)
 
 
 def evicting(client: Any) -> str | None:

@@ -159,20 +159,63 @@ class Settings(BaseSettings):
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="how to talk to the brokers"
     )
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = Field(
         "SCRAM-SHA-512", description="used with a `SASL_…` protocol"
     )
-    kafka_username: str | None = Field(None, description="used with a `SASL_…` protocol")
-    kafka_password: SecretStr | None = Field(None, description="used with a `SASL_…` protocol")
+    kafka_username: str | None = Field(
+        None, description="used with a `SASL_…` protocol; with `OAUTHBEARER` the id of the client"
+    )
+    kafka_password: SecretStr | None = Field(
+        None, description="of that user; with `OAUTHBEARER` the secret of the client"
+    )
+    kafka_password_file: Path | None = Field(
+        None, description="file with it, read anew for each connection, instead of `kafka_password`"
+    )
+    kafka_token_url: str | None = Field(
+        None,
+        description="used with `OAUTHBEARER`: where the client gets its tokens (client credentials grant)",
+    )
+    kafka_token_scope: str | None = Field(None, description="scope of these tokens")
     kafka_ca_file: Path | None = Field(
         None, description="PEM file with the authority that signed the brokers' certificates"
     )
+    kafka_certificate_file: Path | None = Field(
+        None, description="PEM file with the client's certificate, where the brokers ask for one"
+    )
+    kafka_key_file: Path | None = Field(None, description="PEM file with the key of that certificate")
+    kafka_key_password: SecretStr | None = Field(None, description="of that key, where it is encrypted")
+    kafka_key_password_file: Path | None = Field(
+        None, description="file with it, instead of `kafka_key_password`"
+    )
     redis_url: SecretStr | None = Field(
         None,
-        description="`redis://[user:password@]host:port/db`; none = the Valkey that `up` or `demo` runs with"
+        description="`redis://[user:password@]host:port/db`, `rediss://…` for TLS; `host:port,host:port`"
+        " names several nodes of a cluster, or Sentinels; none = the Valkey that `up` or `demo` runs with"
         " this `home`",
     )
-    redis_cluster: bool = Field(False, description="the URL names a node of a Redis Cluster")
+    redis_cluster: bool = Field(False, description="the URL names nodes of a Redis Cluster")
+    redis_sentinel_service: str | None = Field(
+        None,
+        description="the URL names Sentinels, and this is what they call the master; user and password of the"
+        " URL are the master's",
+    )
+    redis_sentinel_password: SecretStr | None = Field(None, description="what the Sentinels ask for")
+    redis_sentinel_password_file: Path | None = Field(
+        None, description="file with it, instead of `redis_sentinel_password`"
+    )
+    redis_password: SecretStr | None = Field(None, description="instead of one in the URL")
+    redis_password_file: Path | None = Field(
+        None, description="file with it, read anew for each connection, instead of `redis_password`"
+    )
+    redis_ca_file: Path | None = Field(
+        None,
+        description="PEM file with the authority that signed the certificate of Redis; none = those that this"
+        " machine trusts. Host names are checked",
+    )
+    redis_certificate_file: Path | None = Field(
+        None, description="PEM file with our certificate, where Redis asks for one"
+    )
+    redis_key_file: Path | None = Field(None, description="PEM file with the key of that certificate")
 
     clicks_topic: str = Field("clicks", description="topic that is read")
     scores_topic: str = Field("scores", description="topic of the scores")
@@ -183,8 +226,10 @@ class Settings(BaseSettings):
     partitions: Annotated[int, Field(ge=1, le=1024)] = Field(
         8, description="of a topic that a command creates"
     )
-    replication_factor: Annotated[int, Field(ge=1, le=9)] = Field(
-        1, description="of a topic that a command creates; 3 on a cluster"
+    replication_factor: Annotated[int, Field(ge=1, le=9)] | None = Field(
+        None,
+        description="of a topic that a command creates; with 3 or more, two copies must have a record before"
+        " it counts as written; without it, as the brokers do for any topic",
     )
 
     group: Annotated[str, Field(min_length=1, max_length=200)] = Field(
@@ -272,6 +317,9 @@ class Settings(BaseSettings):
         description=f"token that `serve` asks for (`Authorization: Bearer …`), {SHORTEST_KEY} characters or"
         " more; needed where it listens beyond this machine",
     )
+    lookup_token_file: Path | None = Field(
+        None, description="file with it, read when `serve` starts, instead of `lookup_token`"
+    )
     dashboard_read_only: bool = Field(
         False, description="the pages of the dashboard show all, and promote and roll back nothing"
     )
@@ -296,8 +344,33 @@ class Settings(BaseSettings):
             )
         if re.search(r"[{}\s]", self.group + self.clicks_topic):
             raise ValueError("group and clicks_topic must not contain braces or blanks")
-        if self.bundle_key is not None and self.bundle_key_file is not None:
-            raise ValueError("bundle_key and bundle_key_file are both set; one is enough")
+        for name in type(self).model_fields:
+            file = f"{name}_file"
+            if getattr(self, name) is not None and getattr(self, file, None) is not None:
+                raise ValueError(f"{name} and {file} are both set; one is enough")
+        for server in ("kafka", "redis"):
+            if (getattr(self, f"{server}_certificate_file") is None) != (
+                getattr(self, f"{server}_key_file") is None
+            ):
+                raise ValueError(f"{server}_certificate_file and {server}_key_file belong together; set both")
+        return self
+
+    @model_validator(mode="after")
+    def _kafka_is_told_who_we_are(self) -> Settings:
+        if not self.kafka_security_protocol.startswith("SASL"):
+            return self
+        needed = {
+            "kafka_username": self.kafka_username,
+            "kafka_password or kafka_password_file": self.kafka_password or self.kafka_password_file,
+        }
+        if self.kafka_sasl_mechanism == "OAUTHBEARER":
+            needed["kafka_token_url"] = self.kafka_token_url
+        missing = [name for name, value in needed.items() if not value]
+        if missing:
+            raise ValueError(
+                f"kafka_security_protocol {self.kafka_security_protocol} with kafka_sasl_mechanism"
+                f" {self.kafka_sasl_mechanism} needs {' and '.join(missing)}"
+            )
         return self
 
     @property
@@ -343,8 +416,10 @@ def as_environment(settings: Settings) -> dict[str, str]:
     return variables
 
 
-_NOT_SETTINGS = frozenset({"CLICKSTREAM_DATA", "CLICKSTREAM_FAILPOINT", "CLICKSTREAM_DRILL_SEED"})
-"""Variables of ours that are no settings: the dataset, and those of the drills."""
+_NOT_SETTINGS = frozenset(
+    {"CLICKSTREAM_DATA", "CLICKSTREAM_FAILPOINT", "CLICKSTREAM_DRILL_SEED", "CLICKSTREAM_RIGHTS_TAKEN"}
+)
+"""Variables of ours that are no settings: the dataset, and those of the drills and tests."""
 
 
 def unknown_variables(environment: Iterable[str]) -> list[tuple[str, str | None]]:

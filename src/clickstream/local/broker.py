@@ -1,4 +1,7 @@
-"""A real Apache Kafka of one node, with what it takes for that node to come back whole from a crash."""
+"""A real Apache Kafka of one node, with what it takes for that node to come back whole from a crash.
+
+`cluster.py` has what is otherwise where several nodes are one Kafka.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import struct
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from clickstream.infra.errors import UnavailableError
@@ -35,11 +38,11 @@ _JVM = (
 # Paths are relative to the folder: it may have blanks, commas and letters that this format cannot hold.
 _NODE = """\
 process.roles={roles}
-node.id=1
+node.id={node}
 listeners={listeners}
 listener.security.protocol.map={protocols}
 controller.listener.names=CONTROLLER
-controller.quorum.voters=1@{controller}
+controller.quorum.voters={voters}
 log.dirs=topics
 """
 
@@ -49,13 +52,8 @@ inter.broker.listener.name=BROKER
 
 auto.create.topics.enable=false
 offsets.topic.num.partitions=4
-offsets.topic.replication.factor=1
 transaction.state.log.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
 share.coordinator.state.topic.num.partitions=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
 
 # A consumer that joins, or comes back after a crash, is not kept waiting.
 group.initial.rebalance.delay.ms=0
@@ -66,16 +64,24 @@ transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 # consumers refuse every partition.
 offsets.retention.minutes=525600
 
-# While it runs, the broker is never declared dead, however long the machine pauses, and does not give up
-# its partitions before it stops. A partition without a leader costs commits: see `EmbeddedKafka._retire`.
-broker.session.timeout.ms=86400000
-controlled.shutdown.enable=false
-
 # The default sets 128 MB aside for the cleaner of compacted topics.
 log.cleaner.dedupe.buffer.size=4194304
 num.network.threads=2
 num.io.threads=4
 background.threads=4
+"""
+
+_ALONE = """
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+
+# While it runs, the broker is never declared dead, however long the machine pauses, and does not give up
+# its partitions before it stops. A partition without a leader costs commits: see `EmbeddedKafka._retire`.
+broker.session.timeout.ms=86400000
+controlled.shutdown.enable=false
 """
 
 _LOGGING = """\
@@ -103,6 +109,8 @@ class EmbeddedKafka(Server):
 
     name = "Kafka"
     port_option = "--kafka-port"
+    node = 1
+    _replication = _ALONE
 
     def __init__(
         self,
@@ -131,26 +139,42 @@ class EmbeddedKafka(Server):
         shutil.rmtree(self.folder / "tmp", ignore_errors=True)
         (self.folder / "tmp").mkdir()
 
-        controller = self._free_address()
+        voters = self._voters()
         ways = {"BROKER": (self.address, self.address)}
         for number, (door, port) in enumerate(zip(self._doors, self.door_ports, strict=True)):
             ways[f"DOOR{number}"] = (f"{HOST}:{port}", door)
-        listeners = {name: behind for name, (behind, _) in ways.items()} | {"CONTROLLER": controller}
+        listeners = {name: behind for name, (behind, _) in ways.items()} | {"CONTROLLER": voters[self.node]}
         self._write(
             "broker",
-            _node("broker,controller", listeners)
-            + _BROKER.format(advertised=_addresses({name: door for name, (_, door) in ways.items()})),
+            self._node("broker,controller", listeners, voters)
+            + _BROKER.format(advertised=_addresses({name: door for name, (_, door) in ways.items()}))
+            + self._replication,
             _LOGGING.format(pattern="%d %p %c{1} %m%n", logger="kafka.server.KafkaRaftServer", level="INFO"),
         )
-        if self._meta.exists():
-            self._retire(java)
-        else:
-            self._format(java)
+        self._make_ready(java)
         return [*java, *_main("broker")]
 
-    @property
-    def _meta(self) -> Path:
-        return self.folder / "topics" / "meta.properties"
+    def _make_ready(self, java: list[str]) -> None:
+        """What must be done before the broker starts on its folder."""
+        if cluster_of(self.folder):
+            self._retire(java)
+        else:
+            self._format(java, new_cluster())
+
+    def _voters(self) -> Mapping[int, str]:
+        """Node -> where its controller listens, of all nodes."""
+        return {self.node: self._free_address()}
+
+    def _node(self, roles: str, listeners: Mapping[str, str], voters: Mapping[int, str]) -> str:
+        # Kafka wants a protocol for the listener between brokers where there is none, too.
+        protocols = ",".join(f"{name}:PLAINTEXT" for name in {"BROKER": "", **listeners})
+        return _NODE.format(
+            roles=roles,
+            node=self.node,
+            listeners=_addresses(listeners),
+            protocols=protocols,
+            voters=",".join(f"{node}@{address}" for node, address in voters.items()),
+        )
 
     def _free_address(self) -> str:
         port = free_port()
@@ -162,10 +186,8 @@ class EmbeddedKafka(Server):
         (self.folder / f"{role}.properties").write_text(properties, encoding="ascii")
         (self.folder / f"{role}-log.properties").write_text(logging, encoding="ascii")
 
-    def _format(self, java: list[str]) -> None:
+    def _format(self, java: list[str], cluster: str) -> None:
         """By Kafka's own tool: with meta.properties alone, a broker has no second version of transactions."""
-        # Kafka takes no cluster id that begins with a dash.
-        cluster = "C" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
         try:
             subprocess.run(
                 [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", "broker.properties"],
@@ -194,10 +216,10 @@ class EmbeddedKafka(Server):
         those for deleted (KAFKA-20734), and their part of a commit is dropped: nothing behind it can be
         read as committed any more.
         """
-        controller = self._free_address()
+        voters = self._voters()
         self._write(
             "controller",
-            _node("controller", {"CONTROLLER": controller})
+            self._node("controller", {"CONTROLLER": voters[self.node]}, voters)
             + f"broker.session.timeout.ms={_RETIRE_AFTER_MS}\n",
             _LOGGING.format(
                 pattern="%r %m%n", logger="org.apache.kafka.controller.QuorumController", level="DEBUG"
@@ -242,19 +264,37 @@ class EmbeddedKafka(Server):
                     answer = answers.read(size)
         except (OSError, struct.error):
             return False
-        cluster = self._meta.read_text(encoding="ascii").split("cluster.id=")[1].split()[0]
-        return answer[4:8] == struct.pack(">i", 1) and cluster.encode() in answer
+        cluster = cluster_of(self.folder) or ""
+        return self.node in _brokers(answer) and cluster.encode() in answer
 
 
-def _node(roles: str, listeners: Mapping[str, str]) -> str:
-    # Kafka wants a protocol for the listener between brokers where there is none, too.
-    protocols = ",".join(f"{name}:PLAINTEXT" for name in {"BROKER": "", **listeners})
-    return _NODE.format(
-        roles=roles,
-        listeners=_addresses(listeners),
-        protocols=protocols,
-        controller=listeners["CONTROLLER"],
-    )
+def new_cluster() -> str:
+    """An id for a Kafka. It takes none that begins with a dash."""
+    return "C" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
+
+
+def cluster_of(folder: Path) -> str | None:
+    """The id of the Kafka that a node's folder belongs to; None where it is of none yet."""
+    try:
+        return (
+            (folder / "topics" / "meta.properties")
+            .read_text(encoding="ascii")
+            .split("cluster.id=")[1]
+            .split()[0]
+        )
+    except FileNotFoundError:
+        return None
+
+
+def _brokers(answer: bytes) -> Iterator[int]:
+    """The ids of the brokers in an answer to Metadata: each with a host, a port and perhaps a rack."""
+    (count,) = struct.unpack_from(">i", answer, 4)
+    at = 8
+    for _ in range(count):
+        broker, host = struct.unpack_from(">ih", answer, at)
+        (rack,) = struct.unpack_from(">h", answer, at + 6 + host + 4)
+        at += 6 + host + 4 + 2 + max(rack, 0)
+        yield broker
 
 
 def _addresses(listeners: Mapping[str, str]) -> str:

@@ -19,6 +19,7 @@ from clickstream.infra.errors import ConfigurationError
 
 HOST = "127.0.0.1"
 
+_given: set[int] = set()
 _LOG_LIMIT = 5 * 1024 * 1024
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -36,14 +37,15 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port that is free now, below those that the system hands to outgoing connections.
+    """A port that is free now, given to nobody else here, below those of outgoing connections.
 
     From among those, a client that calls a server which is down can be given the server's own port, reach
     itself, and keep the server from coming back.
     """
     for _ in range(200):
         port = random.randrange(20_000, 30_000)
-        if is_free(port):
+        if port not in _given and is_free(port):
+            _given.add(port)
             return port
     raise ConfigurationError(
         f"No free port between 20000 and 30000 on {HOST}.", "Stop what occupies them, or give a port."

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +54,8 @@ class EmbeddedValkey(Server):
     """One Valkey, with the data in `folder`.
 
     `persistence` says when a write is on disk: "always" before it is answered, "everysec" within a second
-    (neither loses anything when only the process dies), "off" never. It counts from the next start.
+    (neither loses anything when only the process dies), "off" never. `options` are further words of its
+    command line. Both count from the next start.
     """
 
     name = "Valkey"
@@ -65,9 +66,11 @@ class EmbeddedValkey(Server):
         folder: Path,
         port: int | None = None,
         persistence: Persistence = "everysec",
+        options: Sequence[str] = (),
     ) -> None:
         super().__init__(folder, port)
         self.persistence: Persistence = persistence
+        self.options = options
 
     @property
     def url(self) -> str:
@@ -88,13 +91,15 @@ class EmbeddedValkey(Server):
         ]
         if self.persistence != "off":
             command += ["--appendonly", "yes", "--appendfsync", self.persistence]
-        return command
+        return [*command, *self.options]
+
+    def client(self) -> redis.Redis:
+        """A client of this server alone, which waits a second for an answer."""
+        return redis.Redis(host=HOST, port=self.port, socket_timeout=1.0, retry=Retry(NoBackoff(), 0))
 
     def _answers(self) -> bool:
         try:
-            with redis.Redis(
-                host=HOST, port=self.port, socket_timeout=1.0, retry=Retry(NoBackoff(), 0)
-            ) as client:
+            with self.client() as client:
                 info = client.info()
         except redis.RedisError:
             return False

@@ -29,6 +29,7 @@ from clickstream.infra import logs
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.exposition import registry
 from clickstream.infra.logs import logger
+from clickstream.infra.secrets import secret
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.lookup.counts import RequestCounters
 from clickstream.lookup.jobs import Jobs
@@ -82,7 +83,7 @@ def _outlive_not(parent: Any) -> None:
 
 def application(settings: Settings, lookup: Lookup, counters: RequestCounters) -> FastAPI:
     """The application over a look-up, which it closes when it ends."""
-    token = None if settings.lookup_token is None else settings.lookup_token.get_secret_value()
+    token = secret(settings, "lookup_token")
     jobs = Jobs(PATIENCE_MS / 1_000)
     sys.setswitchinterval(SWITCH_S)
 

@@ -12,6 +12,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from clickstream.infra.errors import ConfigurationError
+from clickstream.infra.secrets import secret
 from clickstream.infra.settings import Settings
 from clickstream.lookup.app import LOOPBACK, application, create
 from clickstream.lookup.counts import RequestCounters
@@ -38,7 +39,7 @@ def serve_lookups(
         UnavailableError: a server is away at the start.
         BundleError: there are no models.
     """
-    if settings.lookup_token is None and host not in LOOPBACK:
+    if secret(settings, "lookup_token") is None and host not in LOOPBACK:
         raise ConfigurationError(
             f"on {host} anybody who reaches the port could read sessions",
             "Set CLICKSTREAM_LOOKUP_TOKEN, which requests then carry; or keep to 127.0.0.1.",

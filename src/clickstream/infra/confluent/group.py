@@ -13,10 +13,10 @@ from typing import Any
 import confluent_kafka
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from clickstream.infra.confluent.connection import Refusals, client_options
+from clickstream.infra.confluent.connection import Refusals
 from clickstream.infra.confluent.errors import OUT_OF_RANGE, UNREADABLE, translated
 from clickstream.infra.confluent.unreadable import damaged_batch
-from clickstream.infra.errors import ClickstreamError, ConfigurationError
+from clickstream.infra.errors import ClickstreamError, ConfigurationError, UnavailableError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.kafka import (
     CommittedOffset,
@@ -66,12 +66,13 @@ class ConfluentGroupConsumer:
         self._unreadable: deque[DamagedBatchError | DeletedError] = deque()
         self._member_id = ""
         self._fenced = False
-        self._refusals = Refusals()
+        self._replaced_next = False
         self._open()
 
     def _open(self) -> None:
         settings = self._settings
-        options = client_options(settings, self._refusals.note) | {
+        self._refusals = Refusals(settings)
+        options = self._refusals.options() | {
             "client.id": f"{CLIENT}{self._rules}",
             "group.id": settings.group,
             "session.timeout.ms": settings.session_timeout,
@@ -100,6 +101,7 @@ class ConfluentGroupConsumer:
             options["group.instance.id"] = settings.instance
         with translated("joining the consumer group", settings):
             self._consumer = Consumer(options)
+            self._refusals.renew(self._consumer)
             try:
                 self._partitions = self._count_partitions(min(5.0, settings.patience / 1000))
                 self._subscribe()
@@ -170,11 +172,17 @@ class ConfluentGroupConsumer:
         """
         if self._unreadable:
             raise self._unreadable.popleft()
+        if self._replaced_next:
+            with suppress(KafkaException, RuntimeError):
+                self._consumer.close()
+            self._give_up([self._tp(partition) for partition in self._assigned])
+            self._open()
+            self._replaced_next = False
         polled: dict[int, list[Record]] = {}
         with translated(f"reading {self._topic}", self._settings):
             # `consume` would wait until it has as many as it is asked for.
             first = self._consumer.poll(timeout_ms / 1000)
-            self._refusals.check()
+            self._look_for_refusals()
             if self._fenced:
                 raise KafkaException(KafkaError(KafkaError.FENCED_INSTANCE_ID))
             if first is not None:
@@ -185,6 +193,19 @@ class ConfluentGroupConsumer:
         if self._unreadable and not found:
             raise self._unreadable.popleft()
         return found
+
+    def _look_for_refusals(self) -> None:
+        try:
+            self._refusals.check()
+        except KafkaException as error:
+            if not self._refusals.outdated:
+                raise
+            self._replaced_next = True
+            raise UnavailableError(
+                f"reading {self._topic}: a connection was refused ({error.args[0].str()}), and files of"
+                " certificates are others now",
+                "A new client takes them up.",
+            ) from error
 
     def _refused(self, partition: int) -> bool:
         return any(error.partition == partition for error in self._unreadable)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
-from clickstream.infra.confluent.connection import Refusals, client_options
+from clickstream.infra.confluent.connection import Refusals
 from clickstream.infra.confluent.errors import translated
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.kafka import CommittedOffset, Membership, OutgoingRecord
@@ -44,11 +44,11 @@ class ConfluentTransactionalProducer:
     def __init__(self, settings: Settings, transactional_id: str) -> None:
         self._settings = settings
         self.transactional_id = transactional_id
-        self._failures, self._refusals = _Failures(), Refusals()
+        self._failures, self._refusals = _Failures(), Refusals(settings)
         self._seconds = settings.patience / 1000
         with translated(f"initialising transactions of {transactional_id}", settings):
             self._producer: Producer | None = Producer(
-                client_options(settings, self._refusals.note)
+                self._refusals.options()
                 | {
                     "transactional.id": transactional_id,
                     "transaction.timeout.ms": settings.patience,
@@ -101,7 +101,9 @@ class ConfluentTransactionalProducer:
             FencedError: another process uses this transactional id.
             UnavailableError: not known to be committed within the deadline, or the group moved on.
         """
-        with self._asking("publishing scores") as producer:
+        # Where one of them is not permitted, the library does not say which.
+        topics = ", ".join(sorted({record.topic for record in records}))
+        with self._asking(f"publishing scores to {topics}" if topics else "publishing offsets") as producer:
             producer.begin_transaction()
             for record in records:
                 partition = _ANY if record.partition is None else record.partition

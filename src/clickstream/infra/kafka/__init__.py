@@ -5,6 +5,7 @@ only reported as committed when each of its records was acknowledged before the 
 """
 
 from clickstream.infra.kafka.admin import Admin
+from clickstream.infra.kafka.cluster import ClusterAdmin, Replication
 from clickstream.infra.kafka.errors import (
     DamagedBatchError,
     DeletedError,
@@ -32,6 +33,7 @@ from clickstream.infra.kafka.unpacking import codecs
 
 __all__ = [
     "Admin",
+    "ClusterAdmin",
     "CommittedOffset",
     "DamagedBatchError",
     "DecidedEnds",
@@ -48,6 +50,7 @@ __all__ = [
     "Reader",
     "Record",
     "RecordRefusedError",
+    "Replication",
     "Topic",
     "TopicLog",
     "TransactionalProducer",

@@ -18,6 +18,7 @@ from clickstream.infra.kafka.records import CommittedOffset, GroupState, LogEnd,
 from clickstream.infra.kafka.translation import translated
 from clickstream.infra.settings import Settings
 
+_AS_THE_BROKERS_DO = -1
 _COORDINATOR_AWAY = (
     kafka_errors.CoordinatorNotAvailableError,
     kafka_errors.NotCoordinatorError,
@@ -36,17 +37,21 @@ class Admin:
             )
 
     def create_topic(
-        self, name: str, partitions: int, config: Mapping[str, str], replication_factor: int = 1
+        self, name: str, partitions: int, config: Mapping[str, str], replication_factor: int | None = None
     ) -> bool:
-        """Create a topic and wait for its leaders; False when it was there."""
+        """Create a topic and wait for its leaders; False when it was there.
+
+        With three copies or more, one may be away and a record is still on two. None: as the brokers do.
+        """
+        two = {"min.insync.replicas": "2"} if (replication_factor or 0) > 2 else {}
         with translated(f"creating topic {name}", self._settings):
             try:
                 self._client.create_topics(
                     {
                         name: {
                             "num_partitions": partitions,
-                            "replication_factor": replication_factor,
-                            "configs": dict(config),
+                            "replication_factor": replication_factor or _AS_THE_BROKERS_DO,
+                            "configs": {**two, **config},
                         }
                     },
                     timeout_ms=self._settings.patience,
@@ -61,6 +66,8 @@ class Admin:
         try:
             with translated(f"describing topic {name}", self._settings):
                 found = self._client.describe_topics([name])
+                if found and found[0].get("error_code") == kafka_errors.TopicAuthorizationFailedError.errno:
+                    raise kafka_errors.TopicAuthorizationFailedError({name})
         except MissingError:
             return None
         if not found or found[0].get("error_code") or not found[0].get("partitions"):

@@ -6,6 +6,8 @@ import logging
 from typing import Any
 
 from clickstream.infra.errors import ConfigurationError
+from clickstream.infra.kafka.credentials import key_password, password, tls_context, uses_sasl, uses_tls
+from clickstream.infra.kafka.sasl import TokenProvider
 from clickstream.infra.settings import Settings
 
 # The client logs each retry of a server that is away; what matters reaches the caller as an error.
@@ -33,7 +35,7 @@ def connection_options(settings: Settings) -> dict[str, Any]:
     """Where the broker is, and how it knows us.
 
     Raises:
-        ConfigurationError: no broker is named.
+        ConfigurationError: no broker is named, or a file of a certificate or secret cannot be used.
     """
     options: dict[str, Any] = {
         "bootstrap_servers": require_bootstrap(settings).split(","),
@@ -42,11 +44,22 @@ def connection_options(settings: Settings) -> dict[str, Any]:
         "reconnect_backoff_max_ms": 500,
         "bootstrap_timeout_ms": min(5_000, settings.patience),
     }
-    if settings.kafka_ca_file is not None:
-        options["ssl_cafile"] = str(settings.kafka_ca_file)
-    if settings.kafka_security_protocol.startswith("SASL"):
+    if uses_tls(settings):
+        # The client loads the files anew for each connection, and would retry for ever where it cannot.
+        tls_context(settings)
+        for name, file in (
+            ("ssl_cafile", settings.kafka_ca_file),
+            ("ssl_certfile", settings.kafka_certificate_file),
+            ("ssl_keyfile", settings.kafka_key_file),
+        ):
+            if file is not None:
+                options[name] = str(file.expanduser())
+        options["ssl_password"] = lambda: key_password(settings) or ""
+    if uses_sasl(settings):
+        password(settings)
         options["sasl_mechanism"] = settings.kafka_sasl_mechanism
         options["sasl_plain_username"] = settings.kafka_username
-        password = settings.kafka_password
-        options["sasl_plain_password"] = password.get_secret_value() if password else None
+        options["sasl_plain_password"] = lambda: password(settings)
+        if settings.kafka_sasl_mechanism == "OAUTHBEARER":
+            options["sasl_oauth_token_provider"] = TokenProvider(settings)
     return options

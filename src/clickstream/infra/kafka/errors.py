@@ -11,6 +11,7 @@ from clickstream.infra.errors import (
     RefusedError,
     UnavailableError,
 )
+from clickstream.infra.kafka.refusal import refusal
 from clickstream.infra.reach import absence
 from clickstream.infra.settings import Settings
 
@@ -83,7 +84,7 @@ def failure(kind: Kind, doing: str, settings: Settings, reason: object) -> Click
     Args:
         kind: what it is: fenced by another process of our name; credentials or permission denied; an offset
             that was deleted; no such topic or group; a record that the broker does not take; a setting that
-            cannot work; a broker that is away; or anything else.
+            cannot work; a broker that is away, or does not take our connections; or anything else.
         reason: the library's own words.
     """
     where = f"Kafka at {settings.kafka_bootstrap}"
@@ -96,7 +97,8 @@ def failure(kind: Kind, doing: str, settings: Settings, reason: object) -> Click
         case "denied":
             return ConfigurationError(
                 f"{doing}: {where} refused the credentials or the permission ({reason})",
-                "Check CLICKSTREAM_KAFKA_USERNAME, CLICKSTREAM_KAFKA_PASSWORD and the topic's ACLs.",
+                "Check CLICKSTREAM_KAFKA_USERNAME and CLICKSTREAM_KAFKA_PASSWORD, or give the user the rights"
+                " that `clickstream acls` prints.",
             )
         case "deleted":
             return RefusedError(
@@ -119,13 +121,9 @@ def failure(kind: Kind, doing: str, settings: Settings, reason: object) -> Click
         case "misconfigured":
             return ConfigurationError(f"{doing}: {reason}", "Correct the CLICKSTREAM_KAFKA_… settings.")
         case "away":
+            if (refused := refusal(settings)) is not None:
+                return type(refused)(f"{doing}: {refused.what}", refused.remedy)
             what, remedy = _absence(settings)
-            if settings.kafka_security_protocol.startswith("SASL"):
-                # kafka-python is not told while it connects for the first time: it only runs out of time.
-                remedy += (
-                    " If it asks for a password, check CLICKSTREAM_KAFKA_USERNAME and"
-                    " CLICKSTREAM_KAFKA_PASSWORD too."
-                )
             return UnavailableError(f"{doing}: {where} does not answer: {what} ({reason})", remedy)
         case "failed":
             return UnavailableError(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import closing, suppress
+from typing import Any
 
 from kafka import errors as kafka_errors
 from kafka.structs import TopicPartition
 
 from clickstream.infra.errors import UnavailableError
+from clickstream.infra.kafka.admin import Admin
 from clickstream.infra.kafka.connection import connection_options
 from clickstream.infra.kafka.errors import MissingError
 from clickstream.infra.kafka.records import DecidedEnds, Record
@@ -45,6 +47,9 @@ class Reader:
             known = self._consumer.topics()
         if topic not in known:
             self.close()
+            with closing(Admin(settings)) as admin:
+                # Says so where it is there, and we may not know it.
+                admin.describe_topic(topic)
             raise MissingError(
                 f"there is no topic {topic!r} at {settings.kafka_bootstrap}",
                 "Check the name; `clickstream replay` and `clickstream consume` create their topics.",
@@ -55,15 +60,26 @@ class Reader:
 
     def beginning_offsets(self) -> dict[int, int]:
         """The first offset of each partition."""
-        with translated(f"reading the offsets of {self.topic}", self._settings):
-            found = self._consumer.beginning_offsets(self._tps, timeout_ms=self._settings.patience)
-        return {tp.partition: offset for tp, offset in found.items()}
+        return self._offsets(self._consumer.beginning_offsets)
 
     def end_offsets(self) -> dict[int, int]:
         """The offset after the last (committed) record of each partition, now: see `decided_ends`."""
+        return self._offsets(self._consumer.end_offsets)
+
+    def _offsets(self, ask: Callable[..., Mapping[Any, int]]) -> dict[int, int]:
+        patience = self._settings.patience
+        deadline = time.monotonic() + patience / 1000
         with translated(f"reading the offsets of {self.topic}", self._settings):
-            found = self._consumer.end_offsets(self._tps, timeout_ms=self._settings.patience)
-        return {tp.partition: offset for tp, offset in found.items()}
+            while True:
+                try:
+                    found = ask(self._tps, timeout_ms=patience)
+                except KeyError as error:
+                    # The client forgets those that have no leader at the moment, where others have one.
+                    if time.monotonic() > deadline:
+                        raise kafka_errors.LeaderNotAvailableError(f"{error.args[0]}") from error
+                    time.sleep(0.05)
+                else:
+                    return {tp.partition: offset for tp, offset in found.items()}
 
     def offset_since(self, partition: int, timestamp: int) -> int:
         """The first offset whose record has this timestamp (ms) or a later one; the end where none has."""

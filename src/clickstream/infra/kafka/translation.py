@@ -19,12 +19,20 @@ _KINDS: tuple[tuple[Kind, tuple[type[Exception], ...]], ...] = (
             kafka_errors.InvalidProducerEpochError,
         ),
     ),
-    ("denied", (kafka_errors.AuthorizationError, kafka_errors.SaslAuthenticationFailedError)),
+    ("denied", (kafka_errors.AuthorizationError,)),
     ("deleted", (kafka_errors.OffsetOutOfRangeError, kafka_errors.LogTruncationError)),
     ("missing", (kafka_errors.UnknownTopicOrPartitionError, kafka_errors.GroupIdNotFoundError)),
     ("not taken", (kafka_errors.InvalidTimestampError, kafka_errors.InvalidRecordError)),
     ("misconfigured", (kafka_errors.KafkaConfigurationError,)),
-    ("away", (kafka_errors.KafkaConnectionError, kafka_errors.KafkaTimeoutError, OSError)),
+    (
+        "away",
+        (
+            kafka_errors.KafkaConnectionError,
+            kafka_errors.KafkaTimeoutError,
+            kafka_errors.SaslAuthenticationFailedError,
+            OSError,
+        ),
+    ),
 )
 
 
@@ -34,8 +42,10 @@ def translated(doing: str, settings: Settings) -> Iterator[None]:
     try:
         yield
     except (kafka_errors.KafkaError, OSError) as error:
-        kinds = (kind for kind, types in _KINDS if isinstance(error, types))
-        raise failure(next(kinds, "failed"), doing, settings, error) from error
+        # In a transaction the client says first that it cannot go on, and then why.
+        reason = next((one for one in error.args if isinstance(one, kafka_errors.AuthorizationError)), error)
+        kinds = (kind for kind, types in _KINDS if isinstance(reason, types))
+        raise failure(next(kinds, "failed"), doing, settings, reason) from error
 
 
 @contextmanager

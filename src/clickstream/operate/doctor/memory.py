@@ -13,7 +13,8 @@ from clickstream.consumer.state_format import Meta
 from clickstream.consumer.store import Store
 from clickstream.infra.errors import ConfigurationError, RefusedError
 from clickstream.infra.kafka import CommittedOffset, Topic
-from clickstream.infra.redis import address, connect, translated
+from clickstream.infra.redis import connect, translated
+from clickstream.infra.redis_address import address
 from clickstream.infra.settings import Settings, format_duration
 from clickstream.infra.words import counted
 from clickstream.operate.doctor.check import Check, failed

@@ -1,0 +1,167 @@
+"""Redis behind TLS, with users and passwords: what the settings say of it holds, and what lacks is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from certificates import Authority
+from pydantic import SecretStr
+from shop import wait_for
+from tls_door import tls_door
+
+from clickstream.consumer.store import Store
+from clickstream.infra.errors import ClickstreamError, ConfigurationError, UnavailableError
+from clickstream.infra.redis import connect, translated
+from clickstream.infra.settings import Settings
+from clickstream.local.child import free_port
+from clickstream.local.embedded import EmbeddedValkey
+from clickstream.local.valkey_cluster import EmbeddedCluster
+
+pytestmark = pytest.mark.integration
+
+
+@dataclass(frozen=True)
+class Secured:
+    """A Valkey, and doors of TLS to it: `open` for all, `mutual` for whom `authority` vouches."""
+
+    valkey: EmbeddedValkey
+    authority: Authority
+    settings: Settings
+    open: int
+    mutual: int
+    elsewhere: int
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    folder = tmp_path_factory.mktemp("secured")
+    authority = Authority(folder / "certificates")
+    client, server = authority.issue("client"), authority.issue("server")
+    elsewhere = authority.issue("elsewhere", ["redis.example"])
+    with ExitStack() as started:
+        valkey = started.enter_context(EmbeddedValkey(folder / "valkey"))
+        with valkey.client() as own:
+            own.execute_command("ACL", "SETUSER", "scoring", "on", ">first", "~*", "+@all")
+        ports = free_port(), free_port(), free_port()
+        started.enter_context(tls_door(ports[0], valkey.port, server))
+        started.enter_context(tls_door(ports[1], valkey.port, server, authority))
+        started.enter_context(tls_door(ports[2], valkey.port, elsewhere))
+        settings = Settings(
+            home=folder,
+            redis_url=SecretStr(f"rediss://scoring:first@127.0.0.1:{ports[1]}/0"),
+            redis_ca_file=authority.file,
+            redis_certificate_file=client.certificate,
+            redis_key_file=client.key,
+            patience=1_500,
+        )
+        yield Secured(valkey, authority, settings, *ports)
+
+
+def at(port: int, password: str = "first", scheme: str = "rediss") -> dict[str, object]:
+    return {"redis_url": SecretStr(f"{scheme}://scoring:{password}@127.0.0.1:{port}/0")}
+
+
+NO_CERTIFICATE: dict[str, object] = {"redis_certificate_file": None, "redis_key_file": None}
+
+
+def works(settings: Settings) -> None:
+    with closing(Store(settings, "topic")) as store:
+        assert store.claim(0, "token", 1, "id", proven=True).whole
+
+
+def test_tls_with_an_authority_of_ones_own_and_a_certificate_for_us(secured: Secured) -> None:
+    works(secured.settings)
+
+
+def test_who_asks_for_no_certificate_gets_none(secured: Secured) -> None:
+    works(secured.settings.model_copy(update=NO_CERTIFICATE | at(secured.open)))
+
+
+def told(secured: Secured, kind: type[ClickstreamError], changes: dict[str, object]) -> str:
+    """The message that a client with these settings gets."""
+    with pytest.raises(kind) as caught:
+        connect(secured.settings.model_copy(update=changes))
+    return str(caught.value)
+
+
+def test_a_server_that_is_not_who_it_should_be_is_not_spoken_to(secured: Secured) -> None:
+    unknown = told(secured, ConfigurationError, {"redis_ca_file": None})
+    assert "its certificate is not accepted" in unknown
+    assert "CLICKSTREAM_REDIS_CA_FILE" in unknown
+    assert "not valid for '127.0.0.1'" in told(secured, ConfigurationError, at(secured.elsewhere))
+
+
+def test_what_we_lack_is_told(secured: Secured) -> None:
+    assert "CLICKSTREAM_REDIS_CERTIFICATE_FILE" in told(secured, ClickstreamError, NO_CERTIFICATE)
+    nowhere = Path("/nowhere/ca.pem")
+    assert "/nowhere/ca.pem" in told(secured, ConfigurationError, {"redis_ca_file": nowhere})
+    wrong = told(secured, ConfigurationError, at(secured.mutual, "second"))
+    assert "refused the credentials" in wrong
+    assert "second" not in wrong
+
+
+def test_tls_on_one_side_alone_is_told(secured: Secured) -> None:
+    assert "TLS is set" in told(secured, UnavailableError, at(secured.valkey.port))
+    assert "rediss://" in told(secured, ConfigurationError, at(secured.open, scheme="redis"))
+    plain = at(secured.open, scheme="redis") | NO_CERTIFICATE | {"redis_ca_file": None}
+    assert "TLS is set" in told(secured, UnavailableError, plain)
+
+
+def test_a_password_that_is_changed_is_taken_up_with_the_next_connection(
+    secured: Secured, tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    file.write_text("old\n")
+    settings = secured.settings.model_copy(
+        update={
+            "redis_url": SecretStr(f"rediss://rotated@127.0.0.1:{secured.mutual}/0"),
+            "redis_password_file": file,
+        }
+    )
+    with secured.valkey.client() as own, closing(own):
+        own.execute_command("ACL", "SETUSER", "rotated", "on", ">old", "~*", "+@all")
+        with closing(connect(settings)) as client:
+            own.execute_command("ACL", "SETUSER", "rotated", "resetpass", ">new")
+            own.client_kill_filter(user="rotated")
+            # Not the end of a running consumer: the file may be the last to be changed.
+            with pytest.raises(UnavailableError), translated("asking", settings):
+                client.ping()
+            with pytest.raises(UnavailableError, match="refused"), translated("asking", settings):
+                client.ping()
+            file.write_text("new\n")
+            with translated("asking", settings):
+                assert client.ping()
+
+
+def announced(cluster: EmbeddedCluster) -> list[set[str]]:
+    """What each node says where the nodes are."""
+    found = []
+    for node in cluster.nodes:
+        with node.client() as own:
+            slots = own.execute_command("CLUSTER SLOTS")
+        found.append({f"{owner[0].decode()}:{owner[1]}" for _, _, owner, *_ in slots})
+    return found
+
+
+def test_a_cluster_behind_tls(secured: Secured, tmp_path: Path) -> None:
+    server = secured.authority.issue("node")
+    with EmbeddedCluster(tmp_path / "cluster", masters=3, replicas=0) as cluster, ExitStack() as doors:
+        places = []
+        for node in cluster.nodes:
+            port = free_port()
+            doors.enter_context(tls_door(port, node.port, server, secured.authority))
+            with node.client() as own:
+                own.config_set("cluster-announce-port", port)
+            places.append(f"127.0.0.1:{port}")
+        wait_for(lambda: announced(cluster) == [set(places)] * 3, "the nodes announce their doors")
+        settings = secured.settings.model_copy(
+            update={"redis_url": SecretStr(f"rediss://{places[0]},{places[1]}"), "redis_cluster": True}
+        )
+        works(settings)
+        with closing(connect(settings)) as client:
+            found = {f"{node.host}:{node.port}" for node in client.get_primaries()}
+        assert found == set(places)

@@ -1,0 +1,121 @@
+"""A broker that asks who is there, with a listener for each way of saying it, and ACLs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+from certificates import LOOPBACK, Authority, Identity
+from kafka.admin import KafkaAdminClient, ScramMechanism, UserScramCredentialUpsertion
+from token_endpoint import AUDIENCE, TokenEndpoint
+
+from clickstream.local.broker import EmbeddedKafka
+
+USER = "clicks"
+PASSWORD = "sesame"
+"""Of a user that may do everything, by each of the ways: password, token or certificate."""
+
+_LISTENERS: Mapping[str, tuple[str, str]] = {
+    "TLS": ("SSL", "broker"),
+    "MUTUAL": ("SSL", "broker"),
+    "SASL_TLS": ("SASL_SSL", "broker"),
+    "SASL_BARE": ("SASL_PLAINTEXT", "broker"),
+    "ELSEWHERE": ("SASL_SSL", "elsewhere"),
+    "EXPIRED": ("SSL", "expired"),
+    "EARLY": ("SSL", "early"),
+    "ENDING": ("SSL", "ending"),
+}
+"""Each listener's protocol, and the identity that the broker shows there."""
+
+_MODULES = "org.apache.kafka.common.security"
+_JAAS = {
+    "plain": f'{_MODULES}.plain.PlainLoginModule required user_{USER}="{PASSWORD}";',
+    "scram-sha-256": f"{_MODULES}.scram.ScramLoginModule required;",
+    "scram-sha-512": f"{_MODULES}.scram.ScramLoginModule required;",
+    "oauthbearer": f"{_MODULES}.oauthbearer.OAuthBearerLoginModule required;",
+}
+_SECURED = f"""
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS;User:{USER}
+ssl.principal.mapping.rules=RULE:^CN=([^,]+).*$/$1/,DEFAULT
+sasl.oauthbearer.expected.audience={AUDIENCE}
+"""
+
+
+class SecuredKafka(EmbeddedKafka):
+    """`listeners` by name, host:port; `authority` signed all certificates.
+
+    The listener between brokers, `bootstrap`, asks nothing, and who comes there may do everything: for
+    the tests' own administration (users, ACLs). Who comes by TLS without a certificate is nobody
+    (User:ANONYMOUS too). `USER` may do everything; others may do what ACLs say.
+    """
+
+    def __init__(self, folder: Path, tokens: TokenEndpoint, doors: Mapping[str, str] | None = None) -> None:
+        """`doors`: listener to the address of a proxy through which its clients come."""
+        super().__init__(folder, doors=list(_LISTENERS))
+        self.authority = Authority(folder / "certificates")
+        self.tokens = tokens
+        by_name = dict(zip(_LISTENERS, self.door_ports, strict=True))
+        self.behind = {name: f"127.0.0.1:{port}" for name, port in by_name.items()}
+        self.listeners = {**self.behind, **(doors or {})}
+        self._doors = list(self.listeners.values())
+        for name, hosts, begins, ends in (
+            ("broker", LOOPBACK, -1, 90),
+            ("elsewhere", ("kafka.shop.example",), -1, 90),
+            ("expired", LOOPBACK, -30, -2),
+            ("early", LOOPBACK, 5, 90),
+            ("ending", LOOPBACK, -1, 9.5),
+        ):
+            self.authority.issue(name, hosts, begins, ends)
+
+    def client_identity(self, user: str = USER, password: str | None = None) -> Identity:
+        """A certificate by which the listener MUTUAL knows `user`; its key in `password`, where given."""
+        return self.authority.issue(user, (), password=password)
+
+    def set_password(self, user: str, password: str) -> None:
+        """For SCRAM-SHA-256 and SCRAM-SHA-512: a new user, or another password of one."""
+        with closing(KafkaAdminClient(bootstrap_servers=self.bootstrap)) as admin:
+            for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
+                change = UserScramCredentialUpsertion(user, mechanism, password)
+                wrong = admin.alter_user_scram_credentials([change])
+                assert not any(wrong.values()), wrong
+
+    def start(self, deadline_s: float = 60.0) -> None:
+        """Start it, and have it know `USER`."""
+        super().start(deadline_s)
+        self.set_password(USER, PASSWORD)
+
+    def _prepare(self) -> list[str]:
+        java, *arguments = super()._prepare()
+        # Kafka fetches keys from addresses only that its own process was told to trust.
+        return [java, f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={self.tokens.keys_url}", *arguments]
+
+    def _write(self, role: str, properties: str, logging: str) -> None:
+        if role == "broker":
+            properties = self._secured(properties)
+        super()._write(role, properties, logging)
+
+    def _secured(self, properties: str) -> str:
+        lines = [properties, _SECURED, f"sasl.oauthbearer.jwks.endpoint.url={self.tokens.keys_url}"]
+        for number, (name, (protocol, identity)) in enumerate(_LISTENERS.items()):
+            lines[0] = lines[0].replace(f"DOOR{number}:PLAINTEXT", f"DOOR{number}:{protocol}")
+            prefix = f"listener.name.door{number}."
+            lines += [
+                f"{prefix}ssl.keystore.type=PEM",
+                f"{prefix}ssl.keystore.location=certificates/{identity}-both.pem",
+            ]
+            if name == "MUTUAL":
+                lines += [
+                    f"{prefix}ssl.client.auth=required",
+                    f"{prefix}ssl.truststore.type=PEM",
+                    f"{prefix}ssl.truststore.location=certificates/{self.authority.file.name}",
+                ]
+            if protocol.startswith("SASL"):
+                lines.append(f"{prefix}sasl.enabled.mechanisms={','.join(_JAAS).upper()}")
+                lines += [f"{prefix}{way}.sasl.jaas.config={module}" for way, module in _JAAS.items()]
+                lines.append(
+                    f"{prefix}oauthbearer.sasl.server.callback.handler.class="
+                    f"{_MODULES}.oauthbearer.OAuthBearerValidatorCallbackHandler"
+                )
+        return "\n".join(lines) + "\n"
