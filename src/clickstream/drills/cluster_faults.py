@@ -50,7 +50,7 @@ def kill_broker(role: str, stage: DrillStage, rng: random.Random) -> Iterator[No
 def stop_broker(role: str, stage: DrillStage, rng: random.Random) -> Iterator[None]:
     """SIGTERM one broker of three, which hands over what it leads; it is back when the others go on"""
     broker = _broker(role, stage, rng)
-    _signal(broker, signal.SIGTERM)
+    broker.terminate()
     yield
     broker.stop()
     _come_back(stage, broker)
