@@ -14,6 +14,7 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.kafka.connection import CLIENT, connection_options
 from clickstream.infra.kafka.errors import MissingError
+from clickstream.infra.kafka.opening import opened
 from clickstream.infra.kafka.records import CommittedOffset, GroupState, LogEnd, Member, Topic
 from clickstream.infra.kafka.translation import translated
 from clickstream.infra.settings import Settings
@@ -32,9 +33,8 @@ class Admin:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         with translated("connecting", settings):
-            self._client = KafkaAdminClient(
-                **connection_options(settings), request_timeout_ms=settings.patience, retry_backoff_ms=50
-            )
+            own = {"request_timeout_ms": settings.patience, "retry_backoff_ms": 50}
+            self._client = opened(KafkaAdminClient, connection_options(settings) | own)
 
     def create_topic(
         self, name: str, partitions: int, config: Mapping[str, str], replication_factor: int | None = None

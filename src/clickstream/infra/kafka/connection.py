@@ -41,8 +41,6 @@ def connection_options(settings: Settings) -> dict[str, Any]:
         "reconnect_backoff_ms": 50,
         "reconnect_backoff_max_ms": 500,
         "bootstrap_timeout_ms": min(5_000, settings.patience),
-        # A broker that is frozen takes connections and says nothing.
-        "socket_connection_setup_timeout_ms": max(settings.patience // 2, 1_000),
     }
     if settings.kafka_ca_file is not None:
         options["ssl_cafile"] = str(settings.kafka_ca_file)
