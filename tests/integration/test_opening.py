@@ -14,7 +14,9 @@ from clickstream.infra.kafka import Admin, Producer, Reader
 from clickstream.infra.settings import Settings
 
 EITHER = pytest.mark.parametrize(
-    "kind", [Admin, Producer, lambda settings: Reader(settings, "clicks")], ids=["admin", "producer", "reader"]
+    "kind",
+    [Admin, Producer, lambda settings: Reader(settings, "clicks")],
+    ids=["admin", "producer", "reader"],
 )
 Kind = Callable[[Settings], Admin | Producer | Reader]
 

@@ -87,7 +87,8 @@ def lose_disk(stage: DrillStage, rng: random.Random) -> Iterator[None]:
 
 def lose_broker(stage: DrillStage, rng: random.Random) -> Iterator[None]:
     """kill -9 one broker of three; it never comes back"""
-    _any(stage, rng).kill()
+    stage.lost = _any(stage, rng)
+    stage.lost.kill()
     yield
 
 
@@ -137,8 +138,9 @@ def _any(stage: DrillStage, rng: random.Random) -> EmbeddedKafka:
     """A broker, once all of three are whole."""
     if len(stage.brokers) < FEWEST_BROKERS:
         raise NotPossibleError("needs three brokers (--brokers 3)")
-    if not all(broker.running for broker in stage.brokers):
+    if stage.lost is not None:
         raise NotPossibleError("one broker is gone for good; with another one away, nothing can go on")
+    stage.check_brokers()
     await_whole(stage)
     return rng.choice(stage.brokers)
 
