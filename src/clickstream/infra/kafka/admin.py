@@ -20,6 +20,8 @@ from clickstream.infra.kafka.translation import translated
 from clickstream.infra.settings import Settings
 
 _AS_THE_BROKERS_DO = -1
+_EACH_PARTITION_MS = 100
+"""What a broker that is short of CPU needs at the most to make one."""
 _COORDINATOR_AWAY = (
     kafka_errors.CoordinatorNotAvailableError,
     kafka_errors.NotCoordinatorError,
@@ -54,7 +56,7 @@ class Admin:
                             "configs": {**two, **config},
                         }
                     },
-                    timeout_ms=self._settings.patience,
+                    timeout_ms=self._settings.patience + partitions * _EACH_PARTITION_MS,
                     wait_for_metadata=True,
                 )
             except kafka_errors.TopicAlreadyExistsError:
