@@ -56,11 +56,13 @@ class Admin:
                             "configs": {**two, **config},
                         }
                     },
-                    timeout_ms=self._settings.patience + partitions * _EACH_PARTITION_MS,
-                    wait_for_metadata=True,
+                    timeout_ms=self._settings.patience,
                 )
             except kafka_errors.TopicAlreadyExistsError:
                 return False
+            self._client.wait_for_topics(
+                [name], timeout_ms=self._settings.patience + partitions * _EACH_PARTITION_MS
+            )
         return True
 
     def describe_topic(self, name: str) -> Topic | None:
