@@ -190,7 +190,7 @@ import sys, time
 from pathlib import Path
 from clickstream.local.embedded import embedded_servers
 with embedded_servers(Path(sys.argv[1])) as servers:
-    print(servers.kafka.pid, servers.valkey.pid, flush=True)
+    print(servers.brokers[0].pid, servers.valkey.pid, flush=True)
     time.sleep(60)
 """
 

@@ -17,6 +17,12 @@ from clickstream.terminal.stopping import interruptible
 def up(
     kafka_port: Annotated[int, typer.Option(help="Port of Kafka on 127.0.0.1.", min=1, max=65_535)] = 19_092,
     redis_port: Annotated[int, typer.Option(help="Port of Valkey on 127.0.0.1.", min=1, max=65_535)] = 16_379,
+    brokers: Annotated[
+        int,
+        typer.Option(
+            help="Kafka brokers; 3 keep each record thrice, the others' ports follow.", min=1, max=5
+        ),
+    ] = 1,
     home: Annotated[Path | None, typer.Option(help="Folder of the servers' data.")] = None,
 ) -> None:
     """Start a Kafka and a Valkey on this machine, and stop them at Ctrl-C or SIGTERM.
@@ -30,7 +36,11 @@ def up(
         with (
             interruptible(),
             embedded_servers(
-                settings.home, kafka_port=kafka_port, redis_port=redis_port, notify=_print
+                settings.home,
+                kafka_port=kafka_port,
+                redis_port=redis_port,
+                brokers=brokers,
+                notify=_print,
             ) as servers,
             announced(settings.home, servers.bootstrap, servers.url),
         ):
@@ -42,8 +52,7 @@ def up(
             typer.echo(f"export CLICKSTREAM_REDIS_URL={servers.url}\n")
             _print("Ctrl-C stops both; their data is kept.")
             while True:
-                servers.kafka.check()
-                servers.valkey.check()
+                servers.check()
                 time.sleep(0.5)
     except KeyboardInterrupt:
         _print("Stopped.")

@@ -15,6 +15,8 @@ from clickstream.infra.kafka import Admin, GroupState
 from clickstream.infra.settings import Settings
 
 _ASK_EVERY_S = 2.5
+_PATIENCE_MS = 2_000
+"""Nothing is scored while it is waited for: a frozen coordinator may not hold up what other brokers do."""
 
 
 def unowned(state: GroupState, partitions: int) -> frozenset[int]:
@@ -30,7 +32,7 @@ class Coverage:
     def __init__(
         self, settings: Settings, partitions: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._settings = settings
+        self._settings = settings.model_copy(update={"patience": min(settings.patience, _PATIENCE_MS)})
         self._partitions = partitions
         self._clock = clock
         self._asked_at = clock()

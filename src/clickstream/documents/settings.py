@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from annotated_types import Ge, Le
-from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from clickstream.documents.command_tree import commands
@@ -86,6 +85,7 @@ def _default(name: str, field: FieldInfo) -> str:
 
 def _values(field: FieldInfo) -> str:
     kind = _kind(field)
+    bounds = [*field.metadata, *_bounds(field)]
     if get_origin(kind) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(kind))
     if is_duration(field):
@@ -93,8 +93,8 @@ def _values(field: FieldInfo) -> str:
     if kind is bool:
         return "`true`, `false`"
     if kind is int:
-        least = next((str(one.ge) for one in field.metadata if isinstance(one, Ge)), "0")
-        most = next((f"{one.le:,}" for one in field.metadata if isinstance(one, Le)), None)
+        least = next((str(one.ge) for one in bounds if isinstance(one, Ge)), "0")
+        most = next((f"{one.le:,}" for one in bounds if isinstance(one, Le)), None)
         return f"{least} to {most}" if most else f"{least} or more"
     return {"Path": "path", "SecretStr": "text, secret"}.get(kind.__name__, "text")
 
@@ -105,4 +105,10 @@ def _kind(field: FieldInfo) -> Any:
     if get_origin(field.annotation) is Literal or not choices:
         return field.annotation
     # Annotated[SecretStr, …] | None
-    return SecretStr if get_args(choices[0]) else choices[0]
+    return get_args(choices[0])[0] if get_args(choices[0]) else choices[0]
+
+
+def _bounds(field: FieldInfo) -> list[Any]:
+    """Those of Annotated[int, Field(ge=…, le=…)] | None."""
+    inner = [more for one in get_args(field.annotation) for more in get_args(one)[1:]]
+    return [bound for one in inner if isinstance(one, FieldInfo) for bound in one.metadata]

@@ -54,7 +54,7 @@ def kill_broker(role: str, stage: DrillStage, rng: random.Random) -> Iterator[No
 def stop_broker(role: str, stage: DrillStage, rng: random.Random) -> Iterator[None]:
     """SIGTERM one broker of three, which hands over what it leads; it is back when the others go on"""
     broker = _broker(role, stage, rng)
-    _signal(broker, signal.SIGTERM)
+    broker.terminate()
     yield
     broker.stop()
     _come_back(stage, broker)
@@ -91,7 +91,8 @@ def lose_disk(stage: DrillStage, rng: random.Random) -> Iterator[None]:
 
 def lose_broker(stage: DrillStage, rng: random.Random) -> Iterator[None]:
     """kill -9 one broker of three; it never comes back"""
-    _any(stage, rng).kill()
+    stage.lost = _any(stage, rng)
+    stage.lost.kill()
     yield
 
 
@@ -141,8 +142,9 @@ def _any(stage: DrillStage, rng: random.Random) -> EmbeddedKafka:
     """A broker, once all of three are whole."""
     if len(stage.brokers) < FEWEST_BROKERS:
         raise NotPossibleError("needs three brokers (--brokers 3)")
-    if not all(broker.running for broker in stage.brokers):
+    if stage.lost is not None:
         raise NotPossibleError("one broker is gone for good; with another one away, nothing can go on")
+    stage.check_brokers()
     await_whole(stage)
     return rng.choice(stage.brokers)
 

@@ -100,6 +100,7 @@ class DrillStage:
     Attributes:
         replicated: the Redis, where it is not `valkey`, one server, but several with replicas.
         brokers: one that is a Kafka by itself, or several that are one.
+        lost: the broker of these that shall never come back.
         small_disk: whether the first broker's data lie on a file system of their own that can be filled;
             False, too, where one was asked for and this machine does not let us mount one.
     """
@@ -130,6 +131,7 @@ class DrillStage:
             doors=lambda broker: [doors[broker].address for doors, _ in self._proxies],
         )
         self.replicated = _replicated(redis, folder / "redis")
+        self.lost: EmbeddedKafka | None = None
         self._given = settings
         self._admin: ClusterAdmin | None = None
         self._ends: Reader | None = None
@@ -155,6 +157,7 @@ class DrillStage:
             server.launch()
         for server in servers:
             server.wait_ready()
+        self.check_brokers()
         bootstrap = ",".join(broker.bootstrap for broker in self.brokers)
         self.settings = self._given.model_copy(
             update={"kafka_bootstrap": bootstrap, "redis_url": SecretStr(self.valkey.url)}
@@ -196,6 +199,12 @@ class DrillStage:
             consumer.keep_alive()
         if any(broker.running for broker in self.brokers):
             self.load.keep_up()
+
+    def check_brokers(self) -> None:
+        """Raises UnavailableError, with the end of its log, if a broker has ended that nobody took away."""
+        for broker in self.brokers:
+            if broker is not self.lost:
+                broker.check()
 
     def wait(self, condition: Callable[[], bool], deadline_s: float) -> bool:
         """Whether `condition` came to hold before the deadline; everything is kept alive meanwhile."""

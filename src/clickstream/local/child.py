@@ -154,11 +154,16 @@ class Child:
         except FileNotFoundError:
             return ""
 
+    def terminate(self) -> None:
+        """Asks the process to end; does nothing if there is none."""
+        if self._process is not None and self.running:
+            self._process.terminate()
+
     def stop(self, deadline_s: float) -> None:
         """Asks the process to end, kills it after `deadline_s` or when interrupted; frees the folder."""
         try:
-            if self._process is not None and self.running:
-                self._process.terminate()
+            self.terminate()
+            if self._process is not None:
                 with suppress(subprocess.TimeoutExpired):
                     self._process.wait(deadline_s)
         finally:

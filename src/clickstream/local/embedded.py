@@ -25,6 +25,7 @@ from clickstream.infra.extras import need
 from clickstream.infra.settings import jar_folder
 from clickstream.local.broker import EmbeddedKafka, Notify
 from clickstream.local.child import HOST
+from clickstream.local.cluster import embedded_brokers
 from clickstream.local.server import Server
 
 __all__ = ["EmbeddedKafka", "EmbeddedValkey", "Servers", "embedded_servers", "find_valkey"]
@@ -108,20 +109,25 @@ class EmbeddedValkey(Server):
 
 @dataclass(frozen=True)
 class Servers:
-    """Both servers, started."""
+    """Both servers, started: a Kafka of one broker or more."""
 
-    kafka: EmbeddedKafka
+    brokers: Sequence[EmbeddedKafka]
     valkey: EmbeddedValkey
 
     @property
     def bootstrap(self) -> str:
         """The value for CLICKSTREAM_KAFKA_BOOTSTRAP."""
-        return self.kafka.bootstrap
+        return ",".join(broker.bootstrap for broker in self.brokers)
 
     @property
     def url(self) -> str:
         """The value for CLICKSTREAM_REDIS_URL."""
         return self.valkey.url
+
+    def check(self) -> None:
+        """Raises UnavailableError, with the end of its log, if a server has ended by itself."""
+        for server in (*self.brokers, self.valkey):
+            server.check()
 
 
 @contextmanager
@@ -131,22 +137,28 @@ def embedded_servers(
     data: Path | None = None,
     kafka_port: int | None = None,
     redis_port: int | None = None,
+    brokers: int = 1,
     notify: Notify = lambda _: None,
 ) -> Iterator[Servers]:
     """Both servers for the length of the block. Raises as `Server.start`.
 
-    The jars are kept in `jar_folder(home)`, the servers' data under `home`, or in `data` where that is given.
+    The jars are kept in `jar_folder(home)`, the servers' data under `home`, or in `data` where that is given:
+    those of one broker apart from those of several. Of several, `kafka_port` is the first one's.
 
     A SIGTERM, unless the program handles it, ends the block as SystemExit does, so that the servers are
     stopped in order.
     """
     valkey = EmbeddedValkey((data or home) / "valkey", redis_port)
-    kafka = EmbeddedKafka((data or home) / "kafka" / "data", kafka_port, jar_folder(home), notify)
+    folder = (data or home) / "kafka" / ("data" if brokers == 1 else f"cluster-{brokers}")
+    kafka = embedded_brokers(folder, brokers, kafka_port, jar_folder(home), notify)
     with _sigterm_as_exit(), ExitStack() as started:
-        for server in (valkey, kafka):
+        for server in (valkey, *kafka):
             started.callback(server.stop)
             server.launch()
-        for server in (valkey, kafka):
+        # The last of several would wait for the others, which are gone: all are told at once.
+        for broker in kafka:
+            started.callback(broker.terminate)
+        for server in (valkey, *kafka):
             server.wait_ready()
         yield Servers(kafka, valkey)
 

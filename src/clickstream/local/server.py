@@ -118,6 +118,10 @@ class Server(ABC):
         """Ends the server in order, within ten seconds, else by `kill`. Does nothing if there is none."""
         self._child.stop(_STOP_DEADLINE_S)
 
+    def terminate(self) -> None:
+        """Asks the server to end, without waiting; `stop` or `kill` must follow."""
+        self._child.terminate()
+
     def kill(self) -> None:
         """Ends the server with SIGKILL, as a crash would."""
         self._child.kill()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
+from clickstream.infra.confluent.bounded import bounded
 from clickstream.infra.confluent.connection import Refusals
 from clickstream.infra.confluent.errors import translated
 from clickstream.infra.errors import ClickstreamError
@@ -68,7 +70,7 @@ class ConfluentTransactionalProducer:
             )
         try:
             with self._asking(f"initialising transactions of {transactional_id}") as producer:
-                producer.init_transactions(self._seconds)
+                bounded(producer.init_transactions, self._seconds)
         except ClickstreamError:
             self.discard()
             raise
@@ -110,13 +112,13 @@ class ConfluentTransactionalProducer:
                 producer.produce(record.topic, record.value, record.key, partition)
             claims = [TopicPartition(topic, p, c.offset, c.metadata) for p, c in offsets.items()]
             if claims:
-                producer.send_offsets_to_transaction(claims, membership.raw, self._seconds)
+                bounded(partial(producer.send_offsets_to_transaction, claims, membership.raw), self._seconds)
             left = producer.flush(self._seconds)
             self._failures.check()
             if left:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{left} records not acknowledged"))
             before_commit()
-            producer.commit_transaction(self._seconds)
+            bounded(producer.commit_transaction, self._seconds)
 
     def discard(self) -> None:
         """Free threads and sockets at once; an open transaction is aborted by whoever takes the id next."""

@@ -14,11 +14,14 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.kafka.connection import CLIENT, connection_options
 from clickstream.infra.kafka.errors import MissingError
+from clickstream.infra.kafka.opening import opened
 from clickstream.infra.kafka.records import CommittedOffset, GroupState, LogEnd, Member, Topic
 from clickstream.infra.kafka.translation import translated
 from clickstream.infra.settings import Settings
 
 _AS_THE_BROKERS_DO = -1
+_EACH_PARTITION_MS = 100
+"""What a broker that is short of CPU needs at the most to make one."""
 _COORDINATOR_AWAY = (
     kafka_errors.CoordinatorNotAvailableError,
     kafka_errors.NotCoordinatorError,
@@ -32,9 +35,8 @@ class Admin:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         with translated("connecting", settings):
-            self._client = KafkaAdminClient(
-                **connection_options(settings), request_timeout_ms=settings.patience, retry_backoff_ms=50
-            )
+            own = {"request_timeout_ms": settings.patience, "retry_backoff_ms": 50}
+            self._client = opened(KafkaAdminClient, connection_options(settings) | own)
 
     def create_topic(
         self, name: str, partitions: int, config: Mapping[str, str], replication_factor: int | None = None
@@ -55,10 +57,12 @@ class Admin:
                         }
                     },
                     timeout_ms=self._settings.patience,
-                    wait_for_metadata=True,
                 )
             except kafka_errors.TopicAlreadyExistsError:
                 return False
+            self._client.wait_for_topics(
+                [name], timeout_ms=self._settings.patience + partitions * _EACH_PARTITION_MS
+            )
         return True
 
     def describe_topic(self, name: str) -> Topic | None:

@@ -84,7 +84,9 @@ class GroupConsumer:
                 fetch_max_wait_ms=100,
                 # Small, so that partitions with a backlog advance together and not one after the other.
                 max_partition_fetch_bytes=256 * 1024,
-                request_timeout_ms=61_000,
+                # A broker that is frozen or cut off keeps its connections and answers nothing. For a join the
+                # client waits longer of itself.
+                request_timeout_ms=settings.patience,
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
             )

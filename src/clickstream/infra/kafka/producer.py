@@ -10,6 +10,7 @@ import kafka
 from kafka import errors as kafka_errors
 
 from clickstream.infra.kafka.connection import connection_options
+from clickstream.infra.kafka.opening import opened
 from clickstream.infra.kafka.translation import routed, translated
 from clickstream.infra.settings import Settings
 
@@ -29,7 +30,7 @@ def new_producer(settings: Settings, **more: Any) -> Any:
         "metrics_enabled": False,
     }
     with translated("connecting a producer", settings):
-        return kafka.KafkaProducer(**(options | more))
+        return opened(kafka.KafkaProducer, options | more)
 
 
 def discard(producer: Any) -> None:

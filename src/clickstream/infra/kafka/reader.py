@@ -40,6 +40,7 @@ class Reader:
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
                 fetch_max_wait_ms=100,
+                request_timeout_ms=settings.patience,
                 max_partition_fetch_bytes=4 * 1024 * 1024,
                 allow_auto_create_topics=False,
                 metrics_enabled=False,

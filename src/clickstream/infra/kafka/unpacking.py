@@ -10,6 +10,7 @@ from kafka.consumer.fetcher import Fetcher
 
 from clickstream.infra.errors import ConfigurationError
 from clickstream.infra.kafka.errors import DamagedBatchError
+from clickstream.infra.kafka.opening import opened
 from clickstream.infra.kafka.records import Record
 
 _CODECS = {
@@ -74,7 +75,7 @@ def _damaged(tp: Any, offset: int, batch: Any, error: Exception) -> DamagedBatch
 
 def new_consumer(**options: Any) -> Any:
     """A consumer of the client's that cannot hang in a batch that it fails to unpack."""
-    consumer = kafka.KafkaConsumer(**options)
+    consumer = opened(kafka.KafkaConsumer, options)
     if not callable(getattr(consumer._fetcher, "PartitionRecords", None)):
         raise ConfigurationError(
             f"kafka-python {kafka.__version__} has no PartitionRecords", "Install kafka-python==3.0.12."

@@ -13,6 +13,7 @@ from clickstream.operate.doctor.broker import check_broker, check_group, check_t
 from clickstream.operate.doctor.check import Check, failed
 from clickstream.operate.doctor.machine import check_machine
 from clickstream.operate.doctor.memory import check_partition_state, check_redis, read_partition_state
+from clickstream.operate.doctor.replication import check_replication
 from clickstream.operate.doctor.writers import check_keys, check_other_groups
 
 HOUR = 3_600_000
@@ -29,6 +30,7 @@ def examine(settings: Settings, survive: int = HOUR) -> Iterator[Check]:
                 yield from check_broker(settings, admin)
                 topic = admin.describe_topic(settings.clicks_topic)
                 yield from check_topics(settings, admin, topic, survive)
+            yield from check_replication(settings)
         except ClickstreamError as error:
             topic = None
             yield failed("kafka", error)
