@@ -68,8 +68,8 @@ LOCK_IMAGE := $(LOCK) --python-version 3.13 -c constraints.txt
 lock: $(READY) ## renew constraints.txt from pyproject.toml, and the locks of the images from it (needs uv)
 	$(LOCK) --python-version 3.11 --extra dev --upgrade pyproject.toml -o constraints.txt
 	rm -f $(LOCKS)/consumer.txt $(LOCKS)/dashboard.txt $(LOCKS)/build.txt
-	$(LOCK_IMAGE) --extra fast --extra report --extra serve pyproject.toml -o $(LOCKS)/consumer.txt
-	$(LOCK_IMAGE) --extra report --extra dashboard pyproject.toml -o $(LOCKS)/dashboard.txt
+	$(LOCK_IMAGE) --extra fast --extra report --extra s3 --extra serve pyproject.toml -o $(LOCKS)/consumer.txt
+	$(LOCK_IMAGE) --extra report --extra s3 --extra dashboard pyproject.toml -o $(LOCKS)/dashboard.txt
 	echo hatchling | $(LOCK_IMAGE) - -o $(LOCKS)/build.txt
 
 clean: ## remove the environment and caches; bundles and jars stay in CLICKSTREAM_HOME
