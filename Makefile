@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up dashboard test unit test-containers images check format docs bench lock clean
+.PHONY: help install demo up dashboard test unit test-containers images check format docs bench lock sbom audit-deps clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -68,9 +68,18 @@ LOCK_IMAGE := $(LOCK) --python-version 3.13 -c constraints.txt
 lock: $(READY) ## renew constraints.txt from pyproject.toml, and the locks of the images from it (needs uv)
 	$(LOCK) --python-version 3.11 --extra dev --upgrade pyproject.toml -o constraints.txt
 	rm -f $(LOCKS)/consumer.txt $(LOCKS)/dashboard.txt $(LOCKS)/build.txt
-	$(LOCK_IMAGE) --extra fast --extra report --extra serve pyproject.toml -o $(LOCKS)/consumer.txt
-	$(LOCK_IMAGE) --extra report --extra dashboard pyproject.toml -o $(LOCKS)/dashboard.txt
+	$(LOCK_IMAGE) --extra fast --extra report --extra s3 --extra serve pyproject.toml -o $(LOCKS)/consumer.txt
+	$(LOCK_IMAGE) --extra report --extra s3 --extra dashboard pyproject.toml -o $(LOCKS)/dashboard.txt
 	echo hatchling | $(LOCK_IMAGE) - -o $(LOCKS)/build.txt
+
+sbom: $(READY) ## what the images hold, as CycloneDX, into dist/
+	@mkdir -p dist
+	for image in consumer dashboard; do \
+	  $(BIN)/cyclonedx-py requirements $(LOCKS)/$$image.txt --pyproject pyproject.toml --output-reproducible \
+	    --output-file dist/$$image.cdx.json || exit 1; done
+
+audit-deps: $(READY) ## known vulnerabilities of the locked libraries (needs the index's advisory service)
+	$(BIN)/pip-audit --strict --disable-pip --no-deps --progress-spinner off -r constraints.txt
 
 clean: ## remove the environment and caches; bundles and jars stay in CLICKSTREAM_HOME
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -66,8 +66,8 @@ def test_a_lock_of_an_image_is_a_part_of_the_projects(lock: str) -> None:
 @pytest.mark.parametrize(
     ("lock", "root"),
     [
-        ("consumer", "clickstream-scoring[fast,report,serve]"),
-        ("dashboard", "clickstream-scoring[dashboard,report]"),
+        ("consumer", "clickstream-scoring[fast,report,s3,serve]"),
+        ("dashboard", "clickstream-scoring[dashboard,report,s3]"),
         ("build", "hatchling"),
     ],
 )

@@ -7,7 +7,8 @@ from contextlib import suppress
 
 from clickstream.audit.predictions import Predictor
 from clickstream.bundles.bundle import load_bundle
-from clickstream.bundles.champion import bundle_ids, bundles_of
+from clickstream.bundles.champion import bundles_of
+from clickstream.bundles.folder import known_ids
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings
 from clickstream.records.shops import load_shop
@@ -16,19 +17,22 @@ from clickstream.records.shops import load_shop
 def bundle_finder(settings: Settings, named: str | None) -> Callable[[str], Predictor | str]:
     """Gives a bundle by its id, or says why it cannot.
 
-    It searches the one `named`, those in the folder of bundles, and the one that the settings name.
+    It searches the one `named`, those in the folder and in the store of bundles, and the one that the
+    settings name.
 
     Raises:
         BundleError: `named` cannot be used.
+        UnavailableError, ConfigurationError: the store of bundles does not answer, or refuses.
     """
-    folder = bundles_of(settings.bundles, load_shop(settings.shop).definition.name)
+    shop = load_shop(settings.shop).definition.name
+    folder = bundles_of(settings.bundles, shop)
     given = None if named is None else load_bundle(settings, named)
 
     def find(bundle_id: str) -> Predictor | str:
         if given is not None and given.id == bundle_id:
             return given
-        # The id comes from the topic: only what is in our own folder is opened by it, never a path.
-        if bundle_id in bundle_ids(folder):
+        # The id comes from the topic: only what is in our own folder or store is opened by it, never a path.
+        if bundle_id in known_ids(settings, shop):
             try:
                 return load_bundle(settings, bundle_id)
             except BundleError as error:

@@ -23,6 +23,7 @@ from clickstream.bundles.champion import bundles_of, locate
 from clickstream.bundles.manifest import Manifest
 from clickstream.bundles.shop import check_shop, definition_of
 from clickstream.bundles.signature import signing_key
+from clickstream.bundles.store import bring
 from clickstream.bundles.verification import VerifiedBundle, verify
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop_file import UCI553_NAME
@@ -188,7 +189,8 @@ def load_bundle(
     Raises:
         BundleError: it is missing, damaged, made for other versions or features, of another shop, or not
             signed with the key of the settings; says what differs and what to do. No pickle was opened.
-        ConfigurationError: the settings have a key or a shop that cannot be used.
+        ConfigurationError: the settings have a key, a shop or a store that cannot be used.
+        UnavailableError: the store of bundles does not answer.
 
     >>> from clickstream import Settings, load_bundle
     >>> settings = Settings()
@@ -203,6 +205,8 @@ def load_bundle(
     folder, key = place(source, shop.name)
     if name is None:
         name = source.bundle if isinstance(source, Settings) else "champion"
+    if isinstance(source, Settings):
+        bring(source, shop.name, name)
     verified = verify(locate(folder, name), key)
     check_shop(verified.manifest, shop, f"bundle {verified.path}")
     return open_bundle(verified)

@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from clickstream.bundles.manifest import BUNDLE_ID, MANIFEST
 from clickstream.bundles.promotion_record import Author, RecordedPromotion, Step, record, system_user
@@ -26,9 +26,27 @@ CHAMPION = "champion"
 MOST_KEPT = 100
 """Promotions that can be taken back."""
 
-_MOST_BYTES = 100_000
+MOST_BYTES_OF_CHAMPION = 100_000
 
 _SHOPS = "shops"
+
+_ANY = "Choose one with `clickstream models promote ID`."
+
+
+class SharedBundles(Protocol):
+    """Where other machines find the bundles and which one is in use: `bundles/store.py`."""
+
+    def bring_history(self) -> bool:
+        """Have the files about promotions in the folder as they are there; whether one is in use there."""
+
+    def publish(self, bundle_id: str) -> None:
+        """Have a bundle of the folder there."""
+
+    def put_in_use(self, champion: bytes) -> None:
+        """Replace the file `champion` that was brought; BundleError where it is another by now."""
+
+    def add_to_record(self, line: bytes) -> None:
+        """Add a line to the record of promotions."""
 
 
 class Promotion(NamedTuple):
@@ -75,39 +93,60 @@ def promotions(folder: Path) -> list[Promotion]:
     """
     file = folder / CHAMPION
     try:
-        with file.open(encoding="utf-8") as opened:
-            lines = opened.read(_MOST_BYTES).splitlines()
+        with file.open("rb") as opened:
+            content = opened.read(MOST_BYTES_OF_CHAMPION)
     except FileNotFoundError:
         option = f" --shop {folder.name}" if folder.parent.name == _SHOPS else ""
         raise BundleError(
             f"no bundle is in use in {folder}",
             f"Run `clickstream train{option}`, or name a bundle with --bundle.",
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise BundleError(f"{file} cannot be read: {error}", _choices(folder)) from error
-    current, *earlier = lines or [""]
+    try:
+        return parse_promotions(content, str(file))
+    except BundleError as error:
+        raise BundleError(error.what, _choices(folder)) from error
+
+
+def parse_promotions(content: bytes, where: str) -> list[Promotion]:
+    """What a file `champion` says, the bundle in use first.
+
+    Raises:
+        BundleError: it holds something else.
+    """
+    try:
+        current, *earlier = content.decode().splitlines() or [""]
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{where} cannot be read: {error}", _ANY) from error
     found = _promotion(current)
     if found is None:
-        raise BundleError(f"{file} holds {current[:80]!r}, which is no bundle id", _choices(folder))
+        raise BundleError(f"{where} holds {current[:80]!r}, which is no bundle id", _ANY)
     return [found, *filter(None, map(_promotion, earlier))]
 
 
 def promote(
-    folder: Path, bundle_id: str, instead_of: str | None = None, author: Author | None = None
+    folder: Path,
+    bundle_id: str,
+    instead_of: str | None = None,
+    author: Author | None = None,
+    store: SharedBundles | None = None,
 ) -> None:
     """Make a bundle the one in use, in one atomic step, and record who did. It is not verified here.
 
     Args:
         instead_of: the bundle that the caller found to be in use, and decided by.
         author: who promotes; by default the user that this process runs as.
+        store: where it is to be in use for other machines, too; the bundle is written there first.
 
     Raises:
         BundleError: there is no such bundle in `folder`, or another than `instead_of` is in use by now; or
             it is in use, and that could not be recorded.
+        UnavailableError, ConfigurationError: the store does not answer, or refuses.
     """
     if bundle_id not in bundle_ids(folder):
         raise BundleError(f"there is no bundle {bundle_id!r} in {folder}", _choices(folder))
-    with _alone(folder):
+    with _alone(folder, store) as shared:
         try:
             before = promotions(folder)
         except BundleError:
@@ -118,20 +157,28 @@ def promote(
                 f"{before[0].bundle_id if before else 'no bundle'} is in use now, no longer {instead_of}",
                 f"Compare with that one, then `clickstream models promote {bundle_id}`.",
             )
-        if not before or before[0].bundle_id != bundle_id:
-            _put_in_use(folder, "promote", [_from_now(bundle_id), *before], before, author)
+        used = bool(before) and before[0].bundle_id == bundle_id
+        if not used or not shared:
+            if store is not None:
+                store.publish(bundle_id)
+            history = [_from_now(bundle_id), *before[used:]]
+            _put_in_use(folder, "promote", history, before, author, store)
 
 
-def promote_first(folder: Path, bundle_id: str, author: Author | None = None) -> bool:
+def promote_first(
+    folder: Path, bundle_id: str, author: Author | None = None, store: SharedBundles | None = None
+) -> bool:
     """Make a bundle the one in use where none ever was, in one atomic step; whether that was so."""
-    with _alone(folder):
-        if (folder / CHAMPION).exists():
+    with _alone(folder, store) as shared:
+        if (folder / CHAMPION).exists() and shared:
             return False
-        _put_in_use(folder, "promote", [_from_now(bundle_id)], (), author)
+        _put_in_use(folder, "promote", [_from_now(bundle_id)], (), author, store)
         return True
 
 
-def roll_back(folder: Path, expected: str, author: Author | None = None) -> Promotion:
+def roll_back(
+    folder: Path, expected: str, author: Author | None = None, store: SharedBundles | None = None
+) -> Promotion:
     """Take the last promotion back, in one atomic step, and record who did.
 
     Returns the former promotion that holds again. A bundle that was taken back is not
@@ -140,12 +187,14 @@ def roll_back(folder: Path, expected: str, author: Author | None = None) -> Prom
     Args:
         expected: the bundle that the caller found to be next in line, and verified.
         author: who takes it back; by default the user that this process runs as.
+        store: as of `promote`.
 
     Raises:
         BundleError: none was in use before, or meanwhile another one is next in line; or it is in use again,
             and that could not be recorded.
+        UnavailableError, ConfigurationError: the store does not answer, or refuses.
     """
-    with _alone(folder):
+    with _alone(folder, store):
         current, *earlier = promotions(folder)
         if not earlier:
             raise _nothing_before(folder, current)
@@ -155,7 +204,7 @@ def roll_back(folder: Path, expected: str, author: Author | None = None) -> Prom
                 "Somebody else promoted or rolled back at the same time: look with"
                 " `clickstream models list`.",
             )
-        _put_in_use(folder, "roll back", [_from_now(expected), *earlier[1:]], [current], author)
+        _put_in_use(folder, "roll back", [_from_now(expected), *earlier[1:]], [current], author, store)
         return earlier[0]
 
 
@@ -213,31 +262,41 @@ def _from_now(bundle_id: str) -> Promotion:
 
 
 def _put_in_use(
-    folder: Path, step: Step, history: Sequence[Promotion], before: Sequence[Promotion], author: Author | None
+    folder: Path,
+    step: Step,
+    history: Sequence[Promotion],
+    before: Sequence[Promotion],
+    author: Author | None,
+    store: SharedBundles | None,
 ) -> None:
     """Write the history, whose first is in use from now on; then the line of the record."""
-    _write(folder, history)
+    content = "".join(
+        f"{one.bundle_id}\n" if one.at is None else f"{one.bundle_id} {one.at.isoformat()}\n"
+        for one in history[:MOST_KEPT]
+    ).encode()
+    if store is not None:
+        store.put_in_use(content)
+    replace_file(folder / CHAMPION, content)
     now = history[0]
     was = before[0].bundle_id if before else None
     at = now.at or datetime.datetime.now(datetime.UTC)
-    record(folder, RecordedPromotion(at, step, now.bundle_id, was, author or system_user()))
-
-
-def _write(folder: Path, history: Sequence[Promotion]) -> None:
-    lines = (
-        one.bundle_id if one.at is None else f"{one.bundle_id} {one.at.isoformat()}"
-        for one in history[:MOST_KEPT]
-    )
-    replace_file(folder / CHAMPION, "".join(f"{line}\n" for line in lines).encode())
+    line = record(folder, RecordedPromotion(at, step, now.bundle_id, was, author or system_user()))
+    if store is not None:
+        store.add_to_record(line)
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Two who promote at once do so one after the other, or a line of the history would be lost."""
+def _alone(folder: Path, store: SharedBundles | None) -> Iterator[bool]:
+    """Two who promote at once do so one after the other, or a line of the history would be lost.
+
+    Of those on other machines, the store refuses one. Gives whether what the folder says is in use is so for
+    the store, too, where there is one: a home may be older than its store.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        yield store is None or store.bring_history()
     finally:
         os.close(handle)
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from clickstream.bundles.champion import Promotion, bundle_ids, bundles_of, promotions
+from clickstream.bundles.champion import Promotion, bundle_ids, bundles_of, locate, promotions
 from clickstream.bundles.manifest import MANIFEST, Manifest, parse_manifest
 from clickstream.bundles.signature import SIGNATURE, SignatureState, signing_key
+from clickstream.bundles.store import bring, store_of
 from clickstream.bundles.verification import verify
 from clickstream.features.shop_file import UCI553_NAME
 from clickstream.infra.errors import BundleError
@@ -51,19 +52,20 @@ class ListedBundle(NamedTuple):
 
 
 def examine_bundles(settings: Settings, shop: str = UCI553_NAME) -> Iterator[ListedBundle]:
-    """Every bundle of a shop in the folder, the oldest first, verified and not opened.
+    """Every bundle of a shop in the folder and in the store, the oldest first, verified and not opened.
 
     Raises:
         ConfigurationError: there is a key, and it cannot be used.
+        UnavailableError: the store does not answer.
     """
     key = signing_key(settings)
     folder = bundles_of(settings.bundles, shop)
     used = [one.bundle_id for one in history(settings, shop)[:1]]
-    for bundle_id in bundle_ids(folder):
+    for bundle_id in known_ids(settings, shop):
         path = folder / bundle_id
         in_use = bundle_id in used
         try:
-            verified = verify(path, key)
+            verified = verify(have(settings, shop, bundle_id), key)
         except BundleError as problem:
             signed: SignatureState | None = None if (path / SIGNATURE).exists() else "no"
             yield ListedBundle(bundle_id, path, _as_found(path), signed, in_use, problem)
@@ -71,8 +73,36 @@ def examine_bundles(settings: Settings, shop: str = UCI553_NAME) -> Iterator[Lis
             yield ListedBundle(bundle_id, path, verified.manifest, verified.signed, in_use, None)
 
 
+def known_ids(settings: Settings, shop: str = UCI553_NAME) -> list[str]:
+    """The bundles of a shop in the folder and in the store, the oldest first.
+
+    Raises:
+        UnavailableError, ConfigurationError: the store does not answer, or refuses.
+    """
+    store = store_of(settings, shop)
+    shared = [] if store is None else store.bundle_ids()
+    return sorted({*bundle_ids(bundles_of(settings.bundles, shop)), *shared})
+
+
+def have(settings: Settings, shop: str, name: str | Path) -> Path:
+    """The folder of a bundle called `champion`, an id or a path, fetched from the store where it has to be.
+
+    Raises:
+        BundleError: there is no such bundle, or it is damaged in the store.
+        UnavailableError, ConfigurationError: the store does not answer, or refuses.
+    """
+    bring(settings, shop, name)
+    return locate(bundles_of(settings.bundles, shop), name)
+
+
 def history(settings: Settings, shop: str = UCI553_NAME) -> list[Promotion]:
-    """The bundle in use, and those before it, the latest first; empty where there is none."""
+    """The bundle in use, and those before it, the latest first; empty where there is none.
+
+    Raises:
+        UnavailableError, ConfigurationError: the store does not answer, or refuses.
+    """
+    if (store := store_of(settings, shop)) is not None:
+        store.bring_history()
     try:
         return promotions(bundles_of(settings.bundles, shop))
     except BundleError:

@@ -51,14 +51,14 @@ def system_user(through: str = "command", reason: str = "") -> Author:
     return Author(name, through, reason)
 
 
-def record(folder: Path, promotion: RecordedPromotion) -> None:
-    """Add a line, and have it on the disk.
+def record(folder: Path, promotion: RecordedPromotion) -> bytes:
+    """Add a line, and have it on the disk. Returns the line, with its end.
 
     Raises:
         BundleError: the folder cannot be written.
     """
     author = promotion.author
-    line = {
+    said = {
         "at": promotion.at.isoformat(),
         "step": promotion.step,
         "bundle": promotion.bundle_id,
@@ -67,6 +67,7 @@ def record(folder: Path, promotion: RecordedPromotion) -> None:
         "through": author.through,
         "reason": author.reason[:_LONGEST],
     }
+    line = json.dumps(said).encode() + b"\n"
     file = folder / RECORD
     try:
         with file.open("ab+") as opened:
@@ -76,7 +77,7 @@ def record(folder: Path, promotion: RecordedPromotion) -> None:
                 # What a crash cut off stays a line of its own.
                 if opened.read(1) != b"\n":
                     opened.write(b"\n")
-            opened.write(json.dumps(line).encode() + b"\n")
+            opened.write(line)
             opened.flush()
             os.fsync(opened.fileno())
     except OSError as error:
@@ -84,6 +85,7 @@ def record(folder: Path, promotion: RecordedPromotion) -> None:
             f"{promotion.bundle_id} is in use, but {file} cannot be written: {error.strerror or error}",
             "Let this user write there, so that the next promotion is recorded.",
         ) from error
+    return line
 
 
 def recorded(folder: Path, most: int = 100) -> list[RecordedPromotion]:

@@ -12,6 +12,7 @@ from clickstream.bundles.bundle import load_bundle
 from clickstream.bundles.folder import day_and_time, history
 from clickstream.bundles.manifest import BUNDLE_ID
 from clickstream.bundles.promotion_record import system_user
+from clickstream.bundles.store import store_of
 from clickstream.cli.options import HomeOption, Shop
 from clickstream.cli.shop import chosen_shop
 from clickstream.infra.errors import BundleError
@@ -45,7 +46,8 @@ def promote(
         )
     load_bundle(settings, bundle, definition)
     before = history(settings, definition.name)[:1]
-    champion.promote(folder, bundle, author=system_user(reason=reason))
+    store = store_of(settings, definition.name)
+    champion.promote(folder, bundle, author=system_user(reason=reason), store=store)
     if before and before[0].bundle_id == bundle:
         console.print(f"{bundle} is in use already")
         return
@@ -61,6 +63,9 @@ def rollback(reason: Reason = "", shop: Shop = None, home: HomeOption = None) ->
     settings = load_settings(home=home, shop=shop)
     definition, folder = chosen_shop(settings)
     console = Console(highlight=False, soft_wrap=True)
+    store = store_of(settings, definition.name)
+    if store is not None:
+        store.bring_history()
     current = champion.champion(folder)
     earlier = champion.next_in_line(folder)
     target = earlier[0].bundle_id
@@ -73,7 +78,7 @@ def rollback(reason: Reason = "", shop: Shop = None, home: HomeOption = None) ->
             f"{current} stays in use. Put that right ({error.remedy})"
             + (f" or `clickstream models promote` one of {', '.join(others[-5:])}." if others else "."),
         ) from error
-    now = champion.roll_back(folder, target, system_user(reason=reason))
+    now = champion.roll_back(folder, target, system_user(reason=reason), store)
     since = "" if now.at is None else f", which was put in use {day_and_time(now.at)}"
     console.print(f"in use again: {target}{since}")
     console.print(f"taken back: {current}; `clickstream models promote {current}` brings it back")

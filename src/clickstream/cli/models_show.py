@@ -11,8 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from clickstream.bundles.champion import locate
-from clickstream.bundles.folder import day_and_time, history
+from clickstream.bundles.folder import day_and_time, have, history
 from clickstream.bundles.manifest import MANIFEST, Manifest
 from clickstream.bundles.shop import definition_of
 from clickstream.bundles.signature import SIGNATURE, signing_key
@@ -49,8 +48,8 @@ def show(
     It is verified first; no pickle of it is opened.
     """
     settings = load_settings(home=home, shop=shop)
-    definition, folder = chosen_shop(settings)
-    verified = verify(locate(folder, bundle), signing_key(settings))
+    definition, _ = chosen_shop(settings)
+    verified = verify(have(settings, definition.name, bundle), signing_key(settings))
     manifest = verified.manifest
     evaluation = verified.evaluation() if manifest.shop is None else verified.shop_evaluation()
     if as_json:

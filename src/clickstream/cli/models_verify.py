@@ -8,8 +8,10 @@ import orjson
 import typer
 from rich.console import Console
 
-from clickstream.bundles.champion import bundle_ids, locate
+from clickstream.bundles.champion import bundles_of
+from clickstream.bundles.folder import have, known_ids
 from clickstream.bundles.signature import signing_key, write_signature
+from clickstream.bundles.store import store_of
 from clickstream.bundles.verification import verify as check
 from clickstream.cli.options import HomeOption, Shop
 from clickstream.cli.shop import chosen_shop
@@ -41,16 +43,16 @@ def verify(
     if every == (bundle is not None):
         raise UsageError("name a bundle, or give --all", "As `clickstream models verify champion`.")
     settings = load_settings(home=home, shop=shop)
-    _, folder = chosen_shop(settings)
+    definition, folder = chosen_shop(settings)
     key = signing_key(settings)
-    names = [bundle] if bundle is not None else bundle_ids(folder)
+    names = [bundle] if bundle is not None else known_ids(settings, definition.name)
     if not names:
         raise BundleError(f"no bundles in {folder}", "Run `clickstream train`.")
     console = Console(highlight=False, soft_wrap=True)
     results, bad = [], False
     for name in names:
         try:
-            verified = check(locate(folder, name), key)
+            verified = check(have(settings, definition.name, name), key)
         except BundleError as error:
             bad = True
             results.append({"bundle": name, "ok": False, "problem": error.what, "remedy": error.remedy})
@@ -84,7 +86,7 @@ def sign(
     Exit codes: 0 signed; 65 the bundle is damaged or made for something else; 78 no key is set.
     """
     settings = load_settings(home=home, shop=shop)
-    _, folder = chosen_shop(settings)
+    definition, _ = chosen_shop(settings)
     key = signing_key(settings)
     if key is None:
         raise ConfigurationError(
@@ -92,7 +94,12 @@ def sign(
             "Set CLICKSTREAM_BUNDLE_KEY_FILE to a file that only you can read, with a line as"
             " `openssl rand -hex 32` writes it.",
         )
-    verified = check(locate(folder, bundle), None)
+    # With the key, what is not signed would not be fetched.
+    without = settings.model_copy(update={"bundle_key": None, "bundle_key_file": None})
+    verified = check(have(without, definition.name, bundle), None)
     write_signature(verified.path, verified.text, key)
     check(verified.path, key)
+    store = store_of(settings, definition.name)
+    if store is not None and verified.path.parent == bundles_of(settings.bundles, definition.name):
+        store.publish(verified.manifest.id)
     Console(highlight=False, soft_wrap=True).print(f"signed: {verified.manifest.id}")

@@ -13,6 +13,7 @@ from clickstream.bundles import champion
 from clickstream.bundles.bundle import load_bundle
 from clickstream.bundles.folder import ListedBundle, day_and_time, examine_bundles, figure, history
 from clickstream.bundles.promotion_record import Author, recorded
+from clickstream.bundles.store import store_of
 from clickstream.dashboard import theme
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.settings import Settings
@@ -131,10 +132,11 @@ def _confirm(settings: Settings, step: str, bundle_id: str) -> None:
             try:
                 # As a consumer would: one that cannot be loaded is not put in use.
                 load_bundle(settings, bundle_id)
+                store = store_of(settings, theme.shop().definition.name)
                 if step == "promote":
-                    champion.promote(_folder(settings), bundle_id, author=author)
+                    champion.promote(_folder(settings), bundle_id, author=author, store=store)
                 else:
-                    champion.roll_back(_folder(settings), bundle_id, author)
+                    champion.roll_back(_folder(settings), bundle_id, author, store)
             except ClickstreamError as error:
                 theme.problem(error)
                 return

@@ -16,6 +16,7 @@ import streamlit as st
 
 from clickstream.bundles.bundle import Bundle, load_bundle
 from clickstream.bundles.champion import CHAMPION, bundle_ids, bundles_of, locate
+from clickstream.bundles.store import bring
 from clickstream.features.shop import UCI553, Shop
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.settings import Settings, load_settings
@@ -89,12 +90,19 @@ def bundle() -> Bundle | None:
 
     Raises:
         BundleError: there is one, and it cannot be used here.
+        UnavailableError, ConfigurationError: the store of bundles does not answer, or refuses.
     """
     chosen = settings()
     folder = bundles_of(chosen.bundles, shop().definition.name)
+    _bring(chosen, shop().definition.name)
     if chosen.bundle == CHAMPION and not bundle_ids(folder):
         return None
     return _load(str(locate(folder, chosen.bundle)), chosen)
+
+
+@st.cache_resource(ttl=5, show_spinner=False)
+def _bring(_chosen: Settings, of: str) -> None:
+    bring(_chosen, of, _chosen.bundle)
 
 
 @st.cache_resource(max_entries=2, show_spinner="reading the models")

@@ -136,6 +136,12 @@ class Settings(BaseSettings):
         description="bundle id, path of a bundle, or `champion`: the one that `train` or `models promote` put"
         " in use last; running consumers follow it",
     )
+    bundle_store: Annotated[str, Field(pattern=r"^s3://[^/\s]+(/\S*)?$")] | None = Field(
+        None,
+        description="`s3://bucket/prefix`: the S3-compatible store where all machines find the bundles and"
+        " which one is in use; `home` then holds copies. Needs the extra `s3`; endpoint and credentials are"
+        " those that boto3 finds (docs/bundles.md)",
+    )
     bundle_key: Annotated[SecretStr, AfterValidator(_long_enough)] | None = Field(
         None,
         description=f"key that bundles are signed with, {SHORTEST_KEY} characters or more; with one, unsigned"

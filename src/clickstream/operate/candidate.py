@@ -13,6 +13,7 @@ from clickstream.bundles.bundle import Bundle, load_bundle
 from clickstream.bundles.champion import CHAMPION, bundles_of, promote, promote_first
 from clickstream.bundles.folder import history
 from clickstream.bundles.promotion_record import system_user
+from clickstream.bundles.store import store_of
 from clickstream.infra.errors import BundleError, ClickstreamError, InputError
 from clickstream.infra.settings import Settings
 from clickstream.terminal.comparison_view import show_comparison
@@ -62,12 +63,13 @@ def decide(
             InputError where that cannot be said.
     """
     folder = bundles_of(settings.bundles, bundle.shop.name)
+    store = store_of(settings, bundle.shop.name)
     author = system_user("training", _REASONS[promotion])
-    if promote_first(folder, bundle.id, system_user("training", "the first bundle of the shop")):
+    if promote_first(folder, bundle.id, system_user("training", "the first bundle of the shop"), store):
         return Decision(True, None)
     before = next((one.bundle_id for one in history(settings, bundle.shop.name)), None)
     if promotion is PromotionPolicy.always:
-        promote(folder, bundle.id, author=author)
+        promote(folder, bundle.id, author=author, store=store)
         return Decision(True, before)
     if promotion is PromotionPolicy.first:
         return Decision(False, before)
@@ -76,7 +78,7 @@ def decide(
         used = load_bundle(settings, CHAMPION, bundle.shop)
         found = compared(used, bundle)
         if found.other_is_better:
-            promote(folder, bundle.id, instead_of=used.id, author=author)
+            promote(folder, bundle.id, instead_of=used.id, author=author, store=store)
     except (BundleError, InputError) as problem:
         return Decision(False, before, found, problem)
     return Decision(found.other_is_better, used.id, found)

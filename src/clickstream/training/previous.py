@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 import joblib
 from pydantic import ValidationError
 
-from clickstream.bundles.champion import CHAMPION, locate
+from clickstream.bundles.champion import CHAMPION
+from clickstream.bundles.folder import have
 from clickstream.bundles.manifest import Manifest
 from clickstream.bundles.signature import signing_key
 from clickstream.bundles.verification import verify
+from clickstream.features.shop_file import UCI553_NAME
 from clickstream.infra.errors import BundleError, UsageError
 from clickstream.infra.settings import Settings
 from clickstream.models.case import Artefact
@@ -66,8 +68,9 @@ def read_previous(settings: Settings) -> PreviousBundle:
 
     Raises:
         BundleError: there is none, or it cannot be used.
+        UnavailableError: the store of bundles does not answer.
     """
-    verified = verify(locate(settings.bundles, CHAMPION), signing_key(settings))
+    verified = verify(have(settings, UCI553_NAME, CHAMPION), signing_key(settings))
     files = verified.files
     try:
         evaluation = Evaluation.model_validate_json(files[EVALUATION]) if EVALUATION in files else None

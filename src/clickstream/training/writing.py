@@ -5,11 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import io
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,8 +14,11 @@ import joblib
 from clickstream.bundles.bundle import Bundle, load_bundle, place
 from clickstream.bundles.manifest import MANIFEST, Contents, FileEntry, Manifest, seal, with_reports
 from clickstream.bundles.signature import SIGNATURE, signature
+from clickstream.bundles.store import store_of
 from clickstream.bundles.verification import DEFINITION
+from clickstream.bundles.writing import write_whole
 from clickstream.features.definition import ShopDefinition
+from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.settings import Settings
 from clickstream.models.case import Artefact
 from clickstream.models.clusters import Clusters
@@ -65,6 +64,7 @@ def write(fitted: FittedBundle, target: Settings | Path) -> Bundle:
         BundleError: what was written cannot be read.
         ConfigurationError: there is a key, and it cannot be used.
         OSError: the disk is full or the folder cannot be written. Nothing is left behind.
+        UnavailableError: the bundle is written, and the store did not answer.
     """
     # The libraries of plots and templates are an extra.
     from clickstream.report.card import render_card
@@ -84,7 +84,7 @@ def write(fitted: FittedBundle, target: Settings | Path) -> Bundle:
     }
     manifest = with_reports(manifest, _entries(reports))
     _write(manifest, files | reports, *place(target))
-    return load_bundle(target, manifest.id)
+    return _published(load_bundle(target, manifest.id), target)
 
 
 def write_shop(fitted: FittedShop, target: Settings | Path) -> Bundle:
@@ -108,7 +108,21 @@ def write_shop(fitted: FittedShop, target: Settings | Path) -> Bundle:
     }
     manifest = with_reports(manifest, _entries(reports))
     _write(manifest, files | reports, *place(target, fitted.shop.name))
-    return load_bundle(target, manifest.id, fitted.shop)
+    return _published(load_bundle(target, manifest.id, fitted.shop), target)
+
+
+def _published(bundle: Bundle, target: Settings | Path) -> Bundle:
+    """The bundle, which other machines find by now, where the settings name a store."""
+    store = store_of(target, bundle.shop.name) if isinstance(target, Settings) else None
+    if store is not None:
+        try:
+            store.publish(bundle.id)
+        except ClickstreamError as error:
+            raise type(error)(
+                f"bundle {bundle.id} is trained and lies in {bundle.path}; {error.what}",
+                f"{error.remedy} `clickstream models promote {bundle.id}` writes it to the store then.",
+            ) from error
+    return bundle
 
 
 def _sealed(contents: Contents, files: dict[str, bytes]) -> Manifest:
@@ -118,21 +132,7 @@ def _sealed(contents: Contents, files: dict[str, bytes]) -> Manifest:
 def _write(manifest: Manifest, files: Mapping[str, bytes], folder: Path, key: bytes | None) -> None:
     text = manifest.to_json()
     signed = {} if key is None else {SIGNATURE: signature(text, key)}
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
-    try:
-        for name, content in {**files, MANIFEST: text, **signed}.items():
-            with (draft / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        # mkdtemp makes a folder for the owner alone; a consumer may run as somebody else.
-        draft.chmod(0o755)
-        draft.rename(folder / manifest.id)
-    except BaseException:
-        with suppress(OSError):
-            shutil.rmtree(draft)
-        raise
+    write_whole(folder, manifest.id, {**files, MANIFEST: text, **signed})
 
 
 def _entries(files: dict[str, bytes]) -> dict[str, FileEntry]:

@@ -1,0 +1,80 @@
+{{- define "clickstream.name" -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "clickstream.selector" -}}
+app.kubernetes.io/name: clickstream-scoring
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{- define "clickstream.labels" -}}
+{{ include "clickstream.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+{{- end -}}
+
+{{- define "clickstream.image" -}}
+{{- $image := .Values.image -}}
+{{- required "image.repository: name the image of the target `consumer` in your registry" $image.repository -}}
+{{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default .Chart.AppVersion }}{{ end -}}
+{{- end -}}
+
+{{/* What every pod of ours is told: settings by their names, secrets as files. */}}
+{{- define "clickstream.env" -}}
+{{- $_ := required "settings.kafka_bootstrap: host:port of the brokers" .Values.settings.kafka_bootstrap -}}
+{{- $_ := required "settings.redis_url: redis://host:port/db; its password is a file, redis_password" .Values.settings.redis_url -}}
+{{- range $name, $value := .Values.settings }}
+- name: CLICKSTREAM_{{ upper $name }}
+  value: {{ if kindIs "float64" $value }}{{ int64 $value | quote }}{{ else }}{{ $value | quote }}{{ end }}
+{{- end }}
+{{- range .Values.secret.files }}
+- name: CLICKSTREAM_{{ upper . }}_FILE
+  value: /run/secrets/clickstream/{{ . }}
+{{- end }}
+- name: CLICKSTREAM_LOG_FORMAT
+  value: json
+{{- with .Values.env }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "clickstream.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "clickstream.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{- define "clickstream.mounts" -}}
+- {name: tmp, mountPath: /tmp}
+{{- if .Values.settings.bundle_store }}
+- {name: home, mountPath: /var/lib/clickstream}
+{{- end }}
+{{- if .Values.secret.name }}
+- {name: secret, mountPath: /run/secrets/clickstream, readOnly: true}
+{{- end }}
+{{- end -}}
+
+{{/* Without a store of bundles the image brings one, and nothing may hide it. */}}
+{{- define "clickstream.volumes" -}}
+- name: tmp
+  emptyDir: {sizeLimit: 256Mi}
+{{- if .Values.settings.bundle_store }}
+- name: home
+  emptyDir: {sizeLimit: 2Gi}
+{{- end }}
+{{- if .Values.secret.name }}
+- name: secret
+  secret:
+    secretName: {{ .Values.secret.name }}
+    defaultMode: 0440
+{{- end }}
+{{- end -}}

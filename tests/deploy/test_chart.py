@@ -1,0 +1,309 @@
+"""The Helm chart, rendered by Helm's own library: valid, confined, told settings that there are."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from blocks import ROOT
+from jsonschema import Draft202012Validator, ValidationError
+
+from clickstream.infra.settings import Settings
+
+helm = pytest.importorskip("helm_python", reason="Helm's library is a wheel for Linux on x86-64 alone")
+
+CHART = ROOT / "deploy" / "helm" / "clickstream-scoring"
+ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
+CRDS = json.loads((Path(__file__).with_name("crds.json")).read_text())
+VERSIONS = ("1.35", "1.36", "1.37")
+Object = dict[str, Any]
+
+
+def values_of_the_page() -> Object:
+    """The values file with which docs/kubernetes.md begins."""
+    page = (ROOT / "docs" / "kubernetes.md").read_text()
+    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert len(block.splitlines()) <= 10
+    found: Object = yaml.safe_load(block)
+    return found
+
+
+FEWEST: Object = {
+    "image": {"repository": "registry.example.com/clickstream-scoring"},
+    "settings": {"kafka_bootstrap": "kafka:9092", "redis_url": "redis://redis:6379/0"},
+    "topics": {"create": False},
+    "networkPolicy": {"enabled": False},
+}
+
+FULL: Object = values_of_the_page() | {
+    "image": {
+        "repository": "registry.example.com/clickstream-scoring",
+        "digest": f"sha256:{'a' * 64}",
+        "pullSecrets": [{"name": "registry"}],
+    },
+    "secret": {
+        "name": "clickstream",
+        "files": ["kafka_password", "kafka_ca", "redis_password", "bundle_key", "lookup_token"],
+    },
+    "env": [{"name": "AWS_ENDPOINT_URL_S3", "value": "https://objects.example.com"}],
+    "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/models"}},
+    "consumer": {"nodeSelector": {"disk": "fast"}, "tolerations": [{"key": "a", "operator": "Exists"}]},
+    "scaling": {"enabled": True},
+    "lookup": {"enabled": True},
+    "networkPolicy": {"clients": [{"podSelector": {"matchLabels": {"app": "shop"}}}]},
+    "monitoring": {
+        "enabled": True,
+        "labels": {"release": "prometheus"},
+        "runbookUrl": "https://docs.example.com/operations/",
+    },
+}
+
+ALL_VALUES = {"fewest": FEWEST, "the page's": values_of_the_page(), "full": FULL}
+
+
+@cache
+def rendered(name: str) -> tuple[Object, ...]:
+    return tuple(render(ALL_VALUES[name]))
+
+
+def render(values: Object) -> Iterator[Object]:
+    with helm.Chart.load(str(CHART)) as chart:
+        files = chart.render(values, name="shop", namespace="scoring")
+    for file, text in files.items():
+        if file.endswith(".yaml"):
+            yield from filter(None, yaml.safe_load_all(text))
+
+
+def of_kind(objects: tuple[Object, ...], kind: str) -> list[Object]:
+    return [one for one in objects if one["kind"] == kind]
+
+
+def pods(objects: tuple[Object, ...]) -> list[Object]:
+    return [
+        one["spec"]["template"]["spec"]
+        for one in objects
+        if one["kind"] in ("StatefulSet", "Deployment", "Job")
+    ]
+
+
+def environment(pod: Object) -> dict[str, str | None]:
+    (container,) = pod["containers"]
+    names = [one["name"] for one in container["env"]]
+    assert len(names) == len(set(names))
+    return {one["name"]: one.get("value") for one in container["env"]}
+
+
+def problems(one: Object, version: str) -> str | None:
+    """Why Kubernetes would not take an object; None where it would."""
+    custom = CRDS.get(f"{one['apiVersion']} {one['kind']}")
+    try:
+        if custom is not None:
+            Draft202012Validator(custom).validate(one)
+        else:
+            kubernetes_validate.validate(one, version, strict=True)
+    except (ValidationError, kubernetes_validate.SchemaNotFoundError) as error:
+        return f"{one['kind']} {one['metadata']['name']}: {error}"
+    return None
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_object_is_one_of_this_version_of_kubernetes(version: str) -> None:
+    for name in ALL_VALUES:
+        assert [problem for one in rendered(name) if (problem := problems(one, version))] == []
+
+
+@pytest.mark.parametrize("kind", ["StatefulSet", "ScaledObject", "PrometheusRule"])
+def test_a_field_that_there_is_not_would_be_found(kind: str) -> None:
+    (one,) = of_kind(rendered("full"), kind)
+    assert problems(one | {"spec": one["spec"] | {"replicsa": 1}}, VERSIONS[0]) is not None
+
+
+def test_helm_finds_nothing_wrong_with_it() -> None:
+    for values in ALL_VALUES.values():
+        found = helm.lint(str(CHART), values)
+        assert found["errors"] == []
+        assert [one["error"] for one in found["messages"]] == ["icon is recommended"]
+
+
+def test_what_is_made_is_what_was_asked_for() -> None:
+    kinds = {name: sorted({one["kind"] for one in rendered(name)}) for name in ALL_VALUES}
+    assert kinds["fewest"] == ["PodDisruptionBudget", "Service", "ServiceAccount", "StatefulSet"]
+    assert set(kinds["the page's"]) - set(kinds["fewest"]) == {"Job", "NetworkPolicy"}
+    assert set(kinds["full"]) - set(kinds["the page's"]) == {
+        "Deployment",
+        "HorizontalPodAutoscaler",
+        "PrometheusRule",
+        "ScaledObject",
+        "ServiceMonitor",
+        "TriggerAuthentication",
+    }
+
+
+@pytest.mark.parametrize("name", list(ALL_VALUES))
+def test_no_pod_is_root_may_write_or_holds_a_token(name: str) -> None:
+    for pod in pods(rendered(name)):
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["automountServiceAccountToken"] is False
+        (container,) = pod["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert container["resources"]["limits"]["memory"]
+        writable = {one["mountPath"] for one in container["volumeMounts"] if not one.get("readOnly")}
+        assert writable <= {"/tmp", "/var/lib/clickstream"}
+        mounted = {one["name"] for one in container["volumeMounts"]}
+        assert mounted == {one["name"] for one in pod["volumes"]}
+
+
+UNTIL_MERGED = {"kafka_password_file", "redis_password_file", "lookup_token_file"}
+"""Settings that come from elsewhere."""
+
+
+@pytest.mark.parametrize("name", list(ALL_VALUES))
+def test_a_pod_is_told_settings_that_there_are(name: str) -> None:
+    for pod in pods(rendered(name)):
+        told = environment(pod)
+        ours = {variable.removeprefix("CLICKSTREAM_").lower(): value for variable, value in told.items()}
+        assert set(ours) - set(Settings.model_fields) - UNTIL_MERGED <= {"aws_endpoint_url_s3"}
+        given = {
+            setting: value
+            for setting, value in ours.items()
+            if value is not None and setting in Settings.model_fields and not setting.startswith("kafka_")
+        }
+        settings = Settings.model_validate(given)
+        assert settings.metrics_port in (0, 9_100)
+
+
+def test_secrets_are_files_and_nothing_else() -> None:
+    for pod in pods(rendered("full")):
+        told = environment(pod)
+        assert told["CLICKSTREAM_BUNDLE_KEY_FILE"] == "/run/secrets/clickstream/bundle_key"
+        assert told["CLICKSTREAM_KAFKA_CA_FILE"] == "/run/secrets/clickstream/kafka_ca"
+        assert "secretKeyRef" not in json.dumps(pod)
+        assert {"name": "secret", "mountPath": "/run/secrets/clickstream", "readOnly": True} in pod[
+            "containers"
+        ][0]["volumeMounts"]
+
+
+def test_a_consumer_is_named_by_its_pod_probed_and_given_time_to_end_its_step() -> None:
+    (consumers,) = of_kind(rendered("full"), "StatefulSet")
+    pod = consumers["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (instance,) = [one for one in container["env"] if one["name"] == "CLICKSTREAM_INSTANCE"]
+    assert instance["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+    port = container["ports"][0]
+    assert (port["name"], port["containerPort"]) == ("metrics", 9_100)
+    assert environment(pod)["CLICKSTREAM_METRICS_PORT"] == "9100"
+    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
+    # A consumer ends itself half a minute after it was asked to stop.
+    assert pod["terminationGracePeriodSeconds"] > 30
+    assert consumers["spec"]["podManagementPolicy"] == "Parallel"
+
+
+def test_selectors_find_the_pods_of_their_component_alone() -> None:
+    objects = rendered("full")
+    labels = {
+        one["kind"]: one["spec"]["template"]["metadata"]["labels"]
+        for one in objects
+        if one["kind"] in ("StatefulSet", "Deployment", "Job")
+    }
+    for one in objects:
+        spec = one.get("spec", {})
+        selector = spec.get("selector") or spec.get("podSelector")
+        if selector is None or one["kind"] == "ServiceMonitor":
+            continue
+        wanted = selector.get("matchLabels", selector).items()
+        found = [kind for kind, of in labels.items() if wanted <= of.items()]
+        assert found == ["Deployment" if one["metadata"]["name"].endswith("lookup") else "StatefulSet"]
+
+
+def test_consumers_are_scaled_by_the_lag_of_their_group_up_to_the_partitions() -> None:
+    (scaled,) = of_kind(rendered("full"), "ScaledObject")
+    (consumers,) = of_kind(rendered("full"), "StatefulSet")
+    assert "replicas" not in consumers["spec"], "an upgrade would undo what KEDA did"
+    assert scaled["spec"]["scaleTargetRef"]["name"] == consumers["metadata"]["name"]
+    assert scaled["spec"]["maxReplicaCount"] == 24
+    (trigger,) = scaled["spec"]["triggers"]
+    defaults = Settings()
+    assert trigger["metadata"] == {
+        "bootstrapServers": "kafka.kafka.svc:9093",
+        "consumerGroup": defaults.group,
+        "topic": defaults.clicks_topic,
+        "lagThreshold": "20000",
+        "offsetResetPolicy": "earliest",
+        "tls": "enable",
+        "sasl": "scram_sha512",
+    }
+    (authentication,) = of_kind(rendered("full"), "TriggerAuthentication")
+    assert trigger["authenticationRef"]["name"] == authentication["metadata"]["name"]
+    parameters = {one["parameter"]: one["key"] for one in authentication["spec"]["secretTargetRef"]}
+    assert parameters == {"ca": "kafka_ca", "password": "kafka_password"}
+
+
+def test_without_partitions_the_default_of_the_setting_is_the_bound() -> None:
+    values = FULL | {"settings": {k: v for k, v in FULL["settings"].items() if k != "partitions"}}
+    (scaled,) = of_kind(tuple(render(values)), "ScaledObject")
+    assert scaled["spec"]["maxReplicaCount"] == Settings().partitions
+
+
+def test_the_alerts_are_those_of_prometheus_each_with_a_whole_address() -> None:
+    (rule,) = of_kind(rendered("full"), "PrometheusRule")
+    (group,) = rule["spec"]["groups"]
+    (written,) = yaml.safe_load(ALERTS.read_text())["groups"]
+    assert len(group["rules"]) == len(written["rules"]) > 15
+    for found, source in zip(group["rules"], written["rules"], strict=True):
+        anchor = source["annotations"]["runbook"].partition("#")[2]
+        assert found["annotations"]["runbook_url"] == f"https://docs.example.com/operations/#{anchor}"
+        assert found["annotations"]["summary"] == source["annotations"]["summary"]
+        assert {key: found[key] for key in source if key != "annotations"} == {
+            key: source[key] for key in source if key != "annotations"
+        }
+
+
+def test_metrics_are_scraped_under_the_names_that_the_alerts_ask_for() -> None:
+    monitors = of_kind(rendered("full"), "ServiceMonitor")
+    services = {one["metadata"]["name"]: one for one in of_kind(rendered("full"), "Service")}
+    jobs = set()
+    for monitor in monitors:
+        (endpoint,) = monitor["spec"]["endpoints"]
+        service = services[monitor["metadata"]["name"]]
+        assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+        assert endpoint["port"] in [port["name"] for port in service["spec"]["ports"]]
+        jobs |= {one["replacement"] for one in endpoint["relabelings"] if one["targetLabel"] == "job"}
+    assert jobs == {"clickstream", "clickstream-lookup"}
+
+
+def test_only_those_who_are_named_come_in() -> None:
+    policies = {one["metadata"]["name"]: one["spec"] for one in of_kind(rendered("full"), "NetworkPolicy")}
+    monitoring = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    (consumers,) = policies["shop-consumer"]["ingress"]
+    assert consumers["from"] == [monitoring]
+    (lookup,) = policies["shop-lookup"]["ingress"]
+    assert lookup["from"] == [monitoring, {"podSelector": {"matchLabels": {"app": "shop"}}}]
+    for policy in policies.values():
+        assert policy["policyTypes"] == ["Ingress", "Egress"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"image": {}}, "image.repository"),
+        ({"settings": {"redis_url": "redis://redis:6379/0"}}, "settings.kafka_bootstrap"),
+        ({"settings": {"kafka_bootstrap": "kafka:9092"}}, "settings.redis_url"),
+        ({"lookup": {"enabled": True}}, "lookup_token"),
+    ],
+)
+def test_what_is_missing_is_said_before_anything_is_installed(changed: Object, said: str) -> None:
+    with pytest.raises(helm.HelmError, match=said):
+        list(render(FEWEST | changed))
