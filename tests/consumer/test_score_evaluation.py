@@ -65,8 +65,8 @@ def sessions_of(shop: Shop, logs: Sequence[list[dict[str, Any]]]) -> list[Sessio
     return found
 
 
-def scores_of(shop: Shop, sessions: Sequence[Session]) -> list[bytes]:
-    counting = Counting(shop)
+def scores_of(shop: Shop, sessions: Sequence[Session], models: Counting | None = None) -> list[bytes]:
+    counting = models or Counting(shop)
     scorer = WindowScorer(cast(Bundle, counting), "clicks", "settings", shop)
     windows = [
         UnscoredWindow(0, ClosedWindow(f"s{number}", session, "gap", 0, False), cast(OnlineModels, counting))
@@ -175,3 +175,29 @@ def test_an_event_goal_is_judged_at_the_moment_that_is_drawn_and_weighs_as_all_i
     again = ScoreEvaluation(60, shop)
     again.add(scores)
     assert evaluation.rolling() == again.rolling() == measure(table, evaluation.scorers)
+
+
+class NoTwo(Counting):
+    """One that cannot answer after two clicks."""
+
+    def _answer(self, case: Case) -> ScorerOutput:
+        if (case.evidence or {}).get("clicks") == 2:
+            raise ValueError("two")
+        return super()._answer(case)
+
+
+def test_predictions_are_null_all_at_once_where_one_moment_cannot_be_answered() -> None:
+    """What is said of another session in the same step stands."""
+    shop = LOOK_AND_BUY
+    logs = [[{"event_time": at, "event": "look"} for at in range(1, 6)] for _ in range(60)]
+    found = [orjson.loads(value) for value in scores_of(shop, sessions_of(shop, logs), NoTwo(shop))]
+    assert {score["drawn"]["clicks"] if score["drawn"] else 5 for score in found} == {1, 2, 3, 4, 5}
+    for score in found:
+        drawn = score["drawn"]
+        said = [*score["predictions"].values(), *(drawn["predictions"].values() if drawn else ())]
+        if drawn and drawn["clicks"] == 2:
+            assert score["error"] == "prediction failed: ValueError: two"
+            assert set(map(repr, said)) == {"None"}
+        else:
+            assert score["error"] is None
+            assert said.count(None) == 1  # there is no reference
