@@ -71,6 +71,8 @@ def open_loop(
     def ask() -> None:
         connection = http.client.HTTPConnection(address.hostname or "", address.port or 80)
         while (job := waiting.get()) is not None:
+            if ended is not None and ended.is_set():
+                continue
             due, session_id = job
             connection.request("GET", f"/v1/sessions/{quote(session_id, safe='')}", headers=dict(headers))
             response = connection.getresponse()
