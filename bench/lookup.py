@@ -17,12 +17,22 @@ import statistics
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
+from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 import orjson
 
 THREADS = 16
 REFRESH_S = 2.0
+
+
+class Asked(NamedTuple):
+    """What became of requests: seconds from when each was due, in the order of their answers; by status."""
+
+    took: list[float]
+    statuses: Counter[int]
 
 
 def main() -> None:
@@ -34,44 +44,74 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=200.0)
     parser.add_argument("--seconds", type=float, default=20.0)
     options = parser.parse_args()
-    address = urlsplit(options.url)
     headers = {}
     if token := os.environ.get("CLICKSTREAM_LOOKUP_TOKEN"):
         headers["Authorization"] = f"Bearer {token}"
+    asked = open_loop(
+        options.url, headers, options.rate, ids_of_open(options.url, headers), seconds=options.seconds
+    )
+    print(f"{len(asked.took):,} requests at {options.rate:g} a second, by status {dict(asked.statuses)}")
+    print(percentiles(asked.took))
+
+
+def open_loop(
+    url: str,
+    headers: Mapping[str, str],
+    rate: float,
+    ids: Iterator[str],
+    *,
+    seconds: float = float("inf"),
+    ended: threading.Event | None = None,
+) -> Asked:
+    """Ask for sessions at a rate, until the time is over or `ended` is set."""
+    address = urlsplit(url)
     waiting: queue.SimpleQueue[tuple[float, str] | None] = queue.SimpleQueue()
-    took: list[float] = []
-    statuses: Counter[int] = Counter()
+    asked = Asked([], Counter())
 
     def ask() -> None:
         connection = http.client.HTTPConnection(address.hostname or "", address.port or 80)
         while (job := waiting.get()) is not None:
+            if ended is not None and ended.is_set():
+                continue
             due, session_id = job
-            connection.request("GET", f"/v1/sessions/{quote(session_id, safe='')}", headers=headers)
+            connection.request("GET", f"/v1/sessions/{quote(session_id, safe='')}", headers=dict(headers))
             response = connection.getresponse()
             response.read()
-            took.append(time.perf_counter() - due)
-            statuses[response.status] += 1
+            asked.took.append(time.perf_counter() - due)
+            asked.statuses[response.status] += 1
 
     threads = [threading.Thread(target=ask, daemon=True) for _ in range(THREADS)]
     for thread in threads:
         thread.start()
     begun = time.perf_counter()
-    ids: list[str] = []
-    asked_at = float("-inf")
-    for number in range(round(options.rate * options.seconds)):
-        due = begun + number / options.rate
-        if due - asked_at > REFRESH_S:
-            ids, asked_at = open_ids(options.url, headers), due
+    for number, session_id in enumerate(ids):
+        due = begun + number / rate
+        if due - begun >= seconds or (ended is not None and ended.is_set()):
+            break
         time.sleep(max(due - time.perf_counter(), 0.0))
-        waiting.put((max(due, time.perf_counter() - 0.001), ids[number % len(ids)]))
+        waiting.put((max(due, time.perf_counter() - 0.001), session_id))
     for _ in threads:
         waiting.put(None)
     for thread in threads:
         thread.join()
+    return asked
+
+
+def percentiles(took: Sequence[float]) -> str:
+    """In words, of times in seconds; there must be two or more."""
     cuts = statistics.quantiles(took, n=100)
-    print(f"{len(took):,} requests at {options.rate:g} a second, by status {dict(statuses)}")
-    print(f"p50 {1e3 * cuts[49]:.2f} ms, p90 {1e3 * cuts[89]:.2f}, p99 {1e3 * cuts[98]:.2f},"
-          f" longest {1e3 * max(took):.1f}")  # fmt: skip
+    return (
+        f"p50 {1e3 * cuts[49]:.2f} ms, p90 {1e3 * cuts[89]:.2f}, p99 {1e3 * cuts[98]:.2f},"
+        f" longest {1e3 * max(took):.1f}"
+    )
+
+
+def ids_of_open(url: str, headers: Mapping[str, str]) -> Iterator[str]:
+    """Ids of open sessions one after the other, without end; which are open is asked every REFRESH_S."""
+    while True:
+        ids, asked_at = cycle(open_ids(url, dict(headers))), time.perf_counter()
+        while time.perf_counter() - asked_at < REFRESH_S:
+            yield next(ids)
 
 
 def open_ids(url: str, headers: dict[str, str]) -> list[str]:

@@ -41,6 +41,22 @@ def a_day(bundle: Oracle | None = None) -> ScoredLog:
     return log
 
 
+def a_store() -> ScoredLog:
+    """Visits that buy, that do not, that begin with an order, and an order that comes too late."""
+    log = ScoredLog(Settings(clicks_topic="clicks", group="group", shop="online-store"))
+    for number in range(12):
+        name, start = f"visit-{number}", number * 2.0
+        events = ["home", "product_view", "add_to_cart", "purchase", "account_page"][: 2 + number % 4]
+        for order, event in enumerate(["purchase"] * (number % 6 == 5) + events, 1):
+            log.click(name, start + order, order, event=event, platform="mobile" if number % 2 else None)
+    log.click("visit-11", 23.5, 9, event="search")
+    log.click("visit-11", 23.2, 8, event="purchase")
+    log.click("visit-10", 23.1, 1, event=7)
+    log.heartbeat(90)
+    log.publish()
+    return log
+
+
 def rebuilt_day() -> ScoredLog:
     """A day on which Redis was lost after offset 5, where two minutes are behind the horizon."""
     log = a_day()

@@ -12,7 +12,17 @@ from factory import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from scored_log import START, Oracle, ScoredLog
-from small_logs import ALICE, ALICE_REBUILT, NO_PREDICTIONS, VISITS, a_day, put, rebuilt_day, shop_log
+from small_logs import (
+    ALICE,
+    ALICE_REBUILT,
+    NO_PREDICTIONS,
+    VISITS,
+    a_day,
+    a_store,
+    put,
+    rebuilt_day,
+    shop_log,
+)
 
 from clickstream.audit.verdict import unchecked_parts
 from clickstream.models.clusters import NAMES
@@ -33,8 +43,14 @@ def leaves(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 PATHS = sorted(path for path, _ in leaves(a_day().contents(a_day().scores)[ALICE]) if path not in UNDECIDED)
 
 
+STORE = a_store().contents(a_store().scores)
+DRAWN = next(at for at, score in enumerate(STORE) if score["drawn"] is not None)
+DRAWN_PATHS = sorted(path for path, _ in leaves(STORE[DRAWN]) if path.startswith("drawn"))
+
+
 def test_the_sweep_knows_every_field_of_the_schema() -> None:
-    assert {path.partition(".")[0] for path in PATHS} | UNDECIDED == set(Score.model_fields)
+    known = {path.partition(".")[0] for path in (*PATHS, *DRAWN_PATHS)}
+    assert known | UNDECIDED == set(Score.model_fields)
 
 
 def others(value: object) -> st.SearchStrategy[object]:
@@ -64,6 +80,17 @@ def test_a_field_that_is_changed_is_wrong_or_unchecked(path: str, data: st.DataO
     log.edit(log.scores, at, put(path, after))
     report = log.audit(bundles={"oracle": Oracle()})
     assert report.verdict != "exactly once", (path, before, after)
+
+
+@pytest.mark.parametrize("path", DRAWN_PATHS)
+@given(data=st.data())
+@examples(12)
+def test_a_field_of_the_moment_that_is_drawn_is_changed_and_found(path: str, data: st.DataObject) -> None:
+    log = a_store()
+    before = dict(leaves(STORE[DRAWN]))[path]
+    after = data.draw(others(before).filter(lambda value: not same(value, before)))
+    log.edit(log.scores, DRAWN, put(path, after))
+    assert log.audit().verdict == "not clean", (path, before, after)
 
 
 def same(one: object, other: object) -> bool:

@@ -6,28 +6,12 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from scored_log import ScoredLog
+from small_logs import a_day, a_store, put
 
 from clickstream.audit.report import AuditReport
+from clickstream.features import session
 from clickstream.features.session import GoalState
 from clickstream.features.shop import Shop
-from clickstream.infra.settings import Settings
-
-
-def a_store() -> ScoredLog:
-    """Visits that buy, that do not, that begin with an order, and an order that comes too late."""
-    log = ScoredLog(Settings(clicks_topic="clicks", group="group", shop="online-store"))
-    for number in range(12):
-        name, start = f"visit-{number}", number * 2.0
-        events = ["home", "product_view", "add_to_cart", "purchase", "account_page"][: 2 + number % 4]
-        for order, event in enumerate(["purchase"] * (number % 6 == 5) + events, 1):
-            log.click(name, start + order, order, event=event, platform="mobile" if number % 2 else None)
-    log.click("visit-11", 23.5, 9, event="search")
-    log.click("visit-11", 23.2, 8, event="purchase")
-    log.click("visit-10", 23.1, 1, event=7)
-    log.heartbeat(90)
-    log.publish()
-    return log
 
 
 def fields(report: AuditReport) -> set[str]:
@@ -47,6 +31,13 @@ def test_a_run_that_is_right_is_clean_read_twice_and_recomputed() -> None:
     assert all(score["predictions"]["reference"] is None for score in scores)
     assert all(score["predictions"]["batch"]["revenue"] is None for score in scores)
     assert all(score["evidence"] < score["clicks"] for score in scores if score["outcome"]["converted"])
+    drawn = [score for score in scores if score["drawn"] is not None]
+    assert len(drawn) == 5
+    for score in drawn:
+        clicks, said = score["drawn"]["clicks"], score["drawn"]["predictions"]
+        assert clicks < score["evidence"]
+        assert said["batch"]["conversion"] == round(1 / (1 + clicks), 10)
+        assert said["online"]["conversion"] == score["predictions"]["online"]["conversion"]
 
 
 @pytest.mark.parametrize(
@@ -65,14 +56,7 @@ def test_a_run_that_is_right_is_clean_read_twice_and_recomputed() -> None:
 def test_a_field_that_is_changed_is_found(path: str, value: Any) -> None:
     log = a_store()
 
-    def change(score: dict[str, Any]) -> None:
-        *parents, name = path.split(".")
-        for parent in parents:
-            score = score[parent]
-        assert score[name] != value
-        score[name] = value
-
-    log.edit(log.scores, 0, change)
+    log.edit(log.scores, 0, put(path, value))
     report = log.audit()
     assert report.verdict == "not clean"
     assert any(path.startswith(one) for one in fields(report))
@@ -106,15 +90,44 @@ def _the_last_goal_is_when_it_happened(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(GoalState, "settle", settle)
 
 
+def _another_point_is_drawn(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(session, "is_drawn", lambda *_: True)
+
+
+def _the_lesson_is_always_the_last_point(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Shop, "lesson", Shop.evidence)
+
+
 @pytest.mark.parametrize(
     "bug",
-    [_evidence_holds_the_goal, _what_comes_after_is_evidence, _the_last_goal_is_when_it_happened],
+    [
+        _evidence_holds_the_goal,
+        _what_comes_after_is_evidence,
+        _the_last_goal_is_when_it_happened,
+        _another_point_is_drawn,
+        _the_lesson_is_always_the_last_point,
+    ],
 )
 def test_a_bug_in_the_code_that_scores_is_found(bug: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     bug(monkeypatch)
     report = a_store().audit()
     assert report.verdict == "not clean"
     assert any("plain reading" in finding.detail for finding in report.findings)
+
+
+def test_a_moment_of_a_shop_without_such_a_goal_is_wrong() -> None:
+    log = a_day()
+    log.edit(log.scores, 0, put("drawn", None))
+    report = log.audit()
+    assert (report.wrong, fields(report)) == (1, {"drawn"})
+
+
+def test_a_moment_that_is_left_out_is_wrong() -> None:
+    log = a_store()
+    log.edit(log.scores, 0, lambda score: score.pop("drawn"))
+    report = log.audit()
+    assert report.wrong == 1
+    assert "drawn" in fields(report)
 
 
 def test_the_scores_of_another_shop_are_under_other_settings() -> None:

@@ -40,7 +40,8 @@ def test_on_any_log_it_makes_of_the_clicks_what_the_consumer_makes(log: list[Wri
         logic.advance(offset, timestamp, record)
         reads = [
             ReadWindow(
-                facts(UCI553, closed, reference(closed.session), "clicks", 0, ""), prefix(closed.session)
+                facts(UCI553, closed, reference(closed.session), "clicks", 0, ""),
+                *[prefix(closed.session)] * 2,
             )
             for closed in logic.closed
         ]
@@ -317,7 +318,8 @@ def test_more_open_sessions_than_are_remembered_halve_the_draw() -> None:
         logic.advance(line.offset, line.timestamp, record)
         reads = [
             ReadWindow(
-                facts(UCI553, closed, reference(closed.session), "clicks", 0, ""), prefix(closed.session)
+                facts(UCI553, closed, reference(closed.session), "clicks", 0, ""),
+                *[prefix(closed.session)] * 2,
             )
             for closed in logic.closed
             if again.is_drawn(closed.session_id)

@@ -22,7 +22,6 @@ from clickstream.records.shop_click import parser_of
 from clickstream.records.shops import load_shop
 from clickstream.windows.fingerprint import fingerprint, rules_of, rules_text
 from clickstream.windows.open_session import OpenSession
-from clickstream.windows.partition import ClosedWindow
 
 STORE = shop_of(built_in("online-store"))
 
@@ -111,7 +110,7 @@ def test_models_see_the_features_that_scores_do_not_show(tmp_path: Path) -> None
     file.write_text(text.replace(carts, f"{carts}, in_scores = false"))
     shop = load_shop(str(file))
     session = shop.open(step_of(shop, "add_to_cart"))
-    case = case_of(shop, ClosedWindow("alice", session, "gap", 0, False))
+    case = case_of(shop, session)
     assert case.whole["add_to_carts"] == 1
     assert "add_to_carts" not in shop.shown(case.whole)
     assert shop.shown(case.whole) == shop.features(session)

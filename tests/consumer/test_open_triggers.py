@@ -18,11 +18,35 @@ from clickstream.infra.settings import Settings, load_settings
 from clickstream.records.click import Click
 from clickstream.records.shop_click import click_model
 from clickstream.records.shops import load_shop
+from clickstream.windows.fingerprint import member_text, rule_differences, rules_of_member, rules_text
 from clickstream.windows.open_points import OpenPoint, OpenPoints
 from clickstream.windows.partition import Partition
 from clickstream.windows.rules import Rules
 
 MIN = 60_000
+
+RULES = rules_text(Settings())
+
+
+@pytest.mark.parametrize(
+    ("asked", "differences"),
+    [
+        ({}, ""),
+        ({"open_scores": "each"}, "open_scores was off and is each"),
+        ({"open_scores": "1,2,3"}, "open_scores was off and is 1,2,3"),
+        (
+            {"open_conditions": "few: clicks < 2; it: last_category == 'x;y=z'"},
+            "open_conditions was off and is ",
+        ),
+    ],
+)
+def test_members_of_a_group_share_when_open_scores_are_due_and_sessions_do_not_depend_on_it(
+    asked: dict[str, str], differences: str
+) -> None:
+    settings = Settings(**asked)  # type: ignore[arg-type]
+    assert rule_differences(RULES, member_text(settings)).startswith(differences)
+    assert (member_text(settings) == RULES) is (not differences)
+    assert rules_of_member(member_text(settings)) == rules_text(settings) == RULES
 
 
 def points_of(*clicks: Click, rules: Rules | None = None) -> list[OpenPoint]:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import orjson
+import pytest
 from factory import examples
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,35 +18,37 @@ from clickstream.bundles.bundle import Bundle, Case, ScorerOutput
 from clickstream.consumer.score_evaluation import ObservedScore, ScoreEvaluation, joined, score_reader
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
 from clickstream.features.condition import ValueKind
+from clickstream.features.goal import drawn_point, points_weight
 from clickstream.features.session import Session
 from clickstream.features.shop import Shop, shop_of
+from clickstream.features.shop_file import define
 from clickstream.models.case import prediction
 from clickstream.models.drift import watched_features
 from clickstream.models.online import OnlineModels
+from clickstream.models.quality import columns, measure, weights
 from clickstream.terminal.scores.fields import all_fields, find_field, of_shop
 from clickstream.windows.partition import ClosedWindow
 
 
-class Even:
-    """A bundle, and its online models, that find all sessions equal."""
+class Counting:
+    """A bundle, and its online models, whose answer is how many clicks they may look at, in thousandths."""
 
-    id = "even"
+    id = "counting"
     lessons = 0
 
     def __init__(self, shop: Shop) -> None:
-        worth = None if shop.definition.goal.value is None else 2.0
-        self._answer = prediction(0.5, worth, 0, "ordinary")
+        self._worth = None if shop.definition.goal.value is None else 2.0
 
     def predict(self, cases: Any) -> Any:
         if isinstance(cases, Case):
-            return self._answer
-        return [self._answers() for _ in cases]
+            return self._answer(cases)
+        return [{"batch": self._answer(case)} for case in cases]
 
     def learn(self, _case: Case, _outcome: object) -> None:
         """There is nothing to learn."""
 
-    def _answers(self) -> dict[str, ScorerOutput]:
-        return {"batch": self._answer}
+    def _answer(self, case: Case) -> ScorerOutput:
+        return prediction((case.evidence or {}).get("clicks", 0) / 1_000, self._worth, 0, "ordinary")
 
 
 def sessions_of(shop: Shop, logs: Sequence[list[dict[str, Any]]]) -> list[Session]:
@@ -62,11 +65,11 @@ def sessions_of(shop: Shop, logs: Sequence[list[dict[str, Any]]]) -> list[Sessio
     return found
 
 
-def scores_of(shop: Shop, sessions: Sequence[Session]) -> list[bytes]:
-    even = Even(shop)
-    scorer = WindowScorer(cast(Bundle, even), "clicks", "settings", shop)
+def scores_of(shop: Shop, sessions: Sequence[Session], models: Counting | None = None) -> list[bytes]:
+    counting = models or Counting(shop)
+    scorer = WindowScorer(cast(Bundle, counting), "clicks", "settings", shop)
     windows = [
-        UnscoredWindow(0, ClosedWindow(f"s{number}", session, "gap", 0, False), cast(OnlineModels, even))
+        UnscoredWindow(0, ClosedWindow(f"s{number}", session, "gap", 0, False), cast(OnlineModels, counting))
         for number, session in enumerate(sessions)
     ]
     return [score for score in scorer.score(windows) if score is not None]
@@ -133,3 +136,68 @@ def test_tables_that_are_joined_and_put_in_order_are_the_table_of_all(
     assert found.texts == expected.texts
     np.testing.assert_array_equal(found.evaluable, expected.evaluable)
     np.testing.assert_array_equal(found.rows, expected.rows)
+
+
+LOOK_AND_BUY = shop_of(
+    define(
+        {
+            "name": "till",
+            "fields": {"event": {"type": "text"}},
+            "goal": {"when": 'event == "buy"'},
+            "features": {"clicks": {"count": True}},
+        },
+        "test",
+    )
+)
+
+
+def test_an_event_goal_is_judged_at_the_moment_that_is_drawn_and_weighs_as_all_its_moments() -> None:
+    """The last one is chosen by how the session ended, and would make any model look good."""
+    shop = LOOK_AND_BUY
+    logs = [
+        [{"event_time": at, "event": "look"} for at in range(1, 2 + number % 6)]
+        + [{"event_time": 9, "event": "buy"}] * (number % 2)
+        for number in range(60)
+    ]
+    read = score_reader(shop)
+    scores = [cast(ObservedScore, read(value)) for value in scores_of(shop, sessions_of(shop, logs))]
+    evaluation = ScoreEvaluation(60, shop)
+    table = evaluation.table(scores).rows
+    for number, row in enumerate(table):
+        points = 1 + number % 6
+        drawn = drawn_point(f"s{number}", 1, range(1, points + 1))
+        for _, conversion, _ in columns(row[None, :], evaluation.scorers):
+            assert conversion == pytest.approx(drawn / 1_000)
+        assert weights(row[None, :]) == points_weight(points)
+    # A restart reads the same scores back.
+    evaluation.add(scores[:20])
+    evaluation.add(scores[20:])
+    again = ScoreEvaluation(60, shop)
+    again.add(scores)
+    assert evaluation.rolling() == again.rolling() == measure(table, evaluation.scorers)
+
+
+class NoTwo(Counting):
+    """One that cannot answer after two clicks."""
+
+    def _answer(self, case: Case) -> ScorerOutput:
+        if (case.evidence or {}).get("clicks") == 2:
+            raise ValueError("two")
+        return super()._answer(case)
+
+
+def test_predictions_are_null_all_at_once_where_one_moment_cannot_be_answered() -> None:
+    """What is said of another session in the same step stands."""
+    shop = LOOK_AND_BUY
+    logs = [[{"event_time": at, "event": "look"} for at in range(1, 6)] for _ in range(60)]
+    found = [orjson.loads(value) for value in scores_of(shop, sessions_of(shop, logs), NoTwo(shop))]
+    assert {score["drawn"]["clicks"] if score["drawn"] else 5 for score in found} == {1, 2, 3, 4, 5}
+    for score in found:
+        drawn = score["drawn"]
+        said = [*score["predictions"].values(), *(drawn["predictions"].values() if drawn else ())]
+        if drawn and drawn["clicks"] == 2:
+            assert score["error"] == "prediction failed: ValueError: two"
+            assert set(map(repr, said)) == {"None"}
+        else:
+            assert score["error"] is None
+            assert said.count(None) == 1  # there is no reference

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, cast
 
+import numpy as np
 import pytest
 from scored_log import Oracle
 from structlog.testing import capture_logs
@@ -12,6 +13,7 @@ from structlog.testing import capture_logs
 from clickstream.bundles.bundle import Bundle, Case, ScorerOutput
 from clickstream.consumer.scoring import UnscoredWindow
 from clickstream.consumer.shadow import Shadow
+from clickstream.features.goal import points_weight
 from clickstream.features.shop import UCI553, shop_of
 from clickstream.features.shop_file import built_in
 from clickstream.infra.metrics import Distribution
@@ -79,7 +81,7 @@ def values(mine: Shadow) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_its_figures_are_those_of_its_answers() -> None:
+def test_its_figures_are_those_of_its_answers_at_the_moments_that_are_drawn() -> None:
     mine = shadow(Oracle())
     all_windows = windows(60)
     mine.published(all_windows[:20])
@@ -88,7 +90,8 @@ def test_its_figures_are_those_of_its_answers() -> None:
     sessions = [window.closed.session for window in all_windows]
     expected = conversion_figures(
         [session.goal is not None and session.goal.reached_at is not None for session in sessions],
-        [1 / (1 + session.evidence) for session in sessions],
+        [1 / (1 + (session.drawn.clicks if session.drawn else session.evidence)) for session in sessions],
+        np.array([points_weight(session.evidence) for session in sessions]),
     )
     assert found["info", "oracle"] == 1
     assert found["failures_total",] == 0

@@ -94,6 +94,19 @@ def test_the_point_to_learn_from_is_drawn_by_weight(shop: Shop) -> None:
         assert abs(count - 4_000 * share) < 4 * (4_000 * share * (1 - share)) ** 0.5
 
 
+def test_the_moment_that_is_drawn_is_named_where_it_is_not_the_last(shop: Shop) -> None:
+    """Otherwise it is the evidence."""
+    for number in range(100):
+        for events in (["look"] * 3, ["look", "cart", "look", "buy", "thanks"]):
+            window = visit(shop, *events, session_id=f"s{number}")
+            point = drawn_point(f"s{number}", window.opened_at, range(1, 4))
+            drawn = shop.drawn(window)
+            assert (None if drawn is None else drawn["clicks"]) == (None if point == 3 else point)
+            assert shop.lesson(window) == (shop.evidence(window) if drawn is None else drawn)
+    for events in (["look"], ["buy"], ["look", "buy"], ["buy", "look"]):
+        assert shop.drawn(visit(shop, *events)) is None
+
+
 def test_the_draw_is_a_function_of_session_opening_time_and_place_alone(shop: Shop) -> None:
     first, again = visit(shop, *["look"] * 9), visit(shop, *["look"] * 9)
     assert shop.lesson(first) == shop.lesson(again)

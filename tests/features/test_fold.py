@@ -83,6 +83,29 @@ def test_what_comes_late_counts_where_order_does_not_matter() -> None:
     assert (found["first_page"], found["last_page"], found["last_order"]) == (1, 3, 3)
 
 
+def test_online_store_counts_the_steps_towards_the_purchase_and_their_kinds() -> None:
+    """By the interpreter, and by hand: what else the visitor does is no step, nor is the purchase."""
+    definition = built_in("online-store")
+    fold = compile_fold(definition)
+    events = ["home", "add_to_cart", "cart", "product_view", "add_to_cart", "shipping_details", "purchase"]
+    absent = dict.fromkeys(field.name for field in definition.fields)
+    rows = [
+        {**absent, "event_time": 1_000 * at, "order": at, "event": event}
+        for at, event in enumerate(events, 1)
+    ]
+    aggregate = fold.aggregate()
+    seen = []
+    for at, row in enumerate(rows, 1):
+        aggregate.add(step(fold, row))
+        found, meant = (
+            aggregate.features(),
+            interpreter.features(definition, interpreter.WindowClicks(rows[:at])),
+        )
+        assert all(close(found[name], value) for name, value in meant.items())
+        seen.append((found["steps"], found["step_kinds"]))
+    assert seen == [(0, 0), (1, 1), (2, 2), (2, 2), (3, 2), (4, 3), (4, 3)]
+
+
 def test_the_written_code_can_be_read() -> None:
     source = compile_fold(built_in("uci553")).source
     assert max(map(len, source.splitlines())) < 160

@@ -65,6 +65,26 @@ def test_a_joiner_with_other_rules_is_refused_at_the_door_and_changes_nothing(sh
     stop(again)
 
 
+def test_open_scores_are_those_of_the_group_and_change_without_a_drain_once_all_have_stopped(
+    shop: Shop,
+) -> None:
+    """Else what is due would change with the owner of a partition."""
+    each = shop.settings.model_copy(update={"open_scores": "each", "session_timeout": 2_000})
+    click(shop, 0, "visit")
+    consumer = shop.consumer("one")
+    wait_for(lambda: shop.open_sessions() == 1, "a session is open")
+    joiner = shop.consumer("two", settings=each)
+    assert joiner.wait(90) == 78, joiner.last_words()
+    assert "open_scores was off and is each here" in joiner.last_words()
+    assert "stop all consumers" in joiner.last_words()
+    stop(consumer)
+    again = shop.consumer("one", settings=each)
+    wait_until_said(again, '"claimed"', shop.topic.partitions)
+    assert '"not served"' not in again.log.read_text()
+    assert shop.open_sessions() == 1
+    stop(again)
+
+
 def test_of_two_with_different_rules_that_start_at_once_at_most_one_serves(shop: Shop) -> None:
     shop.publish(plan_of(shop.settings, 100), until=200)
     both = [shop.consumer("one"), shop.consumer("two", settings=other(shop))]

@@ -30,6 +30,7 @@ def sessions(count: int, seed: int = 1) -> list[EvaluatedSession]:
                 converted,
                 revenue,
                 rng.random() < 0.9,
+                1.0,
                 of_scorers(chance, round(guess, 10), float(converted), others=0.5),
                 of_scorers(43.0, 40.0, revenue, others=42.0),
             )
@@ -64,6 +65,25 @@ def test_measuring_is_exact() -> None:
     assert quality.scorers["batch"].auc == roc_auc_score(converted, [one.conversions[0] for one in judged])
     assert quality.scorers["reference"].auc == 1.0
     assert quality.scorers["reference"].mae == 0.0
+
+
+def test_a_session_counts_as_it_weighs() -> None:
+    """As if it had come so many times: at both ways to measure."""
+    each = sessions(300)
+    weighed = [one._replace(weight=1.0 + at % 3) for at, one in enumerate(each)]
+    repeated = [one for at, one in enumerate(each) for _ in range(1 + at % 3)]
+    since, among = SinceStart(), SinceStart()
+    since.add(rows(weighed))
+    among.add(rows(repeated))
+    for found, expected in (
+        (since.quality(), among.quality()),
+        (measure(rows(weighed)), measure(rows(repeated))),
+    ):
+        assert found is not None
+        assert expected is not None
+        assert found.sessions == 300
+        for name, merit in found.scorers.items():
+            assert tuple(merit) == pytest.approx(tuple(expected.scorers[name]), rel=1e-12)
 
 
 def test_forecasts_in_one_bin_count_as_equal() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from scored_log import ScoredLog
 
+from clickstream.features.shop import shop_of
+from clickstream.features.shop_file import built_in
 from clickstream.terminal.scores import UnknownFieldError, ValueKind, all_fields, find_field
 
 
@@ -88,3 +90,13 @@ def test_what_is_not_there_is_none() -> None:
     assert find_field("batch.conversion").of({"predictions": {"batch": None}}) is None
     assert find_field("batch.conversion").of({"predictions": "none"}) is None
     assert find_field("batch.conversion").of({}) is None
+
+
+def test_the_moment_that_is_drawn_goes_by_its_full_name_where_there_is_one() -> None:
+    store = shop_of(built_in("online-store"))
+    for name in ("drawn", "drawn.clicks", "drawn.predictions.online.conversion"):
+        assert find_field(name, shop=store).path == tuple(name.split("."))
+        with pytest.raises(UnknownFieldError):
+            find_field(name)
+    assert find_field("online.conversion", shop=store).path == ("predictions", "online", "conversion")
+    assert not any(name.endswith(".revenue") for name in all_fields(store))

@@ -10,13 +10,12 @@ from clickstream.audit.expected import Facts, rule_of
 from clickstream.audit.mismatches import Mismatches
 from clickstream.audit.online import OnlineCheck
 from clickstream.audit.partly import problems
-from clickstream.audit.predictions import PredictionCheck
+from clickstream.audit.predictions import PredictionCheck, predictions_by_path
 from clickstream.audit.published import PublishedRecords
 from clickstream.audit.report import Difference, Place, Tally
 from clickstream.audit.spill import PartialScore, SpilledScore
-from clickstream.bundles.bundle import Case, ScorerOutput
+from clickstream.consumer.scoring import SessionCases
 from clickstream.infra.settings import Settings
-from clickstream.models.case import Example
 from clickstream.records.reasons import CUT
 from clickstream.records.scorers import LEARNING
 from clickstream.windows.partition import ClosedWindow
@@ -34,28 +33,30 @@ class AnswerCheck:
     tally: Tally
 
     def check(
-        self, whole: bool, found: SpilledScore, case: Case, lesson: Example, cause: Place, place: Place
+        self, whole: bool, found: SpilledScore, cases: SessionCases, cause: Place, place: Place
     ) -> None:
         """Compare predictions, lessons and error of a score whose facts are right.
 
-        `lesson` is what the online models learn of its window; `whole`, that every window of its partition
-        was seen.
+        `cases` are what its session is to the models; `whole`, that every window of its partition was seen.
         """
         tally, score_id = self.tally, found.score_id
-        failed = self.predictions.raised(found.bundle, case) if found.error is not None else None
-        published = self.published.unpack(found.answers)[LEARNING] if found.answers else None
-        answer = self.online.score(found, published, case, lesson, whole, batch_failed=failed is not None)
+        asked = cases.asked
+        failed = self.predictions.raised(found.bundle, asked) if found.error is not None else None
+        published = [said[LEARNING] for said in self.published.answers_in(found)]
+        answer = self.online.score(
+            found, published, asked, cases.lesson, whole, batch_failed=failed is not None
+        )
         if answer.verdict == "lessons":
-            self._report_wrong(score_id, cause, place, "models.lessons", answer.expected, found.lessons)
-        elif answer.verdict == "answers" and isinstance(answer.expected, ScorerOutput):
-            expected = {"predictions": {"online": answer.expected._asdict()}}
+            self._report_wrong(score_id, cause, place, "models.lessons", answer.lessons, found.lessons)
+        elif answer.verdict == "answers":
+            expected = predictions_by_path({LEARNING: right._asdict()} for right in answer.answers)
             self.mismatches.add_score(score_id, cause, place, expected)
         elif answer.verdict == "unchecked" and answer.reason:
             tally.predictions_unchecked[answer.reason] += 1
-        elif answer.verdict == "checked" and published is not None:
+        elif answer.verdict == "checked" and published:
             tally.online_checked += 1
         if found.error is None:
-            self.predictions.check(found, case, cause, place)
+            self.predictions.check(found, asked, cause, place)
             return
         raised = failed or answer.raised
         bundle = self.predictions.load(found.bundle)

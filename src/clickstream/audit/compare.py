@@ -21,7 +21,7 @@ from clickstream.audit.published import PublishedRecords
 from clickstream.audit.report import Place, Tally
 from clickstream.audit.spill import PartialScore, Spill, SpilledLetter, SpilledScore, WindowPlace
 from clickstream.audit.twice import SecondReading
-from clickstream.consumer.scoring import case_of, lesson_of
+from clickstream.consumer.scoring import cases_of
 from clickstream.infra.kafka import Record
 from clickstream.infra.settings import Settings
 from clickstream.records.click import Click, Heartbeat
@@ -160,9 +160,8 @@ class LogComparison:
         tally, session, shop = self.tally, closed.session, self.published.shop
         tally.windows += 1
         cause = self._click(partition, closed.offset)
-        case = case_of(shop, closed)
-        lesson = lesson_of(shop, session, case)
-        shown, settings = shop.shown(case.whole), self.published.fingerprint
+        cases = cases_of(shop, session)
+        shown, settings = shop.shown(cases.closing.whole), self.published.fingerprint
         expected = facts(shop, closed, shown, self.settings.clicks_topic, partition, settings)
         digest = digest_of(expected)
         here = WindowPlace(partition, session.opened_at, session.last.event_time)
@@ -178,17 +177,17 @@ class LogComparison:
             if blind and not partials:
                 self.answers.online.in_doubt(partition, None)
             elif not (partials and self.answers.check_partials(partials, closed, expected, blind)):
-                self.answers.online.unscored(partition, lesson)
+                self.answers.online.unscored(partition, cases.lesson)
         elif digest == found.facts:
             tally.scored += 1
-            self.answers.check(audited.sees_all, found, case, lesson, cause, self._score(found))
+            self.answers.check(audited.sees_all, found, cases, cause, self._score(found))
         elif blind:
             tally.unchecked += 1
             self.answers.online.in_doubt(partition, found.lessons)
         else:
             tally.scored += 1
             self.mismatches.add_score(closed.score_id, cause, self._score(found), expected)
-            self.answers.online.unscored(partition, lesson)
+            self.answers.online.unscored(partition, cases.lesson)
 
     def _check_home(self, closed: ClosedWindow, here: WindowPlace, cause: Place) -> None:
         """Whether a part of the visit lies on another partition."""

@@ -20,8 +20,8 @@ from clickstream.infra.kafka import Record
 from clickstream.records.score import KEY_CAP, SCHEMA_VERSION, VALUE_CAP
 from clickstream.windows.partition import ClosedWindow, RefusedRecord
 
-NOT_FACTS = frozenset({"scored_at", "models", "predictions", "error", "conditions"})
-"""Fields of a score, open or not, that the log and the settings do not decide."""
+# Fields of a score, open or not, that the log and the settings do not decide.
+_NOT_FACTS = frozenset({"scored_at", "models", "predictions", "error", "conditions"})
 
 RULES = {
     "score_id": "session id and opened_at",
@@ -34,6 +34,7 @@ RULES = {
     "missing": "T5: orders not seen between the smallest and the largest",
     "features": "the set reference, over all clicks",
     "evidence": "clicks in order before the deciding one",
+    "drawn": "the decision point that is drawn, where it is not the last; what the bundle answers there",
     "outcome": "the proxy outcome of the last click",
     "shop": "the shop that the settings name",
     "settings": "the fingerprint of the settings",
@@ -54,6 +55,7 @@ def facts(
 ) -> Facts:
     """The fields of the score of `closed` that the log and the settings decide."""
     session, last = closed.session, closed.session.last
+    drawn = session.drawn and {"clicks": session.drawn.clicks}
     return {
         "schema_version": SCHEMA_VERSION,
         "score_id": f"{closed.session_id}/{session.opened_at}",
@@ -67,6 +69,7 @@ def facts(
         "missing": session.missing,
         "features": features,
         "evidence": session.evidence,
+        **({"drawn": drawn} if shop.is_event_goal else {}),
         "outcome": shop.outcome(session)._asdict(),
         "shop": shop.as_dict(),
         "settings": settings,
@@ -79,6 +82,14 @@ def facts(
         },
         "time_source": last.time_source,
     }
+
+
+def published_facts(score: Mapping[str, Any]) -> Facts:
+    """The fields of a published score, open or not, that the log and the settings decide."""
+    found = {name: value for name, value in score.items() if name not in _NOT_FACTS}
+    if drawn := found.get("drawn"):
+        found["drawn"] = {name: value for name, value in drawn.items() if name not in _NOT_FACTS}
+    return found
 
 
 def letter(record: Record, refused: RefusedRecord) -> Facts:

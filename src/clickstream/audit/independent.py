@@ -34,10 +34,11 @@ _SAME = 1e-9
 
 
 class ReadWindow(NamedTuple):
-    """A window by the reading under audit: its facts, and what the models may see of it."""
+    """A window by the reading under audit: its facts, what the models may see of it, and learn from."""
 
     facts: Facts
     evidence: Mapping[str, Any] | None
+    lesson: Mapping[str, Any] | None
 
 
 class ReadPoint(NamedTuple):
@@ -195,8 +196,25 @@ def visit_of(window: InterpretedWindow) -> literal.WindowClicks:
 
 def evidence_of(definition: ShopDefinition, window: InterpretedWindow) -> dict[str, Any] | None:
     """The features that a prediction may look at; None: there is nothing."""
-    seen = literal.evidence(definition, visit_of(window))
+    return _features(definition, literal.evidence(definition, visit_of(window)))
+
+
+def lesson_of(definition: ShopDefinition, window: InterpretedWindow) -> dict[str, Any] | None:
+    """The features that the online models learn from; None: there is nothing."""
+    return _features(definition, literal.lesson(definition, window.session_id, visit_of(window)))
+
+
+def _features(definition: ShopDefinition, seen: literal.WindowClicks) -> dict[str, Any] | None:
     return literal.features(definition, seen) if seen.in_order else None
+
+
+def _drawn(definition: ShopDefinition, window: InterpretedWindow) -> dict[str, int] | None:
+    """The decision point that is drawn, where it is not the last."""
+    visit = visit_of(window)
+    drawn = literal.lesson(definition, window.session_id, visit)
+    if len(drawn.in_order) == len(literal.evidence(definition, visit).in_order):
+        return None
+    return {"clicks": len(drawn.in_order) + len(drawn.late)}
 
 
 def facts_of(definition: ShopDefinition, window: InterpretedWindow) -> Facts:
@@ -221,6 +239,7 @@ def facts_of(definition: ShopDefinition, window: InterpretedWindow) -> Facts:
         "missing": max(orders) - min(orders) + 1 - len(orders) if orders else 0,
         "features": {one.name: values[one.name] for one in definition.features if one.in_scores},
         "evidence": len(literal.evidence(definition, visit).in_order),
+        **({} if definition.goal.last_click else {"drawn": _drawn(definition, window)}),
         "outcome": {
             "converted": became.converted,
             "revenue": became.revenue,
@@ -237,10 +256,14 @@ def facts_of(definition: ShopDefinition, window: InterpretedWindow) -> Facts:
 def _differences(
     definition: ShopDefinition, window: InterpretedWindow, read: ReadWindow
 ) -> tuple[Difference, ...]:
-    mine = facts_of(definition, window) | {"prefix": evidence_of(definition, window) or "no evidence"}
+    mine = facts_of(definition, window)
     places = read.facts["source"]
     theirs = {name: places.get(name, read.facts.get(name)) for name in mine}
-    theirs["prefix"] = "no evidence" if read.evidence is None else dict(read.evidence)
+    for name, ours, others in (
+        ("prefix", evidence_of(definition, window), read.evidence),
+        ("lesson", lesson_of(definition, window), read.lesson),
+    ):
+        mine[name], theirs[name] = ours or "no evidence", dict(others or {}) or "no evidence"
     scale = _largest(window.settled, window.late)
     return tuple(one for one in differences(mine, theirs) if not _is_rounding(one.expected, one.found, scale))
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from clickstream.audit.expected import NOT_FACTS, Facts, differences
+from clickstream.audit.expected import Facts, differences, published_facts
 from clickstream.audit.report import EXAMPLES, Finding, Place, RecordKind, Tally
 from clickstream.infra.kafka import Record
 
@@ -74,6 +74,13 @@ class Mismatches:
 
 def _part(found: Mapping[str, Any], expected: Facts) -> dict[str, Any]:
     """The part of a published record that `expected` speaks of."""
-    if "predictions" in expected:
-        return {"predictions": {name: found["predictions"][name] for name in expected["predictions"]}}
-    return {name: value for name, value in found.items() if name not in NOT_FACTS}
+    return _at_the_same_paths(found, expected) if "predictions" in expected else published_facts(found)
+
+
+def _at_the_same_paths(found: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _at_the_same_paths(found[name], wanted)
+        if isinstance(wanted, dict) and isinstance(found[name], dict)
+        else found[name]
+        for name, wanted in expected.items()
+    }

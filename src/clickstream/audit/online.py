@@ -8,7 +8,7 @@ any more, and their answers count as unchecked until they begin again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -47,12 +47,14 @@ class _Chain:
 class OnlineAnswer(NamedTuple):
     """What became of the online half of a score.
 
-    `expected` is the prediction, or the number of lessons, where the score has another; `raised` what the
-    models raise for the window; `reason` why they could not be asked, empty where the bundle is not here.
+    `lessons` is their number where the score has another; `answers` are the predictions: where the score has
+    others, and at a point; `raised` is what the models raise for the window; `reason` why they could not be
+    asked, empty where the bundle is not here.
     """
 
     verdict: OnlineVerdict
-    expected: ScorerOutput | int | None = None
+    lessons: int | None = None
+    answers: Sequence[ScorerOutput] = ()
     raised: Exception | None = None
     reason: str = ""
 
@@ -72,8 +74,8 @@ class OnlineCheck:
     def score(
         self,
         found: SpilledScore,
-        published: ScorerOutput | None,
-        case: Case,
+        published: Sequence[ScorerOutput],
+        cases: Sequence[Case],
         lesson: Example,
         whole: bool,
         batch_failed: bool,
@@ -81,7 +83,7 @@ class OnlineCheck:
         """The window that closed next has the score `found`; compare, then learn.
 
         Args:
-            published: the answer in the score; None where the score has an error.
+            published: the answers in the score to `cases`; none where the score has an error.
             whole: every window of the partition before this one was seen.
             batch_failed: the bundle's other models cannot answer, so the online ones were not asked.
         """
@@ -89,10 +91,10 @@ class OnlineCheck:
         fits = self._follow(chain, found.bundle, found.lessons, whole)
         models, known = chain.models, chain.lessons
         raised: Exception | None = None
-        answer: ScorerOutput | None = None
+        answers: Sequence[ScorerOutput] = ()
         if models is not None:
             try:
-                answer = None if batch_failed else models.predict(case)
+                answers = () if batch_failed else [models.predict(case) for case in cases]
                 models.learn(*lesson)
             except UNSCORABLE as error:
                 raised = error
@@ -102,14 +104,14 @@ class OnlineCheck:
         chain.passed += 1
         if not fits:
             if whole and found.lessons >= chain.passed:
-                return OnlineAnswer("lessons", known, raised)
-            return OnlineAnswer("unchecked", None, raised, _NOT_OURS)
+                return OnlineAnswer("lessons", known, raised=raised)
+            return OnlineAnswer("unchecked", raised=raised, reason=_NOT_OURS)
         if models is None:
             is_away = isinstance(self.load(found.bundle), str)
             return OnlineAnswer("unchecked", reason="" if is_away else UNKNOWN)
-        if answer is not None and published is not None and not agree(published, answer):
-            return OnlineAnswer("answers", answer, raised)
-        return OnlineAnswer("checked", None, raised)
+        if not all(map(agree, published, answers)):
+            return OnlineAnswer("answers", answers=answers, raised=raised)
+        return OnlineAnswer("checked", raised=raised)
 
     def bundle_at(self, partition: int) -> int | None:
         """The bundle that the last score of a partition names, as a number."""
@@ -137,7 +139,7 @@ class OnlineCheck:
         if models is None:
             return OnlineAnswer("unchecked", reason=UNKNOWN)
         try:
-            return OnlineAnswer("checked", models.predict(case))
+            return OnlineAnswer("checked", answers=(models.predict(case),))
         except UNSCORABLE as error:
             return OnlineAnswer("checked", raised=error)
 

@@ -96,9 +96,9 @@ class OpenScoreCheck:
         if bundle is not None:
             answer = self._online.at_point(partition, bundle, known, case, audited.sees_all)
         if answer is not None and answer.verdict == "lessons" and found is not None:
-            wrong = Difference("models.lessons", answer.expected, found.lessons, rule_of("models"))
+            wrong = Difference("models.lessons", answer.lessons, found.lessons, rule_of("models"))
             self._wrong(point.open_score_id, found, (wrong,))
-        learned = answer.expected if answer and isinstance(answer.expected, ScorerOutput) else None
+        learned = answer.answers[0] if answer and answer.answers else None
         self._waiting.append(
             _Asked(
                 partition,

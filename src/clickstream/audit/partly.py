@@ -91,6 +91,8 @@ def _within(definition: ShopDefinition, score: Mapping[str, Any]) -> Iterator[Di
         there = _at(score, path)
         if there != value and not (isinstance(value, float) and math.isclose(there, value)):
             yield Difference(path, value, there, _ITSELF)
+    if (drawn := score.get("drawn")) and drawn["clicks"] >= clicks:
+        yield Difference("drawn.clicks", f"fewer than {clicks}", drawn["clicks"], _ITSELF)
     source = score["source"]
     offsets = [source[name] for name in ("first_offset", "last_offset", "closing_offset")]
     if offsets != sorted(offsets):

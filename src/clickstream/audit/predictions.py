@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from clickstream.audit.mismatches import Mismatches
 from clickstream.audit.published import PublishedRecords
@@ -52,9 +52,8 @@ class Predictor(Protocol):
 
 
 class _Asked(NamedTuple):
-    score_id: str
-    case: Case
-    answers: bytes
+    found: SpilledScore
+    cases: Sequence[Case]
     cause: Place
     place: Place
 
@@ -76,8 +75,8 @@ class PredictionCheck:
         self._bundles: dict[int, Predictor | str] = {}
         self._asked: dict[int, list[_Asked]] = {}
 
-    def check(self, found: SpilledScore, case: Case, cause: Place, place: Place) -> None:
-        """Compare the answers in `found` with those to `case`, at the latest at the next `flush`."""
+    def check(self, found: SpilledScore, cases: Sequence[Case], cause: Place, place: Place) -> None:
+        """Compare the answers in `found` with those to `cases`, at the latest at the next `flush`."""
         if not found.answers:
             return
         number = found.bundle
@@ -86,7 +85,7 @@ class PredictionCheck:
             self._tally.predictions_unchecked[bundle] += 1
             return
         waiting = self._asked.setdefault(number, [])
-        waiting.append(_Asked(found.score_id, case, found.answers, cause, place))
+        waiting.append(_Asked(found, cases, cause, place))
         if len(waiting) >= _AT_ONCE:
             self._compare_waiting(number)
 
@@ -103,12 +102,12 @@ class PredictionCheck:
         bundle = self.load(number)
         return bundle if isinstance(bundle, str) else _predict(bundle, cases)
 
-    def raised(self, number: int, case: Case) -> Exception | None:
-        """What the bundle of this number raises for a case; None where it answers, or is not here."""
+    def raised(self, number: int, cases: Sequence[Case]) -> Exception | None:
+        """What the bundle of this number raises for cases; None where it answers all, or is not here."""
         bundle = self.load(number)
         if not isinstance(bundle, str):
             try:
-                bundle.predict([case])
+                bundle.predict(cases)
             except UNSCORABLE as error:
                 return error
         return None
@@ -129,13 +128,17 @@ class PredictionCheck:
         bundle, asked = self._bundles[number], self._asked.pop(number, [])
         if isinstance(bundle, str):
             return
-        names = [name for name in self._published.scorers if name != LEARNING]
-        for one, answers in zip(asked, _predict(bundle, [one.case for one in asked]), strict=True):
+        computed = iter(_predict(bundle, [case for one in asked for case in one.cases]))
+        for one in asked:
             self._tally.predictions_checked += 1
-            published = self._published.unpack(one.answers)
-            if answers is None or not all(agree(published[name], answers[name]) for name in names):
-                wanted = {name: None if answers is None else answers[name]._asdict() for name in names}
-                self._mismatches.add_score(one.score_id, one.cause, one.place, {"predictions": wanted})
+            said = self._published.answers_in(one.found)
+            answers = [next(computed) for _ in one.cases]
+            if not all(map(_all_agree, said, answers)):
+                wanted = predictions_by_path(
+                    {name: right and right[name]._asdict() for name in published if name != LEARNING}
+                    for published, right in zip(said, answers, strict=True)
+                )
+                self._mismatches.add_score(one.found.score_id, one.cause, one.place, wanted)
 
 
 def agree(published: ScorerOutput, expected: ScorerOutput) -> bool:
@@ -143,6 +146,18 @@ def agree(published: ScorerOutput, expected: ScorerOutput) -> bool:
     return published[2:] == expected[2:] and all(
         one is other if one is None or other is None else abs(one - other) <= TOLERANCE
         for one, other in zip(published[:2], expected[:2], strict=True)
+    )
+
+
+def predictions_by_path(of_cases: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is said of the cases of a session, as it stands in its score."""
+    closing, *drawn = ({"predictions": said} for said in of_cases)
+    return {**closing, "drawn": drawn[0]} if drawn else closing
+
+
+def _all_agree(published: Mapping[str, ScorerOutput], expected: Mapping[str, ScorerOutput] | None) -> bool:
+    return expected is not None and all(
+        agree(answer, expected[name]) for name, answer in published.items() if name != LEARNING
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from clickstream.audit.expected import NOT_FACTS, digest_of, rule_of
+from clickstream.audit.expected import digest_of, published_facts, rule_of
 from clickstream.audit.report import Difference, Place, Tally
 from clickstream.audit.sessions import SessionSums
 from clickstream.audit.spill import PartialScore, Spill, SpilledLetter, SpilledOpenScore, SpilledScore
@@ -24,7 +24,7 @@ from clickstream.models.case import DECIMALS, ScorerOutput
 from clickstream.models.clusters import NAMES
 from clickstream.models.scorers import HONEST, scorers_of
 from clickstream.records.score import COMPARISONS, REBUILT_PARTLY, DeadLetter, OpenScore, Score, digest_line
-from clickstream.records.scorers import LEARNING, SCORERS
+from clickstream.records.scorers import LEARNING
 from clickstream.windows.fingerprint import fingerprint, rules_of
 
 _answer = Packing("<ddHH")
@@ -145,8 +145,8 @@ class PublishedRecords:
         elif score_id != f"{session_id}/{opened_at}":
             return
         else:
-            facts = digest_of({name: value for name, value in score.items() if name not in NOT_FACTS})
-            answers = b"" if error is not None or problems else self.pack(score["predictions"])
+            facts = digest_of(published_facts(score))
+            answers = b"" if error is not None or problems else self._packed(score)
             models, failed = score["models"], None if problems else error
             bundle, lessons = self._number(models["bundle"]), models["lessons"]
             added = self._spill.add_score(
@@ -221,7 +221,7 @@ class PublishedRecords:
         problems = self._open_problems(record, score)
         if problems:
             self._tally.report_open_score("wrong", name, cause, place, differences=problems)
-        facts = digest_of({name: value for name, value in score.items() if name not in NOT_FACTS})
+        facts = digest_of(published_facts(score))
         predictions, models = score["predictions"], score["models"]
         answers = b"" if error is not None or problems else self.pack(predictions, OPEN_SCORERS)
         found = SpilledOpenScore(
@@ -254,24 +254,39 @@ class PublishedRecords:
         )
         return tuple(Difference(*one) for one in right if one[1] != one[2])
 
-    def pack(self, predictions: dict[str, Any], scorers: Sequence[str] | None = None) -> bytes:
-        """The answers of `scorers`, those of the shop by default, in 20 bytes each."""
+    def _packed(self, score: dict[str, Any]) -> bytes:
+        """All answers in a score: at its last decision point, and at the one that is drawn."""
+        drawn = score.get("drawn")
+        moment = b"" if drawn is None else self.pack(drawn["predictions"], OPEN_SCORERS)
+        return self.pack(score["predictions"], self.scorers) + moment
+
+    def answers_in(self, found: SpilledScore) -> list[dict[str, ScorerOutput]]:
+        """Scorer -> answer, for each of the cases that the models were asked about; none with an error."""
+        if not found.answers:
+            return []
+        size = _answer.size * len(self.scorers)
+        closing, drawn = found.answers[:size], found.answers[size:]
+        moment = [self.unpack(drawn, OPEN_SCORERS)] if drawn else []
+        return [self.unpack(closing, self.scorers), *moment]
+
+    def pack(self, predictions: dict[str, Any], scorers: Sequence[str]) -> bytes:
+        """The answers of `scorers` in 20 bytes each."""
         packed = b""
-        for name in self.scorers if scorers is None else scorers:
+        for name in scorers:
             answer = predictions[name]
             revenue = math.nan if answer["revenue"] is None else answer["revenue"]
             number = self._cluster_number(answer["cluster_name"])
             packed += _answer.pack(answer["conversion"], revenue, answer["cluster"], number)
         return packed
 
-    def unpack(self, answers: bytes, scorers: Sequence[str] | None = None) -> dict[str, ScorerOutput]:
+    def unpack(self, answers: bytes, scorers: Sequence[str]) -> dict[str, ScorerOutput]:
         """Scorer -> answer, from what `pack` gave."""
         return {
             name: ScorerOutput(
                 conversion, None if math.isnan(revenue) else revenue, cluster, self._cluster_names[number]
             )
             for name, (conversion, revenue, cluster, number) in zip(
-                self.scorers if scorers is None else scorers, _answer.iter_unpack(answers), strict=True
+                scorers, _answer.iter_unpack(answers), strict=True
             )
         }
 
@@ -286,26 +301,36 @@ class PublishedRecords:
             ("key", session_id.encode(), record.key, "the key is the session id"),
             ("partition", home, place, "scores has the partitions of clicks"),
             ("models.feature_sets", self.shop.feature_sets, sets, rule_of("models")),
+            ("drawn", _presence(self.shop.is_event_goal), _presence("drawn" in score), rule_of("drawn")),
         )
         return (*(Difference(*one) for one in right if one[1] != one[2]), *self._wrong_answers(score))
 
     def _wrong_answers(self, score: dict[str, Any]) -> Sequence[Difference]:
         """What is wrong with the predictions whatever the bundle is."""
-        predictions, error = score["predictions"], score["error"]
+        error = score["error"]
+        if error is not None and not _KNOWN_ERROR.fullmatch(error):
+            rule = "predictions are null only where the state was rebuilt or a model failed"
+            return (Difference("error", f"{REBUILT_PARTLY}, or prediction failed", error, rule),)
+        wrong = self._wrong_at("predictions", score["predictions"], self.scorers, error)
+        if not wrong and (drawn := score.get("drawn")) is not None:
+            wrong = self._wrong_at("drawn.predictions", drawn["predictions"], OPEN_SCORERS, error)
+        return wrong or (self._wrong_base_rates(score) if error is None else ())
+
+    def _wrong_at(
+        self, path: str, predictions: dict[str, Any], scorers: Sequence[str], error: str | None
+    ) -> Sequence[Difference]:
+        """What is wrong with the predictions of one moment, which stand at `path`."""
 
         def differ(name: str, expected: object) -> Sequence[Difference]:
-            path = f"predictions.{name}"
-            return (Difference(path, expected, predictions[name], rule_of(path)),)
+            at = f"{path}.{name}"
+            return (Difference(at, expected, predictions[name], rule_of(at)),)
 
         if error is not None:
-            if not _KNOWN_ERROR.fullmatch(error):
-                rule = "predictions are null only where the state was rebuilt or a model failed"
-                return (Difference("error", f"{REBUILT_PARTLY}, or prediction failed", error, rule),)
-            given = [name for name in SCORERS if predictions[name] is not None]
+            given = [name for name, answer in predictions.items() if answer is not None]
             return differ(given[0], "null, as there is an error") if given else ()
-        if absent := [name for name in SCORERS if name not in self.scorers and predictions[name] is not None]:
+        if absent := [name for name in predictions if name not in scorers and predictions[name] is not None]:
             return differ(absent[0], f"null, as shop {self.shop.definition.name} has no such scorer")
-        for name in self.scorers:
+        for name in scorers:
             answer = predictions[name]
             if answer is None:
                 return differ(name, "an answer, as there is no error")
@@ -318,18 +343,24 @@ class PublishedRecords:
                 return differ(name, f"figures that are rounded to {DECIMALS} decimals")
             if not self._may_be_cluster(answer["cluster"], answer["cluster_name"]):
                 return differ(name, f"a cluster of {', '.join(self._cluster_names)}, by its number")
-        *others, last = (name for name in self.scorers if name != LEARNING)
+        *others, last = (name for name in scorers if name != LEARNING)
         cluster = itemgetter("cluster", "cluster_name")
         for name in others:
             if cluster(predictions[name]) != cluster(predictions[last]):
                 return differ(name, f"the cluster of {last}, {predictions[last]['cluster_name']}")
-        if score["evidence"] == 0:
-            bundle = score["models"]["bundle"]
-            for name in (name for name in self.scorers if name in HONEST):
-                rates = (predictions[name]["conversion"], predictions[name]["revenue"])
-                expected = self._base_rates.setdefault(bundle, rates)
-                if rates != expected:
-                    return differ(name, f"the base rates of {bundle}, as there is no evidence: {expected}")
+        return ()
+
+    def _wrong_base_rates(self, score: dict[str, Any]) -> Sequence[Difference]:
+        """What is wrong with predictions where there is no evidence."""
+        if score["evidence"]:
+            return ()
+        predictions, bundle = score["predictions"], score["models"]["bundle"]
+        for name in (name for name in self.scorers if name in HONEST):
+            rates = (predictions[name]["conversion"], predictions[name]["revenue"])
+            expected = self._base_rates.setdefault(bundle, rates)
+            if rates != expected:
+                path, words = f"predictions.{name}", f"the base rates of {bundle}, as there is no evidence"
+                return (Difference(path, f"{words}: {expected}", predictions[name], rule_of(path)),)
         return ()
 
     def _may_be_cluster(self, number: int, name: str) -> bool:
@@ -350,6 +381,10 @@ class PublishedRecords:
         if number == len(self.bundles):
             self.bundles.append(bundle)
         return number
+
+
+def _presence(is_there: bool) -> str:
+    return "there" if is_there else "not there"
 
 
 def checked_score(record: Record) -> dict[str, Any] | str:

@@ -48,6 +48,7 @@ class SecondReading:
             ReadWindow(
                 facts(shop, closed, shop.features(closed.session), topic, partition, settings=""),
                 shop.evidence(closed.session),
+                shop.lesson(closed.session),
             )
             for closed in logic.closed
             if again.is_drawn(closed.session_id)

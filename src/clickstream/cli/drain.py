@@ -24,7 +24,7 @@ from clickstream.infra.kafka import Admin, Member, Producer, Reader, Topic
 from clickstream.infra.settings import Settings, load_settings, parse_duration
 from clickstream.local.servers import with_running_servers
 from clickstream.operate.draining import rule_sets, serve_partitions
-from clickstream.windows.fingerprint import rule_differences
+from clickstream.windows.fingerprint import rule_differences, rules_of_member
 
 
 def drain(
@@ -71,7 +71,7 @@ def drain(
 
 
 def _check_served(settings: Settings, members: Sequence[Member], found: Mapping[int, str]) -> None:
-    theirs = {member.rules for member in members}
+    theirs = {rules_of_member(member.rules) for member in members}
     unserved = {p: described for p, described in found.items() if described not in theirs}
     if unserved and "" not in theirs:
         partition, described = min(unserved.items())

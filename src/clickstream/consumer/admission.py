@@ -1,5 +1,7 @@
 """Who may join the group: all its consumers work by the same rules, or sessions would mean two things.
 
+They also ask for the same open scores, or what is due would change with the owner of a partition.
+
 Rules travel in the client id of each member, so the group's coordinator knows them for exactly as long as the
 member lives, and there is no other register that could go out of date.
 """
@@ -22,18 +24,21 @@ from clickstream.windows.fingerprint import rule_differences
 _REMEDY = (
     "All consumers of a group work by the same rules. Start this one with the values of the others, or give"
     " it another group; to change a rule: stop the producers, `clickstream drain`, stop all consumers, start"
-    " them with the new values."
+    " them with the new values. Open scores (`open_scores`, `open_conditions`) need no drain: stop all"
+    " consumers, start them with the new values."
 )
 
 
 def others(settings: Settings, admin: Admin, rules: str) -> list[Member]:
-    """Live members of the group with other rules; a former life of this instance does not count."""
+    """Live members of the group with other `rules`, a `member_text`; a former life of this instance does not
+    count."""
     state = admin.group_state(settings.group, settings.clicks_topic)
     return [m for m in state.members if m.rules and m.rules != rules and m.name != settings.instance]
 
 
 def check_members(settings: Settings, rules: str, wait_ms: int = 0) -> None:
-    """Refuse to join where members work by other rules; dead ones have `wait_ms` to leave the group.
+    """Refuse to join where members work by other `rules`, a `member_text`; dead ones have `wait_ms` to leave
+    the group.
 
     Raises:
         SettingsChangedError: names one of them, and what differs.

@@ -30,7 +30,7 @@ from clickstream.consumer.topics import prepare_topics
 from clickstream.infra.health import Health, KafkaProbe, RedisProbe
 from clickstream.infra.settings import Settings, opens
 from clickstream.records.shop_click import parser_of
-from clickstream.windows.fingerprint import fingerprint, rules_of, rules_text
+from clickstream.windows.fingerprint import fingerprint, member_text, rules_of, rules_text
 
 
 def open_engine(
@@ -50,7 +50,8 @@ def open_engine(
     Raises:
         BundleError: the bundle or the shadow is of another shop than the settings name.
         ConfigurationError: a condition on open scores cannot be read; the Kafka client is not installed.
-        SettingsChangedError: the group's members, or all its open sessions, have other rules.
+        SettingsChangedError: the group's members have other rules or other open scores, or all its open
+            sessions other rules.
         UnavailableError: a server does not answer.
 
     >>> from clickstream import Settings, load_bundle, open_engine
@@ -59,7 +60,7 @@ def open_engine(
     >>> engine.stop()  # as a signal handler would, later
     >>> engine.run()
     """
-    rules = rules_text(settings)
+    rules, shared = rules_text(settings), member_text(settings)
     shop = rules_of(settings).shop
     for one in (bundle, *([shadow] if shadow else [])):
         check_shop(one.manifest, shop.definition, f"bundle {one.path}")
@@ -67,10 +68,10 @@ def open_engine(
     clients = clients_of(settings)
     topic = prepare_topics(settings)
     store = Store(settings, topic.id)
-    check_members(settings, rules, wait_ms=settings.session_timeout + 1_000)
+    check_members(settings, shared, wait_ms=settings.session_timeout + 1_000)
     check_state(open_rules(settings, topic, store), rules)
     ports = Ports(
-        consumer=clients.group(settings, settings.clicks_topic, rules),
+        consumer=clients.group(settings, settings.clicks_topic, shared),
         publisher=Publisher(settings, topic.partitions, partial(clients.transactions, settings)),
         store=store,
         clock=time.monotonic,
@@ -103,7 +104,7 @@ def open_engine(
         recovery,
         counters,
         Coverage(settings, topic.partitions, ports.clock),
-        partial(check_members, settings, rules),
+        partial(check_members, settings, shared),
         ports.clock,
         only,
     )

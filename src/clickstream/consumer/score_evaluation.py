@@ -2,6 +2,11 @@
 
 Reads what was published, not what the engine meant to publish: the metrics of a consumer and a reader of the
 scores topic see the same. A score is decoded as far as is needed here, a third of the time of all of it.
+
+Of a goal that is an event, what counts is what was foretold at the decision point that is drawn. It stands
+for all points of its session and weighs as much as they do together, so the figures are, on the average,
+those over all decision points that a training shows. The last point alone, which most of a score is about,
+is chosen by how the session ended.
 """
 
 from __future__ import annotations
@@ -16,6 +21,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from clickstream.consumer.open_scores import OPEN_SCORERS
+from clickstream.features.goal import points_weight
 from clickstream.features.shop import UCI553, Shop
 from clickstream.models.case import Floats
 from clickstream.models.drift import (
@@ -40,7 +47,16 @@ class _Prediction(msgspec.Struct, gc=False):
     cluster: int
 
 
-_Predictions = msgspec.defstruct("_Predictions", [(name, _Prediction | None) for name in SCORERS], gc=False)
+def _side_by_side(name: str, scorers: Sequence[str]) -> Any:
+    return msgspec.defstruct(name, [(scorer, _Prediction | None) for scorer in scorers], gc=False)
+
+
+_Predictions = _side_by_side("_Predictions", SCORERS)
+_OpenPredictions = _side_by_side("_OpenPredictions", OPEN_SCORERS)
+
+
+class _Drawn(msgspec.Struct, gc=False):
+    predictions: _OpenPredictions  # type: ignore[valid-type]
 
 
 class _Outcome(msgspec.Struct, gc=False):
@@ -70,6 +86,7 @@ class ObservedScore(msgspec.Struct, gc=False):
     models: _Models
     shop: ScoreShop
     error: str | None
+    drawn: _Drawn | None = None
 
     @property
     def is_goal_without_visit(self) -> bool:
@@ -94,7 +111,9 @@ def score_reader(shop: Shop) -> ScoreReader:
     watched = watched_features(shop)
     fields: list[Any] = [(name, _type(name, watched)) for name in watched.names]
     features: Any = msgspec.defstruct("_Features", fields, gc=False)
-    score: Any = msgspec.defstruct("_ShopScore", [("features", features)], bases=(ObservedScore,), gc=False)
+    score: Any = msgspec.defstruct(
+        "_ShopScore", [("features", features)], bases=(ObservedScore,), kw_only=True, gc=False
+    )
     read: Callable[[bytes | None], ObservedScore | None] = reader_of(score)
     digest = shop.definition.hash
 
@@ -160,6 +179,7 @@ class ScoreEvaluation:
         self._watched = watched_features(shop) if watched is None else watched
         self._watched_errors = watched_errors(shop)
         self._answers = attrgetter(*self.scorers)
+        self._is_event_goal = shop.is_event_goal
         self._learning = self.scorers.index(LEARNING)
         self._values = list(map(attrgetter, self._watched.names))
         self._features, self._errors = FeatureDrift(self._watched), Drift(self._watched_errors)
@@ -223,15 +243,21 @@ class ScoreEvaluation:
 
     def _evaluated(self, score: ObservedScore) -> EvaluatedSession | None:
         """None without evidence, or where a scorer said nothing: what cannot be compared is not counted."""
-        answers: tuple[_Prediction | None, ...] = self._answers(score.predictions)
-        said = [answer for answer in answers if answer is not None]
-        if not score.evidence or len(said) < len(answers):
+        closing = self._said(score.predictions)
+        said = closing if score.drawn is None else self._said(score.drawn.predictions)
+        if not score.evidence or closing is None or said is None:
             return None
         outcome = score.outcome
         return EvaluatedSession(
             outcome.converted,
             _NAN if outcome.revenue is None else outcome.revenue,
-            said[0].cluster == said[self._learning].cluster,
+            closing[0].cluster == closing[self._learning].cluster,
+            points_weight(score.evidence) if self._is_event_goal else 1.0,
             tuple([answer.conversion for answer in said]),
             tuple([_NAN if answer.revenue is None else answer.revenue for answer in said]),
         )
+
+    def _said(self, predictions: Any) -> Sequence[_Prediction] | None:
+        answers: tuple[_Prediction | None, ...] = self._answers(predictions)
+        said = [answer for answer in answers if answer is not None]
+        return said if len(said) == len(answers) else None

@@ -3,6 +3,10 @@
 The batch and the reference models see all windows of a step in one call each; their answers are rounded, so
 how a log was cut into steps leaves no trace. The online models see one window after the other, in closing
 order: predict, then learn. At a click of an open session they predict, by what earlier records closed.
+
+Of a goal that is an event, a score also says what was foretold at the decision point that is drawn: the one
+that the online models learn. How good the models are is judged there, not at the last point, which is chosen
+by how the session ended.
 """
 
 from __future__ import annotations
@@ -38,6 +42,9 @@ _OF_THE_OPEN: Mapping[str, Collection[str]] = {"only": ("batch",)}
 
 _NOTHING_OPEN: dict[str, Any] = dict.fromkeys(OPEN_SCORERS)
 
+# By scorer what is said of a case, or why nothing is.
+_Answer = tuple[dict[str, Any] | None, str | None]
+
 
 class UnscoredWindow(NamedTuple):
     """A closed window, the partition it comes from, and that partition's online models.
@@ -53,17 +60,41 @@ class UnscoredWindow(NamedTuple):
     learn: bool = True
 
 
-def case_of(shop: Shop, closed: ClosedWindow) -> Case:
-    """The case that the models are asked about for a window that closed."""
-    return Case(shop.evidence(closed.session), shop.whole(closed.session))
+class SessionCases(NamedTuple):
+    """What a closed session is to the models.
+
+    Attributes:
+        closing: what the predictions of its score look at.
+        drawn: what was known at the decision point that is drawn; None where that is the last one.
+        lesson: what the online models learn of it.
+    """
+
+    closing: Case
+    drawn: Case | None
+    lesson: Example
+
+    @property
+    def asked(self) -> Sequence[Case]:
+        """The cases that the models are asked about."""
+        return (self.closing,) if self.drawn is None else (self.closing, self.drawn)
 
 
-def lesson_of(shop: Shop, session: Session, case: Case) -> Example:
-    """The example that the online models learn of a session whose `case` they were asked about."""
+def case_of(shop: Shop, session: Session) -> Case:
+    """What the predictions of a closed session's score look at."""
+    return Case(shop.evidence(session), shop.whole(session))
+
+
+def cases_of(shop: Shop, session: Session) -> SessionCases:
+    """What a closed session is to the models."""
+    closing = case_of(shop, session)
+    drawn = shop.drawn(session)
     # The very case that was predicted, where it is the same: the online models know it again.
+    learned = closing
     if session.goal is not None:
-        case = Case(shop.lesson(session), case.whole, points_weight(session.goal.points))
-    return Example(case, shop.outcome(session))
+        seen = closing.evidence if drawn is None else drawn
+        learned = Case(seen, closing.whole, points_weight(session.goal.points))
+    moment = None if drawn is None else Case(drawn, drawn)
+    return SessionCases(closing, moment, Example(learned, shop.outcome(session)))
 
 
 class WindowScorer:
@@ -96,30 +127,31 @@ class WindowScorer:
     def _score_some(self, unscored: Sequence[UnscoredWindow | UnscoredPoint]) -> list[bytes | None]:
         points = {i: one.case for i, one in enumerate(unscored) if isinstance(one, UnscoredPoint)}
         windows = {i: one for i, one in enumerate(unscored) if isinstance(one, UnscoredWindow)}
-        cases = {i: case_of(self._shop, window.closed) for i, window in windows.items()}
+        cases = {i: cases_of(self._shop, window.closed.session) for i, window in windows.items()}
         asked = [i for i, window in windows.items() if window.publish and not window.closed.partial]
-        answers = dict(zip(asked, self._predict([cases[i] for i in asked]), strict=True))
-        answers |= zip(points, self._predict([*points.values()], _OF_THE_OPEN), strict=True)
+        found = iter(self._predict([case for i in asked for case in cases[i].asked]))
+        answers = {i: [next(found) for _ in cases[i].asked] for i in asked}
+        opened = dict(zip(points, self._predict([*points.values()], _OF_THE_OPEN), strict=True))
         scored_at = time.time_ns() // 1_000_000
         scores: list[bytes | None] = []
         for i, window in enumerate(unscored):
             if isinstance(window, UnscoredPoint):
-                scores.append(self._score_open(window, *answers[i]))
+                scores.append(self._score_open(window, *opened[i]))
                 continue
-            case = cases[i]
             lessons = window.online.lessons
             partial = window.closed.partial
-            predictions, error = answers.get(i) or (None, REBUILT_PARTLY if partial else None)
+            predictions, error = _together(answers.get(i, ()))
+            if partial:
+                error = REBUILT_PARTLY
             try:
-                if predictions is not None:
-                    predictions[LEARNER.name] = window.online.predict(case)._asdict()
+                for said, case in zip(predictions, cases[i].asked, strict=False):
+                    said[LEARNER.name] = window.online.predict(case)._asdict()
                 if window.learn and not partial:
-                    window.online.learn(*lesson_of(self._shop, window.closed.session, case))
+                    window.online.learn(*cases[i].lesson)
             except _UNSCORABLE as problem:
-                predictions, error = None, _explain(problem)
+                predictions, error = [], _explain(problem)
             if window.publish:
-                said = _NO_PREDICTIONS if predictions is None else predictions | self._absent
-                score = self._score(window, case, said, error, lessons, scored_at)
+                score = self._score(window, cases[i], predictions, error, lessons, scored_at)
                 scores.append(orjson.dumps(score))
             else:
                 scores.append(None)
@@ -140,9 +172,7 @@ class WindowScorer:
         score = self._opened.score(one, predictions or _NOTHING_OPEN, self.bundle.id, error)
         return None if score is None else orjson.dumps(score)
 
-    def _predict(
-        self, cases: Sequence[Case], asked: Mapping[str, Collection[str]] = _ALL
-    ) -> list[tuple[dict[str, Any] | None, str | None]]:
+    def _predict(self, cases: Sequence[Case], asked: Mapping[str, Collection[str]] = _ALL) -> list[_Answer]:
         if not cases:
             return []
         try:
@@ -159,13 +189,20 @@ class WindowScorer:
     def _score(
         self,
         window: UnscoredWindow,
-        case: Case,
-        predictions: dict[str, Any],
+        cases: SessionCases,
+        predictions: Sequence[dict[str, Any]],
         error: str | None,
         lessons: int,
         scored_at: int,
     ) -> dict[str, Any]:
+        """A score as it travels; `predictions` are about `cases.asked`, none where there is an error."""
         session_id, session, closed_by, offset, _ = window.closed
+        drawn: dict[str, Any] = {}
+        if self._shop.is_event_goal:
+            at = session.drawn
+            by_scorer = predictions[1] if len(predictions) > 1 else _NOTHING_OPEN
+            said = {name: by_scorer[name] for name in OPEN_SCORERS}
+            drawn["drawn"] = None if at is None else {"clicks": at.clicks, "predictions": said}
         return {
             "schema_version": SCHEMA_VERSION,
             "score_id": f"{session_id}/{session.opened_at}",
@@ -177,9 +214,10 @@ class WindowScorer:
             "duplicates": session.duplicates,
             "late": session.late,
             "missing": session.missing,
-            "features": self._shop.shown(case.whole),
-            "predictions": predictions,
+            "features": self._shop.shown(cases.closing.whole),
+            "predictions": predictions[0] | self._absent if predictions else _NO_PREDICTIONS,
             "evidence": session.evidence,
+            **drawn,
             "outcome": self._shop.outcome(session)._asdict(),
             "models": {
                 "bundle": self.bundle.id,
@@ -199,6 +237,12 @@ class WindowScorer:
             "scored_at": scored_at,
             "error": error,
         }
+
+
+def _together(answers: Sequence[_Answer]) -> tuple[list[dict[str, Any]], str | None]:
+    """What is said of all cases of a session; nothing where one of them cannot be answered."""
+    error = next((error for _, error in answers if error is not None), None)
+    return [said for said, _ in answers if said is not None and error is None], error
 
 
 def _explain(problem: Exception) -> str:

@@ -18,7 +18,9 @@ from clickstream.models.scorers import scorers_of
 from clickstream.records.click import Click, Heartbeat, InvalidRecordError
 from clickstream.records.score import (
     DeadLetter,
+    DrawnPoint,
     Models,
+    OpenPredictions,
     OpenScore,
     Prediction,
     Predictions,
@@ -55,7 +57,7 @@ def record_examples(named: str = UCI553_NAME) -> dict[str, dict[str, Any]]:
     return {
         "click": _click(shop, 1),
         "heartbeat": heartbeat,
-        "score": _score(named, heartbeat).model_dump(),
+        "score": _score(named, heartbeat),
         "open-score": _open_score(named).model_dump(),
         "dead-letter": _dead_letter(shop).model_dump(),
     }
@@ -80,7 +82,7 @@ def _value(field: Field) -> str | bool | float:
     return ceil(value) if field.type is FieldType.INTEGER else value
 
 
-def _score(named: str, heartbeat: dict[str, Any]) -> Score:
+def _score(named: str, heartbeat: dict[str, Any]) -> dict[str, Any]:
     """Of the three clicks. What the models say is made up; what the session is, is not."""
     shop, settings = load_shop(named), _defaults(named)
     partition = Partition(rules_of(settings))
@@ -91,7 +93,8 @@ def _score(named: str, heartbeat: dict[str, Any]) -> Score:
         partition.advance(offset, record.event_time, record)
     (closed,) = partition.closed
     window = closed.session
-    return Score(
+    drawn = window.drawn
+    score = Score(
         score_id=f"{closed.session_id}/{window.opened_at}",
         session_id=closed.session_id,
         opened_at=window.opened_at,
@@ -109,6 +112,7 @@ def _score(named: str, heartbeat: dict[str, Any]) -> Score:
             }
         ),
         evidence=window.evidence,
+        drawn=drawn and DrawnPoint(clicks=drawn.clicks, predictions=_open_predictions(shop)),
         outcome=ScoredOutcome(**shop.outcome(window)._asdict()),
         models=Models(
             bundle="20261124T024349Z-c9b48c2f",
@@ -128,6 +132,7 @@ def _score(named: str, heartbeat: dict[str, Any]) -> Score:
         scored_at=_START + 2_000_500,
         error=None,
     )
+    return score.model_dump(exclude=None if shop.is_event_goal else {"drawn"})
 
 
 def _open_score(named: str) -> OpenScore:
@@ -145,11 +150,15 @@ def _open_score(named: str) -> OpenScore:
         open_facts(shop, point, settings.clicks_topic, 3, fingerprint(settings))
         | {
             "conditions": ("leaving",),
-            "predictions": {"batch": _prediction(shop, 0.18, 11.2), "online": _prediction(shop, 0.21, 12.7)},
+            "predictions": _open_predictions(shop),
             "models": {"bundle": "20261124T024349Z-c9b48c2f", "lessons": 2_962},
             "error": None,
         }
     )
+
+
+def _open_predictions(shop: Shop) -> OpenPredictions:
+    return OpenPredictions(batch=_prediction(shop, 0.18, 11.2), online=_prediction(shop, 0.21, 12.7))
 
 
 def _prediction(shop: Shop, conversion: float, revenue: float) -> Prediction:

@@ -54,6 +54,8 @@ def schema(
     if model is Click:
         model = click_model(definition)
     found = _schema_of(model, mode, ref_template)
+    if model is Score and definition.goal.last_click:
+        _without_drawn(found)
     # What the score of uci553 holds was published before shops were, and stays as it is.
     if model in (Score, OpenScore) and definition != UCI553.definition:
         parts = {name: part["properties"] for name, part in found["$defs"].items()}
@@ -61,6 +63,14 @@ def schema(
         if model is Score:
             _narrow_score(found, parts, definition)
     return found
+
+
+def _without_drawn(score: dict[str, Any]) -> None:
+    """A session whose last click decides has one decision point: none is drawn."""
+    del score["properties"]["drawn"]
+    score["required"].remove("drawn")
+    for part in ("DrawnPoint", "OpenPredictions"):
+        del score["$defs"][part]
 
 
 def _narrow_score(score: dict[str, Any], parts: dict[str, Any], definition: ShopDefinition) -> None:

@@ -205,6 +205,16 @@ class Session(Struct, Generic[S, A], array_like=True):
         return goal is not None and goal.reached_at is not None and not goal.points
 
     @property
+    def drawn(self) -> A | None:
+        """The aggregate at the decision point that is drawn; None where no later one came."""
+        goal = self.goal
+        if goal is None or goal.drawn is None:
+            return None
+        if goal.evidence is None:
+            return None if goal.draws_last else goal.drawn
+        return goal.drawn if goal.drawn.clicks < goal.evidence.clicks else None
+
+    @property
     def missing(self) -> int:
         """Orders not seen between the smallest and the largest."""
         seen = self.seen

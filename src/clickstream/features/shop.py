@@ -88,15 +88,21 @@ class Shop:
         """
         return self.whole(session) if session.goal is None else self.evidence(session)
 
+    def drawn(self, session: Session) -> Features | None:
+        """What was known of a closed session at the decision point that is drawn, where that is not the last.
+
+        At the last the evidence was known.
+        """
+        drawn = session.drawn
+        return None if drawn is None else _features(drawn)
+
     def lesson(self, session: Session) -> Features | None:
         """What the online models learn a closed session from; None where there is nothing.
 
         The evidence where the last click decides; else what was known at the decision point that is drawn.
         """
-        goal = session.goal
-        if goal is None or (goal.evidence is None and goal.draws_last):
-            return self.evidence(session)
-        return None if goal.drawn is None else _features(goal.drawn)
+        drawn = self.drawn(session)
+        return self.evidence(session) if drawn is None else drawn
 
     def outcome(self, session: Session) -> Outcome:
         """What became of a closed session."""

@@ -45,38 +45,51 @@ def bins_of(probability: Floats) -> NDArray[np.intp]:
     return places
 
 
-def expected_calibration_error(converted: NDArray[np.int_], probability: Floats) -> float:
-    """Mean distance over bins, weighted by their size, of the mean forecast from the share that came true."""
+def expected_calibration_error(
+    converted: NDArray[np.int_], probability: Floats, weight: Floats | None = None
+) -> float:
+    """Mean distance over bins, weighted by their size, of the mean forecast from the share that came true.
+
+    `weight`: what each session counts, shape (n,); one by default.
+    """
+    each = np.ones(len(probability)) if weight is None else weight
     places = bins_of(probability)
     # Per bin |sum of outcomes - sum of forecasts| is its size times the distance of the means.
-    outcomes = np.bincount(places, weights=converted, minlength=BINS)
-    forecasts = np.bincount(places, weights=probability, minlength=BINS)
-    return float(np.abs(outcomes - forecasts).sum() / len(probability))
+    outcomes = np.bincount(places, weights=each * converted, minlength=BINS)
+    forecasts = np.bincount(places, weights=each * probability, minlength=BINS)
+    return float(np.abs(outcomes - forecasts).sum() / each.sum())
 
 
-def conversion_figures(converted: ArrayLike, probability: ArrayLike) -> Figures:
-    """AUC, Brier score, log loss, ECE; precision, recall and F1 at one half."""
+def conversion_figures(converted: ArrayLike, probability: ArrayLike, weight: Floats | None = None) -> Figures:
+    """AUC, Brier score, log loss, ECE; precision, recall and F1 at one half.
+
+    `weight`: what each session counts, shape (n,); one by default.
+    """
     truth = np.asarray(converted, dtype=int)
     forecast = np.asarray(probability, dtype=np.float64)
+    chosen = forecast > 0.5
     return {
         "conversion_n": len(truth),
-        "auc": float(roc_auc_score(truth, forecast)),
-        "brier": float(brier_score_loss(truth, forecast)),
-        "ece": expected_calibration_error(truth, forecast),
-        "log_loss": float(log_loss(truth, forecast, labels=[0, 1])),
-        "precision": float(precision_score(truth, forecast > 0.5, zero_division=0.0)),
-        "recall": float(recall_score(truth, forecast > 0.5)),
-        "f1": float(f1_score(truth, forecast > 0.5)),
+        "auc": float(roc_auc_score(truth, forecast, sample_weight=weight)),
+        "brier": float(brier_score_loss(truth, forecast, sample_weight=weight)),
+        "ece": expected_calibration_error(truth, forecast, weight),
+        "log_loss": float(log_loss(truth, forecast, sample_weight=weight, labels=[0, 1])),
+        "precision": float(precision_score(truth, chosen, sample_weight=weight, zero_division=0.0)),
+        "recall": float(recall_score(truth, chosen, sample_weight=weight)),
+        "f1": float(f1_score(truth, chosen, sample_weight=weight)),
     }
 
 
-def revenue_figures(revenue: ArrayLike, expected: ArrayLike) -> Figures:
-    """R², MAE and RMSE, the latter two in the currency of the prices."""
+def revenue_figures(revenue: ArrayLike, expected: ArrayLike, weight: Floats | None = None) -> Figures:
+    """R², MAE and RMSE, the latter two in the currency of the prices.
+
+    `weight`: what each session counts, shape (n,); one by default.
+    """
     return {
         "revenue_n": len(np.asarray(revenue)),
-        "r2": float(r2_score(revenue, expected)),
-        "mae": float(mean_absolute_error(revenue, expected)),
-        "rmse": float(root_mean_squared_error(revenue, expected)),
+        "r2": float(r2_score(revenue, expected, sample_weight=weight)),
+        "mae": float(mean_absolute_error(revenue, expected, sample_weight=weight)),
+        "rmse": float(root_mean_squared_error(revenue, expected, sample_weight=weight)),
     }
 
 

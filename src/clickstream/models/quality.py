@@ -2,6 +2,8 @@
 
 Progressive validation (Blum et al. 1999): a session was predicted before anybody knew what became of it. All
 scorers are evaluated on the same sessions: those with evidence, of which each scorer predicted something.
+A session counts by its weight: one whose goal is an event was predicted at one of its decision points, drawn
+by weight, which stands for all of them.
 
 Memory is bounded and a session costs the same however many came before: log-loss and MAE are sums, AUC since
 the start is counted in bins of the forecast, and over the last sessions all is computed when it is asked for.
@@ -15,7 +17,6 @@ from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.metrics import log_loss, mean_absolute_error, roc_auc_score
 
 from clickstream.models.case import Floats
@@ -31,18 +32,19 @@ _CLIP = float(np.finfo(np.float64).eps)
 class EvaluatedSession(NamedTuple):
     """A scored session with evidence: what became of it, and what the scorers, in their order, had said.
 
-    `same_cluster`: whether `online` put it into the cluster of `batch`. Revenues are in the shop's currency,
-    NaN where its goal has no value.
+    `same_cluster`: whether `online` put it into the cluster of `batch`. `weight`: what its decision points
+    weigh together. Revenues are in the shop's currency, NaN where its goal has no value.
     """
 
     converted: bool
     revenue: float
     same_cluster: bool
+    weight: float
     conversions: tuple[float, ...]
     revenues: tuple[float, ...]
 
 
-_CONVERTED, _REVENUE, _SAME, _FIRST = range(4)
+_CONVERTED, _REVENUE, _SAME, _WEIGHT, _FIRST = range(5)
 
 
 class Merit(NamedTuple):
@@ -57,7 +59,7 @@ class Merit(NamedTuple):
 
 
 class Quality(NamedTuple):
-    """All scorers on the same sessions; `same_cluster` is the share for which batch and online agree."""
+    """All scorers on the same sessions; `same_cluster` is the share in one cluster for both."""
 
     sessions: int
     same_cluster: float
@@ -65,7 +67,7 @@ class Quality(NamedTuple):
 
 
 def rows(sessions: Sequence[EvaluatedSession], scorers: Sequence[ScorerName] = SCORERS) -> Floats:
-    """As a table, shape (n, 3 + 2 scorers): what `add` takes."""
+    """As a table, shape (n, 4 + 2 scorers): what `add` takes."""
     width = _width(scorers)
     flat = chain.from_iterable((*one[:_FIRST], *one.conversions, *one.revenues) for one in sessions)
     return np.fromiter(flat, np.float64, len(sessions) * width).reshape(len(sessions), width)
@@ -81,6 +83,11 @@ def columns(
 def outcomes(table: Floats) -> tuple[Floats, Floats]:
     """Whether the sessions of a table converted (0 or 1), and their revenues, both of shape (n,)."""
     return table[:, _CONVERTED], table[:, _REVENUE]
+
+
+def weights(table: Floats) -> Floats:
+    """What the sessions of a table weigh, shape (n,)."""
+    return table[:, _WEIGHT]
 
 
 def losses(table: Floats) -> tuple[Floats, Floats]:
@@ -111,29 +118,33 @@ class SinceStart:
         self._scorers = scorers
         self._sessions = 0
         self._same = 0.0
+        self._weight = 0.0
         self._log_loss = np.zeros(len(scorers))
         self._error = np.zeros(len(scorers))
         # Scorer, outcome, bin.
-        self._counts = np.zeros((len(scorers), 2, BINS), dtype=np.int64)
+        self._counts = np.zeros((len(scorers), 2, BINS))
 
     def add(self, table: Floats, found: tuple[Floats, Floats] | None = None) -> None:
         """Count the sessions of a table of `rows`; `found`: their `losses`, where they are known."""
         log_losses, errors = found or losses(table)
         self._sessions += len(table)
         self._same += table[:, _SAME].sum()
-        self._log_loss += log_losses.sum(axis=0)
-        self._error += errors.sum(axis=0)
+        weight = weights(table)[:, None]
+        self._weight += weight.sum()
+        self._log_loss += (weight * log_losses).sum(axis=0)
+        self._error += (weight * errors).sum(axis=0)
         converted = table[:, _CONVERTED].astype(np.intp)
         conversions, _ = _said(table)
         places = np.minimum((conversions * BINS).astype(np.intp), BINS - 1)
-        np.add.at(self._counts, (np.arange(len(self._scorers)), converted[:, None], places), 1)
+        np.add.at(self._counts, (np.arange(len(self._scorers)), converted[:, None], places), weight)
 
     def quality(self) -> Quality | None:
         """None before the first session."""
         n = self._sessions
         if not n:
             return None
-        means = zip((self._log_loss / n).tolist(), (self._error / n).tolist(), strict=True)
+        sums = np.stack((self._log_loss, self._error))
+        means = zip(*(sums / self._weight).tolist(), strict=True)
         merits = [
             Merit(loss, _binned_auc(counts), None if math.isnan(error) else error)
             for (loss, error), counts in zip(means, self._counts, strict=True)
@@ -166,22 +177,23 @@ def measure(table: Floats, scorers: Sequence[ScorerName] = SCORERS) -> Quality |
     if not len(table):
         return None
     converted, revenue = outcomes(table)
+    weight = weights(table)
     both = 0 < converted.sum() < len(table)
     merits = {}
     has_revenue = not np.isnan(revenue).any()
     for name, forecast, expected in columns(table, scorers):
         merits[name] = Merit(
-            float(log_loss(converted, forecast, labels=[0.0, 1.0])),
-            float(roc_auc_score(converted, forecast)) if both else None,
-            float(mean_absolute_error(revenue, expected)) if has_revenue else None,
+            float(log_loss(converted, forecast, sample_weight=weight, labels=[0.0, 1.0])),
+            float(roc_auc_score(converted, forecast, sample_weight=weight)) if both else None,
+            float(mean_absolute_error(revenue, expected, sample_weight=weight)) if has_revenue else None,
         )
     return Quality(len(table), float(table[:, _SAME].mean()), merits)
 
 
-def _binned_auc(counts: NDArray[np.int64]) -> float | None:
+def _binned_auc(counts: Floats) -> float | None:
     """Area under the ROC curve by the Mann-Whitney statistic; within a bin one half of the pairs count."""
     negative, positive = counts
-    pairs = int(negative.sum()) * int(positive.sum())
+    pairs = negative.sum() * positive.sum()
     if not pairs:
         return None
     below = np.cumsum(negative) - negative

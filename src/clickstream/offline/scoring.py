@@ -123,7 +123,7 @@ def score_file(
     for cuts in _batches(cut_windows(log, rules)):
         scored.states.append(online.state())
         scores = scorer.score([UnscoredWindow(0, cut.closed, online) for cut in cuts])
-        why = [_reasons(bundle, case_of(rules.shop, cut.closed), reasons) for cut in cuts]
+        why = [_reasons(bundle, case_of(rules.shop, cut.closed.session), reasons) for cut in cuts]
         scored.add(cuts, scores, why, log.times is not None)
         report(
             _READING + (1 - _READING) * scored.clicks / max(len(log), 1),

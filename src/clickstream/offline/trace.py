@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from clickstream.bundles.bundle import Bundle, Case, ScorerOutput
-from clickstream.consumer.scoring import lesson_of
+from clickstream.consumer.scoring import cases_of as model_cases
 from clickstream.features.session import Session, SessionStep
 from clickstream.features.shop import Shop, shop_of
 from clickstream.features.vector import Features
@@ -115,5 +115,5 @@ def _online_before(shop: Shop, scores: FileScores, place: int, bundle: Bundle) -
     online = bundle.online(scores.online_states[kept])
     for before in range(kept * AT_ONCE, place):
         session = refold(shop, scores.sessions.columns["session_id"][before], scores.steps[before])
-        online.learn(*lesson_of(shop, session, Case(shop.evidence(session), shop.whole(session))))
+        online.learn(*model_cases(shop, session).lesson)
     return online

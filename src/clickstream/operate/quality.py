@@ -15,7 +15,7 @@ from clickstream.infra.kafka import Record
 from clickstream.models.case import Floats
 from clickstream.models.drift import Alarm
 from clickstream.models.figures import Figures, cluster_agreement, conversion_figures, revenue_figures
-from clickstream.models.quality import Quality, columns, outcomes
+from clickstream.models.quality import Quality, columns, outcomes, weights
 from clickstream.records.scorers import LEARNING, ScorerName
 
 _ALARMS_KEPT = 5
@@ -151,11 +151,12 @@ class RecordedScores(_ScoresOfShop):
 
 def _figures(table: Floats, scorers: Sequence[ScorerName]) -> dict[str, Figures]:
     converted, revenue = outcomes(table)
+    weight = weights(table)
     # Without a value of the goal it is NaN.
     has_revenue = not np.isnan(revenue).any()
     return {
-        name: conversion_figures(converted > 0.5, predicted)
-        | (revenue_figures(revenue, expected) if has_revenue else {})
+        name: conversion_figures(converted > 0.5, predicted, weight)
+        | (revenue_figures(revenue, expected, weight) if has_revenue else {})
         for name, predicted, expected in columns(table, scorers)
     }
 

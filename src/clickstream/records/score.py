@@ -79,6 +79,20 @@ class ScoredShop(_Published):
 _Lessons = Annotated[int, Field(ge=0, description="sessions given to the online models in the stream before")]
 
 
+class OpenPredictions(_Published):
+    """The scorers that have something to say before the session ends, side by side."""
+
+    batch: Prediction | None
+    online: Prediction | None
+
+
+class DrawnPoint(_Published):
+    """The decision point of a session that the online models learn from, drawn by its weight."""
+
+    clicks: Annotated[int, Field(ge=1, description="distinct clicks by then, late ones included")]
+    predictions: Annotated[OpenPredictions, Field(description="what the models say of these clicks")]
+
+
 class Models(_Published):
     """Which models spoke."""
 
@@ -130,6 +144,10 @@ class Score(_Published):
         int,
         Field(ge=0, description="clicks in order before the one that decided; all where an event never came"),
     ]
+    drawn: Annotated[
+        DrawnPoint | None,
+        Field(description="where the goal is an event; null where the last decision point is drawn, or none"),
+    ] = None
     outcome: ScoredOutcome
     models: Models
     shop: ScoredShop
@@ -138,13 +156,6 @@ class Score(_Published):
     time_source: str | None
     scored_at: Annotated[int, Field(description="wall clock, ms since the epoch")]
     error: Annotated[str | None, Field(description="why predictions are null; else null")]
-
-
-class OpenPredictions(_Published):
-    """The scorers that have something to say before the session ends, side by side."""
-
-    batch: Prediction | None
-    online: Prediction | None
 
 
 class OpenModels(_Published):
@@ -224,8 +235,14 @@ def comparable(score: Mapping[str, Any], comparison: DigestScope) -> dict[str, A
     if comparison == "across-logs":
         for name in ("source", "models", "duplicates"):
             kept.pop(name, None)
-        kept["predictions"] = {n: p for n, p in score["predictions"].items() if n != LEARNING}
+        kept["predictions"] = _fitted(score["predictions"])
+        if drawn := score.get("drawn"):
+            kept["drawn"] = {**drawn, "predictions": _fitted(drawn["predictions"])}
     return kept
+
+
+def _fitted(predictions: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: said for name, said in predictions.items() if name != LEARNING}
 
 
 def digest_line(score: Mapping[str, Any], comparison: DigestScope) -> bytes:

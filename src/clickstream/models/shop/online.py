@@ -42,6 +42,9 @@ _KINDS = (
 )
 
 
+_Prepared = tuple[list[float], list[int]]
+
+
 class _Weights(NamedTuple):
     """A linear model over inputs as they are: what each number weighs, by place what an indicator does."""
 
@@ -90,6 +93,7 @@ class ShopOnline(OnlineModels):
             self._feature_of |= dict.fromkeys(range(place, place + width), name)
             place += width
         self._size = place
+        self._last: tuple[Features, _Prepared] | None = None
         models = _begin(clusters) if payload is None else restore(payload, allowed, *_KINDS)
         self._scaler, self._conversion, self._spending, self._centres, self._lesson = models
         self._read_off()
@@ -169,8 +173,14 @@ class ShopOnline(OnlineModels):
     def _point(self, case: Case) -> list[float]:
         return list(self._clusters.point(case.whole).values())
 
-    def _prepared(self, evidence: Features) -> tuple[list[float], list[int]]:
+    def _prepared(self, evidence: Features) -> _Prepared:
         """The numbers as they are and their logarithms, NaN where absent; the places of the texts."""
+        # What is learned was predicted just before: the very same features.
+        if self._last is None or self._last[0] is not evidence:
+            self._last = evidence, self._prepare(evidence)
+        return self._last[1]
+
+    def _prepare(self, evidence: Features) -> _Prepared:
         numbers: list[float] = []
         for name, limit in self._numbers:
             value = evidence[name]

@@ -77,8 +77,11 @@ def all_fields(shop: Shop = UCI553, opened: bool = False) -> Mapping[str, ValueK
         if feature.in_scores and not opened:
             found[f"features.{feature.name}"] = definition.kind(feature)
     absent = {f"predictions.{scorer}" for scorer in SCORERS if scorer not in scorers_of(shop)}
+    if definition.goal.last_click:
+        absent.add("drawn")
     if definition.goal.value is None:
-        absent |= {"outcome.revenue", *(f"predictions.{scorer}.revenue" for scorer in SCORERS)}
+        said = [f"{at}predictions.{scorer}" for at in ("", "drawn.") for scorer in SCORERS]
+        absent |= {"outcome.revenue", *(f"{of}.revenue" for of in said)}
     return {
         name: kind
         for name, kind in found.items()
@@ -98,7 +101,8 @@ def find_field(name: str, scorer: str = "batch", shop: Shop = UCI553, opened: bo
     known = all_fields(shop, opened)
     full = _short_names(scorer, known).get(name, name)
     if full not in known:
-        ends = [one for one in known if one.endswith(f".{full}")]
+        # What is said of the moment that is drawn goes by its full name.
+        ends = [one for one in known if one.endswith(f".{full}") and not one.startswith("drawn.")]
         if len(ends) > 1:
             raise UnknownFieldError(f"`{name}` may be {_either(ends)}", "Write one of them.")
         if not ends:
