@@ -19,7 +19,6 @@ from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
 from clickstream.features.condition import ValueKind
 from clickstream.features.session import Session
 from clickstream.features.shop import Shop, shop_of
-from clickstream.models.case import prediction
 from clickstream.models.drift import watched_features
 from clickstream.models.online import OnlineModels
 from clickstream.terminal.scores.fields import all_fields, find_field, of_shop
@@ -34,12 +33,15 @@ class Even:
 
     def __init__(self, shop: Shop) -> None:
         worth = None if shop.definition.goal.value is None else 2.0
-        self._answer = prediction(0.5, worth, 0, "ordinary")
+        self._answer = ScorerOutput(0.5, worth, 0, "ordinary")
 
     def predict(self, cases: Any) -> Any:
         if isinstance(cases, Case):
             return self._answer
         return [self._answers() for _ in cases]
+
+    def expect(self, cases: Any) -> None:
+        """The answer is ready."""
 
     def learn(self, _case: Case, _outcome: object) -> None:
         """There is nothing to learn."""

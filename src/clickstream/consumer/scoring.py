@@ -8,7 +8,8 @@ order: predict, then learn. At a click of an open session they predict, by what 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import orjson
@@ -100,6 +101,7 @@ class WindowScorer:
         asked = [i for i, window in windows.items() if window.publish and not window.closed.partial]
         answers = dict(zip(asked, self._predict([cases[i] for i in asked]), strict=True))
         answers |= zip(points, self._predict([*points.values()], _OF_THE_OPEN), strict=True)
+        _expect((one.online, cases[i] if i in cases else points[i]) for i, one in enumerate(unscored))
         scored_at = time.time_ns() // 1_000_000
         scores: list[bytes | None] = []
         for i, window in enumerate(unscored):
@@ -199,6 +201,17 @@ class WindowScorer:
             "scored_at": scored_at,
             "error": error,
         }
+
+
+def _expect(asked: Iterable[tuple[OnlineModels, Case]]) -> None:
+    """Announce the cases that online models will be asked about, in their order."""
+    cases: dict[OnlineModels, list[Case]] = {}
+    for online, case in asked:
+        cases.setdefault(online, []).append(case)
+    for online, expected in cases.items():
+        # Where one of them cannot be used, each is looked at when its turn comes.
+        with suppress(*_UNSCORABLE):
+            online.expect(expected)
 
 
 def _explain(problem: Exception) -> str:
