@@ -21,7 +21,7 @@ from clickstream.bundles.bundle import Bundle, Case, ScorerOutput
 from clickstream.consumer.open_scores import OpenScores
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
 from clickstream.infra.settings import Settings, opens
-from clickstream.models.case import prediction
+from clickstream.models.case import DECIMALS
 from clickstream.models.clusters import NAMES
 from clickstream.models.online import OnlineModels
 from clickstream.models.scorers import FITTED, HONEST
@@ -62,8 +62,8 @@ class Oracle:
             clicks = _clicks(case.whole)
             seen = 0 if case.evidence is None else _clicks(case.evidence)
             worth = _worth(case, 10.0 + seen)
-            honest = prediction(1 / (1 + seen), worth, clicks % 2, NAMES[clicks % 2])
-            other = prediction(1 / (1 + clicks), 20.0, clicks % 2, NAMES[clicks % 2])
+            honest = _answer(1 / (1 + seen), worth, clicks % 2, NAMES[clicks % 2])
+            other = _answer(1 / (1 + clicks), 20.0, clicks % 2, NAMES[clicks % 2])
             answers.append(
                 {
                     scorer.name: honest if scorer.name in HONEST else other
@@ -88,16 +88,23 @@ def _worth(case: Case, revenue: float) -> float | None:
     return float(revenue) if "session_length" in case.whole else None
 
 
+def _answer(conversion: float, revenue: float | None, cluster: int, name: str) -> ScorerOutput:
+    return ScorerOutput(round(conversion, DECIMALS), revenue, cluster, name)
+
+
 class OnlineOracle:
     """Learns how many sessions there were."""
 
     def __init__(self) -> None:
         self.lessons = 0
 
+    def expect(self, cases: Sequence[Case]) -> None:
+        """Every case is answered alone."""
+
     def predict(self, case: Case) -> ScorerOutput:
         if case.evidence is None:
-            return prediction(1.0, _worth(case, 10.0), 0, NAMES[0])
-        return prediction(1 / (1 + self.lessons), _worth(case, self.lessons), 0, NAMES[0])
+            return _answer(1.0, _worth(case, 10.0), 0, NAMES[0])
+        return _answer(1 / (1 + self.lessons), _worth(case, self.lessons), 0, NAMES[0])
 
     def learn(self, _case: Case, _outcome: object) -> None:
         self.lessons += 1

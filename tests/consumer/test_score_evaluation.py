@@ -22,7 +22,6 @@ from clickstream.features.goal import drawn_point, points_weight
 from clickstream.features.session import Session
 from clickstream.features.shop import Shop, shop_of
 from clickstream.features.shop_file import define
-from clickstream.models.case import prediction
 from clickstream.models.drift import watched_features
 from clickstream.models.online import OnlineModels
 from clickstream.models.quality import columns, measure, weights
@@ -44,11 +43,14 @@ class Counting:
             return self._answer(cases)
         return [{"batch": self._answer(case)} for case in cases]
 
+    def expect(self, cases: Any) -> None:
+        """The answer is ready."""
+
     def learn(self, _case: Case, _outcome: object) -> None:
         """There is nothing to learn."""
 
     def _answer(self, case: Case) -> ScorerOutput:
-        return prediction((case.evidence or {}).get("clicks", 0) / 1_000, self._worth, 0, "ordinary")
+        return ScorerOutput((case.evidence or {}).get("clicks", 0) / 1_000, self._worth, 0, "ordinary")
 
 
 def sessions_of(shop: Shop, logs: Sequence[list[dict[str, Any]]]) -> list[Session]:

@@ -11,6 +11,7 @@ from river import cluster, linear_model, optim, preprocessing
 from clickstream.models.case import Floats
 from clickstream.models.lessons import (
     HALFLIFE,
+    added_up,
     bayesian_means,
     learn_bayesian,
     learn_linear,
@@ -103,9 +104,19 @@ def test_centres_move_to_the_points_of_a_lesson_as_they_do_point_by_point() -> N
     assert [dict(enumerate(centre)) for centre in centres] == [
         pytest.approx(river.centers[at]) for at in (0, 1)
     ]
-    assert [nearest(centres, row) for row in points.tolist()] == [
-        river.predict_one(row) for row in rows_of(points)
-    ]
+    assert nearest(centres, points).tolist() == [river.predict_one(row) for row in rows_of(points)]
+
+
+def test_terms_are_added_one_after_the_other_whatever_stands_beside_them() -> None:
+    terms = np.random.default_rng(0).normal(size=(50, 30)) * 1e6
+    one_by_one = []
+    for row in terms.tolist():
+        total = 0.1
+        for term in row:
+            total += term
+        one_by_one.append(total)
+    assert added_up(0.1, terms[:, :20], terms[:, 20:]).tolist() == one_by_one
+    assert [*added_up(0.1, terms[:1]), *added_up(0.1, terms[1:])] == one_by_one
 
 
 @pytest.mark.parametrize(("score", "chance"), [(0.0, 0.5), (-800.0, 0.0), (800.0, 1.0), (1.0, 0.7310585786)])

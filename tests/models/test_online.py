@@ -130,6 +130,20 @@ def test_what_was_predicted_before_does_not_change_what_is_learned(
     assert [asked.predict(case) for case in cases] == [silent.predict(case) for case in cases]
 
 
+@pytest.mark.parametrize("first", [0, 7])
+def test_cases_that_were_announced_are_answered_and_learned_as_one_by_one(
+    bundle: Bundle, examples: list[Example], first: int
+) -> None:
+    announced, alone = bundle.online(), bundle.online()
+    for models in (announced, alone):
+        learn(models, examples[300 : 300 + first])
+    announced.expect([one.case for one in examples[:100]])
+    # What nobody announced comes between them, and some are passed over.
+    mixed = [*examples[:40], *examples[200:210], *examples[50:100]]
+    assert learn(announced, mixed) == learn(alone, mixed)
+    assert announced.state() == alone.state()
+
+
 def test_lessons_move_the_answers_towards_what_happened(bundle: Bundle, examples: list[Example]) -> None:
     case = evident(examples)[0].case
     models = bundle.online()

@@ -30,7 +30,7 @@ from clickstream.features.shop_file import UCI553_NAME
 from clickstream.features.vector import Features
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings
-from clickstream.models.case import Artefact, Case, Floats, ScorerOutput, prediction
+from clickstream.models.case import Artefact, Case, Floats, ScorerOutput, predictions
 from clickstream.models.clusters import Clusters
 from clickstream.models.inputs import Vocabulary
 from clickstream.models.online import BaseRates, Global, OnlineModels, read_online_state
@@ -43,9 +43,6 @@ from clickstream.models.uci_online import UciOnlineModels
 from clickstream.records.shops import load_shop
 
 __all__ = ["Bundle", "Case", "Manifest", "ScorerOutput", "load_bundle", "open_bundle"]
-
-_Answer = tuple[float, float | None]
-"""Probability of conversion and expected revenue."""
 
 _OpenOnline = Callable[[Collection[Global], bytes], OnlineModels]
 """Makes online models of a pickle, which may refer to these classes alone."""
@@ -158,10 +155,8 @@ class Bundle:
                 if only is None or name in only
             }
         names = self.clusters.names
-        return [
-            {name: prediction(*of[at], number, names[number]) for name, of in answers.items()}
-            for at, number in enumerate(clusters)
-        ]
+        said = [predictions(*of, clusters, names) for of in answers.values()]
+        return [dict(zip(answers, of, strict=True)) for of in zip(*said, strict=True)]
 
     def online(self, state: bytes | None = None) -> OnlineModels:
         """The River models: as training left them, or as they were when they gave `state`.
@@ -234,15 +229,18 @@ def place(source: Settings | Path, shop: str = UCI553_NAME) -> tuple[Path, bytes
     return bundles_of(folder, shop), key
 
 
-def _ask(models: FittedModels, rows: Sequence[Features | None], base_rates: BaseRates) -> list[_Answer]:
-    """Conversion and revenue of each row; the base rates where there is no evidence."""
-    evident = [row for row in rows if row is not None]
-    if not evident:
-        return [base_rates for _ in rows]
-    conversion, revenue = models.predict(evident)
-    earning = [None] * len(evident) if revenue is None else revenue.tolist()
-    answers = zip(conversion.tolist(), earning, strict=True)
-    return [base_rates if row is None else next(answers) for row in rows]
+def _ask(
+    models: FittedModels, rows: Sequence[Features | None], base_rates: BaseRates
+) -> tuple[Floats, Floats | None]:
+    """Conversion and revenue of each row, shape (n,); the base rates where there is no evidence."""
+    conversion = np.full(len(rows), base_rates.conversion)
+    revenue = None if base_rates.revenue is None else np.full(len(rows), base_rates.revenue)
+    seen = [at for at, row in enumerate(rows) if row is not None]
+    if seen:
+        conversion[seen], earning = models.predict([row for row in rows if row is not None])
+        if revenue is not None and earning is not None:
+            revenue[seen] = earning
+    return conversion, revenue
 
 
 def _open(content: bytes) -> Artefact:

@@ -12,7 +12,8 @@ by how the session ended.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import orjson
@@ -78,6 +79,11 @@ class SessionCases(NamedTuple):
         """The cases that the models are asked about."""
         return (self.closing,) if self.drawn is None else (self.closing, self.drawn)
 
+    @property
+    def all(self) -> Sequence[Case]:
+        """Those, and the one that is learned, each once."""
+        return self.asked if self.drawn is None else (*self.asked, self.lesson.case)
+
 
 def case_of(shop: Shop, session: Session) -> Case:
     """What the predictions of a closed session's score look at."""
@@ -86,14 +92,13 @@ def case_of(shop: Shop, session: Session) -> Case:
 
 def cases_of(shop: Shop, session: Session) -> SessionCases:
     """What a closed session is to the models."""
-    closing = case_of(shop, session)
+    weight = 1.0 if session.goal is None else points_weight(session.goal.points)
+    closing = case_of(shop, session)._replace(weight=weight)
     drawn = shop.drawn(session)
-    # The very case that was predicted, where it is the same: the online models know it again.
-    learned = closing
-    if session.goal is not None:
-        seen = closing.evidence if drawn is None else drawn
-        learned = Case(seen, closing.whole, points_weight(session.goal.points))
-    moment = None if drawn is None else Case(drawn, drawn)
+    # The very case that is predicted, where it is the same: it is prepared once.
+    learned, moment = closing, None
+    if drawn is not None:
+        learned, moment = Case(drawn, closing.whole, weight), Case(drawn, drawn)
     return SessionCases(closing, moment, Example(learned, shop.outcome(session)))
 
 
@@ -132,6 +137,11 @@ class WindowScorer:
         found = iter(self._predict([case for i in asked for case in cases[i].asked]))
         answers = {i: [next(found) for _ in cases[i].asked] for i in asked}
         opened = dict(zip(points, self._predict([*points.values()], _OF_THE_OPEN), strict=True))
+        _expect(
+            (one.online, case)
+            for i, one in enumerate(unscored)
+            for case in (cases[i].all if i in cases else (points[i],))
+        )
         scored_at = time.time_ns() // 1_000_000
         scores: list[bytes | None] = []
         for i, window in enumerate(unscored):
@@ -243,6 +253,17 @@ def _together(answers: Sequence[_Answer]) -> tuple[list[dict[str, Any]], str | N
     """What is said of all cases of a session; nothing where one of them cannot be answered."""
     error = next((error for _, error in answers if error is not None), None)
     return [said for said, _ in answers if said is not None and error is None], error
+
+
+def _expect(asked: Iterable[tuple[OnlineModels, Case]]) -> None:
+    """Announce the cases that online models will be asked about, in their order."""
+    cases: dict[OnlineModels, list[Case]] = {}
+    for online, case in asked:
+        cases.setdefault(online, []).append(case)
+    for online, expected in cases.items():
+        # Where one of them cannot be used, each is looked at when its turn comes.
+        with suppress(*_UNSCORABLE):
+            online.expect(expected)
 
 
 def _explain(problem: Exception) -> str:

@@ -66,7 +66,10 @@ def entropy(counts: Mapping[Any, int]) -> float | None:
     if len(counts) <= 1:
         return 0.0 if counts else None
     total = sum(counts.values())
-    return -sum(count / total * log2(count / total) for count in counts.values())
+    bits = 0.0
+    for count in counts.values():
+        bits += count / total * log2(count / total)
+    return -bits
 
 
 _PYTHON = {

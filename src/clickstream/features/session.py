@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from copy import copy
-from typing import Any, Generic, Protocol
+from typing import Any, Generic, Protocol, Self
 
 from msgspec import Struct
 from typing_extensions import TypeVar
@@ -177,7 +177,7 @@ class Session(Struct, Generic[S, A], array_like=True):
     goal: GoalState[A] | None = None
 
     @classmethod
-    def open(cls, click: Any, offset: int, body: Any, goal: GoalState | None = None) -> Session:
+    def open(cls, click: Any, offset: int, body: Any, goal: GoalState | None = None) -> Self:
         """A window that starts with `click`, read at `offset`; `body` has counted nothing yet.
 
         `goal`: of a shop whose goal is an event.
@@ -235,14 +235,20 @@ class Session(Struct, Generic[S, A], array_like=True):
         """Count the next click in order; False where one of its identity was counted already."""
         seen = self.seen
         # Most clicks come with the order that follows, which was not counted.
-        if not (seen and click.order == seen[-1] + 1) and self.has(click):
+        if seen and click.order == seen[-1] + 1:
+            seen[-1] += 1
+        elif self.has(click):
             return False
-        self._remember(click)
+        else:
+            self._remember(click)
         self.body.add(self.last)
         if self.goal is not None:
             self.goal.settle(self.body, click)
         self.last = click
-        self._span(offset)
+        if offset > self.last_offset:
+            self.last_offset = offset
+        else:
+            self._span(offset)
         return True
 
     def add_late(self, click: S, offset: int) -> None:

@@ -66,7 +66,10 @@ class Shop:
 
     def shown(self, features: Features) -> Features:
         """Of these, the ones that a score shows."""
-        return {name: value for name, value in features.items() if name not in self._unshown}
+        shown = features.copy()
+        for name in self._unshown:
+            del shown[name]
+        return shown
 
     def evidence(self, session: Session) -> Features | None:
         """What a prediction of a closed session may look at; None where there is nothing.

@@ -105,21 +105,35 @@ def learn_bayesian(model: Any, rows: Floats, truth: Floats) -> None:
     model._m_dirty = True
 
 
-def nearest(centres: Sequence[Sequence[float]], point: Sequence[float]) -> int:
-    """The number of the centre that is nearest to a point."""
-    return min(range(len(centres)), key=lambda number: math.dist(centres[number], point))
+def nearest(centres: Sequence[Sequence[float]], points: Floats) -> NDArray[np.intp]:
+    """The number of the centre that is nearest to each point, shape (n, f)."""
+    found: NDArray[np.intp] = ((points[:, None, :] - np.array(centres)) ** 2).sum(axis=2).argmin(axis=1)
+    return found
 
 
 def move_centres(centres: list[list[float]], points: Floats) -> None:
     """Move the centre nearest to each point, shape (n, f), a share HALFLIFE of the way, point after point."""
-    places = np.array(centres)
-    near: NDArray[np.intp] = ((points[:, None, :] - places) ** 2).sum(axis=2).argmin(axis=1)
-    for number, place in enumerate(places):
+    near = nearest(centres, points)
+    for number, place in enumerate(np.array(centres)):
         mine = points[near == number]
         if len(mine):
             shares = HALFLIFE * (1 - HALFLIFE) ** np.arange(len(mine) - 1, -1, -1.0)
             moved = (1 - HALFLIFE) ** len(mine) * place + (shares[:, None] * mine).sum(axis=0)
             centres[number] = moved.tolist()
+
+
+def added_up(base: float, *terms: Floats) -> Floats:
+    """The base and the terms of each row, added one after the other; shape (n,).
+
+    A product of matrices would round by the shape of the batch.
+
+    Args:
+        terms: each of shape (n, some).
+    """
+    table = np.column_stack([np.full(len(terms[0]), base), *terms])
+    # `sum` would pair them.
+    sums: Floats = np.add.accumulate(table, axis=1)[:, -1]
+    return sums
 
 
 def sigmoid(score: float) -> float:

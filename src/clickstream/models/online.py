@@ -10,7 +10,7 @@ import io
 import pickle
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from clickstream.features.outcome import Outcome
@@ -62,10 +62,32 @@ class OnlineModels(ABC):
         self.bundle_id = bundle_id
         self.lessons = 0
         self._lesson: list[Any] = []
+        self._cases: Sequence[Case] = ()
+        # By identity: features are dictionaries. As the cases are kept, no other object gets their ids.
+        self._places: dict[int, int] = {}
+        self._table: Any = None
+        # Answers to the cases from place `_first` on, by what was learned so far.
+        self._answers: list[ScorerOutput] = []
+        self._first = 0
 
-    @abstractmethod
+    def expect(self, cases: Sequence[Case]) -> None:
+        """Make ready for cases that will be asked about, in this order, and learned from.
+
+        They are answered a lesson at a time, each as if it were asked about alone, at a fraction of the cost.
+        """
+        self._table = self._tabled(cases)
+        self._places = {id(case): at for at, case in enumerate(cases)}
+        self._cases, self._answers = cases, []
+
     def predict(self, case: Case) -> ScorerOutput:
         """Predict a session by what was learned so far."""
+        at = self._places.get(id(case))
+        if at is None:
+            return self._answered(self._tabled([case]), slice(None))[0]
+        if not self._first <= at < self._first + len(self._answers):
+            self._first = at
+            self._answers = self._answered(self._table, slice(at, at + LESSON))
+        return self._answers[at - self._first]
 
     @abstractmethod
     def attribution(self, evidence: Features) -> Attribution:
@@ -86,14 +108,30 @@ class OnlineModels(ABC):
         if self._lesson:
             self._teach(self._lesson)
             self._lesson.clear()
+            self._answers = []
 
     @abstractmethod
     def models(self) -> tuple[Any, ...]:
         """The River models, what else has learned, and the lesson that is filling, as they are pickled."""
 
+    def _prepared(self, case: Case) -> tuple[Any, ...]:
+        """What the models look at of a session, as plain numbers, which nothing that is learned changes."""
+        at = self._places.get(id(case))
+        table, place = (self._tabled([case]), 0) if at is None else (self._table, at)
+        prepared: tuple[Any, ...] = table.rows[place]
+        return prepared
+
+    @abstractmethod
+    def _tabled(self, cases: Sequence[Case]) -> Any:
+        """What the models look at of sessions, as arrays, and as `rows` of plain numbers."""
+
+    @abstractmethod
+    def _answered(self, table: Any, places: slice) -> list[ScorerOutput]:
+        """What the models say of the sessions in these places of a table: of each as if it were alone."""
+
     @abstractmethod
     def _noted(self, case: Case, outcome: Outcome) -> tuple[Any, ...]:
-        """What a lesson keeps of a session: plain numbers, which nothing that is learned changes."""
+        """What a lesson keeps of a session: plain numbers."""
 
     @abstractmethod
     def _teach(self, lesson: list[Any]) -> None:

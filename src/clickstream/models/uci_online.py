@@ -9,19 +9,21 @@ k-means adds up distances over such a set.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from river import linear_model, optim, preprocessing
 
 from clickstream.features.outcome import Outcome
 from clickstream.features.vector import Features
-from clickstream.models.case import Case, ScorerOutput, prediction
+from clickstream.models.case import Case, Floats, ScorerOutput, predictions
 from clickstream.models.clusters import NAMES, Clusters
 from clickstream.models.inputs import Vocabulary
 from clickstream.models.lessons import (
+    added_up,
     bayesian_means,
     learn_bayesian,
     learn_linear,
@@ -45,9 +47,30 @@ PRODUCT_VALUE = 5.0
 
 _INTERCEPT = len(PUBLISHED)
 
+# What stands in the place of a text that is seen: of categories and pages, then of the product.
+_VALUES = np.array([1.0] * len(CATEGORICAL) + [PRODUCT_VALUE])
+
 _Prepared = tuple[list[float] | None, list[int], int | None, list[float]]
 """The numbers of set `prefix`, None without evidence; the places of indicators and product; the point among
 the centres. Plain, as it is kept in the state until its lesson is full."""
+
+
+class _Table(NamedTuple):
+    """What the models look at of n sessions.
+
+    Attributes:
+        rows: of each, as a lesson keeps it.
+        seen: which have evidence, shape (n,); what is said of the others means nothing.
+        numbers, places: as `_evident` has them.
+        points: among the centres, shape (n, inputs of the clusters).
+    """
+
+    rows: list[_Prepared]
+    seen: NDArray[np.bool_]
+    numbers: Floats
+    places: NDArray[np.intp]
+    points: Floats
+
 
 _Models = tuple[Any, Any, Any, list[list[float]], list[Any]]
 
@@ -80,68 +103,55 @@ class UciOnlineModels(OnlineModels):
         super().__init__(bundle_id)
         self._base_rates = base_rates
         self._numbers = itemgetter(*PUBLISHED)
-        self._limits = [vocabulary.limits[name] for name in PUBLISHED]
+        self._limits = np.array([vocabulary.limits[name] for name in PUBLISHED])
         self._revenue_limit = vocabulary.limits["last_price"]
         self._clustered = itemgetter(*CLUSTERED)
-        self._standard = [
-            (mean, scale, vocabulary.limits[name])
-            for name, mean, scale in zip(
-                CLUSTERED, clusters.mean.tolist(), clusters.scale.tolist(), strict=True
-            )
-        ]
-        self._indicators, first_product = _places(vocabulary)
+        self._cluster_limits = np.array([vocabulary.limits[name] for name in CLUSTERED])
+        self._mean, self._scale = clusters.mean, clusters.scale
+        self._indicators, self._first_product = _places(vocabulary)
         self._products = {
-            product: first_product + at for product, at in vocabulary.positions["last_product"].items()
+            product: self._first_product + at for product, at in vocabulary.positions["last_product"].items()
         }
+        self._texts = [*self._indicators, ("last_product", self._products)]
+        # In place of evidence that there is none of.
+        self._blank: Features = {**dict.fromkeys(PUBLISHED, 0), **{name: None for name, _ in self._texts}}
         self._feature_of = {
             **dict(enumerate(PUBLISHED)),
             **{place: name for name, places in self._indicators for place in places.values()},
             **dict.fromkeys(self._products.values(), "last_product"),
         }
-        self._size = first_product + len(self._products)
-        models = _begin(clusters, first_product) if payload is None else restore(payload, allowed, *_KINDS)
+        self._size = self._first_product + len(self._products)
+        models = (
+            _begin(clusters, self._first_product) if payload is None else restore(payload, allowed, *_KINDS)
+        )
         self._scaler, self._conversion, self._revenue, self._centres, self._lesson = models
-        self._prepared: tuple[Case, _Prepared] | None = None
         self._read_off()
 
-    def predict(self, case: Case) -> ScorerOutput:
-        """Predict a session by what was learned so far."""
-        prepared = self._prepare(case)
-        # A session is learned right after it was predicted: what was made of it serves both.
-        self._prepared = case, prepared
-        numbers, places, product, point = prepared
-        conversion, revenue = self._base_rates
-        if numbers is not None:
-            score, revenue = self._offset, self._base
-            for value, slope, worth in zip(numbers, self._slopes, self._worths, strict=True):
-                score += value * slope
-                revenue += value * worth
-            for place in places:
-                score += self._weights[place]
-                revenue += self._means[place]
-            if product is not None:
-                score += PRODUCT_VALUE * self._weights[product]
-            conversion = sigmoid(score)
-        number = nearest(self._centres, point)
-        return prediction(conversion, revenue, number, NAMES[number])
+    def _answered(self, table: _Table, places: slice) -> list[ScorerOutput]:
+        seen, numbers, known = table.seen[places], table.numbers[places], table.places[places]
+        scores = added_up(self._offset, numbers * self._slopes, self._weights[known] * _VALUES)
+        revenue = added_up(self._base, numbers * self._worths, self._means[known[:, :-1]])
+        conversion = np.array(list(map(sigmoid, scores.tolist())))
+        return predictions(
+            np.where(seen, conversion, self._base_rates.conversion),
+            np.where(seen, revenue, self._base_rates.revenue or 0.0),
+            nearest(self._centres, table.points[places]).tolist(),
+            NAMES,
+        )
 
     def attribution(self, evidence: Features) -> Attribution:
-        numbers, places, product = self._evident(evidence)
-        scaled = standardised(self._scaler, np.array([numbers]))[0].tolist()
-        inputs = {**dict(enumerate(scaled)), **dict.fromkeys(places, 1.0)}
-        if product is not None:
-            inputs[product] = PRODUCT_VALUE
+        numbers, places = self._evident([evidence])
+        scaled = standardised(self._scaler, numbers)[0].tolist()
+        values = zip(places[0].tolist(), _VALUES.tolist(), strict=True)
+        inputs = {**dict(enumerate(scaled)), **{at: value for at, value in values if at != self._size}}
         return linear_attribution(self._conversion, inputs, self._feature_of)
 
     def models(self) -> _Models:
         return self._scaler, self._conversion, self._revenue, self._centres, self._lesson
 
     def _noted(self, case: Case, outcome: Outcome) -> tuple[Any, ...]:
-        last = self._prepared
-        prepared = last[1] if last is not None and last[0] is case else self._prepare(case)
-        self._prepared = None
         revenue = None if outcome.revenue is None else min(outcome.revenue, self._revenue_limit)
-        return (*prepared, outcome.converted, revenue)
+        return (*self._prepared(case), outcome.converted, revenue)
 
     def _teach(self, lesson: list[Any]) -> None:
         move_centres(self._centres, np.array([point for _, _, _, point, _, _ in lesson]))
@@ -150,10 +160,10 @@ class UciOnlineModels(OnlineModels):
             return
         rows = np.zeros((len(seen), self._size))
         rows[:, :_INTERCEPT] = [numbers for numbers, *_ in seen]
-        for row, (_, places, product, *_) in zip(rows, seen, strict=True):
-            row[places] = 1.0
-            if product is not None:
-                row[product] = PRODUCT_VALUE
+        shown = [(at, place) for at, (_, places, *_) in enumerate(seen) for place in places]
+        _set(rows, shown, 1.0)
+        products = [(at, product) for at, (_, _, product, *_) in enumerate(seen) if product is not None]
+        _set(rows, products, PRODUCT_VALUE)
         scaled = rows.copy()
         scaled[:, :_INTERCEPT] = standardised(self._scaler, rows[:, :_INTERCEPT])
         used = [*range(_INTERCEPT), *(np.flatnonzero(rows[:, _INTERCEPT:].any(axis=0)) + _INTERCEPT).tolist()]
@@ -162,39 +172,54 @@ class UciOnlineModels(OnlineModels):
         learn_scale(self._scaler, rows[:, :_INTERCEPT])
         earning = [at for at, one in enumerate(seen) if one[-1] is not None]
         rows[:, _INTERCEPT] = 1.0
-        linear = rows[earning, : len(self._means)]
+        linear = rows[earning, : self._first_product]
         learn_bayesian(self._revenue, linear, np.array([seen[at][-1] for at in earning]))
         self._read_off()
 
     def _read_off(self) -> None:
         """Take what predictions need from the models: sums over plain numbers, until the next lesson."""
-        weights = self._conversion.weights
-        self._weights = [weights.get(place, 0.0) for place in range(self._size)]
+        known = self._conversion.weights
+        weights = [known.get(place, 0.0) for place in range(self._size)]
         shifts, scales = shifts_and_scales(self._scaler, _INTERCEPT)
-        self._slopes = [weight * scale for weight, scale in zip(self._weights, scales, strict=False)]
+        slopes = [weight * scale for weight, scale in zip(weights, scales, strict=False)]
         self._offset = self._conversion.intercept
-        for slope, shift in zip(self._slopes, shifts, strict=True):
+        for slope, shift in zip(slopes, shifts, strict=True):
             self._offset -= slope * shift
-        self._means = bayesian_means(self._revenue)
-        self._worths, self._base = self._means[:_INTERCEPT], self._means[_INTERCEPT]
+        self._slopes = np.array(slopes)
+        self._weights = np.array([*weights, 0.0])
+        means = bayesian_means(self._revenue)
+        self._worths, self._base = np.array(means[:_INTERCEPT]), means[_INTERCEPT]
+        self._means = np.array(means + [0.0] * (self._size + 1 - len(means)))
 
-    def _prepare(self, case: Case) -> _Prepared:
-        point = [
-            ((value if value <= limit else limit) - mean) / scale
-            for value, (mean, scale, limit) in zip(self._clustered(case.whole), self._standard, strict=True)
-        ]
-        if case.evidence is None:
+    def _tabled(self, cases: Sequence[Case]) -> _Table:
+        evidence = [self._blank if case.evidence is None else case.evidence for case in cases]
+        whole = np.array([self._clustered(case.whole) for case in cases], dtype=np.float64)
+        points = (np.minimum(whole, self._cluster_limits) - self._mean) / self._scale
+        numbers, places = self._evident(evidence)
+        seen = np.array([case.evidence is not None for case in cases])
+        parts = zip(seen.tolist(), numbers.tolist(), places.tolist(), points.tolist(), strict=True)
+        return _Table([self._row(*part) for part in parts], seen, numbers, places, points)
+
+    def _row(self, seen: bool, numbers: list[float], places: list[int], point: list[float]) -> _Prepared:
+        if not seen:
             return None, [], None, point
-        return (*self._evident(case.evidence), point)
+        none = self._size
+        *indicators, product = places
+        return numbers, [at for at in indicators if at != none], None if product == none else product, point
 
-    def _evident(self, prefix: Features) -> tuple[list[float], list[int], int | None]:
-        numbers = [
-            value if value <= limit else limit
-            for value, limit in zip(self._numbers(prefix), self._limits, strict=True)
-        ]
-        found = (places.get(prefix[name]) for name, places in self._indicators)
-        places = [place for place in found if place is not None]
-        return numbers, places, self._products.get(prefix["last_product"])
+    def _evident(self, rows: Sequence[Features]) -> tuple[Floats, NDArray[np.intp]]:
+        """Numbers, shape (n, f), and places of the texts, shape (n, t), the product last, of set `prefix`.
+
+        What is not in the vocabulary has the place after the last, which weighs nothing.
+        """
+        numbers = np.array([self._numbers(row) for row in rows], dtype=np.float64)
+        places = [[known.get(row[name], self._size) for row in rows] for name, known in self._texts]
+        return np.minimum(numbers, self._limits), np.array(places).T
+
+
+def _set(rows: Floats, places: Sequence[tuple[int, int]], value: float) -> None:
+    row, column = np.array(places, dtype=np.intp).reshape(-1, 2).T
+    rows[row, column] = value
 
 
 def _begin(clusters: Clusters, inputs: int) -> _Models:

@@ -19,13 +19,16 @@ class Doubt:
 
     `reach` is the inactivity gap and the allowed lateness, ms: of clicks in order no more than a gap apart,
     each arrives within reach of one that arrived earlier.
+
+    Attributes:
+        last: nothing that opens after this event time is in doubt; CERTAIN where nothing is.
     """
 
     def __init__(self, reach: int, before: int = CERTAIN, sessions: Mapping[str, int] | None = None) -> None:
         self._reach = reach
         self.before = before
         self.sessions = dict(sessions or {})
-        self._last = max(before, *self.sessions.values()) if self.sessions else before
+        self.last = max(before, *self.sessions.values()) if self.sessions else before
 
     def arrived(self, session_id: str, event_time: int) -> None:
         """Note a click of a session, in order or late: doubt that it falls into goes on beyond it."""
@@ -33,7 +36,7 @@ class Doubt:
         if event_time <= until:
             until = max(until, event_time + self._reach)
             self.sessions[session_id] = until
-            self._last = max(self._last, until)
+            self.last = max(self.last, until)
 
     def covers(self, session_id: str, opened_at: int) -> bool:
         """Whether the window that a session opened at this event time may not be what it would have been."""
@@ -41,12 +44,12 @@ class Doubt:
 
     def any_open(self, watermark: int) -> bool:
         """Whether a session in doubt may be open, here or in the run that lost nothing."""
-        return self._last > CERTAIN and self._last >= watermark
+        return self.last > CERTAIN and self.last >= watermark
 
     def spread(self, newest: int) -> None:
         """Doubt every session that is open: which one the bound on all closed depended on one in doubt."""
         self.before = max(self.before, newest + self._reach)
-        self._last = max(self._last, self.before)
+        self.last = max(self.last, self.before)
 
     def settled(self, session_id: str, last_click_at: int) -> None:
         """End the doubt of a session: a window of it is known to have closed with its click at this time."""
@@ -56,7 +59,7 @@ class Doubt:
     def clear(self) -> None:
         """End all doubt: nothing is open, here or in the run that lost nothing."""
         self.sessions.clear()
-        self.before = self._last = CERTAIN
+        self.before = self.last = CERTAIN
 
     def forget(self, watermark: int) -> None:
         """Drop sessions whose next window is certain: none can open in the doubtful time any more."""

@@ -6,11 +6,11 @@ For those who learn from sessions or trace them; the consumer does not keep clic
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from msgspec import field
 
-from clickstream.features.session import Session, SessionStep
+from clickstream.features.session import GoalState, Session, SessionStep
 from clickstream.windows.open_session import OpenSession
 from clickstream.windows.partition import Partition
 
@@ -21,14 +21,24 @@ class ListedSession(Session, array_like=True):
     ordered: list[SessionStep] = field(default_factory=list)
     too_late: list[SessionStep] = field(default_factory=list)
 
+    @classmethod
+    def open(cls, click: Any, offset: int, body: Any, goal: GoalState | None = None) -> ListedSession:
+        """As a session begins."""
+        session = super().open(click, offset, body, goal)
+        session.ordered.append(click)
+        return session
+
+    def add(self, click: SessionStep, offset: int) -> bool:
+        """As a session counts it."""
+        counted = super().add(click, offset)
+        if counted:
+            self.ordered.append(click)
+        return counted
+
     def add_late(self, click: SessionStep, offset: int) -> None:
         """As a session counts it."""
         super().add_late(click, offset)
-        self.too_late.append(self.ordered.pop())
-
-    def _remember(self, click: SessionStep) -> None:
-        self.ordered.append(click)
-        super()._remember(click)
+        self.too_late.append(click)
 
 
 class ListedOpenSession(OpenSession, array_like=True):

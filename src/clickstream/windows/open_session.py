@@ -56,11 +56,9 @@ class OpenSession(Struct, Generic[S, A], array_like=True):
         """
         pending = self.pending
         settled = 0
-        window = self.window
+        window, gap, max_clicks = self.window, rules.gap, rules.max_clicks
         # A late click may have filled it.
-        closed: ClosedBy | None = (
-            "limit" if window is not None and window.clicks >= rules.max_clicks else None
-        )
+        closed: ClosedBy | None = "limit" if window is not None and window.clicks >= max_clicks else None
         for waiting in pending:
             click = waiting.click
             if closed is None:
@@ -72,7 +70,7 @@ class OpenSession(Struct, Generic[S, A], array_like=True):
                 self.window = window = self.windows.open(
                     click, waiting.offset, *rules.shop.begin(session_id, click)
                 )
-            elif click.event_time > window.last.event_time + rules.gap:
+            elif click.event_time > window.last.event_time + gap:
                 closed = "gap"
                 break
             elif not window.add(click, waiting.offset):
@@ -83,11 +81,11 @@ class OpenSession(Struct, Generic[S, A], array_like=True):
             settled += 1
             if closed is None and click.end:
                 closed = "end"
-            elif closed is None and window.clicks >= rules.max_clicks:
+            elif closed is None and window.clicks >= max_clicks:
                 closed = "limit"
         if settled:
             del pending[:settled]
-        if closed is None and window is not None and watermark > window.last.event_time + rules.gap:
+        if closed is None and window is not None and watermark > window.last.event_time + gap:
             return last_word
         return closed
 

@@ -219,11 +219,16 @@ class Partition:
             return
         if self.rebuild is not None and offset >= self.rebuild.to:
             self._end_rebuild(offset)
-        self._mark(offset)
+        if self.early:
+            self._forget_early()
+        rebuild_points = self.rebuild_points
+        if not rebuild_points or self.newest >= rebuild_points[-1].newest + self._rebuild_point_every:
+            self._mark(offset)
         before = len(self.closed)
         # By its exact type: pydantic takes longer to say that something is a click of some shop.
         if type(record) is not Heartbeat:
-            self.doubt.arrived(record.session_id, event_time)
+            if self.doubt.last > CERTAIN:
+                self.doubt.arrived(record.session_id, event_time)
             self._arrive(offset, record)
         closed = self._published.pop(offset, ()) if self._published else ()
         self.closings += len(closed)
@@ -236,7 +241,8 @@ class Partition:
             ):
                 self.doubt.forget(self.watermark)
             self.newest = event_time
-        if self.rebuild is None:
+        queue = self._queue
+        if queue and queue[0][0] <= self.newest - rules.allowed_lateness and self.rebuild is None:
             self._close_due(offset)
         if type(record) is Heartbeat and record.flush:
             self._flush(offset)
@@ -280,19 +286,14 @@ class Partition:
         if self.rebuild is not None:
             return  # a place in here could not tell what was open before the one that we began at
         if self.early:
-            self._forget_early()
-        if self.early:
             return  # nor could one that has windows before it which decide what is late after it
         rebuild_points = self.rebuild_points
-        if not rebuild_points:
-            rebuild_points.append(RebuildPoint(offset, self.newest, self.closings))
-        elif self.newest >= rebuild_points[-1].newest + self._rebuild_point_every:
-            rebuild_points.append(RebuildPoint(offset, self.newest, self.closings))
-            while len(rebuild_points) > 1 and rebuild_points[1].newest <= self.newest - self._horizon:
-                del rebuild_points[0]
+        rebuild_points.append(RebuildPoint(offset, self.newest, self.closings))
+        while len(rebuild_points) > 1 and rebuild_points[1].newest <= self.newest - self._horizon:
+            del rebuild_points[0]
 
     def _arrive(self, offset: int, record: ClickFields) -> None:
-        rules, watermark = self.rules, self.watermark
+        rules, watermark = self.rules, self.newest - self.rules.allowed_lateness
         click: SessionStep = rules.shop.step_of(record)
         session_id = record.session_id
         late = click.event_time < watermark or (bool(self.early) and self._settled_early(session_id, click))
@@ -344,7 +345,8 @@ class Partition:
 
     def _settles_by_time(self) -> bool:
         """Whether the watermark alone decides what settles and closes, so that it may be seen to later."""
-        return self.rebuild is None and not self.doubt.any_open(self.watermark)
+        doubt = self.doubt
+        return self.rebuild is None and (doubt.last == CERTAIN or not doubt.any_open(self.watermark))
 
     def _catch_up(self, offset: int, session_id: str) -> None:
         """Settle what the watermark passed. It closes nothing: what was due closed with an earlier record."""

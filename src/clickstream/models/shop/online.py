@@ -11,12 +11,14 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from river import linear_model, optim, preprocessing
 
 from clickstream.features.outcome import Outcome
 from clickstream.features.vector import Features
-from clickstream.models.case import Case, ScorerOutput, prediction
+from clickstream.models.case import Case, Floats, ScorerOutput, predictions
 from clickstream.models.lessons import (
+    added_up,
     learn_linear,
     learn_scale,
     move_centres,
@@ -41,24 +43,49 @@ _KINDS = (
     list,
 )
 
+_Evident = tuple[list[float], list[int]]
 
-_Prepared = tuple[list[float], list[int]]
+_Prepared = tuple[list[float] | None, list[int], list[float]]
+"""The numbers and the places of the texts of the evidence, None and none without it; the point among the
+centres. Plain, as it is kept in the state until its lesson is full."""
+
+
+class _Table(NamedTuple):
+    """What the models look at of n sessions.
+
+    Attributes:
+        rows: of each, as a lesson keeps it.
+        seen: which have evidence, shape (n,); what is said of the others means nothing.
+        numbers: shape (n, f), NaN where one is absent.
+        places: of the texts, shape (n, t); the place after the last where one is not known.
+        points: among the centres, shape (n, inputs of the clusters).
+    """
+
+    rows: list[_Prepared]
+    seen: NDArray[np.bool_]
+    numbers: Floats
+    places: NDArray[np.intp]
+    points: Floats
 
 
 class _Weights(NamedTuple):
     """A linear model over inputs as they are: what each number weighs, by place what an indicator does."""
 
     intercept: float
-    slopes: list[float]
-    weights: list[float]
+    slopes: Floats
+    weights: Floats
 
     @classmethod
     def of(cls, model: Any, scales: Sequence[float], size: int) -> _Weights:
         """The weights of a model of `size` inputs, the first of which are multiplied with `scales`."""
         known = model.weights
-        weights = [known.get(place, 0.0) for place in range(size)]
-        slopes = [weight * scale for weight, scale in zip(weights, scales, strict=False)]
-        return cls(model.intercept, slopes, weights)
+        # The place after the last weighs nothing.
+        weights = np.array([*(known.get(place, 0.0) for place in range(size)), 0.0])
+        return cls(model.intercept, weights[: len(scales)] * scales, weights)
+
+    def sums(self, numbers: Floats, places: NDArray[np.intp]) -> Floats:
+        """What is foretold of n sessions by their numbers, 0 where one is absent, and the places of texts."""
+        return added_up(self.intercept, numbers * self.slopes, self.weights[places])
 
 
 class ShopOnline(OnlineModels):
@@ -93,29 +120,26 @@ class ShopOnline(OnlineModels):
             self._feature_of |= dict.fromkeys(range(place, place + width), name)
             place += width
         self._size = place
-        self._last: tuple[Features, _Prepared] | None = None
+        self._last: tuple[Features, _Evident] | None = None
         models = _begin(clusters) if payload is None else restore(payload, allowed, *_KINDS)
         self._scaler, self._conversion, self._spending, self._centres, self._lesson = models
         self._read_off()
 
-    def predict(self, case: Case) -> ScorerOutput:
-        conversion, revenue = self._rates.conversion, self._rates.revenue
-        if case.evidence is not None:
-            conversion, revenue = self.answer(case.evidence)
-        number = nearest(self._centres, self._point(case))
-        return prediction(conversion, revenue, number, self._clusters.names[number])
-
-    def answer(self, evidence: Features) -> tuple[float, float | None]:
-        """Conversion and revenue alone, by what was learned so far."""
-        numbers, places = self._prepared(evidence)
-        conversion = sigmoid(self._sum(self._chances, numbers, places))
-        if self._inputs.spending is None:
-            return conversion, None
-        spending = self._inputs.spending * (1.0 + self._sum(self._amounts, numbers, places))
-        return conversion, conversion * max(spending, 0.0)
+    def _answered(self, table: _Table, places: slice) -> list[ScorerOutput]:
+        given, spending, seen = self._rates, self._inputs.spending, table.seen[places]
+        # What is absent adds nothing.
+        numbers = np.nan_to_num(table.numbers[places] - self._shifts)
+        scores = self._chances.sums(numbers, table.places[places])
+        conversion = np.where(seen, list(map(sigmoid, scores.tolist())), given.conversion)
+        revenue = None
+        if given.revenue is not None and spending is not None:
+            spent = spending * (1.0 + self._amounts.sums(numbers, table.places[places]))
+            revenue = np.where(seen, conversion * np.maximum(spent, 0.0), given.revenue)
+        clusters = nearest(self._centres, table.points[places]).tolist()
+        return predictions(conversion, revenue, clusters, self._clusters.names)
 
     def attribution(self, evidence: Features) -> Attribution:
-        numbers, places = self._prepared(evidence)
+        numbers, places = self._evident(evidence)
         scaled = standardised(self._scaler, np.array([numbers]))[0]
         # What is absent adds nothing.
         inputs = {**dict(enumerate(np.nan_to_num(scaled).tolist())), **dict.fromkeys(places, 1.0)}
@@ -125,12 +149,12 @@ class ShopOnline(OnlineModels):
         return self._scaler, self._conversion, self._spending, self._centres, self._lesson
 
     def _noted(self, case: Case, outcome: Outcome) -> tuple[Any, ...]:
-        numbers, places = (None, []) if case.evidence is None else self._prepared(case.evidence)
+        numbers, places, point = self._prepared(case)
         revenue = None
         if self._inputs.spending and outcome.converted and outcome.revenue is not None:
             # In units of the mean, so that a rate of learning fits any currency.
             revenue = outcome.revenue / self._inputs.spending - 1.0
-        return numbers, places, case.weight, self._point(case), outcome.converted, revenue
+        return numbers, places, case.weight, point, outcome.converted, revenue
 
     def _teach(self, lesson: list[Any]) -> None:
         move_centres(self._centres, np.array([one[3] for one in lesson]))
@@ -157,30 +181,35 @@ class ShopOnline(OnlineModels):
 
     def _read_off(self) -> None:
         """Take what predictions need from the models: sums over plain numbers, until the next lesson."""
-        self._shifts, scales = shifts_and_scales(self._scaler, 2 * len(self._numbers))
+        shifts, scales = shifts_and_scales(self._scaler, 2 * len(self._numbers))
+        self._shifts = np.array(shifts)
         self._chances = _Weights.of(self._conversion, scales, self._size)
         self._amounts = _Weights.of(self._spending, scales, self._size)
 
-    def _sum(self, of: _Weights, numbers: Sequence[float], places: Sequence[int]) -> float:
-        total = of.intercept
-        for value, slope, shift in zip(numbers, of.slopes, self._shifts, strict=True):
-            if value == value:  # not NaN: what is absent adds nothing
-                total += (value - shift) * slope
-        for place in places:
-            total += of.weights[place]
-        return total
+    def _tabled(self, cases: Sequence[Case]) -> _Table:
+        points = [list(self._clusters.point(case.whole).values()) for case in cases]
+        unseen: _Evident = [0.0] * (2 * len(self._numbers)), []
+        evident = [unseen if case.evidence is None else self._evident(case.evidence) for case in cases]
+        none = [self._size] * len(self._texts)
+        return _Table(
+            [
+                (None, [], point) if one is unseen else (*one, point)
+                for one, point in zip(evident, points, strict=True)
+            ],
+            np.array([one is not unseen for one in evident]),
+            np.array([numbers for numbers, _ in evident]),
+            np.array([(places + none)[: len(none)] for _, places in evident], dtype=np.intp),
+            np.array(points),
+        )
 
-    def _point(self, case: Case) -> list[float]:
-        return list(self._clusters.point(case.whole).values())
-
-    def _prepared(self, evidence: Features) -> _Prepared:
+    def _evident(self, evidence: Features) -> _Evident:
         """The numbers as they are and their logarithms, NaN where absent; the places of the texts."""
-        # What is learned was predicted just before: the very same features.
+        # What is learned of a moment was predicted just before: the very same features.
         if self._last is None or self._last[0] is not evidence:
-            self._last = evidence, self._prepare(evidence)
+            self._last = evidence, self._read(evidence)
         return self._last[1]
 
-    def _prepare(self, evidence: Features) -> _Prepared:
+    def _read(self, evidence: Features) -> _Evident:
         numbers: list[float] = []
         for name, limit in self._numbers:
             value = evidence[name]
