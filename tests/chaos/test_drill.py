@@ -25,7 +25,7 @@ SHARE = 7
 def test_a_plan_is_faults_and_plans_with_a_count_each() -> None:
     assert parse_plan(["kill=3", "broker"]) == {"kill": 3, "broker": 1}
     assert parse_plan(["failpoints=2", "after_poll"])["after_poll"] == 3
-    assert set(parse_plan(["all"])) == set(FAULTS)
+    assert set(parse_plan(["all", "cluster"])) == set(FAULTS)
 
 
 @pytest.mark.parametrize("word", ["kil", "kill=0", "kill=two", "=3"])
@@ -76,7 +76,7 @@ def test_faults_under_load_lose_and_repeat_nothing(
     synthetic_bundle: Path, tmp_path: Path, drill_seed: int
 ) -> None:
     in_rebalances = ["after_revoke", "after_give_up", "after_fence"]
-    possible = [*sorted(set(FAULTS) - set(FAILPOINTS) - {"disk-full"}), *in_rebalances]
+    possible = [*sorted(set(PLANS["all"]) - set(FAILPOINTS) - {"disk-full"}), *in_rebalances]
     faults = random.Random(drill_seed).sample(possible, SHARE)
     settings = Settings(
         bundle=str(synthetic_bundle), session_timeout=2_000, max_poll_records=200, log_format="json"
