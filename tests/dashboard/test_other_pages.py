@@ -11,7 +11,9 @@ from dashboard_pages import alone, first_sessions, shown
 from shop import wait_for
 
 from clickstream.bundles.champion import champion, promote
-from clickstream.dashboard import theme
+from clickstream.bundles.promotion_record import recorded
+from clickstream.dashboard import models, theme
+from clickstream.dashboard.login import Visitor
 from clickstream.local.servers import announced
 from clickstream.training.writing import FittedBundle, write
 
@@ -122,3 +124,23 @@ def test_data_reads_the_file_again_when_it_changed(
         file.write_bytes(first_sessions(shop_file, sessions))
         os.utime(file, (at_s, at_s))
         assert {tile.label: tile.value for tile in shown("explore").metric}["Sessions"] == str(sessions)
+
+
+def test_a_promotion_is_recorded_with_the_name_that_was_logged_in(
+    bundles: tuple[str, str],
+    synthetic_fitted: FittedBundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path / "home" / "bundles"
+    other = write(synthetic_fitted, folder).id
+    monkeypatch.setattr(models, "visitor", lambda _: Visitor("anna@shop.test", True))
+    assert champion(folder) == bundles[0]
+    at = shown("models")
+    at.selectbox[0].select(other).run()
+    at.button(key="promote").click().run()
+    assert not [one for one in at.text_input if one.key == "author"], "nobody is asked for another name"
+    at.button(key="confirm").click().run()
+    (done, *_) = recorded(folder)
+    assert (done.bundle_id, done.author.name) == (other, "anna@shop.test")
+    assert done.author.through == "dashboard, logged in"

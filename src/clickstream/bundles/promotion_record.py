@@ -24,7 +24,10 @@ Step = Literal["promote", "roll back"]
 
 
 class Author(NamedTuple):
-    """Who promotes: a name, by what (`command`, `training`, `dashboard`), and the reason if one was given."""
+    """Who promotes: a name, by what, and the reason if one was given.
+
+    `through` is `command`, `training`, `dashboard`, or `dashboard, logged in`, where a login gave the name.
+    """
 
     name: str
     through: str

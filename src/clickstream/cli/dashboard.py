@@ -36,8 +36,9 @@ def dashboard(
 ) -> None:
     """Score files, watch the stream, look at models and data of a shop, in a browser.
 
-    There is no password: whoever reaches the port sees all of it, and may promote models unless it is
-    --read-only. Files are kept in memory, and sent nowhere.
+    Without a proxy where people log in, whoever reaches the port sees all of it, and may promote models
+    unless it is --read-only; with one, CLICKSTREAM_DASHBOARD_USER_HEADER is its header. Files are kept in
+    memory, and sent nowhere.
     Needs `pip install 'clickstream-scoring[dashboard]'`. Ctrl-C ends it.
 
     Exit codes: 0 stopped; 78 the port is in use, the extra is missing, or a setting is wrong.
@@ -49,8 +50,9 @@ def dashboard(
             os.environ[f"CLICKSTREAM_{name}"] = str(given)
     if read_only:
         os.environ["CLICKSTREAM_DASHBOARD_READ_ONLY"] = "true"
-    chosen_definition(load_settings())
+    settings = load_settings()
+    chosen_definition(settings)
     # Takes a second, and is an extra.
     from clickstream.dashboard.server import serve_pages
 
-    serve_pages(host, port, open_browser, allow_host or [])
+    serve_pages(settings, host, port, open_browser, allow_host or [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from clickstream.dashboard import definition, explore, live, models, score, theme
+from clickstream.dashboard.login import visitor
 from clickstream.features.shop import UCI553
 
 # Drawn here: an icon by name, or an emoji, would be fetched from the internet.
@@ -17,6 +18,12 @@ _ICON = (
 def main() -> None:
     """Show the page that the address names."""
     st.set_page_config(page_title="clickstream", page_icon=_ICON, layout="wide")
+    with theme.guarded():
+        visitor(theme.settings())
+        _frame()
+
+
+def _frame() -> None:
     pages = [
         st.Page(
             score.page, title="Score a file", icon=":material/upload_file:", url_path="score", default=True

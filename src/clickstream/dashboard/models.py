@@ -15,6 +15,7 @@ from clickstream.bundles.folder import ListedBundle, day_and_time, examine_bundl
 from clickstream.bundles.promotion_record import Author, recorded
 from clickstream.bundles.store import store_of
 from clickstream.dashboard import theme
+from clickstream.dashboard.login import Visitor, visitor
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.settings import Settings
 
@@ -37,10 +38,13 @@ def page() -> None:
         theme.no_bundle()
         return
     _table(found)
+    who = visitor(settings)
     if settings.dashboard_read_only:
         st.caption("Read-only: nothing is promoted here. `clickstream models promote` does.")
+    elif not who.may_promote:
+        st.caption("You may look, and not promote: CLICKSTREAM_DASHBOARD_PROMOTERS does not name you.")
     else:
-        _choose(found, settings)
+        _choose(found, settings, who)
     _record(settings)
     in_use = next((one for one in found if one.in_use), None)
     if in_use is not None:
@@ -83,7 +87,7 @@ def _value(one: ListedBundle, scorer: str, name: str) -> float | None:
     return figure(one.manifest, scorer, name) if one.manifest else None
 
 
-def _choose(found: Sequence[ListedBundle], settings: Settings) -> None:
+def _choose(found: Sequence[ListedBundle], settings: Settings, who: Visitor) -> None:
     """Offer promotion and rollback, each with a second step that says what it does."""
     others = [one.id for one in found if one.problem is None and not one.in_use]
     earlier = history(settings, theme.shop().definition.name)[1:]
@@ -105,22 +109,26 @@ def _choose(found: Sequence[ListedBundle], settings: Settings) -> None:
         else:
             st.caption("No bundle was in use before this one.")
     if _ASKED in st.session_state:
-        _confirm(settings, *st.session_state[_ASKED])
+        _confirm(settings, who, *st.session_state[_ASKED])
 
 
-def _confirm(settings: Settings, step: str, bundle_id: str) -> None:
+def _confirm(settings: Settings, who: Visitor, step: str, bundle_id: str) -> None:
     with st.container(border=True):
         st.text(f"{bundle_id} will be in use.")
         st.caption(_effect(settings))
         left, right = st.columns(2)
-        name = left.text_input(
-            "Your name",
-            key="author",
-            persist_state="session",
-            max_chars=100,
-            placeholder="for the record",
-            help="There is no login: the record says what stands here.",
-        )
+        if who.name is not None:
+            left.text(f"Logged in as {who.name}")
+            name = who.name
+        else:
+            name = left.text_input(
+                "Your name",
+                key="author",
+                persist_state="session",
+                max_chars=100,
+                placeholder="for the record",
+                help="There is no login: the record says what stands here.",
+            )
         reason = right.text_input("Reason", key="reason", max_chars=300, placeholder="for the record")
         yes, no, _ = st.columns([1, 1, 4])
         if no.button("Cancel", key="cancel", width="stretch"):
@@ -128,7 +136,8 @@ def _confirm(settings: Settings, step: str, bundle_id: str) -> None:
             st.rerun()
         if yes.button(f"Yes, {step.split()[0]}", type="primary", key="confirm", width="stretch"):
             del st.session_state[_ASKED]
-            author = Author(name.strip() or "no name given", "dashboard", reason.strip())
+            through = "dashboard" if who.name is None else "dashboard, logged in"
+            author = Author(name.strip() or "no name given", through, reason.strip())
             try:
                 # As a consumer would: one that cannot be loaded is not put in use.
                 load_bundle(settings, bundle_id)

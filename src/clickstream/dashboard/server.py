@@ -14,8 +14,10 @@ from starlette.formparsers import MultiPartParser
 from streamlit import config, net_util
 from streamlit.web import bootstrap
 
+from clickstream.dashboard.login import check_login
 from clickstream.files.source import MAX_BYTES
 from clickstream.infra.errors import ConfigurationError
+from clickstream.infra.settings import Settings
 from clickstream.terminal.stopping import interruptible
 
 _SCRIPT = Path(__file__).with_name("main.py")
@@ -54,12 +56,13 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-def serve_pages(host: str, port: int, open_browser: bool, allowed: Sequence[str]) -> None:
+def serve_pages(settings: Settings, host: str, port: int, open_browser: bool, allowed: Sequence[str]) -> None:
     """Serve the pages until Ctrl-C or SIGTERM. `allowed`: further names by which this machine may be called.
 
     Raises:
-        ConfigurationError: the address or port cannot be used.
+        ConfigurationError: the address or port cannot be used, or the login cannot hold there.
     """
+    check_login(settings, host)
     _check_free(host, port)
     # An upload stays in memory, where the parser would spool it to a temporary file from 1 MB on.
     MultiPartParser.spool_max_size = MAX_BYTES + 2**20

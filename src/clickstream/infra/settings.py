@@ -329,6 +329,21 @@ class Settings(BaseSettings):
     dashboard_read_only: bool = Field(
         False, description="the pages of the dashboard show all, and promote and roll back nothing"
     )
+    dashboard_user_header: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]*$")] | None = Field(
+        None,
+        description="header in which the proxy before the dashboard names who logged in, as"
+        " `X-Forwarded-Email`; with one, nobody else is shown a page (docs/dashboard.md)",
+    )
+    dashboard_proxy_secret: Annotated[SecretStr, AfterValidator(_long_enough)] | None = Field(
+        None,
+        description=f"what that proxy sends as `X-Clickstream-Proxy-Secret`, {SHORTEST_KEY} characters or"
+        " more; needed where the dashboard listens beyond this machine",
+    )
+    dashboard_promoters: Annotated[str, Field(max_length=10_000)] = Field(
+        "",
+        description="with a login, who may promote and roll back: names as the proxy gives them, with commas"
+        " between; the others look",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="what is logged: this, and what is worse"
     )

@@ -1,0 +1,82 @@
+"""Who looks at the pages, where a proxy before the dashboard makes people log in, by OpenID Connect or else.
+
+The proxy names the person in a header, and proves by a secret in another one that it is the proxy. Whoever
+comes without both is shown nothing. Without such a proxy set, nobody has a name, and whoever is here may
+promote.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import NamedTuple
+
+import streamlit as st
+
+from clickstream.infra.errors import ConfigurationError, RefusedError
+from clickstream.infra.settings import Settings
+
+SECRET_HEADER = "X-Clickstream-Proxy-Secret"
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+_LONGEST = 200
+
+
+class Visitor(NamedTuple):
+    """Who looks: a name, None where there is no login; and whether this person may promote and roll back."""
+
+    name: str | None
+    may_promote: bool
+
+
+def check_login(settings: Settings, host: str) -> None:
+    """Whether the settings of a login hold on this address.
+
+    Raises:
+        ConfigurationError: beyond this machine, anybody could name himself.
+    """
+    if settings.dashboard_user_header is None:
+        if settings.dashboard_promoters or settings.dashboard_proxy_secret is not None:
+            raise ConfigurationError(
+                "dashboard_promoters or dashboard_proxy_secret without dashboard_user_header: nobody has"
+                " a name",
+                "Set CLICKSTREAM_DASHBOARD_USER_HEADER to the header in which your proxy names a person.",
+            )
+    elif settings.dashboard_proxy_secret is None and host not in _LOOPBACK:
+        raise ConfigurationError(
+            f"on {host} anybody could send {settings.dashboard_user_header}, and be whom he likes",
+            f"Set CLICKSTREAM_DASHBOARD_PROXY_SECRET, and have your proxy send it as {SECRET_HEADER}; or"
+            " listen on 127.0.0.1, where the proxy is.",
+        )
+
+
+def visitor(settings: Settings) -> Visitor:
+    """Who looks at this page, by the headers of the request that opened it.
+
+    Raises:
+        RefusedError: it did not come through the proxy, or names nobody.
+    """
+    if settings.dashboard_user_header is None:
+        return Visitor(None, not settings.dashboard_read_only)
+    headers = st.context.headers
+    secret = settings.dashboard_proxy_secret
+    proof = headers.get(SECRET_HEADER, "")
+    if secret is not None and not hmac.compare_digest(proof.encode(), secret.get_secret_value().encode()):
+        raise RefusedError(
+            "this page was not asked for through the login", "Open the address of the login, not this one."
+        )
+    # A header that came twice was also sent by somebody who hoped to be believed.
+    named = headers.get_all(settings.dashboard_user_header)
+    name = named[0].strip() if len(named) == 1 else ""
+    if not name or len(name) > _LONGEST or not name.isprintable():
+        raise RefusedError(
+            f"nobody is logged in: the proxy named no person in {settings.dashboard_user_header}",
+            "Log in; whoever runs the proxy has it send that header once, and drop what browsers send.",
+        )
+    may = name in promoters(settings)
+    return Visitor(name, may and not settings.dashboard_read_only)
+
+
+def promoters(settings: Settings) -> frozenset[str]:
+    """Who may promote, by the names that the proxy gives."""
+    return frozenset(filter(None, (name.strip() for name in settings.dashboard_promoters.split(","))))

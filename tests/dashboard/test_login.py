@@ -1,0 +1,136 @@
+"""Behind a login: who is shown a page, and who may promote, on the real server."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from shop import wait_for
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.sync.client import connect
+
+from clickstream.bundles.champion import promote
+from clickstream.dashboard.login import SECRET_HEADER, check_login
+from clickstream.infra.errors import ConfigurationError
+from clickstream.infra.settings import Settings
+from clickstream.local.child import HOST, free_port
+from clickstream.local.processes import Process
+
+SECRET = "s" * 40
+LOOK_ONLY = "CLICKSTREAM_DASHBOARD_PROMOTERS does not name you"
+Page = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def models(synthetic_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """Gives all texts of the page of models, as it is sent to who comes with these headers."""
+    home = tmp_path_factory.mktemp("home")
+    folder = home / "bundles"
+    shutil.copytree(synthetic_bundle, folder / synthetic_bundle.name)
+    promote(folder, synthetic_bundle.name)
+    port = free_port()
+    process = Process(
+        ["dashboard", "--port", str(port)],
+        Settings(
+            home=home,
+            dashboard_user_header="X-Forwarded-Email",
+            dashboard_proxy_secret=SecretStr(SECRET),
+            dashboard_promoters="anna@shop.test, ben@shop.test",
+        ),
+        home / "log",
+    )
+
+    def page(*headers: tuple[str, str]) -> str:
+        with connect(
+            f"ws://{HOST}:{port}/_stcore/stream",
+            additional_headers=headers,
+            subprotocols=["streamlit"],  # type: ignore[list-item]
+            max_size=None,
+        ) as socket:
+            asked = BackMsg()
+            asked.rerun_script.page_name = "models"
+            socket.send(asked.SerializeToString())
+            texts = ""
+            while True:
+                message = ForwardMsg()
+                message.ParseFromString(socket.recv(timeout=90))
+                texts += str(message)
+                if message.HasField("script_finished"):
+                    return texts
+
+    def answers() -> bool:
+        assert process.poll() is None, process.last_words()
+        try:
+            connect(f"ws://{HOST}:{port}/_stcore/stream", subprotocols=["streamlit"]).close()  # type: ignore[list-item]
+        except OSError:
+            return False
+        return True
+
+    try:
+        wait_for(answers, "the dashboard answers")
+        yield page
+    finally:
+        process.stop()
+
+
+def named(name: str) -> tuple[str, str]:
+    return "X-Forwarded-Email", name
+
+
+PROOF = SECRET_HEADER, SECRET
+
+
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        ((), "not asked for through the login"),
+        ((named("anna@shop.test"),), "not asked for through the login"),
+        ((named("anna@shop.test"), (SECRET_HEADER, "x" * 40)), "not asked for through the login"),
+        ((named("anna@shop.test"), (SECRET_HEADER, "\xe9")), "not asked for through the login"),
+        ((PROOF,), "nobody is logged in"),
+        ((PROOF, named(" ")), "nobody is logged in"),
+        ((PROOF, named("eve@shop.test"), named("anna@shop.test")), "nobody is logged in"),
+    ],
+)
+def test_whoever_does_not_come_through_the_proxy_is_shown_nothing(
+    models: Page, synthetic_bundle: Path, headers: tuple[tuple[str, str], ...], said: str
+) -> None:
+    texts = models(*headers)
+    assert said in texts
+    assert synthetic_bundle.name not in texts
+    assert "Models" not in texts
+
+
+def test_who_is_logged_in_looks_and_who_is_named_promotes(models: Page, synthetic_bundle: Path) -> None:
+    looking = models(PROOF, named("carl@shop.test"))
+    assert synthetic_bundle.name in looking
+    assert LOOK_ONLY in looking
+    assert "Bundle to put in use" not in looking
+    assert "Roll back" not in looking
+    promoting = models(PROOF, named("ben@shop.test"))
+    assert synthetic_bundle.name in promoting
+    assert LOOK_ONLY not in promoting
+    assert "Roll back" in promoting
+
+
+@pytest.mark.parametrize(
+    ("changed", "host", "said"),
+    [
+        ({"dashboard_user_header": "X-User"}, "0.0.0.0", "anybody could send X-User"),
+        ({"dashboard_promoters": "anna"}, "127.0.0.1", "nobody has a name"),
+        ({"dashboard_proxy_secret": SecretStr(SECRET)}, "127.0.0.1", "nobody has a name"),
+    ],
+)
+def test_a_login_that_cannot_hold_is_refused_at_the_start(
+    changed: dict[str, object], host: str, said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        check_login(Settings(home=tmp_path).model_copy(update=changed), host)
+
+
+def test_on_this_machine_a_header_alone_may_do(tmp_path: Path) -> None:
+    check_login(Settings(home=tmp_path, dashboard_user_header="X-User"), "127.0.0.1")
