@@ -149,7 +149,7 @@ def _show(what: str, rows: Sequence[tuple[int, Run]], plots: Path | None) -> Non
         table.add_row(*(f"{cell:,.1f}" if at == 2 else f"{cell:,.0f}" for at, cell in enumerate(cells)))
     console.print(table)
     if plots is not None:
-        _plot(what, rows, plots / f"growth-{what.split()[-1]}.svg")
+        _plot(what, rows, plots / f"growth-{what.split()[-1]}.png")
 
 
 def _plot(what: str, rows: Sequence[tuple[int, Run]], path: Path) -> None:
