@@ -7,20 +7,32 @@ from contextlib import closing
 from pathlib import Path
 
 from certificates import LOOPBACK, Authority, Identity
-from kafka.admin import KafkaAdminClient, ScramMechanism, UserScramCredentialUpsertion
+from kafka.admin import (
+    ConfigResource,
+    ConfigResourceType,
+    KafkaAdminClient,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
 from token_endpoint import AUDIENCE, TokenEndpoint
 
+from clickstream.drills.proxy import Proxy
 from clickstream.local.broker import EmbeddedKafka
+from clickstream.local.child import HOST
 
 USER = "clicks"
 PASSWORD = "sesame"
 """Of a user that may do everything, by each of the ways: password, token or certificate."""
+ROTATED = "rotated"
+"""Another, whose password tests may change."""
 
 _LISTENERS: Mapping[str, tuple[str, str]] = {
     "TLS": ("SSL", "broker"),
     "MUTUAL": ("SSL", "broker"),
     "SASL_TLS": ("SASL_SSL", "broker"),
     "SASL_BARE": ("SASL_PLAINTEXT", "broker"),
+    "SASL_DOOR": ("SASL_SSL", "broker"),
+    "MUTUAL_DOOR": ("SSL", "broker"),
     "ELSEWHERE": ("SASL_SSL", "elsewhere"),
     "EXPIRED": ("SSL", "expired"),
     "EARLY": ("SSL", "early"),
@@ -37,7 +49,7 @@ _JAAS = {
 }
 _SECURED = f"""
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-super.users=User:ANONYMOUS;User:{USER}
+super.users=User:ANONYMOUS;User:{USER};User:{ROTATED}
 ssl.principal.mapping.rules=RULE:^CN=([^,]+).*$/$1/,DEFAULT
 sasl.oauthbearer.expected.audience={AUDIENCE}
 """
@@ -48,17 +60,18 @@ class SecuredKafka(EmbeddedKafka):
 
     The listener between brokers, `bootstrap`, asks nothing, and who comes there may do everything: for
     the tests' own administration (users, ACLs). Who comes by TLS without a certificate is nobody
-    (User:ANONYMOUS too). `USER` may do everything; others may do what ACLs say.
+    (User:ANONYMOUS too). Clients of a listener `…_DOOR` come through one of `doors`, which can be cut.
+    `USER` may do everything; others may do what ACLs say.
     """
 
-    def __init__(self, folder: Path, tokens: TokenEndpoint, doors: Mapping[str, str] | None = None) -> None:
-        """`doors`: listener to the address of a proxy through which its clients come."""
+    def __init__(self, folder: Path, tokens: TokenEndpoint) -> None:
         super().__init__(folder, doors=list(_LISTENERS))
         self.authority = Authority(folder / "certificates")
         self.tokens = tokens
-        by_name = dict(zip(_LISTENERS, self.door_ports, strict=True))
-        self.behind = {name: f"127.0.0.1:{port}" for name, port in by_name.items()}
-        self.listeners = {**self.behind, **(doors or {})}
+        self.doors = {name: Proxy() for name in _LISTENERS if name.endswith("_DOOR")}
+        self._behind = dict(zip(_LISTENERS, self.door_ports, strict=True))
+        self.listeners = {name: f"{HOST}:{port}" for name, port in self._behind.items()}
+        self.listeners |= {name: door.address for name, door in self.doors.items()}
         self._doors = list(self.listeners.values())
         for name, hosts, begins, ends in (
             ("broker", LOOPBACK, -1, 90),
@@ -81,10 +94,25 @@ class SecuredKafka(EmbeddedKafka):
                 wrong = admin.alter_user_scram_credentials([change])
                 assert not any(wrong.values()), wrong
 
+    def trust(self, authority: Authority) -> None:
+        """From now on, take certificates of `authority` alone at MUTUAL_DOOR."""
+        prefix = f"listener.name.door{list(_LISTENERS).index('MUTUAL_DOOR')}.ssl.truststore."
+        changes = {f"{prefix}location": str(authority.file), f"{prefix}type": "PEM"}
+        with closing(KafkaAdminClient(bootstrap_servers=self.bootstrap)) as admin:
+            broker = ConfigResource(ConfigResourceType.BROKER, "1", changes)
+            admin.alter_configs([broker], raise_on_unknown=False)
+
     def start(self, deadline_s: float = 60.0) -> None:
         """Start it, and have it know `USER`."""
         super().start(deadline_s)
+        for name, door in self.doors.items():
+            door.start((HOST, self._behind[name]))
         self.set_password(USER, PASSWORD)
+
+    def __exit__(self, *_: object) -> None:
+        for door in self.doors.values():
+            door.close()
+        self.stop()
 
     def _prepare(self) -> list[str]:
         java, *arguments = super()._prepare()
@@ -105,7 +133,7 @@ class SecuredKafka(EmbeddedKafka):
                 f"{prefix}ssl.keystore.type=PEM",
                 f"{prefix}ssl.keystore.location=certificates/{identity}-both.pem",
             ]
-            if name == "MUTUAL":
+            if name.startswith("MUTUAL"):
                 lines += [
                     f"{prefix}ssl.client.auth=required",
                     f"{prefix}ssl.truststore.type=PEM",

@@ -165,16 +165,12 @@ def test_no_pod_is_root_may_write_or_holds_a_token(name: str) -> None:
         assert mounted == {one["name"] for one in pod["volumes"]}
 
 
-UNTIL_MERGED = {"kafka_password_file", "redis_password_file", "lookup_token_file"}
-"""Settings that come from elsewhere."""
-
-
 @pytest.mark.parametrize("name", list(ALL_VALUES))
 def test_a_pod_is_told_settings_that_there_are(name: str) -> None:
     for pod in pods(rendered(name)):
         told = environment(pod)
         ours = {variable.removeprefix("CLICKSTREAM_").lower(): value for variable, value in told.items()}
-        assert set(ours) - set(Settings.model_fields) - UNTIL_MERGED <= {"aws_endpoint_url_s3"}
+        assert set(ours) - set(Settings.model_fields) <= {"aws_endpoint_url_s3"}
         given = {
             setting: value
             for setting, value in ours.items()

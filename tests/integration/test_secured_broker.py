@@ -34,11 +34,11 @@ WAYS: Mapping[str, Way] = {
     "TLS": ("TLS", "SSL", None),
     "mutual TLS": ("MUTUAL", "SSL", None),
     "mutual TLS, encrypted key": ("MUTUAL", "SSL", None),
-    **{
-        f"{protocol} {mechanism}": (listener, protocol, mechanism)
-        for listener, protocol in (("SASL_TLS", "SASL_SSL"), ("SASL_BARE", "SASL_PLAINTEXT"))
-        for mechanism in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
-    },
+    "SASL_SSL PLAIN": ("SASL_TLS", "SASL_SSL", "PLAIN"),
+    "SASL_SSL SCRAM-SHA-256": ("SASL_TLS", "SASL_SSL", "SCRAM-SHA-256"),
+    "SASL_SSL SCRAM-SHA-512": ("SASL_TLS", "SASL_SSL", "SCRAM-SHA-512"),
+    "SASL_SSL OAUTHBEARER": ("SASL_TLS", "SASL_SSL", "OAUTHBEARER"),
+    "SASL_PLAINTEXT SCRAM-SHA-256": ("SASL_BARE", "SASL_PLAINTEXT", "SCRAM-SHA-256"),
 }
 
 

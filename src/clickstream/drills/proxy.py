@@ -48,6 +48,10 @@ class Proxy:
         """Let everything through again."""
         self._loop.call_soon_threadsafe(self._open.set)
 
+    def cut(self) -> None:
+        """Break the connections that are there; others may come."""
+        self._run(self._break())
+
     def close(self) -> None:
         """End all connections and the thread."""
         if self._thread.is_alive():
@@ -65,6 +69,9 @@ class Proxy:
 
     async def _end(self) -> None:
         self._server.close()
+        await self._break()
+
+    async def _break(self) -> None:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -18,6 +18,7 @@ from clickstream.infra.kafka.admin import leave_for_good
 from clickstream.infra.kafka.connection import CLIENT, connection_options
 from clickstream.infra.kafka.errors import DamagedBatchError, DeletedError
 from clickstream.infra.kafka.records import CommittedOffset, Membership, Record
+from clickstream.infra.kafka.refusal import refusal
 from clickstream.infra.kafka.translation import translated
 from clickstream.infra.kafka.unpacking import new_consumer
 from clickstream.infra.settings import Settings
@@ -60,6 +61,7 @@ class GroupConsumer:
         self._topic = topic
         self._rules = rules
         self._silent_since: float | None = None
+        self._out_since: float | None = None
         self._usable = True
         self._open()
 
@@ -101,7 +103,9 @@ class GroupConsumer:
         Raises:
             DamagedBatchError, DeletedError: of one partition; it is held from here on, and the others go on.
             UnavailableError: the broker is away, or the client failed and is replaced with the next poll.
+            ConfigurationError: the broker does not take our connections.
         """
+        self._check_let_in()
         if not self._usable:
             self._consumer.close(autocommit=False, timeout_ms=2_000)
             self._open()
@@ -126,6 +130,17 @@ class GroupConsumer:
         if self._consumer._coordinator._join_task is not None:
             self.rejoin()
         return {tp.partition: records for tp, records in polled.items()}
+
+    def _check_let_in(self) -> None:
+        """The client tries to connect for ever, also where it is refused, and says nothing of it."""
+        raw: ConsumerGroupMetadata = self._consumer.group_metadata()
+        now = time.monotonic()
+        if raw.generation_id >= 0 or self._out_since is None:
+            self._out_since = None if raw.generation_id >= 0 else now
+        elif now - self._out_since > self._settings.patience / 1000:
+            self._out_since = now
+            if (refused := refusal(self._settings)) is not None:
+                raise refused
 
     def _polled(self, timeout_ms: int, max_records: int) -> dict[Any, list[Record]]:
         try:

@@ -10,6 +10,7 @@ from clickstream.infra.errors import ClickstreamError, RefusedError
 from clickstream.infra.kafka import Admin, Topic
 from clickstream.infra.settings import Settings
 from clickstream.operate.doctor.broker import check_broker, check_group, check_topics, log_range
+from clickstream.operate.doctor.certificates import check_certificates
 from clickstream.operate.doctor.check import Check, failed
 from clickstream.operate.doctor.machine import check_machine
 from clickstream.operate.doctor.memory import check_partition_state, check_redis, read_partition_state
@@ -24,6 +25,7 @@ def examine(settings: Settings, survive: int = HOUR) -> Iterator[Check]:
     yield from check_machine(settings)
     topic: Topic | None = None
     if settings.kafka_bootstrap is not None:
+        yield from check_certificates(settings)
         try:
             with closing(Admin(settings)) as admin:
                 yield Check("kafka", "ok", f"Kafka at {settings.kafka_bootstrap} answers")

@@ -1,0 +1,87 @@
+"""The certificates of the brokers and ours: whose they are, and how long they are good."""
+
+from __future__ import annotations
+
+import datetime
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from clickstream.infra.certificates import Certificate, read_certificate, served_certificate
+from clickstream.infra.errors import ClickstreamError
+from clickstream.infra.kafka.credentials import tls_context, uses_tls
+from clickstream.infra.settings import Settings
+from clickstream.operate.doctor.check import Check, failed
+
+_SOON = datetime.timedelta(days=14)
+_MOST_WAIT_S = 3.0
+
+
+def check_certificates(settings: Settings) -> Iterator[Check]:
+    """Check what TLS to Kafka needs; that the brokers take it is seen when they are asked."""
+    for name in ("kafka_password_file", "kafka_key_password_file", "kafka_key_file"):
+        file: Path | None = getattr(settings, name)
+        if file is not None and (open_to := _readable_by_all(file)):
+            yield open_to
+    if not uses_tls(settings):
+        return
+    try:
+        tls_context(settings)
+        if settings.kafka_certificate_file is not None:
+            ours = read_certificate(settings.kafka_certificate_file)
+            yield _time(f"our certificate for Kafka ({ours.subject})", ours)
+        if settings.kafka_ca_file is not None:
+            yield _time(
+                "the authority in CLICKSTREAM_KAFKA_CA_FILE", read_certificate(settings.kafka_ca_file)
+            )
+    except ClickstreamError as error:
+        yield failed("tls", error)
+    for address in (settings.kafka_bootstrap or "").split(","):
+        host, _, port = address.strip().rpartition(":")
+        host = host.rpartition("//")[2].strip("[]")
+        if host and port.isdigit():
+            shown = served_certificate(host, int(port), _MOST_WAIT_S)
+            if shown is not None:
+                yield _time(
+                    f"the certificate of Kafka at {host}:{port}, for {', '.join(shown.names) or 'no host'},"
+                    f" signed by {shown.issuer},",
+                    shown,
+                )
+
+
+def _time(whose: str, certificate: Certificate) -> Check:
+    now = datetime.datetime.now(datetime.UTC)
+    begins, ends = (f"{at:%Y-%m-%d %H:%M} UTC" for at in (certificate.begins, certificate.ends))
+    if now < certificate.begins:
+        return Check(
+            "tls",
+            "fail",
+            f"{whose} is not valid before {begins}",
+            "Check this machine's clock; else have another made.",
+        )
+    if now > certificate.ends:
+        return Check("tls", "fail", f"{whose} ended at {ends}", "Have it renewed.")
+    if certificate.ends - now < _SOON:
+        days = (certificate.ends - now).days
+        return Check(
+            "tls",
+            "warn",
+            f"{whose} ends at {ends}, in {days} days",
+            "Renew it: connections that exist go on, new ones are refused from then on.",
+        )
+    return Check("tls", "ok", f"{whose} is good until {ends}")
+
+
+def _readable_by_all(file: Path) -> Check | None:
+    try:
+        mode = file.expanduser().stat().st_mode
+    except OSError:
+        return None
+    if not mode & stat.S_IROTH:
+        return None
+    return Check(
+        "tls",
+        "warn",
+        f"{file} can be read by every user of this machine (mode {stat.S_IMODE(mode):04o})",
+        f"chmod o-r {file}",
+    )

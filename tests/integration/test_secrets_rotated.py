@@ -1,0 +1,133 @@
+"""Passwords and certificates that change while a consumer runs: the next connection takes the new ones."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from certificates import Authority
+from secured_kafka import ROTATED, USER, SecuredKafka
+from shop import Shop, plan_of, wait_for
+
+from clickstream.bundles.bundle import load_bundle
+from clickstream.consumer.assembly import open_engine
+from clickstream.consumer.clients import clients_of
+from clickstream.consumer.topics import prepare_topics
+from clickstream.infra.errors import ClickstreamError, ConfigurationError, UnavailableError
+from clickstream.infra.settings import Settings
+
+pytestmark = pytest.mark.integration
+
+clients = pytest.mark.parametrize("client", ["kafka-python", "confluent-kafka"])
+
+
+class Running:
+    """The engine of a consumer, on a thread; `error` is what ended it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.error: ClickstreamError | None = None
+        self._engine = open_engine(settings, load_bundle(settings))
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._engine.run()
+        except ClickstreamError as error:
+            self.error = error
+
+    def stop(self) -> None:
+        self._engine.stop()
+        self._thread.join()
+
+
+@clients
+def test_a_consumer_goes_on_with_another_password_and_ends_without_it(
+    settings: Settings, bundle: Path, secured_kafka: SecuredKafka, tmp_path: Path, client: str
+) -> None:
+    file, door = tmp_path / "password", secured_kafka.doors["SASL_DOOR"]
+    secured_kafka.set_password(ROTATED, "first")
+    file.write_text("first\n")
+    given = {
+        "kafka_client": client,
+        "kafka_bootstrap": secured_kafka.listeners["SASL_DOOR"],
+        "kafka_security_protocol": "SASL_SSL",
+        "kafka_username": ROTATED,
+        "kafka_password_file": file,
+        "kafka_ca_file": secured_kafka.authority.file,
+        "bundle": str(bundle),
+        "partitions": 2,
+        "patience": 5_000,
+    }
+    shop = Shop(Settings(**(settings.model_dump() | given)), tmp_path / "logs")
+    plan = plan_of(shop.settings, 100)
+    consumer = Running(shop.settings)
+    try:
+        shop.publish(plan, until=150)
+        wait_for(lambda: shop.scored() == 150 or consumer.error is not None, "half is scored")
+
+        secured_kafka.set_password(ROTATED, "second")
+        file.write_text("second\n")
+        door.cut()
+        shop.publish(plan, after=150)
+        records = shop.records()
+        wait_for(lambda: shop.scored() == records or consumer.error is not None, "all is scored")
+        assert consumer.error is None
+        report = shop.audit()
+        assert report.clean
+        assert report.scored == 100
+
+        secured_kafka.set_password(ROTATED, "third")
+        door.cut()
+        wait_for(lambda: consumer.error is not None, "it ends")
+        assert isinstance(consumer.error, ConfigurationError)
+        assert f"refused the credentials of '{ROTATED}'" in consumer.error.what
+    finally:
+        consumer.stop()
+
+
+@clients
+def test_a_member_goes_on_with_another_certificate(
+    settings: Settings, secured_kafka: SecuredKafka, tmp_path: Path, client: str
+) -> None:
+    before, after = Authority(tmp_path / "before"), Authority(tmp_path / "after")
+    secured_kafka.trust(before)
+    shown = before.issue(USER, ())
+    given: dict[str, Any] = {
+        "kafka_client": client,
+        "kafka_bootstrap": secured_kafka.listeners["MUTUAL_DOOR"],
+        "kafka_security_protocol": "SSL",
+        "kafka_ca_file": secured_kafka.authority.file,
+        "kafka_certificate_file": shown.certificate,
+        "kafka_key_file": shown.key,
+        "partitions": 1,
+        "patience": 5_000,
+        "session_timeout": 2_000,
+    }
+    mine = Settings(**(settings.model_dump() | given))
+    with closing(clients_of(mine).group(mine, prepare_topics(mine).name, "")) as member:
+
+        def assigned() -> bool:
+            try:
+                member.poll(100, 10)
+            except UnavailableError:
+                return False
+            return member.membership() is not None and bool(member.assignment())
+
+        wait_for(assigned, "it is assigned")
+        first = member.membership()
+
+        renewed = after.issue(USER, ())
+        renewed.certificate.replace(shown.certificate)
+        renewed.key.replace(shown.key)
+        secured_kafka.trust(after)
+        secured_kafka.doors["MUTUAL_DOOR"].cut()
+
+        def anew() -> bool:
+            now = member.membership() if assigned() else None
+            return now is not None and first is not None and now.generation > first.generation
+
+        wait_for(anew, "it is a member anew")
