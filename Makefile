@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up dashboard test unit test-containers images check format docs bench lock sbom audit-deps clean
+.PHONY: help install demo up dashboard test drills unit test-containers images check format docs bench lock sbom audit-deps clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -31,7 +31,10 @@ dashboard: $(READY) ## score files, watch the stream, in a browser, until Ctrl-C
 	@$(BIN)/clickstream dashboard $(ARGS)
 
 test: $(READY) ## all tests; real servers are started and stopped by them
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not containers" $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not containers and not drill" $(ARGS)
+
+drills: $(READY) ## three brokers of which one is killed, stopped or frozen under load
+	$(BIN)/python -m pytest -m drill $(ARGS)
 
 unit: $(READY) ## unit and property tests alone
 	$(BIN)/python -m pytest -m "not integration and not chaos and not containers" $(ARGS)

@@ -22,7 +22,7 @@ from engine import Run, console, plan_of, publish, run, system
 from matplotlib import pyplot
 from rich.table import Table
 
-from clickstream.bundles.champion import promote
+from clickstream.bundles.champion import bundles_of, promote
 from clickstream.features.shop import shop_of
 from clickstream.features.shop_file import built_in_file, read_definition
 from clickstream.infra.kafka import partition_for
@@ -89,7 +89,7 @@ def _features(settings: Settings, folder: Path, features: int, sessions: int) ->
     console.print(f"training on {len(definition.features)} features ...")
     windows = shop_windows(log.sessions, Rules(shop=shop_of(definition)))
     fitted = train_shop(definition, windows, data_sha256=log.sha256, data_name=name)
-    promote(settings.bundles, write_shop(fitted, settings).id)
+    promote(bundles_of(settings.bundles, definition.name), write_shop(fitted, settings).id)
     log = known_log(sessions, definition=definition)
     schedule = make_schedule(log, ScheduleOptions())
     plan = make_plan(schedule, PlanOptions.of(settings, settings.partitions, True, FaultOptions()))

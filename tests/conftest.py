@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 import structlog
+from once import once
 from pydantic import SecretStr
 from secured_kafka import SecuredKafka
 from token_endpoint import TokenEndpoint
@@ -29,7 +30,7 @@ from clickstream.producer.synthetic import synthetic_dataset
 from clickstream.producer.synthetic_shop import SHOP, known_sessions
 from clickstream.training.shop.training import train_shop
 from clickstream.training.training import TrainingSession, train
-from clickstream.training.writing import FittedBundle, write, write_shop
+from clickstream.training.writing import FittedBundle, FittedShop, write, write_shop
 from clickstream.windows.rules import Rules
 
 ARCHIVE = "clickstream+data+for+online+shopping.zip"
@@ -144,11 +145,15 @@ def settings(settings_in: Callable[[Path], Settings], tmp_path: Path) -> Setting
 
 
 @pytest.fixture(scope="session")
-def synthetic_fitted() -> FittedBundle:
+def synthetic_fitted(tmp_path_factory: pytest.TempPathFactory) -> FittedBundle:
     """What a training on synthetic sessions gives."""
-    dataset = synthetic_dataset(1_200, seed=7)
-    sessions = [TrainingSession(*visit) for visit in dataset.visits()]
-    return train(sessions, data_sha256=dataset.sha256, data_name=dataset.name, split="random")
+
+    def trained() -> FittedBundle:
+        dataset = synthetic_dataset(1_200, seed=7)
+        sessions = [TrainingSession(*visit) for visit in dataset.visits()]
+        return train(sessions, data_sha256=dataset.sha256, data_name=dataset.name, split="random")
+
+    return once(tmp_path_factory, "synthetic", trained)
 
 
 @pytest.fixture(scope="session")
@@ -160,9 +165,13 @@ def synthetic_bundle(synthetic_fitted: FittedBundle, tmp_path_factory: pytest.Te
 @pytest.fixture(scope="session")
 def known_shop_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real bundle of a shop whose goal is an event, trained on sessions of which the chances are known."""
-    known = known_sessions(1_000)
-    windows = shop_windows(known.sessions, Rules())
-    fitted = train_shop(built_in(SHOP), windows, data_sha256=known.sha256, data_name=SHOP)
+
+    def trained() -> FittedShop:
+        known = known_sessions(1_000)
+        windows = shop_windows(known.sessions, Rules())
+        return train_shop(built_in(SHOP), windows, data_sha256=known.sha256, data_name=SHOP)
+
+    fitted = once(tmp_path_factory, "known-shop", trained)
     return write_shop(fitted, tmp_path_factory.mktemp("shop-bundles")).path
 
 
@@ -200,9 +209,15 @@ def real_sessions(dataset_path: Path) -> list[TrainingSession]:
 
 
 @pytest.fixture(scope="session")
-def real_fitted(real_sessions: list[TrainingSession]) -> FittedBundle:
+def real_fitted(
+    real_sessions: list[TrainingSession], tmp_path_factory: pytest.TempPathFactory
+) -> FittedBundle:
     """The one training on the real dataset, which takes most of a minute."""
-    return train(real_sessions, data_sha256=UCI_SHA256, data_name="e-shop clothing 2008.csv")
+
+    def trained() -> FittedBundle:
+        return train(real_sessions, data_sha256=UCI_SHA256, data_name="e-shop clothing 2008.csv")
+
+    return once(tmp_path_factory, "real", trained)
 
 
 @pytest.fixture(scope="session")

@@ -7,13 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from certificates import LOOPBACK, Authority, Identity
-from kafka.admin import (
-    ConfigResource,
-    ConfigResourceType,
-    KafkaAdminClient,
-    ScramMechanism,
-    UserScramCredentialUpsertion,
-)
+from kafka.admin import KafkaAdminClient, ScramMechanism, UserScramCredentialUpsertion
 from token_endpoint import AUDIENCE, TokenEndpoint
 
 from clickstream.drills.proxy import Proxy
@@ -32,7 +26,6 @@ _LISTENERS: Mapping[str, tuple[str, str]] = {
     "SASL_TLS": ("SASL_SSL", "broker"),
     "SASL_BARE": ("SASL_PLAINTEXT", "broker"),
     "SASL_DOOR": ("SASL_SSL", "broker"),
-    "MUTUAL_DOOR": ("SSL", "broker"),
     "ELSEWHERE": ("SASL_SSL", "elsewhere"),
     "EXPIRED": ("SSL", "expired"),
     "EARLY": ("SSL", "early"),
@@ -94,14 +87,6 @@ class SecuredKafka(EmbeddedKafka):
                 wrong = admin.alter_user_scram_credentials([change])
                 assert not any(wrong.values()), wrong
 
-    def trust(self, authority: Authority) -> None:
-        """From now on, take certificates of `authority` alone at MUTUAL_DOOR."""
-        prefix = f"listener.name.door{list(_LISTENERS).index('MUTUAL_DOOR')}.ssl.truststore."
-        changes = {f"{prefix}location": str(authority.file), f"{prefix}type": "PEM"}
-        with closing(KafkaAdminClient(bootstrap_servers=self.bootstrap)) as admin:
-            broker = ConfigResource(ConfigResourceType.BROKER, "1", changes)
-            admin.alter_configs([broker], raise_on_unknown=False)
-
     def start(self, deadline_s: float = 60.0) -> None:
         """Start it, and have it know `USER`."""
         super().start(deadline_s)
@@ -133,7 +118,7 @@ class SecuredKafka(EmbeddedKafka):
                 f"{prefix}ssl.keystore.type=PEM",
                 f"{prefix}ssl.keystore.location=certificates/{identity}-both.pem",
             ]
-            if name.startswith("MUTUAL"):
+            if name == "MUTUAL":
                 lines += [
                     f"{prefix}ssl.client.auth=required",
                     f"{prefix}ssl.truststore.type=PEM",

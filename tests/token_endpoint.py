@@ -8,7 +8,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote_plus
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -63,7 +63,9 @@ class TokenEndpoint:
                 size = int(self.headers["Content-Length"])
                 asked = parse_qs(self.rfile.read(size).decode())
                 scheme, _, credentials = self.headers.get("Authorization", "").partition(" ")
-                client, _, secret = base64.b64decode(credentials).decode().partition(":")
+                # Encoded as in forms before they are put together: RFC 6749, section 2.3.1.
+                pair = base64.b64decode(credentials).decode().split(":", 1)
+                client, secret = map(unquote_plus, (*pair, "")[:2])
                 if asked.get("grant_type") != ["client_credentials"]:
                     self._answer(400, {"error": "unsupported_grant_type"})
                 elif scheme != "Basic" or not secret or endpoint.clients.get(client) != secret:

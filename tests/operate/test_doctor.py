@@ -45,7 +45,9 @@ def bad(settings: Settings) -> list[Check]:
 
 def only(settings: Settings) -> Check:
     """The one thing that is wrong."""
-    (check,) = bad(settings)
+    found = bad(settings)
+    assert len(found) == 1, found
+    (check,) = found
     return check
 
 

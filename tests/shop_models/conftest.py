@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from once import once
 from threadpoolctl import threadpool_limits
 
 from clickstream.bundles.bundle import Bundle, load_bundle
@@ -44,8 +45,17 @@ def windows(known: KnownSessions) -> list[ShopWindow]:
 
 
 @pytest.fixture(scope="session")
-def fitted(shop: ShopDefinition, known: KnownSessions, windows: list[ShopWindow]) -> FittedShop:
-    return train_shop(shop, windows, data_sha256=known.sha256, data_name=SHOP)
+def fitted(
+    shop: ShopDefinition,
+    known: KnownSessions,
+    windows: list[ShopWindow],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> FittedShop:
+    return once(
+        tmp_path_factory,
+        "known-shop-2000",
+        lambda: train_shop(shop, windows, data_sha256=known.sha256, data_name=SHOP),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -47,9 +47,10 @@ def client_context(
 def _load_identity(
     context: ssl.SSLContext, setting: str, certificate_file: Path, key_file: Path, password: str | None
 ) -> None:
+    armored = True
     for name, file in (("CERTIFICATE", certificate_file), ("KEY", key_file)):
         try:
-            file.expanduser().open("rb").close()
+            armored &= b"-----BEGIN " in file.expanduser().read_bytes()
         except OSError as error:
             raise _unreadable(f"{setting}_{name}_FILE", file, error) from error
     try:
@@ -60,7 +61,7 @@ def _load_identity(
         if "MISMATCH" in reason:
             what = f"the key in {key_file} does not belong to the certificate in {certificate_file}"
             remedy = f"Name two files that were made together in {setting}_CERTIFICATE_FILE and _KEY_FILE."
-        elif "DECRYPT" in reason or "BAD_PASSWORD" in reason or not reason:
+        elif armored and ("DECRYPT" in reason or "BAD_PASSWORD" in reason or not reason):
             what = f"the key in {key_file} cannot be read with this password"
             remedy = f"Set {setting}_KEY_PASSWORD, or {setting}_KEY_PASSWORD_FILE, to the one it has."
         else:

@@ -52,8 +52,8 @@ class Refusals:
         self._client = client
 
     def note(self, error: KafkaError) -> None:
-        """Called by the client with what goes wrong in the background, inside of its calls."""
-        if error.code() in _REFUSED and not self._took_another_password():
+        """Called by the client with what goes wrong in the background; must not call the client itself."""
+        if error.code() in _REFUSED:
             self._refused = error
 
     def _took_another_password(self) -> bool:
@@ -75,9 +75,12 @@ class Refusals:
         return _contents(self._settings) != self._files
 
     def check(self) -> None:
-        """Raise KafkaException where a connection was refused since the last check."""
+        """Raise KafkaException where a connection was refused since the last check, for good.
+
+        To be called outside of the client's calls: from within them, another password aborts the process.
+        """
         refused, self._refused = self._refused, None
-        if refused is not None:
+        if refused is not None and not self._took_another_password():
             raise KafkaException(refused)
 
 

@@ -31,6 +31,15 @@ def require_bootstrap(settings: Settings) -> str:
     return settings.kafka_bootstrap
 
 
+def request_timeout_ms(settings: Settings) -> int:
+    """How long a consumer waits for a broker that keeps the connection and answers nothing.
+
+    That is `patience`, but no more than a minute: the client closes idle connections after nine, and takes
+    only what is below.
+    """
+    return min(settings.patience, 60_000)
+
+
 def connection_options(settings: Settings) -> dict[str, Any]:
     """Where the broker is, and how it knows us.
 

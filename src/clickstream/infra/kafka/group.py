@@ -15,7 +15,7 @@ from kafka.structs import ConsumerGroupMetadata, MemberState, TopicPartition
 from clickstream.infra.errors import ClickstreamError, FencedError, UnavailableError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.kafka.admin import leave_for_good
-from clickstream.infra.kafka.connection import CLIENT, connection_options
+from clickstream.infra.kafka.connection import CLIENT, connection_options, request_timeout_ms
 from clickstream.infra.kafka.errors import DamagedBatchError, DeletedError
 from clickstream.infra.kafka.records import CommittedOffset, Membership, Record
 from clickstream.infra.kafka.refusal import refusal
@@ -88,7 +88,7 @@ class GroupConsumer:
                 max_partition_fetch_bytes=256 * 1024,
                 # A broker that is frozen or cut off keeps its connections and answers nothing. For a join the
                 # client waits longer of itself.
-                request_timeout_ms=settings.patience,
+                request_timeout_ms=request_timeout_ms(settings),
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
             )

@@ -12,7 +12,7 @@ from kafka.structs import TopicPartition
 
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.kafka.admin import Admin
-from clickstream.infra.kafka.connection import connection_options
+from clickstream.infra.kafka.connection import connection_options, request_timeout_ms
 from clickstream.infra.kafka.errors import MissingError
 from clickstream.infra.kafka.records import DecidedEnds, Record
 from clickstream.infra.kafka.translation import translated
@@ -40,7 +40,7 @@ class Reader:
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
                 fetch_max_wait_ms=100,
-                request_timeout_ms=settings.patience,
+                request_timeout_ms=request_timeout_ms(settings),
                 max_partition_fetch_bytes=4 * 1024 * 1024,
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
