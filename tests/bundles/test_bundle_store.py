@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +15,7 @@ from uuid import uuid4
 import pytest
 from object_store import BUCKET, ObjectStore
 from pydantic import SecretStr
+from shop import wait_for
 from structlog.testing import capture_logs
 
 from clickstream.bundles import champion
@@ -88,11 +88,11 @@ def key_of(settings: Settings, name: str) -> str:
     return f"{settings.bundle_store.removeprefix(f's3://{BUCKET}/')}/{name}"
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def promotions_of(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Promotions:
+    """Those of a consumer that asks the store twenty times a second; between two looks a second passes."""
+    monkeypatch.setattr(StoreFollower.__init__, "__defaults__", (0.05,))
+    clock = iter(range(1_000_000))
+    return Promotions(settings, lambda: next(clock))
 
 
 def test_what_one_machine_trained_and_promoted_is_in_use_on_another(
@@ -255,9 +255,7 @@ def test_a_running_consumer_takes_a_promotion_of_another_machine(
     one, other = machine("one"), machine("other")
     put_in_use(one, first)
     in_use = load_bundle(other)
-    monkeypatch.setattr(StoreFollower.__init__, "__defaults__", (0.05,))
-    clock = iter(range(1_000_000))
-    promotions = Promotions(other, lambda: next(clock))
+    promotions = promotions_of(other, monkeypatch)
     assert promotions.newer_than(in_use) is None
     put_in_use(one, second)
     found = None
@@ -267,7 +265,7 @@ def test_a_running_consumer_takes_a_promotion_of_another_machine(
         found = promotions.newer_than(in_use)
         return found is not None
 
-    wait_for(taken)
+    wait_for(taken, "it is taken", 30)
     assert found is not None
     assert found.id == second.name
     assert found.path == other.bundles / second.name
@@ -283,19 +281,17 @@ def test_while_the_store_is_away_the_bundle_stays_and_it_is_said_once(
     one, other = machine("one"), machine("other")
     put_in_use(one, first)
     in_use = load_bundle(other)
-    monkeypatch.setattr(StoreFollower.__init__, "__defaults__", (0.05,))
-    clock = iter(range(1_000_000))
-    promotions = Promotions(other.model_copy(update={"patience": 200}), lambda: next(clock))
+    promotions = promotions_of(other.model_copy(update={"patience": 200}), monkeypatch)
     with capture_logs() as lines:
         with server.frozen():
-            wait_for(lambda: promotions.newer_than(in_use) is None and bool(lines))
+            wait_for(lambda: promotions.newer_than(in_use) is None and bool(lines), "it is said", 30)
             assert promotions.newer_than(in_use) is None
             assert [line["event"] for line in lines] == ["bundle store not followed"]
             assert lines[0]["stays"] == first.name
-        wait_for(lambda: promotions.newer_than(in_use) is None and len(lines) == 2)
+        wait_for(lambda: promotions.newer_than(in_use) is None and len(lines) == 2, "it is back", 30)
     assert lines[1]["event"] == "bundle store is followed again"
     put_in_use(one, second)
-    wait_for(lambda: promotions.newer_than(in_use) is not None)
+    wait_for(lambda: promotions.newer_than(in_use) is not None, "it is taken", 30)
 
 
 def test_without_the_store_nothing_starts_and_the_message_says_why(

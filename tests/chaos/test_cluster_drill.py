@@ -14,7 +14,7 @@ from clickstream.drills.cluster_faults import CLUSTER_FAULTS, FOR_GOOD, await_wh
 from clickstream.drills.drill import PLANS, check_brokers, order, parse_plan, play
 from clickstream.drills.stage import DrillStage
 from clickstream.infra.errors import UnavailableError, UsageError
-from clickstream.infra.kafka import Reader
+from clickstream.infra.kafka import ClusterAdmin, Reader
 from clickstream.infra.settings import Settings
 from clickstream.operate.doctor.check import Check
 from clickstream.operate.doctor.replication import check_replication
@@ -96,7 +96,8 @@ def test_offsets_of_a_partition_without_a_leader_are_an_error(stage: DrillStage)
 
 
 def examined(settings: Settings) -> list[Check]:
-    return list(check_replication(settings))
+    with closing(ClusterAdmin(settings)) as admin:
+        return list(check_replication(settings, admin))
 
 
 def create(

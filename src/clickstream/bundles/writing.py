@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 
@@ -19,7 +19,8 @@ def write_whole(folder: Path, bundle_id: str, files: Mapping[str, bytes]) -> Non
     """
     folder.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
-    try:
+    with ExitStack() as undo:
+        undo.callback(shutil.rmtree, draft, ignore_errors=True)
         for name, content in files.items():
             with (draft / name).open("wb") as file:
                 file.write(content)
@@ -28,7 +29,4 @@ def write_whole(folder: Path, bundle_id: str, files: Mapping[str, bytes]) -> Non
         # mkdtemp makes a folder for the owner alone; a consumer may run as somebody else.
         draft.chmod(0o755)
         draft.rename(folder / bundle_id)
-    except BaseException:
-        with suppress(OSError):
-            shutil.rmtree(draft)
-        raise
+        undo.pop_all()

@@ -14,7 +14,7 @@ from clickstream.consumer.store import OutboxRecord
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.kafka import CommittedOffset, Membership, OutgoingRecord
-from clickstream.infra.settings import Settings, opens
+from clickstream.infra.settings import Settings, score_topics
 
 _SLOT = uuid.uuid4().hex[:12]
 
@@ -41,7 +41,7 @@ class Publisher:
         self._settings = settings
         self._partitions = partitions
         self._open_client = open_client
-        self._topics = (settings.scores_topic, *([settings.open_scores_topic] if opens(settings) else []))
+        self._topics = score_topics(settings)
         self._aligned: frozenset[str] = frozenset()
         self.transactional_id = transactional_id(settings)
         self._producer: TransactionClient | None = None

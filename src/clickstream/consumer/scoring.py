@@ -228,7 +228,7 @@ class WindowScorer:
             "predictions": predictions[0] | self._absent if predictions else _NO_PREDICTIONS,
             "evidence": session.evidence,
             **drawn,
-            "outcome": self._shop.outcome(session)._asdict(),
+            "outcome": cases.lesson.outcome._asdict(),
             "models": {
                 "bundle": self.bundle.id,
                 "feature_sets": self._shop.feature_sets,

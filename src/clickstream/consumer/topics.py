@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.kafka import Admin, Topic
-from clickstream.infra.settings import Settings, opens
+from clickstream.infra.settings import Settings, score_topics
 
 
 def prepare_topics(settings: Settings) -> Topic:
@@ -21,8 +21,7 @@ def prepare_topics(settings: Settings) -> Topic:
         clicks = _there(admin, settings, settings.clicks_topic, settings.partitions, limits)
         if clicks is None:
             raise ClickstreamError(f"topic {settings.clicks_topic} was created and is not there")
-        opened = [settings.open_scores_topic] if opens(settings) else []
-        for name in (settings.scores_topic, *opened):
+        for name in score_topics(settings):
             _there(admin, settings, name, clicks.partitions)
         _there(admin, settings, settings.dead_letter_topic, 1)
         return clicks

@@ -17,7 +17,7 @@ from clickstream.infra.settings import Settings
 
 SECRET_HEADER = "X-Clickstream-Proxy-Secret"
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 _LONGEST = 200
 
@@ -42,7 +42,7 @@ def check_login(settings: Settings, host: str) -> None:
                 " a name",
                 "Set CLICKSTREAM_DASHBOARD_USER_HEADER to the header in which your proxy names a person.",
             )
-    elif settings.dashboard_proxy_secret is None and host not in _LOOPBACK:
+    elif settings.dashboard_proxy_secret is None and host not in LOOPBACK:
         raise ConfigurationError(
             f"on {host} anybody could send {settings.dashboard_user_header}, and be whom he likes",
             f"Set CLICKSTREAM_DASHBOARD_PROXY_SECRET, and have your proxy send it as {SECRET_HEADER}; or"

@@ -14,14 +14,13 @@ from starlette.formparsers import MultiPartParser
 from streamlit import config, net_util
 from streamlit.web import bootstrap
 
-from clickstream.dashboard.login import check_login
+from clickstream.dashboard.login import LOOPBACK, check_login
 from clickstream.files.source import MAX_BYTES
 from clickstream.infra.errors import ConfigurationError
 from clickstream.infra.settings import Settings
 from clickstream.terminal.stopping import interruptible
 
 _SCRIPT = Path(__file__).with_name("main.py")
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _EVERY = ("0.0.0.0", "::")
 
 _OPTIONS: dict[str, Any] = {
@@ -72,14 +71,14 @@ def serve_pages(settings: Settings, host: str, port: int, open_browser: bool, al
         "server.port": port,
         "server.headless": not open_browser,
         # A page of somebody else whose name leads here is not let in.
-        "server.allowedHosts": [*_LOOPBACK, host, *allowed],
+        "server.allowedHosts": [*LOOPBACK, host, *allowed],
     }
     ask_nobody_for_our_address()
     config._main_script_path = str(_SCRIPT)
     bootstrap.load_config_options(options)
     address = "127.0.0.1" if host in _EVERY else host
     print(f"Dashboard  http://{f'[{address}]' if ':' in address else address}:{port}", file=sys.stderr)
-    if host not in _LOOPBACK:
+    if host not in LOOPBACK:
         names = ", ".join(dict.fromkeys((address, "localhost", *allowed)))
         print(f"Browsers may call it {names}; --allow-host lets in more names.", file=sys.stderr)
     print("Ctrl-C stops it.", file=sys.stderr, flush=True)

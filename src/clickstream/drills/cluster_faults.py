@@ -7,14 +7,12 @@ fault ends when it has caught up.
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
-import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from clickstream.drills.stage import DrillFault, DrillStage
+from clickstream.drills.stage import DrillFault, DrillStage, NotPossibleError
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.kafka import ClusterAdmin
 from clickstream.local.broker import EmbeddedKafka
@@ -33,14 +31,6 @@ ROLES = {
 
 FOR_GOOD = "broker-gone"
 """The fault that is played last."""
-
-
-class NotPossibleError(ClickstreamError):
-    """This machine or this drill cannot play the fault; it is left out and said so."""
-
-
-class NotReachedError(ClickstreamError):
-    """The occasion for the fault did not come; it was not played."""
 
 
 def kill_broker(role: str, stage: DrillStage, rng: random.Random) -> Iterator[None]:
@@ -63,11 +53,11 @@ def stop_broker(role: str, stage: DrillStage, rng: random.Random) -> Iterator[No
 def freeze_broker(role: str, stage: DrillStage, rng: random.Random) -> Iterator[None]:
     """SIGSTOP one broker of three, whose connections stay open; SIGCONT when the others go on"""
     broker = _broker(role, stage, rng)
-    _signal(broker, signal.SIGSTOP)
+    broker.freeze()
     try:
         yield
     finally:
-        _signal(broker, signal.SIGCONT)
+        broker.thaw()
     await_whole(stage)
 
 
@@ -174,8 +164,3 @@ def _broker(role: str, stage: DrillStage, rng: random.Random) -> EmbeddedKafka:
     if not stage.wait(known, _DEADLINE_S):
         raise ClickstreamError(f"within {_DEADLINE_S:.0f} s no broker had the role {role}")
     return found[0]
-
-
-def _signal(broker: EmbeddedKafka, number: int) -> None:
-    if broker.pid is not None:
-        os.kill(broker.pid, number)

@@ -11,16 +11,10 @@ from dataclasses import dataclass, field
 
 from clickstream.audit import AuditReport, run_audit
 from clickstream.audit.verdict import AFTER_A_LOSS, unchecked_parts
-from clickstream.drills.cluster_faults import (
-    CLUSTER_FAULTS,
-    FEWEST_BROKERS,
-    FOR_GOOD,
-    NotPossibleError,
-    NotReachedError,
-)
+from clickstream.drills.cluster_faults import CLUSTER_FAULTS, FEWEST_BROKERS, FOR_GOOD
 from clickstream.drills.faults import FAULTS
 from clickstream.drills.redis_faults import FAILOVERS
-from clickstream.drills.stage import DrillStage
+from clickstream.drills.stage import DrillStage, NotPossibleError, NotReachedError
 from clickstream.infra.errors import UsageError
 from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.infra.kafka import Reader

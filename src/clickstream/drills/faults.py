@@ -17,15 +17,9 @@ from typing import Literal
 
 import redis
 
-from clickstream.drills.cluster_faults import (
-    CLUSTER_FAULTS,
-    ROLES,
-    NotPossibleError,
-    NotReachedError,
-    await_whole,
-)
+from clickstream.drills.cluster_faults import CLUSTER_FAULTS, ROLES, await_whole
 from clickstream.drills.redis_faults import FAILOVERS
-from clickstream.drills.stage import Consumer, DrillFault, DrillStage
+from clickstream.drills.stage import Consumer, DrillFault, DrillStage, NotPossibleError, NotReachedError
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.local.child import HOST

@@ -7,18 +7,13 @@ caught up.
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 from collections.abc import Iterator
 
-import redis
-
-from clickstream.drills.cluster_faults import NotPossibleError, NotReachedError
-from clickstream.drills.stage import DrillFault, DrillStage
+from clickstream.drills.stage import DrillFault, DrillStage, NotPossibleError, NotReachedError
 from clickstream.infra.errors import ClickstreamError
 from clickstream.local.embedded import EmbeddedValkey
-from clickstream.local.replicated import ReplicatedValkey
+from clickstream.local.replicated import ReplicatedValkey, holds
 from clickstream.local.valkey_cluster import EmbeddedCluster
 
 _DEADLINE_S = 120.0
@@ -43,12 +38,12 @@ def lose_master(stage: DrillStage, rng: random.Random) -> Iterator[None]:
 def freeze_master(stage: DrillStage, rng: random.Random) -> Iterator[None]:
     """SIGSTOP a Redis master until its replica has taken over, then SIGCONT: it still takes itself for one"""
     servers, master = _master(stage, rng)
-    _signal(master, signal.SIGSTOP)
+    master.freeze()
     try:
         yield
     finally:
-        _signal(master, signal.SIGCONT)
-    if not stage.wait(lambda: _in_step(servers), _DEADLINE_S):
+        master.thaw()
+    if not stage.wait(lambda: holds(servers.in_step), _DEADLINE_S):
         raise ClickstreamError(f"{master.address} did not become a replica within {_DEADLINE_S:.0f} s")
 
 
@@ -80,22 +75,10 @@ def _master(stage: DrillStage, rng: random.Random) -> tuple[ReplicatedValkey, Em
     servers = stage.replicated
     if servers is None:
         raise NotPossibleError("this Redis has no replica (--redis sentinels or cluster)")
-    if not stage.wait(lambda: _in_step(servers), _DEADLINE_S):
+    if not stage.wait(lambda: holds(servers.in_step), _DEADLINE_S):
         raise ClickstreamError(f"the replicas are not in step within {_DEADLINE_S:.0f} s")
     masters = servers.masters()
     if isinstance(servers, EmbeddedCluster):
         used = {servers.owner_of(slot).port for slot in stage.slots()}
         masters = [master for master in masters if master.port in used]
     return servers, rng.choice(masters)
-
-
-def _in_step(servers: ReplicatedValkey) -> bool:
-    try:
-        return servers.in_step()
-    except redis.RedisError:
-        return False
-
-
-def _signal(server: EmbeddedValkey, number: int) -> None:
-    if server.pid is not None:
-        os.kill(server.pid, number)

@@ -40,6 +40,14 @@ _LOOK_PATIENCE_MS = 3_000
 _STOPPED = (0, -signal.SIGTERM, 128 + signal.SIGTERM)
 
 
+class NotPossibleError(ClickstreamError):
+    """This machine or this drill cannot play the fault; it is left out and said so."""
+
+
+class NotReachedError(ClickstreamError):
+    """The occasion for the fault did not come; it was not played."""
+
+
 RedisKind = Literal["one", "sentinels", "cluster"]
 
 

@@ -24,6 +24,7 @@ from clickstream.infra.redis_address import (
     redis_address,
 )
 from clickstream.infra.settings import Settings
+from clickstream.infra.tls import error_of_tls
 
 
 class WrongTypeError(RefusedError):
@@ -109,22 +110,21 @@ _NOT_READY = (
 _NOT_READY_WORDS = ("BUSY ", "NOREPLICAS ", "MISCONF ")
 
 
-def _certificate_problem(error: BaseException | None) -> tuple[str, str] | None:
+def _certificate_problem(error: BaseException) -> tuple[str, str] | None:
     """Which certificate was refused and why, and what to do, by the error or what caused it."""
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return (
-                f"its certificate is not accepted: {error.verify_message}",
-                "Name the authority that signed it in CLICKSTREAM_REDIS_CA_FILE, and in CLICKSTREAM_REDIS_URL"
-                " a host that the certificate is made out to.",
-            )
-        if isinstance(error, ssl.SSLError) and "ALERT" in (reason := error.reason or ""):
-            return (
-                f"it refused the connection ({reason})",
-                "Name a certificate that it accepts, and its key, in CLICKSTREAM_REDIS_CERTIFICATE_FILE and"
-                " CLICKSTREAM_REDIS_KEY_FILE.",
-            )
-        error = error.__cause__ or error.__context__
+    found = error_of_tls(error)
+    if isinstance(found, ssl.SSLCertVerificationError):
+        return (
+            f"its certificate is not accepted: {found.verify_message}",
+            "Name the authority that signed it in CLICKSTREAM_REDIS_CA_FILE, and in CLICKSTREAM_REDIS_URL"
+            " a host that the certificate is made out to.",
+        )
+    if found is not None and "ALERT" in (reason := found.reason or ""):
+        return (
+            f"it refused the connection ({reason})",
+            "Name a certificate that it accepts, and its key, in CLICKSTREAM_REDIS_CERTIFICATE_FILE and"
+            " CLICKSTREAM_REDIS_KEY_FILE.",
+        )
     return None
 
 

@@ -423,6 +423,11 @@ def opens(settings: Settings) -> bool:
     return settings.open_scores != "off" or bool(settings.open_conditions)
 
 
+def score_topics(settings: Settings) -> tuple[str, ...]:
+    """The topics that scores go to: one, and where there are open scores another."""
+    return (settings.scores_topic, *((settings.open_scores_topic,) if opens(settings) else ()))
+
+
 def as_environment(settings: Settings) -> dict[str, str]:
     """The variables that make `load_settings` give exactly these settings, secrets included."""
     variables = {}

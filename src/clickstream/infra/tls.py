@@ -76,15 +76,21 @@ def _unreadable(variable: str, file: Path, error: OSError) -> ConfigurationError
     )
 
 
+def error_of_tls(error: BaseException) -> ssl.SSLError | None:
+    """The one that `error` came from, or that it carries; None where there is none."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, ssl.SSLError):
+        nested = next((one for one in found.args if isinstance(one, BaseException)), None)
+        found = nested or found.__cause__ or found.__context__
+    return found
+
+
 def fault(error: BaseException, setting: str) -> tuple[str, str] | None:
     """What TLS itself refused, and what to do; None where `error` and its causes are of another kind.
 
     A connection that breaks in the middle of a handshake is none: a server that restarts does that.
     """
-    found: BaseException | None = error
-    while found is not None and not isinstance(found, ssl.SSLError):
-        nested = next((one for one in found.args if isinstance(one, BaseException)), None)
-        found = nested or found.__cause__ or found.__context__
+    found = error_of_tls(error)
     if found is None or isinstance(found, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)):
         return None
     if isinstance(found, ssl.SSLCertVerificationError):

@@ -156,8 +156,12 @@ class Child:
 
     def terminate(self) -> None:
         """Asks the process to end; does nothing if there is none."""
-        if self._process is not None and self.running:
-            self._process.terminate()
+        self.send(signal.SIGTERM)
+
+    def send(self, number: int) -> None:
+        """Sends the process a signal; does nothing if there is none."""
+        if self._process is not None:
+            self._process.send_signal(number)
 
     def stop(self, deadline_s: float) -> None:
         """Asks the process to end, kills it after `deadline_s` or when interrupted; frees the folder."""

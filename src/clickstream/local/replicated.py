@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,19 +25,20 @@ OPTIONS = ("--repl-diskless-sync-delay", "0")
 
 
 def until(condition: Callable[[], bool], what: str, deadline_s: float = READY_DEADLINE_S) -> None:
-    """Return when `condition` holds; one that Redis does not answer does not hold.
+    """Return when `condition` holds, as `holds` has it.
 
     Raises:
         UnavailableError: it did not come to hold in time.
     """
     deadline = time.monotonic() + deadline_s
-    while not _holds(condition):
+    while not holds(condition):
         if time.monotonic() > deadline:
             raise UnavailableError(f"{what}: not within {deadline_s:g} s", "Try again with more time.")
         time.sleep(0.05)
 
 
-def _holds(condition: Callable[[], bool]) -> bool:
+def holds(condition: Callable[[], bool]) -> bool:
+    """Whether a condition holds; one that Redis does not answer does not."""
     try:
         return condition()
     except redis.RedisError:
@@ -71,16 +73,15 @@ class ReplicatedValkey(ABC):
         """Prepare a server that died as a master to come back as a replica."""
 
     def __enter__(self) -> Self:
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.stop)
             for node in self.nodes:
                 node.launch()
             for node in self.nodes:
                 node.wait_ready()
             self._join()
             until(self.in_step, "the replicas have what the masters have")
-        except BaseException:
-            self.stop()
-            raise
+            undo.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:

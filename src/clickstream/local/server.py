@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -121,6 +122,14 @@ class Server(ABC):
     def terminate(self) -> None:
         """Asks the server to end, without waiting; `stop` or `kill` must follow."""
         self._child.terminate()
+
+    def freeze(self) -> None:
+        """Stops the server as it is, connections open, until `thaw`; nobody is answered meanwhile."""
+        self._child.send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Has a frozen server go on."""
+        self._child.send(signal.SIGCONT)
 
     def kill(self) -> None:
         """Ends the server with SIGKILL, as a crash would."""

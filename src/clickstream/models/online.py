@@ -13,10 +13,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from clickstream.features.outcome import Outcome
 from clickstream.features.vector import Features
 from clickstream.infra.errors import BundleError
-from clickstream.models.case import Case, ScorerOutput
+from clickstream.models.case import Case, Floats, ScorerOutput
 from clickstream.models.lessons import LESSON
 from clickstream.models.reasons import Attribution
 
@@ -50,6 +53,24 @@ class BaseRates(NamedTuple):
     revenue: float | None
 
 
+class Table(NamedTuple):
+    """What online models look at of n sessions.
+
+    Attributes:
+        rows: of each, as a lesson keeps it: plain numbers, which nothing that is learned changes.
+        seen: which have evidence, shape (n,); what is said of the others means nothing.
+        numbers: of the evidence, shape (n, f).
+        places: of the texts among the inputs, shape (n, t); the place after the last where one is not known.
+        points: among the centres, shape (n, inputs of the clusters).
+    """
+
+    rows: list[Any]
+    seen: NDArray[np.bool_]
+    numbers: Floats
+    places: NDArray[np.intp]
+    points: Floats
+
+
 class OnlineModels(ABC):
     """The River models of one partition.
 
@@ -65,7 +86,8 @@ class OnlineModels(ABC):
         self._cases: Sequence[Case] = ()
         # By identity: features are dictionaries. As the cases are kept, no other object gets their ids.
         self._places: dict[int, int] = {}
-        self._table: Any = None
+        # Set by `expect`: where no case is known, it is not asked for.
+        self._table: Table
         # Answers to the cases from place `_first` on, by what was learned so far.
         self._answers: list[ScorerOutput] = []
         self._first = 0
@@ -115,18 +137,18 @@ class OnlineModels(ABC):
         """The River models, what else has learned, and the lesson that is filling, as they are pickled."""
 
     def _prepared(self, case: Case) -> tuple[Any, ...]:
-        """What the models look at of a session, as plain numbers, which nothing that is learned changes."""
+        """The row of a session."""
         at = self._places.get(id(case))
         table, place = (self._tabled([case]), 0) if at is None else (self._table, at)
         prepared: tuple[Any, ...] = table.rows[place]
         return prepared
 
     @abstractmethod
-    def _tabled(self, cases: Sequence[Case]) -> Any:
-        """What the models look at of sessions, as arrays, and as `rows` of plain numbers."""
+    def _tabled(self, cases: Sequence[Case]) -> Table:
+        """What the models look at of sessions."""
 
     @abstractmethod
-    def _answered(self, table: Any, places: slice) -> list[ScorerOutput]:
+    def _answered(self, table: Table, places: slice) -> list[ScorerOutput]:
         """What the models say of the sessions in these places of a table: of each as if it were alone."""
 
     @abstractmethod

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ from clickstream.models.lessons import (
     standardised,
 )
 from clickstream.models.matrix import CATEGORICAL, CLUSTERED, PUBLISHED
-from clickstream.models.online import BaseRates, Global, OnlineModels, restore
+from clickstream.models.online import BaseRates, Global, OnlineModels, Table, restore
 from clickstream.models.reasons import Attribution, linear_attribution
 
 RATE = 0.02
@@ -53,23 +53,6 @@ _VALUES = np.array([1.0] * len(CATEGORICAL) + [PRODUCT_VALUE])
 _Prepared = tuple[list[float] | None, list[int], int | None, list[float]]
 """The numbers of set `prefix`, None without evidence; the places of indicators and product; the point among
 the centres. Plain, as it is kept in the state until its lesson is full."""
-
-
-class _Table(NamedTuple):
-    """What the models look at of n sessions.
-
-    Attributes:
-        rows: of each, as a lesson keeps it.
-        seen: which have evidence, shape (n,); what is said of the others means nothing.
-        numbers, places: as `_evident` has them.
-        points: among the centres, shape (n, inputs of the clusters).
-    """
-
-    rows: list[_Prepared]
-    seen: NDArray[np.bool_]
-    numbers: Floats
-    places: NDArray[np.intp]
-    points: Floats
 
 
 _Models = tuple[Any, Any, Any, list[list[float]], list[Any]]
@@ -127,7 +110,7 @@ class UciOnlineModels(OnlineModels):
         self._scaler, self._conversion, self._revenue, self._centres, self._lesson = models
         self._read_off()
 
-    def _answered(self, table: _Table, places: slice) -> list[ScorerOutput]:
+    def _answered(self, table: Table, places: slice) -> list[ScorerOutput]:
         seen, numbers, known = table.seen[places], table.numbers[places], table.places[places]
         scores = added_up(self._offset, numbers * self._slopes, self._weights[known] * _VALUES)
         revenue = added_up(self._base, numbers * self._worths, self._means[known[:, :-1]])
@@ -191,14 +174,14 @@ class UciOnlineModels(OnlineModels):
         self._worths, self._base = np.array(means[:_INTERCEPT]), means[_INTERCEPT]
         self._means = np.array(means + [0.0] * (self._size + 1 - len(means)))
 
-    def _tabled(self, cases: Sequence[Case]) -> _Table:
+    def _tabled(self, cases: Sequence[Case]) -> Table:
         evidence = [self._blank if case.evidence is None else case.evidence for case in cases]
         whole = np.array([self._clustered(case.whole) for case in cases], dtype=np.float64)
         points = (np.minimum(whole, self._cluster_limits) - self._mean) / self._scale
         numbers, places = self._evident(evidence)
         seen = np.array([case.evidence is not None for case in cases])
         parts = zip(seen.tolist(), numbers.tolist(), places.tolist(), points.tolist(), strict=True)
-        return _Table([self._row(*part) for part in parts], seen, numbers, places, points)
+        return Table([self._row(*part) for part in parts], seen, numbers, places, points)
 
     def _row(self, seen: bool, numbers: list[float], places: list[int], point: list[float]) -> _Prepared:
         if not seen:

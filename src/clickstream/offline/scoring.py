@@ -13,11 +13,11 @@ from itertools import islice
 
 import orjson
 
-from clickstream.bundles.bundle import Bundle, Case
+from clickstream.bundles.bundle import Bundle
 from clickstream.bundles.reasons import reasons as reasons_of
 from clickstream.bundles.shop import check_shop
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer, case_of
-from clickstream.features.session import SessionStep
+from clickstream.features.session import Session, SessionStep
 from clickstream.features.shop import UCI553, Shop
 from clickstream.files.cleaning import CleaningReport
 from clickstream.files.click_log import ClickLog
@@ -123,7 +123,7 @@ def score_file(
     for cuts in _batches(cut_windows(log, rules)):
         scored.states.append(online.state())
         scores = scorer.score([UnscoredWindow(0, cut.closed, online) for cut in cuts])
-        why = [_reasons(bundle, case_of(rules.shop, cut.closed.session), reasons) for cut in cuts]
+        why = [_reasons(bundle, rules.shop, cut.closed.session, reasons) for cut in cuts]
         scored.add(cuts, scores, why, log.times is not None)
         report(
             _READING + (1 - _READING) * scored.clicks / max(len(log), 1),
@@ -187,9 +187,9 @@ class _Scored:
             self.clicks += len(cut.steps)
 
 
-def _reasons(bundle: Bundle, case: Case, at_most: int) -> str | None:
+def _reasons(bundle: Bundle, shop: Shop, session: Session, at_most: int) -> str | None:
     """The reasons of `batch` in one cell; a value stands in the column of its feature."""
-    found = reasons_of(bundle, case, "batch", at_most) if at_most else None
+    found = reasons_of(bundle, case_of(shop, session), "batch", at_most) if at_most else None
     if found is None:
         return None
     return ", ".join(f"{one.feature} {one.effect:+.2f}" for one in found.strongest)

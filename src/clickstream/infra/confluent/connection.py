@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 from clickstream.infra.errors import ConfigurationError
 from clickstream.infra.kafka.connection import require_bootstrap
 from clickstream.infra.kafka.credentials import (
+    certificate_files,
     current_token,
     key_password,
     password,
@@ -26,6 +27,7 @@ _logger = logging.getLogger("confluent_kafka")
 # What matters reaches the caller as an error.
 _logger.setLevel(logging.CRITICAL + 1)
 
+_FILES = ("ssl.ca.location", "ssl.certificate.location", "ssl.key.location")
 _REFUSED = (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL)
 
 
@@ -91,16 +93,14 @@ def _by_password(settings: Settings) -> bool:
 def _contents(settings: Settings) -> tuple[bytes | None, ...]:
     """Of the files that librdkafka reads once; None for one that is not there now."""
 
-    def content(file: Path | None) -> bytes | None:
+    def content(file: str) -> bytes | None:
         try:
-            return None if file is None else file.expanduser().read_bytes()
+            return Path(file).read_bytes()
         except OSError:
             return None
 
-    if not uses_tls(settings):
-        return ()
-    files = (settings.kafka_ca_file, settings.kafka_certificate_file, settings.kafka_key_file)
-    return tuple(content(file) for file in files)
+    files = certificate_files(settings, *_FILES) if uses_tls(settings) else {}
+    return tuple(content(file) for file in files.values())
 
 
 def client_options(settings: Settings, note: Callable[[KafkaError], None]) -> dict[str, Any]:
@@ -124,13 +124,7 @@ def client_options(settings: Settings, note: Callable[[KafkaError], None]) -> di
     }
     if uses_tls(settings):
         tls_context(settings)
-        for name, file in (
-            ("ssl.ca.location", settings.kafka_ca_file),
-            ("ssl.certificate.location", settings.kafka_certificate_file),
-            ("ssl.key.location", settings.kafka_key_file),
-        ):
-            if file is not None:
-                options[name] = str(file.expanduser())
+        options |= certificate_files(settings, *_FILES)
         if (unlocks := key_password(settings)) is not None:
             options["ssl.key.password"] = unlocks
     if uses_sasl(settings):

@@ -6,7 +6,14 @@ import logging
 from typing import Any
 
 from clickstream.infra.errors import ConfigurationError
-from clickstream.infra.kafka.credentials import key_password, password, tls_context, uses_sasl, uses_tls
+from clickstream.infra.kafka.credentials import (
+    certificate_files,
+    key_password,
+    password,
+    tls_context,
+    uses_sasl,
+    uses_tls,
+)
 from clickstream.infra.kafka.sasl import TokenProvider
 from clickstream.infra.settings import Settings
 
@@ -56,13 +63,7 @@ def connection_options(settings: Settings) -> dict[str, Any]:
     if uses_tls(settings):
         # The client loads the files anew for each connection, and would retry for ever where it cannot.
         tls_context(settings)
-        for name, file in (
-            ("ssl_cafile", settings.kafka_ca_file),
-            ("ssl_certfile", settings.kafka_certificate_file),
-            ("ssl_keyfile", settings.kafka_key_file),
-        ):
-            if file is not None:
-                options[name] = str(file.expanduser())
+        options |= certificate_files(settings, "ssl_cafile", "ssl_certfile", "ssl_keyfile")
         options["ssl_password"] = lambda: key_password(settings) or ""
     if uses_sasl(settings):
         password(settings)

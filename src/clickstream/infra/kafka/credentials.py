@@ -25,6 +25,16 @@ def uses_sasl(settings: Settings) -> bool:
     return settings.kafka_security_protocol.startswith("SASL")
 
 
+def certificate_files(settings: Settings, ca: str, certificate: str, key: str) -> dict[str, str]:
+    """The paths of the files for TLS that are set, by what a client calls them."""
+    files = {
+        ca: settings.kafka_ca_file,
+        certificate: settings.kafka_certificate_file,
+        key: settings.kafka_key_file,
+    }
+    return {name: str(file.expanduser()) for name, file in files.items() if file is not None}
+
+
 def tls_context(settings: Settings) -> ssl.SSLContext:
     """What the files of the settings give.
 

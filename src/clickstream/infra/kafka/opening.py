@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
 from typing import Any
 
 from kafka import errors as kafka_errors
@@ -37,15 +38,11 @@ def opened(kind: Callable[..., Any], options: Mapping[str, Any]) -> Any:
 
 def _opened(kind: Callable[..., Any], options: Mapping[str, Any]) -> Any:
     """The client, whose thread and sockets would stay if it failed."""
-    made: list[Any] = []
+    with ExitStack() as undo:
 
-    def connections(**config: Any) -> Any:
-        made.append(KafkaNetClient(**config))
-        return made[-1]
+        def connections(**config: Any) -> Any:
+            return undo.enter_context(closing(KafkaNetClient(**config)))
 
-    try:
-        return kind(kafka_client=connections, **options)
-    except BaseException:
-        for one in made:
-            one.close()
-        raise
+        client = kind(kafka_client=connections, **options)
+        undo.pop_all()
+    return client

@@ -27,7 +27,7 @@ from clickstream.models.lessons import (
     sigmoid,
     standardised,
 )
-from clickstream.models.online import BaseRates, Global, OnlineModels, restore
+from clickstream.models.online import BaseRates, Global, OnlineModels, Table, restore
 from clickstream.models.reasons import Attribution, linear_attribution
 from clickstream.models.shop.clusters import ShopClusters
 from clickstream.models.shop.inputs import MOST_CATEGORIES, ShopInputs
@@ -48,24 +48,6 @@ _Evident = tuple[list[float], list[int]]
 _Prepared = tuple[list[float] | None, list[int], list[float]]
 """The numbers and the places of the texts of the evidence, None and none without it; the point among the
 centres. Plain, as it is kept in the state until its lesson is full."""
-
-
-class _Table(NamedTuple):
-    """What the models look at of n sessions.
-
-    Attributes:
-        rows: of each, as a lesson keeps it.
-        seen: which have evidence, shape (n,); what is said of the others means nothing.
-        numbers: shape (n, f), NaN where one is absent.
-        places: of the texts, shape (n, t); the place after the last where one is not known.
-        points: among the centres, shape (n, inputs of the clusters).
-    """
-
-    rows: list[_Prepared]
-    seen: NDArray[np.bool_]
-    numbers: Floats
-    places: NDArray[np.intp]
-    points: Floats
 
 
 class _Weights(NamedTuple):
@@ -125,7 +107,7 @@ class ShopOnline(OnlineModels):
         self._scaler, self._conversion, self._spending, self._centres, self._lesson = models
         self._read_off()
 
-    def _answered(self, table: _Table, places: slice) -> list[ScorerOutput]:
+    def _answered(self, table: Table, places: slice) -> list[ScorerOutput]:
         given, spending, seen = self._rates, self._inputs.spending, table.seen[places]
         # What is absent adds nothing.
         numbers = np.nan_to_num(table.numbers[places] - self._shifts)
@@ -186,12 +168,12 @@ class ShopOnline(OnlineModels):
         self._chances = _Weights.of(self._conversion, scales, self._size)
         self._amounts = _Weights.of(self._spending, scales, self._size)
 
-    def _tabled(self, cases: Sequence[Case]) -> _Table:
+    def _tabled(self, cases: Sequence[Case]) -> Table:
         points = [list(self._clusters.point(case.whole).values()) for case in cases]
         unseen: _Evident = [0.0] * (2 * len(self._numbers)), []
         evident = [unseen if case.evidence is None else self._evident(case.evidence) for case in cases]
         none = [self._size] * len(self._texts)
-        return _Table(
+        return Table(
             [
                 (None, [], point) if one is unseen else (*one, point)
                 for one, point in zip(evident, points, strict=True)

@@ -7,7 +7,7 @@ from contextlib import closing
 
 from clickstream.consumer.state_format import Meta
 from clickstream.infra.errors import ClickstreamError, RefusedError
-from clickstream.infra.kafka import Admin, Topic
+from clickstream.infra.kafka import ClusterAdmin, Topic
 from clickstream.infra.settings import Settings
 from clickstream.operate.doctor.broker import check_broker, check_group, check_topics, log_range
 from clickstream.operate.doctor.certificates import check_certificates
@@ -27,12 +27,12 @@ def examine(settings: Settings, survive: int = HOUR) -> Iterator[Check]:
     if settings.kafka_bootstrap is not None:
         yield from check_certificates(settings)
         try:
-            with closing(Admin(settings)) as admin:
+            with closing(ClusterAdmin(settings)) as admin:
                 yield Check("kafka", "ok", f"Kafka at {settings.kafka_bootstrap} answers")
                 yield from check_broker(settings, admin)
                 topic = admin.describe_topic(settings.clicks_topic)
                 yield from check_topics(settings, admin, topic, survive)
-            yield from check_replication(settings)
+                yield from check_replication(settings, admin)
         except ClickstreamError as error:
             topic = None
             yield failed("kafka", error)
@@ -55,7 +55,7 @@ def _check_position(
     settings: Settings, topic: Topic, state: dict[int, Meta | RefusedError] | None
 ) -> Iterator[Check]:
     """Where the group stands in the log; after the state was read, whose offsets are never ahead of these."""
-    with closing(Admin(settings)) as admin:
+    with closing(ClusterAdmin(settings)) as admin:
         offsets = admin.group_offsets(settings.group, topic.name)
         log = log_range(settings)
         yield from check_group(settings, admin, log, offsets)

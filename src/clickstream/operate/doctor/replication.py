@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 
 from clickstream.infra.kafka import ClusterAdmin
-from clickstream.infra.settings import Settings, opens
+from clickstream.infra.settings import Settings, score_topics
 from clickstream.infra.words import counted
 from clickstream.operate.doctor.check import Check
 
@@ -16,19 +15,16 @@ _UNCLEAN = "unclean.leader.election.enable"
 _ENOUGH = 3
 
 
-def check_replication(settings: Settings) -> Iterator[Check]:
+def check_replication(settings: Settings, admin: ClusterAdmin) -> Iterator[Check]:
     """Check copies of our topics and of Kafka's own where there are brokers enough for them.
 
     Our producers ask for `acks=all`: what counts as written is on `min.insync.replicas` brokers at least.
     """
-    with closing(ClusterAdmin(settings)) as admin:
-        brokers = len(admin.brokers())
-        if brokers < _ENOUGH:
-            return
-        ours = [settings.clicks_topic, settings.scores_topic, settings.dead_letter_topic]
-        if opens(settings):
-            ours.append(settings.open_scores_topic)
-        problems = [problem for name in (*ours, _OFFSETS, _TRANSACTIONS) for problem in _topic(admin, name)]
+    brokers = len(admin.brokers())
+    if brokers < _ENOUGH:
+        return
+    ours = (settings.clicks_topic, *score_topics(settings), settings.dead_letter_topic)
+    problems = [problem for name in (*ours, _OFFSETS, _TRANSACTIONS) for problem in _topic(admin, name)]
     yield from problems
     if not problems:
         yield Check(
