@@ -16,7 +16,7 @@ from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.infra.settings import Settings
 from clickstream.producer.synthetic_shop import SHOP
 
-SESSIONS = 1_000
+SESSIONS = 800
 IN_EVERY_STEP = sorted(set(FAILPOINTS) - {"after_revoke", "after_give_up", "after_fence"})
 
 
@@ -35,7 +35,7 @@ def test_kills_during_the_replay_of_another_shop_lose_and_repeat_nothing(
         open_conditions="likely: conversion > 0.5; unlikely: online.conversion < 0.1 and clicks >= 3",
         log_format="json",
     )
-    faults = ["kill", "kill", *random.Random(drill_seed).sample(IN_EVERY_STEP, 3)]
+    faults = ["kill", *random.Random(drill_seed).sample(IN_EVERY_STEP, 2)]
     load = ["--synthetic", str(SESSIONS), "--calendar", "busy-day"]
     with DrillStage(settings, tmp_path / "stage", consumers=2, load=load, speed=600.0) as stage:
         outcome = play(stage, faults, drill_seed)

@@ -37,7 +37,7 @@ def test_without_the_extra_it_says_which_to_install(monkeypatch: pytest.MonkeyPa
 
 def test_registering_the_commands_imports_no_streamlit() -> None:
     code = (
-        "import sys; from clickstream.cli import main; main.command_line([]);"
+        "import sys; from clickstream.cli import main; main.command_line();"
         " sys.exit('streamlit' in sys.modules or 'altair' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -91,7 +91,7 @@ class Stage:
             whole = frozenset().union(*parts) == ALL and sum(map(len, parts)) == len(ALL)
             return whole and all(parts) and all(member.membership() for member in members)
 
-        wait_for(shared, "they share the partitions", 60)
+        wait_for(shared, "they share the partitions")
 
     def started(self, *partitions: int) -> GroupClient:
         """The only member, reading `partitions` from their beginning."""
@@ -146,7 +146,7 @@ def read(
             found.extend(part)
         return len(found) >= records
 
-    wait_for(enough, f"{records} records, have {len(found)}", 30)
+    wait_for(enough, f"{records} records, have {len(found)}")
     assert len(found) == records
     return found
 
@@ -252,7 +252,7 @@ class KafkaContract:
         member = stage.started(0)
         stage.writer().publish(stage.to(0, b"a"), stage.topic, {}, NOBODY, lambda: None)
         read(member, 1)
-        wait_for(lambda: not member.poll(100, 100) and member.lag(0) == 0, "all of it was read", 20)
+        wait_for(lambda: not member.poll(100, 100) and member.lag(0) == 0, "all of it was read")
         assert member.end(0) == 2
         stage.write(0, b"b")
         assert offsets(read(member, 1)) == [2]
@@ -323,7 +323,7 @@ class KafkaContract:
                 errors.append(error)
             return bool(errors) and len(found) >= records
 
-        wait_for(done, "it is refused", 30)
+        wait_for(done, "it is refused")
         (error,) = errors
         assert len(found) == records
         return error, found
@@ -371,7 +371,7 @@ class KafkaContract:
             now = [member.membership() for member in members]
             return all(now) and all(m != b for m, b in zip(now, before, strict=True))
 
-        wait_for(anew, "a new generation", 30)
+        wait_for(anew, "a new generation")
         stage.joined(*members)
 
     def test_it_leaves_the_group_at_once_and_a_static_one_too(self, stage: Stage) -> None:
@@ -397,7 +397,7 @@ class KafkaContract:
                 return True
             return False
 
-        wait_for(fenced, "the former is told", 60)
+        wait_for(fenced, "the former is told")
         stage.joined(latter)
         before = latter.membership()
         former.close(False)
@@ -435,7 +435,7 @@ class KafkaContract:
         assert looked == [0]
         assert member.committed(0, 5_000) == CommittedOffset(2, "a note")
         assert member.committed(1, 5_000) is None
-        wait_for(lambda: stage.scores() >= 8, "the scores are there", 30)
+        wait_for(lambda: stage.scores() >= 8, "the scores are there")
 
     def test_of_an_abandoned_transaction_nothing_is_there(self, stage: Stage) -> None:
         member, writer = stage.started(0), stage.writer()
@@ -598,7 +598,7 @@ def test_members_of_one_group_may_have_different_clients(settings: Settings, fir
                 found.update(member.poll(100, 100))
             return found == ALL
 
-        wait_for(all_read, "both read their part", 30)
+        wait_for(all_read, "both read their part")
         membership = two.membership()
         assert membership is not None
         (partition, *_) = two.assignment()

@@ -145,7 +145,7 @@ def user_with(
             found, _ = admin.describe_acls(anything)
             return len(found) == len(given)
 
-        wait_for(known, "the broker knows the rights", 10)
+        wait_for(known, "the broker knows the rights")
     if redis is not None:
         with servers.valkey.client() as own:
             own.execute_command(*redis.format(user=user).split())
@@ -177,7 +177,7 @@ class Running:
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
         """Wait for it; raises what the consumer ended with before that."""
-        wait_for(lambda: bool(self._ended) or condition(), what, 40)
+        wait_for(lambda: bool(self._ended) or condition(), what)
         for error in self._ended:
             raise error
 
@@ -233,7 +233,7 @@ def subscribe(_: Servers, settings: Settings) -> None:
         **connection_options(settings),
     )
     with closing(consumer), translated("reading scores", settings):
-        wait_for(lambda: bool(consumer.poll(timeout_ms=200)), "a score", 20)
+        wait_for(lambda: bool(consumer.poll(timeout_ms=200)), "a score")
         consumer.commit()
 
 
@@ -255,7 +255,7 @@ def watch(servers: Servers, settings: Settings) -> None:
     """What the pages show: the stream, the group, open sessions, the clicks of one."""
     feed = Feed(settings, load_shop(settings.shop))
     with closing(feed):
-        wait_for(lambda: feed.snapshot().state != "starting", "the stream is seen", 20)
+        wait_for(lambda: feed.snapshot().state != "starting", "the stream is seen")
         problem = feed.snapshot().problem
         if problem is not None:
             raise problem

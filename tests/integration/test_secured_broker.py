@@ -90,14 +90,14 @@ def _published_and_read(settings: Settings) -> list[bytes | None]:
     writer.discard()
     found: list[bytes | None] = []
     with closing(clients.group(settings, topic, "")) as member:
-        wait_for(lambda: not member.poll(100, 10) and bool(member.assignment()), "it is assigned", 30)
+        wait_for(lambda: not member.poll(100, 10) and bool(member.assignment()), "it is assigned")
         member.start(0, 0)
 
         def read() -> bool:
             found.extend(record.value for part in member.poll(100, 10).values() for record in part)
             return bool(found)
 
-        wait_for(read, "it is read", 30)
+        wait_for(read, "it is read")
     return found
 
 

@@ -29,7 +29,7 @@ def test_a_stop_while_a_command_is_imported_ends_it_with_0_and_without_a_word(
     process = subprocess.Popen(
         [sys.executable, "-m", "clickstream", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    wait_for(lambda: imports(process.pid, "pydantic_core"), "it imports", 30)
+    wait_for(lambda: imports(process.pid, "pydantic_core"), "it imports")
     process.send_signal(sign)
     out, _ = process.communicate(timeout=30)
     assert (process.returncode, out) == (0, b"")
@@ -38,6 +38,6 @@ def test_a_stop_while_a_command_is_imported_ends_it_with_0_and_without_a_word(
 @pytest.mark.parametrize("library", ["pydantic_core", "numpy", "sklearn", "river", "lz4"])
 def test_a_consumer_stopped_at_any_moment_of_its_start_ends_with_0(shop: Shop, library: str) -> None:
     consumer = shop.consumer()
-    wait_for(lambda: imports(consumer.pid, library), f"it imports {library}", 30)
+    wait_for(lambda: imports(consumer.pid, library), f"it imports {library}")
     assert consumer.stop() == 0, consumer.last_words()
     assert "Traceback" not in consumer.last_words()

@@ -30,7 +30,7 @@ def test_added_partitions_are_refused_by_both_numbers_and_the_former_ones_can_be
     shop.drain(consumer)
     admin(shop).create_partitions({shop.topic.name: NewPartitions(before + 4)})
     numbers = f"had {before} partitions when this consumer started and has {before + 4} now"
-    wait_for(lambda: consumer.log.read_text().count("not served") == 4, "the new ones are refused", 30)
+    wait_for(lambda: consumer.log.read_text().count("not served") == 4, "the new ones are refused")
     assert numbers in consumer.log.read_text()
     # What came to the new ones waits, what came to the former ones is scored.
     visit(shop, before + 3, "waits")

@@ -16,11 +16,9 @@ import json
 import platform
 import re
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
-import numpy as np
-import river
-import sklearn
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from clickstream.features.vector import PREFIX, REFERENCE
@@ -130,9 +128,9 @@ def running_versions() -> dict[str, str]:
     """What a pickle depends on: exact, but Python and numpy to the minor version."""
     return {
         "python": ".".join(platform.python_version_tuple()[:2]),
-        "scikit-learn": sklearn.__version__,
-        "river": river.__version__,
-        "numpy": ".".join(np.__version__.split(".")[:2]),
+        "scikit-learn": version("scikit-learn"),
+        "river": version("river"),
+        "numpy": ".".join(version("numpy").split(".")[:2]),
     }
 
 

@@ -15,9 +15,9 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from clickstream.bundles.bundle import load_bundle
+from clickstream.cli.chosen_shop import chosen_definition
 from clickstream.cli.options import ColumnsOption, ServerHomeOption, Shop
 from clickstream.cli.replayed import replayed_clicks
-from clickstream.cli.shop import chosen_definition
 from clickstream.drills.drill import check_brokers, check_replicas, order, parse_plan, play
 from clickstream.drills.stage import DrillStage, RedisKind
 from clickstream.infra.errors import UsageError

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from clickstream.cli.chosen_shop import chosen_definition
 from clickstream.cli.options import HomeOption, Shop
-from clickstream.cli.shop import chosen_definition
 from clickstream.infra.extras import need
 from clickstream.infra.settings import load_settings
 

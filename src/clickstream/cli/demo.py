@@ -20,9 +20,9 @@ from clickstream.audit import AuditReport, run_audit
 from clickstream.audit.verdict import EXIT_CODES
 from clickstream.bundles.bundle import load_bundle
 from clickstream.bundles.manifest import Manifest
+from clickstream.cli.chosen_shop import chosen_definition
 from clickstream.cli.options import ColumnsOption, ServerHomeOption, Shop
 from clickstream.cli.replayed import ReplayedClicks, replayed_clicks
-from clickstream.cli.shop import chosen_definition
 from clickstream.cli.train import train
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings, load_settings

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import importlib
 import inspect
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from clickstream.terminal.starting import stoppable_imports
@@ -56,8 +58,10 @@ _COMMANDS = (
 )
 
 
-def command_line(words: Sequence[str] = ()) -> typer.Typer:
-    """The command that `words` name, or all of them: importing a command takes its time."""
+def command_line(words: Sequence[str] | None = None) -> typer.Typer:
+    """All commands; with `words`, those that they name, and of the others only what `--help` shows of them:
+    importing a command takes its time.
+    """
     import typer
 
     app = typer.Typer(
@@ -79,20 +83,36 @@ def command_line(words: Sequence[str] = ()) -> typer.Typer:
     def everywhere(version: bool = shown) -> None:
         """Options that stand before a command."""
 
-    asked = [c for c in _COMMANDS if c[0] in (" ".join(words[:1]), " ".join(words[:2]))]
     groups = {name: typer.Typer(no_args_is_help=True, help=text) for name, (_, text) in _GROUPS.items()}
-    for name, panel, target in asked or _COMMANDS:
-        module, function = target.split(":")
-        command = getattr(importlib.import_module(f"clickstream.cli.{module}"), function)
+    for name, panel, target in _COMMANDS:
+        asked = words is None or name in (" ".join(words[:1]), " ".join(words[:2]))
+        command, text = _command_of(target) if asked else (_not_asked_for, _docstring(target))
         group, _, name_in_group = name.rpartition(" ")
         parent = groups[group] if group else app
-        words_of_help = _help(command.__doc__ or "")
-        parent.command(name_in_group, help=words_of_help, rich_help_panel=panel, hidden=name == "schemas")(
+        parent.command(name_in_group, help=_help(text), rich_help_panel=panel, hidden=name == "schemas")(
             command
         )
     for name, (panel, _) in _GROUPS.items():
         app.add_typer(groups[name], name=name, rich_help_panel=panel)
     return app
+
+
+def _command_of(target: str) -> tuple[Callable[..., None], str]:
+    module, function = target.split(":")
+    command = getattr(importlib.import_module(f"clickstream.cli.{module}"), function)
+    return command, command.__doc__ or ""
+
+
+def _docstring(target: str) -> str:
+    """Of a command that is not imported."""
+    module, function = target.split(":")
+    found = files("clickstream.cli").joinpath(f"{module}.py").read_text("utf-8")
+    defined = {one.name: one for one in ast.parse(found).body if isinstance(one, ast.FunctionDef)}
+    return ast.get_docstring(defined[function]) or ""
+
+
+def _not_asked_for() -> None:
+    raise AssertionError("only the command that is named is imported")
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 
 from clickstream.bundles.bundle import load_bundle
+from clickstream.cli.chosen_shop import chosen_definition
 from clickstream.cli.options import ColumnsOption, DatasetOption, HomeOption, Shop
-from clickstream.cli.shop import chosen_definition
 from clickstream.cli.train import read_sessions
 from clickstream.cli.train_shop import read_windowed_log
 from clickstream.features.shop_file import UCI553_NAME

@@ -14,8 +14,8 @@ from clickstream.bundles.bundle import Bundle, load_bundle
 from clickstream.bundles.onnx.export import CLUSTERS, TOLERANCE, ExportedModel
 from clickstream.bundles.onnx.export import export as convert
 from clickstream.bundles.onnx.shop import export_shop
+from clickstream.cli.chosen_shop import chosen_definition
 from clickstream.cli.options import ColumnsOption, HomeOption, Shop
-from clickstream.cli.shop import chosen_definition
 from clickstream.cli.train_shop import read_windowed_log
 from clickstream.features.shop import UCI553
 from clickstream.files.dataset import Dataset, read_dataset

@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 
 from clickstream.bundles.folder import ListedBundle, day_and_time, examine_bundles, figure, history
+from clickstream.cli.chosen_shop import chosen_shop
 from clickstream.cli.options import HomeOption, Shop
-from clickstream.cli.shop import chosen_shop
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.infra.words import counted
 from clickstream.terminal.printable import plain

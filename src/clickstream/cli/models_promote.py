@@ -13,8 +13,8 @@ from clickstream.bundles.folder import day_and_time, history
 from clickstream.bundles.manifest import BUNDLE_ID
 from clickstream.bundles.promotion_record import system_user
 from clickstream.bundles.store import store_of
+from clickstream.cli.chosen_shop import chosen_shop
 from clickstream.cli.options import HomeOption, Shop
-from clickstream.cli.shop import chosen_shop
 from clickstream.infra.errors import BundleError
 from clickstream.infra.settings import Settings, load_settings
 

@@ -16,8 +16,8 @@ from clickstream.bundles.manifest import MANIFEST, Manifest
 from clickstream.bundles.shop import definition_of
 from clickstream.bundles.signature import SIGNATURE, signing_key
 from clickstream.bundles.verification import VerifiedBundle, verify
+from clickstream.cli.chosen_shop import chosen_shop
 from clickstream.cli.options import HomeOption, Shop
-from clickstream.cli.shop import chosen_shop
 from clickstream.features.words import goal_in_words
 from clickstream.infra.settings import load_settings
 from clickstream.infra.words import counted

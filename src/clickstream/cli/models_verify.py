@@ -13,8 +13,8 @@ from clickstream.bundles.folder import have, known_ids
 from clickstream.bundles.signature import signing_key, write_signature
 from clickstream.bundles.store import store_of
 from clickstream.bundles.verification import verify as check
+from clickstream.cli.chosen_shop import chosen_shop
 from clickstream.cli.options import HomeOption, Shop
-from clickstream.cli.shop import chosen_shop
 from clickstream.infra.errors import BundleError, ConfigurationError, UsageError
 from clickstream.infra.settings import load_settings
 from clickstream.infra.words import counted

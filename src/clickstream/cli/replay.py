@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from clickstream.cli.chosen_shop import chosen_definition
 from clickstream.cli.options import Shop
-from clickstream.cli.shop import chosen_definition
 from clickstream.cli.shop_log import read_shop_log
 from clickstream.features.shop import UCI553
 from clickstream.files.click_log import ClickLog

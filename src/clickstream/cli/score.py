@@ -16,8 +16,8 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from clickstream.bundles.bundle import load_bundle
+from clickstream.cli.chosen_shop import chosen_definition
 from clickstream.cli.options import HomeOption, Shop
-from clickstream.cli.shop import chosen_definition
 from clickstream.cli.shop_log import columns_of
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import UCI553, shop_of

@@ -11,17 +11,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from clickstream.bundles.champion import bundles_of
 from clickstream.cli.shop_log import read_shop_log
 from clickstream.documents.asyncapi import asyncapi as asyncapi_document
 from clickstream.documents.records import as_json as json_document
 from clickstream.documents.records import schema_document
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.fold import compile_fold
-from clickstream.features.shop import UCI553
 from clickstream.features.words import feature_in_words, field_in_words, goal_in_words
-from clickstream.infra.errors import ConfigurationError, MissingFileError
-from clickstream.infra.settings import Settings
+from clickstream.infra.errors import MissingFileError
 from clickstream.infra.words import counted
 from clickstream.offline.trial import ShopTrial, try_definition, try_sessions
 from clickstream.records.shops import load_shop
@@ -104,32 +101,6 @@ def show(
         typer.echo(orjson.dumps(_as_dict(definition, None)))
     else:
         _show(Console(highlight=False), definition)
-
-
-def chosen_definition(settings: Settings) -> ShopDefinition:
-    """The shop that the settings name, as models know it.
-
-    Raises:
-        ConfigurationError: it cannot be used, or is another one under the name of uci553.
-    """
-    definition = load_shop(settings.shop).definition
-    if definition.name == UCI553.definition.name and definition != UCI553.definition:
-        raise ConfigurationError(
-            f"{settings.shop} defines a shop {definition.name} ({definition.hash}) that is not the built-in"
-            " one",
-            "Give yours a name of its own.",
-        )
-    return definition
-
-
-def chosen_shop(settings: Settings) -> tuple[ShopDefinition, Path]:
-    """The shop that the settings name, and the folder of its bundles.
-
-    Raises:
-        ConfigurationError: as `chosen_definition`.
-    """
-    definition = chosen_definition(settings)
-    return definition, bundles_of(settings.bundles, definition.name)
 
 
 def _show(console: Console, definition: ShopDefinition) -> None:

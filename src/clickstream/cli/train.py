@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from clickstream.bundles.signature import signing_key
+from clickstream.cli.chosen_shop import chosen_definition
 from clickstream.cli.options import ColumnsOption, DatasetOption, HomeOption, Shop
-from clickstream.cli.shop import chosen_definition
 from clickstream.cli.topic import read_topic
 from clickstream.cli.train_shop import train_any_shop
 from clickstream.features.shop_file import UCI553_NAME

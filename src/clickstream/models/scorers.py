@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from clickstream.features.shop import UCI553, Shop
 from clickstream.features.vector import PREFIX, REFERENCE, Features, FeatureSet
-from clickstream.models.batch import BatchModels
-from clickstream.models.case import Artefact, Case, Floats
-from clickstream.models.inputs import Vocabulary
-from clickstream.models.reasons import Attribution
-from clickstream.models.reference import ReferenceModels
 from clickstream.records.scorers import LEARNING, SCORERS, ScorerName
+
+if TYPE_CHECKING:
+    from clickstream.models.case import Artefact, Case, Floats
+    from clickstream.models.inputs import Vocabulary
+    from clickstream.models.reasons import Attribution
 
 
 class FittedModels(Protocol):
@@ -74,6 +74,19 @@ class Scorer:
         return case.evidence if self.feature_set is PREFIX else case.whole
 
 
+# scikit-learn takes a second to import, and many a command asks for names and colours alone.
+def _batch(artefact: Artefact, vocabulary: Vocabulary) -> FittedModels:
+    from clickstream.models.batch import BatchModels
+
+    return BatchModels(artefact, vocabulary)
+
+
+def _reference(artefact: Artefact, vocabulary: Vocabulary) -> FittedModels:
+    from clickstream.models.reference import ReferenceModels
+
+    return ReferenceModels(artefact, vocabulary)
+
+
 REGISTRY: Mapping[str, Scorer] = {
     scorer.name: scorer
     for scorer in (
@@ -81,7 +94,7 @@ REGISTRY: Mapping[str, Scorer] = {
             name="batch",
             feature_set=PREFIX,
             file="batch.joblib",
-            opened=BatchModels,
+            opened=_batch,
             evaluated_on="the held-out part",
             sentence="scikit-learn, fitted by training; does not see the click that decides",
             colour="#0072b2",
@@ -105,7 +118,7 @@ REGISTRY: Mapping[str, Scorer] = {
             name="reference",
             feature_set=REFERENCE,
             file="reference.joblib",
-            opened=ReferenceModels,
+            opened=_reference,
             evaluated_on="a random fifth",
             sentence="the published models; sees the click that decides, so it recovers a rule",
             colour="#7a7f87",
