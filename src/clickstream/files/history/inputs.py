@@ -163,8 +163,8 @@ def scan(files: Sequence[LogFile]) -> str:
         )
     names = ["line"] if one.format == "jsonl" else [f"c{number}" for number in range(one.width)]
     columns = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in names)
-    # JSON has no control character of its own, and where tabulators separate, a mark is one of the text.
-    delimiter, quote = ("\x01", "") if one.format == "jsonl" else (one.delimiter, '"')
+    # No line holds this, and where tabulators separate, a mark is one of the text.
+    delimiter, quote = ("\x01\x02\x03\x04", "") if one.format == "jsonl" else (one.delimiter, '"')
     if delimiter == "\t":
         quote = ""
     return (

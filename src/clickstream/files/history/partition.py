@@ -25,7 +25,8 @@ from clickstream.files.history.buckets import (
 )
 from clickstream.files.history.engine import open_engine, quoted
 from clickstream.files.history.inputs import LogFile, describe, find_files
-from clickstream.files.history.plain import DOUBTFUL, LEFT_OUT, bucket_of, plain_clicks
+from clickstream.files.history.places import Held, find_lines, lines_at
+from clickstream.files.history.plain import DOUBTFUL, LEFT_OUT, Table, bucket_of, plain_clicks
 from clickstream.files.history.tables import open_table, rejected
 from clickstream.files.mapping.derive import MEAN_PRICES
 from clickstream.files.mapping.judge import REFUSED, RowJudge, reason_of, refusal_of
@@ -124,6 +125,23 @@ class _Row(NamedTuple):
     is_end_row: bool
 
 
+class _Place(NamedTuple):
+    """Where a row stands: its line, counted from the byte `start` where that is known; or what it holds."""
+
+    file: str
+    line: int | None
+    held: Held = ()
+    start: int | None = None
+
+
+class _Example(NamedTuple):
+    """A row that is refused."""
+
+    place: _Place
+    reason: str
+    detail: str
+
+
 class _Rows:
     """The target of the judge: rows of buckets."""
 
@@ -161,7 +179,7 @@ class _Partitioning:
         # A log whose columns are named as the fields need not have those that a click may lack.
         self._by_name = definition is not UCI553.definition and mapping == mapping_by_name(definition)
         self._reasons: Counter[str] = Counter()
-        self._examples: list[RefusedExample] = []
+        self._examples: list[_Example] = []
         self._left_out = 0
         self._parts = 0
 
@@ -171,18 +189,40 @@ class _Partitioning:
         target = self._target
         judge = RowJudge(files[0].name, table.mapping, target, table.fetch)
         self._write(plain_clicks(table, self._definition, target, self._buckets), self._part())
-        names = {file.path: file.name for file in files}
+        first = len(self._examples)
         with self._judged() as kept:
             folder = self._clicks / f"bucket={DOUBTFUL}"
             for path in sorted(folder.glob("*.parquet")):
                 for batch in pq.ParquetFile(path).iter_batches(8_192, columns=["filename", "row", "judged"]):
                     for one in batch.to_pylist():
                         row = table.row_of(one["judged"])
-                        self._take(judge, row, names[one["filename"]], one["row"], kept)
+                        place = _Place(one["filename"], one["row"], tuple(one["judged"]))
+                        self._take(judge, row, place, kept)
             shutil.rmtree(folder, ignore_errors=True)
             if files[0].format != "parquet":
-                for file, line, row in rejected(self._engine, files, table):
-                    self._take(judge, row, names[file], line, kept)
+                for file, start, line, row in rejected(self._engine, files, table):
+                    self._take(judge, row, _Place(file, line, start=start), kept)
+        self._examples[first:] = self._placed(files, table, self._examples[first:])
+
+    def _placed(self, files: Sequence[LogFile], table: Table, examples: list[_Example]) -> list[_Example]:
+        """These examples, of rows of these files, with the lines that they stand on."""
+        columns = columns_of(table.mapping)
+        found = []
+        for file in files:
+            of_file = [one for one in examples if one.place.file == file.path]
+            searched = [one for one in of_file if one.place.line is None]
+            lines = find_lines(file, [one.place.held for one in searched], columns) if searched else []
+            starts = [one.place.start for one in of_file if one.place.start is not None]
+            firsts = lines_at(file, starts) if starts else {}
+            of_rows = dict(zip(map(id, searched), lines, strict=True))
+            placed = []
+            for one in of_file:
+                line = of_rows.get(id(one), one.place.line)
+                if one.place.start is not None and line is not None:
+                    line += firsts[one.place.start] - 1
+                placed.append(one._replace(place=_Place(file.name, line)))
+            found += sorted(placed, key=lambda one: one.place.line or 0)
+        return found
 
     def take_layout_of_uci(self, files: Sequence[Path]) -> None:
         """Put the clicks of files in the layout of UCI 553, which the row-by-row reader bounds in size."""
@@ -190,7 +230,7 @@ class _Partitioning:
             for path in files:
                 dataset, cleaning = sift_dataset(path)
                 for one in cleaning.refused:
-                    self._refuse(cleaning.name, one.line, one.reason, one.detail)
+                    self._refuse(_Place(cleaning.name, one.line), one.reason, one.detail)
                 for click in dataset.clicks:
                     day = datetime.combine(click.day, time(), UTC).timestamp()
                     fields = tuple(getattr(click, one.name) for one in self._definition.fields)
@@ -214,7 +254,8 @@ class _Partitioning:
         )
         kept, end_rows = (found.fetchone() if found else None) or (0, 0)
         kept, left_out = kept - end_rows, self._left_out + end_rows
-        refused = RefusedRows(dict(self._reasons.most_common()), tuple(self._examples))
+        shown = (RefusedExample(one.place.file, one.place.line, *one[1:]) for one in self._examples)
+        refused = RefusedRows(dict(self._reasons.most_common()), tuple(shown))
         rows = kept + left_out + refused.count
         _refuse_nothing(rows, kept, left_out, refused)
         levels, depth = None, None
@@ -258,14 +299,14 @@ class _Partitioning:
         yield kept
         self._flush(kept)
 
-    def _take(self, judge: RowJudge[_Row], row: Any, file: str, line: int | None, kept: _Kept) -> None:
+    def _take(self, judge: RowJudge[_Row], row: Any, place: _Place, kept: _Kept) -> None:
         if isinstance(row, str):
-            self._refuse(file, line, reason_of(row), row)
+            self._refuse(place, reason_of(row), row)
             return
         try:
             judged = judge.judge(row)
         except REFUSED as error:
-            self._refuse(file, line, *refusal_of(error))
+            self._refuse(place, *refusal_of(error))
             return
         if judged.click is not None:
             kept.append(judged.click)
@@ -275,10 +316,10 @@ class _Partitioning:
         else:
             self._left_out += 1
 
-    def _refuse(self, file: str, line: int | None, reason: str, detail: str) -> None:
+    def _refuse(self, place: _Place, reason: str, detail: str) -> None:
         self._reasons[reason] += 1
         if len(self._examples) < _EXAMPLES:
-            self._examples.append(RefusedExample(file, line, reason, detail[:_LONGEST_DETAIL]))
+            self._examples.append(_Example(place, reason, detail[:_LONGEST_DETAIL]))
 
     def _flush(self, kept: list[_Row]) -> None:
         if not kept:
