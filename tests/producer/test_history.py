@@ -1,0 +1,281 @@
+"""Logs of any size, through DuckDB: the same clicks, the same refusals as row by row, in sorted buckets."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from clickstream.features.shop import UCI553, Shop, shop_of
+from clickstream.features.shop_file import define
+from clickstream.files.history import ClickBuckets, open_clicks
+from clickstream.files.mapping import map_dataset, map_log, read_mapping, read_shop_mapping
+
+SHOP = shop_of(
+    define(
+        {
+            "name": "s",
+            "fields": {
+                "event": {"type": "text"},
+                "page": {"type": "integer", "optional": True},
+                "price": {"type": "number", "at_least": 0, "optional": True},
+                "member": {"type": "boolean", "optional": True},
+            },
+            "goal": {"when": 'event == "buy"'},
+            "features": {"clicks": {"count": True}},
+        },
+        "s",
+    )
+)
+MAPPING = """
+[clicks]
+session_id = "visit"
+event_time = { column = "at", format = "s" }
+event = "what"
+page = "page"
+price = "price"
+member = "member"
+"""
+EXAMPLE = Path(__file__).parents[2] / "examples" / "own-clicks"
+
+
+def opened(
+    tmp_path: Path, *paths: Path | str, mapping: str = MAPPING, shop: Shop = SHOP, buckets: int = 3
+) -> ClickBuckets:
+    said = tmp_path / "mapping.toml"
+    said.write_text(mapping)
+    return open_clicks(paths, shop, said, work=tmp_path / "work", memory_mib=512, buckets=buckets)
+
+
+def rows_of(buckets: ClickBuckets) -> list[dict[str, Any]]:
+    """All clicks, bucket by bucket."""
+    return [row for n in range(buckets.buckets) for batch in buckets.batches(n) for row in batch.to_pylist()]
+
+
+def written(tmp_path: Path, name: str, rows: list[dict[str, Any]]) -> Path:
+    """A log of these rows in the format that its name says."""
+    path = tmp_path / name
+    lines = [",".join(rows[0]), *(",".join("" if v is None else str(v) for v in r.values()) for r in rows)]
+    objects = [json.dumps(row) for row in rows]
+    text = "\n".join(objects if ".jsonl" in name else lines).encode()
+    if name.endswith(".parquet"):
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    elif name.endswith(".gz"):
+        path.write_bytes(gzip.compress(text))
+    elif name.endswith(".zst"):
+        path.write_bytes(zstandard.compress(text))
+    else:
+        path.write_bytes(text)
+    return path
+
+
+def click(visit: str, second: int = 0, what: str = "look", **more: Any) -> dict[str, Any]:
+    row = {"visit": visit, "at": 1_772_445_600 + second, "what": what, "page": 3, "price": 2.5}
+    return row | {"member": "true"} | more
+
+
+ROWS = [click(f"v{n % 5}", 40 - n, price=n / 4) for n in range(20)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["log.csv", "log.csv.gz", "log.csv.zst", "log.jsonl", "log.jsonl.gz", "log.jsonl.zst", "log.parquet"],
+)
+def test_a_log_of_any_format_gives_each_session_whole_and_in_order(tmp_path: Path, name: str) -> None:
+    found = opened(tmp_path, written(tmp_path, name, ROWS))
+    assert (found.rows, found.kept, found.left_out, found.refused.count) == (20, 20, 0, 0)
+    sessions: dict[str, set[int]] = {}
+    for bucket in range(3):
+        of_bucket = [row for batch in found.batches(bucket) for row in batch.to_pylist()]
+        keys = [(row["session_id"], row["event_time"]) for row in of_bucket]
+        assert keys == sorted(keys)
+        for row in of_bucket:
+            sessions.setdefault(row["session_id"], set()).add(bucket)
+    assert sorted(sessions) == [f"v{n}" for n in range(5)]
+    assert all(len(buckets) == 1 for buckets in sessions.values())
+    assert {row["event_time"]: row["price"] for row in rows_of(found)} == {
+        row["at"] * 1_000: row["price"] for row in ROWS
+    }
+
+
+def test_the_buckets_of_a_mapping_onto_uci553_are_the_clicks_that_row_by_row_gives(tmp_path: Path) -> None:
+    mapping = EXAMPLE / "mapping.toml"
+    expected = map_dataset(EXAMPLE / "clicks.csv", read_mapping(mapping))
+    found = open_clicks([EXAMPLE / "clicks.csv"], UCI553, mapping, work=tmp_path, memory_mib=512, buckets=2)
+    assert (found.kept, found.left_out) == (expected.cleaning.kept, expected.cleaning.skipped)
+    names = [field.name for field in UCI553.definition.fields]
+    clicks = {(row["session_id"], *(row[name] for name in names), row["end"]) for row in rows_of(found)}
+    assert clicks == {
+        (one.session_id, *(getattr(one, name) for name in names), one.end) for one in expected.dataset.clicks
+    }
+
+
+COLUMNS = ("visit", "at", "what", "page", "price", "member", "kind")
+TEXTS = [
+    "v",
+    "w",
+    " v ",
+    "\u00a0w\u2003",
+    "x" * 257,
+    "é",
+    '"q"',
+    'a"b',
+    "a\x00b",
+    "007",
+    "1.50",
+    "null",
+    "",
+    "\t",
+]
+INTEGERS = [
+    "3",
+    " 3",
+    "3.0",
+    "-1",
+    "1_000",
+    "１２",
+    "1e3",
+    "9007199254740993",
+    "99999999999999999999",
+    "-0",
+    "+7",
+]
+NUMBERS = [*INTEGERS, "1e999", "inf", "nan", "12,50", "1.234,5", "1.2.3", "0x10", "", ".5", "5.", "1e-400"]
+TRUTHS = ["true", "True", "1", "0", "no", "", "FALSE", "ja"]
+SECONDS = ["1772445600.5", "1772445600000", "yesterday", "", "-5", "1e9", "4102444800", "0", "1772445600"]
+ISO = ["2026-03-02T10:00:00.250Z", "2026-03-02 10:00:00+01:00", "2026-03-29 02:30:00", "2026-10-25 02:30:00",
+       "2026-03-02 24:00:00", "2026-02-30 10:00:00", "1931-01-01", "20260302T100000", "1970-01-08T00:00:00Z",
+       "2026-03-02 10:00:00.123456789", "2026-07-02 10:00:60", "", "2026-03-02 10:00:00 UTC"]  # fmt: skip
+PATTERN = [
+    "02.03.2026 10:00",
+    "2.3.2026 10:00",
+    "02.03.2026 25:00",
+    "29.03.2026 02:30",
+    "02.03.2026  10:00",
+    "",
+]
+OTHER = """
+[rows]
+column = "kind"
+keep = ["view", "buy"]
+end = ["buy", "bye"]
+[clicks]
+session_id = {{ column = "visit", missing = "nobody" }}
+event_time = {{ column = "at", format = "{0}", timezone = "Europe/Warsaw" }}
+event = {{ column = "what", up_to = "4", values = {{ look = "l", buy = "b4" }}, missing = "other" }}
+page = {{ column = "page", decimal = "," }}
+price = {{ column = "price", decimal = ",", missing = 1 }}
+member = {{ column = "member", values = {{ ja = true, no = "no" }} }}
+order = "page"
+end = "member"
+"""
+KINDS = {
+    "seconds": (MAPPING, "1772445600", SECONDS),
+    "iso": (OTHER.format("iso"), "2026-03-02 10:00:00", ISO),
+    "pattern": (OTHER.format("%d.%m.%Y %H:%M"), "02.03.2026 10:00", PATTERN),
+}
+
+
+def hostile_rows(time: str, times: list[str], rows: int) -> list[list[str]]:
+    """Rows most of whose values are plain; the same ones each time."""
+    drawn = random.Random(7)
+
+    def value(plain: str, others: list[str]) -> str:
+        return plain if drawn.random() < 0.8 else drawn.choice(others)
+
+    return [
+        [
+            value(f"v{row % 40}", TEXTS),
+            value(time, times),
+            value("look", TEXTS),
+            value("3", NUMBERS),
+            value("2.5", NUMBERS),
+            value("true", TRUTHS),
+            value("view", ["bye", "buy", "cart", "", " view "]),
+        ]
+        for row in range(rows)
+    ]
+
+
+def both(tmp_path: Path, content: bytes, name: str, mapping: str = MAPPING) -> None:
+    """Check that a log is read as row by row: the same clicks in the same order, the same refusals."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    log, cleaning = map_log(path, SHOP.definition, read_shop_mapping(mapping.encode(), SHOP.definition))
+    found = opened(tmp_path, path, mapping=mapping)
+    refused = [(one.line, one.reason, one.detail) for one in found.refused.examples]
+    assert refused == [(one.line, one.reason, one.detail) for one in cleaning.refused]
+    assert found.refused.reasons == cleaning.reasons
+    assert (found.rows, found.kept, found.left_out) == (cleaning.rows, cleaning.kept, cleaning.skipped)
+    sessions: dict[str, list[Any]] = {}
+    for row in rows_of(found):
+        fields = [row[one.name] for one in SHOP.definition.fields]
+        sessions.setdefault(row["session_id"], []).append(
+            (row["event_time"], row["order"], *fields, row["end"])
+        )
+    expected = {
+        session: [
+            (one.event_time, one.order, *(getattr(one, f.name) for f in SHOP.definition.fields), one.end)
+            for one in clicks
+        ]
+        for session, clicks in log.sessions.items()
+    }
+    assert sessions == expected
+
+
+def quoted(field: str, quotes: bool) -> str:
+    return '"' + field.replace('"', '""') + '"' if quotes or '"' in field or "," in field else field
+
+
+BROKEN_LINES = [
+    "",
+    " ",
+    "a,b",
+    ",,,,,,",
+    'v,"a" b,c,d,e,f,g',
+    "x" * 70_000,
+    '"x\ny",1,look,3,2,true,view',
+    "v,1\xff,a",
+]
+BROKEN_OBJECTS = ["", " ", "[1]", "{", '"x"', "null", '{"visit": "a", "visit": "b"}', '{"visit": "\\ud800"}']
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_hostile_csv_is_read_as_row_by_row(tmp_path: Path, kind: str) -> None:
+    mapping, time, times = KINDS[kind]
+    lines = [",".join(COLUMNS)]
+    for number, row in enumerate(hostile_rows(time, times, 400)):
+        lines.append(",".join(quoted(one, number % 2 == 0) for one in row))
+        if number % 20 == 0:
+            lines.append(BROKEN_LINES[number // 20 % len(BROKEN_LINES)])
+            lines.append(lines[-2] + ",,")
+    both(tmp_path, "\n".join(lines).encode(), "log.csv", mapping)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hostile_json_lines_are_read_as_row_by_row(tmp_path: Path, kind: str) -> None:
+    mapping, time, times = KINDS[kind]
+    lines = []
+    for number, row in enumerate(hostile_rows(time, times, 400)):
+        values = (as_json(one, number % 2 == 0) for one in row)
+        pairs = (f'"{name}": {one}' for name, one in zip(COLUMNS, values, strict=True))
+        lines.append("{" + ", ".join(pairs) + "}")
+        if number % 20 == 0:
+            lines.append(BROKEN_OBJECTS[number // 20 % len(BROKEN_OBJECTS)])
+            lines.append(f"  {lines[-2]} ")
+            lines.append(lines[-3] + "\x01")
+    both(tmp_path, "\n".join(lines).encode(), "log.jsonl", mapping)
+
+
+def as_json(text: str, bare: bool) -> str:
+    """A value of JSON: the text, or what it is as a number, true or null."""
+    is_value = re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?|true|null", text)
+    return text if bare and is_value else json.dumps(text, ensure_ascii=False)
