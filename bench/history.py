@@ -70,7 +70,7 @@ def main() -> None:
         return
     if given.what in ("local", "sessions"):
         command = "score" if given.what == "local" else "sessions"
-        memory = ["--memory", f"{given.memory} MiB"]
+        memory = ["--memory", str(given.memory)]
         line = [sys.executable, "-m", "clickstream", command, first, "--out", second, "--shop", SHOP, *memory]
     else:
         line = [sys.executable, __file__, f"{given.what}-alone", first, second]
@@ -107,9 +107,8 @@ def clicks_of_day(day: int) -> pa.Table:
     names = np.array(list(EVENTS))
     columns["event"] = pa.array(names[draw.choice(len(names), p=list(EVENTS.values()), size=len(session))])
     for name, values in OF_VISITOR.items():
-        columns[name] = pa.array(
-            np.array(values)[draw.integers(len(values), size=len(lengths))][session[order]]
-        )
+        chosen = draw.integers(len(values), size=len(lengths))
+        columns[name] = pa.array(np.array(values)[chosen[session[order]]])
     return pa.table(columns)
 
 
