@@ -117,7 +117,7 @@ def score(
     settings = load_settings(home=home, bundle=bundle, shop=shop)
     definition = chosen_definition(settings)
     of_shop = shop_of(definition)
-    layout = _layout(definition, mapping)
+    layout = layout_of(definition, mapping)
     source: Path | BinaryIO = sys.stdin.buffer if file == _STANDARD else file
     called = "standard input" if file == _STANDARD else None
     try:
@@ -152,7 +152,8 @@ def score(
     _conclude(scores, of_shop, out, mapping is not None, say)
 
 
-def _layout(definition: ShopDefinition, mapping: Path | None) -> ColumnMapping | None:
+def layout_of(definition: ShopDefinition, mapping: Path | None) -> ColumnMapping | None:
+    """How the columns of a file of the shop become clicks; None: it is the file of UCI 553."""
     if definition is UCI553.definition:
         return None if mapping is None else read_mapping(mapping)
     return columns_of(definition, mapping)

@@ -1,0 +1,101 @@
+"""`clickstream backfill`: the sessions of closed days from files onto the topic of scores, each once."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from clickstream.bundles.bundle import load_bundle
+from clickstream.cli.options import HomeOption, Shop
+from clickstream.cli.score import layout_of
+from clickstream.cli.shop import chosen_definition
+from clickstream.features.shop import shop_of
+from clickstream.history.backfill import BackfillReport, Days, backfill
+from clickstream.infra import logs
+from clickstream.infra.errors import InputError, UsageError
+from clickstream.infra.settings import load_settings
+from clickstream.infra.words import counted
+from clickstream.local.servers import with_running_servers
+from clickstream.offline.scoring import read_clicks
+from clickstream.offline.windows import cut_windows
+from clickstream.terminal.cleaning_view import show_cleaning
+from clickstream.windows.fingerprint import rules_of
+
+
+def backfill_days(
+    file: Annotated[
+        Path, typer.Argument(help="A log of the shop with event times, that reaches beyond the days.")
+    ],
+    day: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="The day, UTC, on which sessions open.")],
+    to: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM-DD", help="The last day, where there are more than one.")
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help="TOML file that says which column of yours is which.")
+    ] = None,
+    group: Annotated[str | None, typer.Option(help="Consumer group beside which it is done.")] = None,
+    bundle: Annotated[str | None, typer.Option(help="Bundle id, path, or champion.")] = None,
+    shop: Shop = None,
+    home: HomeOption = None,
+) -> None:
+    """Publish the scores of closed days from files, where they are not on the topic of scores yet.
+
+    What is there is left as it is, so a run that was stopped goes on when it is started again. batch and
+    reference answer; online models learn in the stream alone. The group must have passed the days.
+
+    Exit codes: 0 done; 64 wrong options; 65 the file, the mapping or the bundle is not right; 66 the file is
+    not there; 69 a server does not answer: run it again; 75 another run took over; 78 the days are not over.
+    """
+    say = Console(stderr=True, highlight=False, soft_wrap=True)
+    settings = with_running_servers(load_settings(home=home, bundle=bundle, shop=shop, group=group))
+    logs.configure(settings)
+    days = _days(day, to)
+    definition = chosen_definition(settings)
+    models = load_bundle(settings)
+    log, cleaning = read_clicks(file, shop_of(definition), layout_of(definition, mapping))
+    show_cleaning(cleaning, say)
+    if log.times is None:
+        raise InputError(f"{file} has no event times", "Name the column that has them in a --mapping.")
+    edges = int(log.times.min()), int(log.times.max())
+    windows = (cut.closed for cut in cut_windows(log, rules_of(settings)))
+    report = backfill(windows, days, bundle=models, settings=settings, edges=edges)
+    _conclude(report, days, settings.scores_topic, say)
+
+
+def _days(day: str, to: str | None) -> Days:
+    try:
+        days = Days(datetime.date.fromisoformat(day), datetime.date.fromisoformat(to or day))
+    except ValueError as error:
+        raise UsageError(f"--day {day}: {error}", "Write it as 2026-11-01.") from error
+    if days.last < days.first:
+        raise UsageError(f"--to {days.last} is before --day {days.first}", "Give the last day, or none.")
+    return days
+
+
+def _conclude(report: BackfillReport, days: Days, topic: str, say: Console) -> None:
+    named = str(days.first) if days.first == days.last else f"{days.first} to {days.last}"
+    say.print(
+        f"{counted(report.published, 'score')} of {named} published to {topic};"
+        f" {report.present:,} were there; {counted(report.other_days, 'session')} of other days"
+    )
+    if report.errors:
+        say.print(f"[yellow]{report.errors:,} of them have no predictions[/]: see field error")
+    if report.unfinished:
+        say.print(
+            f"[yellow]{counted(report.unfinished, 'session')} may still be open in the stream[/]: left out;"
+            " run it again later"
+        )
+    if report.headless:
+        say.print(
+            f"[yellow]{counted(report.headless, 'session')} may have begun before the first click of the"
+            " file[/], and so have other names: give it the hour before, too"
+        )
+    if report.endless:
+        say.print(
+            f"[yellow]{counted(report.endless, 'session')} may go on after the last click of the file[/]:"
+            " give it the hour after, too"
+        )

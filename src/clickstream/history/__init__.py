@@ -1,0 +1,1 @@
+"""History: clicks of days that are over, in files, at any size."""
