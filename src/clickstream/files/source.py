@@ -114,9 +114,7 @@ def _unzipped(name: str, content: bytes, endings: Sequence[str], where: str) -> 
     _check_directory(name, content)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            entry = _only(name, archive.infolist(), endings, where)
-            if entry.flag_bits & _ENCRYPTED:
-                raise InputError(f"{name} is locked: {entry.filename} needs a password", "Unpack it first.")
+            entry = only_entry(name, archive, endings, where)
             with archive.open(entry) as file:
                 # A zip bomb is never unpacked further.
                 return entry.filename, file.read(MAX_BYTES + 1)
@@ -145,6 +143,18 @@ def _check_directory(name: str, content: bytes) -> None:
             f"{name} must hold one file; its directory is that of very many, or very large ones",
             "Zip the one file alone.",
         )
+
+
+def only_entry(name: str, archive: zipfile.ZipFile, endings: Sequence[str], where: str) -> zipfile.ZipInfo:
+    """The one file of a zip that ends with one of `endings`.
+
+    Raises:
+        InputError: there is none, or more, or it is locked, or a path of the zip leads out of it.
+    """
+    entry = _only(name, archive.infolist(), endings, where)
+    if entry.flag_bits & _ENCRYPTED:
+        raise InputError(f"{name} is locked: {entry.filename} needs a password", "Unpack it first.")
+    return entry
 
 
 def _only(name: str, entries: list[zipfile.ZipInfo], endings: Sequence[str], where: str) -> zipfile.ZipInfo:

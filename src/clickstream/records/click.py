@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, final
 from pydantic import BaseModel, ConfigDict, Field
 
 # 9999-12-31T23:59:59.999Z: beyond it no calendar library can print the time.
-_LAST_MS = 253_402_300_799_999
+LAST_MS = 253_402_300_799_999
 
 SECONDS = range(631_152_000, 4_102_444_800)
 """Seconds of the years 1990 to 2099. As milliseconds they lie in January and February of 1970, and whole days
@@ -17,7 +17,7 @@ EventTime = Annotated[
     int,
     Field(
         ge=0,
-        le=_LAST_MS,
+        le=LAST_MS,
         description="milliseconds since the epoch, UTC; what reads as seconds of a year from 1990 to 2099 is"
         " refused",
         json_schema_extra={"not": {"minimum": SECONDS.start, "maximum": SECONDS.stop - 1}},

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from clickstream.files.cleaning import MAX_ROWS, CleaningReport, RefusedRow, refuse_empty
-from clickstream.files.mapping.fields import ColumnGetter, FieldReader, WrongValueError, as_text
-from clickstream.files.mapping.spec import WHERE, Column, ColumnMapping, TimeColumn
+from clickstream.files.mapping.judge import REFUSED, FieldTarget, RowJudge, reason_of, refusal_of
+from clickstream.files.mapping.spec import WHERE, ColumnMapping
 from clickstream.files.mapping.table import ENDINGS, TableFile, columns_of, open_table
 from clickstream.files.sifting import SiftingProgress
 from clickstream.files.source import FileSource, read_source
 from clickstream.files.text import advice
 from clickstream.infra.errors import InputError
 from clickstream.infra.words import counted
-from clickstream.records.click import InvalidRecordError
 
 _EVERY = 8_192
 _LONGEST_TEXT = 1_000
@@ -27,28 +25,9 @@ _MOST_KEYS = 100
 
 C = TypeVar("C")
 
-ColumnAccess = Callable[[str], ColumnGetter]
-"""The name of a column -> the function that takes it from a row."""
 
-
-class MappingTarget(Protocol[C]):
-    """What rows become."""
-
-    def field(self, name: str, spec: Column | TimeColumn, fetch: ColumnAccess) -> FieldReader | None:
-        """The function that gives a field of the click; None where it is derived from the others.
-
-        Raises:
-            WrongValueError: a constant cannot be what it should be.
-        """
-        ...
-
-    def click(self, found: dict[str, Any], ends: bool) -> C:
-        """The click with these fields; `ends`: its row says that the visit is over.
-
-        Raises:
-            InvalidRecordError: it cannot be used, and why.
-        """
-        ...
+class MappingTarget(FieldTarget[C], Protocol[C]):
+    """What rows become, and in which order."""
 
     def place(self, click: C) -> tuple[str, int]:
         """Its session id and its event time."""
@@ -136,11 +115,7 @@ class _Reading(Generic[C]):
         self._name = name
         self._target = target
         self._ends: list[_End] = []
-        self._fields = dict(_fields(name, mapping, target, table.fetch))
-        rows = mapping.rows
-        self._kind: ColumnGetter | None = None if rows is None else table.fetch(rows.column)
-        self._keep = frozenset(rows.keep if rows else ())
-        self._end = frozenset(rows.end if rows else ())
+        self._judge = RowJudge(name, mapping, target, table.fetch)
         self._unseen = {column: table.fetch(column) for column in columns_of(mapping)}
         self.keys: dict[str, None] = {}
 
@@ -157,30 +132,23 @@ class _Reading(Generic[C]):
                 f"{self._name} has more than {counted(MAX_ROWS, 'row')}", "Split it into several files."
             )
         if problem is not None:
-            reason = "fields" if " fields where " in problem else "text"
-            self._refuse(line, reason, problem, text)
+            self._refuse(line, reason_of(problem), problem, text)
             return
         if self._unseen:
             self._unseen = {column: of for column, of in self._unseen.items() if of(row) is None}
             if isinstance(row, dict) and len(self.keys) < _MOST_KEYS:
                 self.keys |= dict.fromkeys(row)
-        kind = self._kind_of(row)
-        keeps, ends = self._kind is None or kind in self._keep, kind in self._end
-        if not keeps and not ends:
-            self.skipped += 1
-            return
-        names = self._fields if keeps else ("session_id", "event_time")
         try:
-            found = {name: self._fields[name](row) for name in names}
-            if not keeps:
-                self.skipped += 1
-                self._ends.append(_End(found["session_id"], found["event_time"], line, text))
-                return
-            self.clicks.append(self._target.click(found, ends))
-        except WrongValueError as error:
-            self._refuse(line, error.column, str(error), text)
-        except InvalidRecordError as error:
-            self._refuse(line, error.detail.split(":", 1)[0], error.detail, text)
+            judged = self._judge.judge(row)
+        except REFUSED as error:
+            self._refuse(line, *refusal_of(error), text)
+            return
+        if judged.click is not None:
+            self.clicks.append(judged.click)
+            return
+        self.skipped += 1
+        if judged.end is not None:
+            self._ends.append(_End(*judged.end, line, text))
 
     def mark_ends(self) -> None:
         """Let the last click up to each `end` row carry it; and sort."""
@@ -194,26 +162,5 @@ class _Reading(Generic[C]):
             if at >= 0 and keys[at][0] == end.session_id:
                 self.clicks[at] = self._target.ended(self.clicks[at])
 
-    def _kind_of(self, row: Any) -> str | None:
-        if self._kind is None:
-            return None
-        try:
-            return as_text(self._kind(row))
-        except ValueError:
-            return None
-
     def _refuse(self, line: int, reason: str, detail: str, text: str) -> None:
         self.refused.append(RefusedRow(line, reason, detail[:_LONGEST_TEXT], text[:_LONGEST_TEXT]))
-
-
-def _fields(
-    name: str, mapping: ColumnMapping, target: MappingTarget[C], fetch: ColumnAccess
-) -> Iterator[tuple[str, FieldReader]]:
-    for field, spec in mapping.clicks.targets.items():
-        try:
-            function = target.field(field, spec, fetch)
-        except WrongValueError as error:
-            problem = f"the mapping for {name}: clicks.{field}.constant: {error}"
-            raise InputError(problem, WHERE) from error
-        if function is not None:
-            yield field, function

@@ -19,7 +19,8 @@ from clickstream.files.cleaning import CleanedFile
 from clickstream.files.dataset import Dataset
 from clickstream.files.mapping.derive import depths, mean_prices
 from clickstream.files.mapping.fields import FieldReader, number_field, text_field, time_field
-from clickstream.files.mapping.reading import ColumnAccess, read_log
+from clickstream.files.mapping.judge import ColumnAccess
+from clickstream.files.mapping.reading import read_log
 from clickstream.files.mapping.spec import Column, TextColumn, TimeColumn, UciMapping
 from clickstream.files.rows import PageView
 from clickstream.files.sifting import SiftingProgress, silent
@@ -61,13 +62,13 @@ def map_dataset(
         MissingFileError: the file is not there.
         InputError: it is no such file, lacks a column that the mapping names, or no row can be used.
     """
-    log = read_log(source, mapping, _Clicks(), name, progress)
+    log = read_log(source, mapping, UciClicks(), name, progress)
     dataset = _dataset(log.cleaning.name, log.sha256, mapping, log.clicks)
     progress(1.0)
     return CleanedFile(dataset, replace(log.cleaning, notes=(*log.cleaning.notes, *_notes(mapping))))
 
 
-class _Clicks:
+class UciClicks:
     """Clicks of shop uci553."""
 
     def __init__(self) -> None:

@@ -16,7 +16,8 @@ from clickstream.files.mapping.fields import (
     time_field,
     truth_field,
 )
-from clickstream.files.mapping.reading import ColumnAccess, read_log
+from clickstream.files.mapping.judge import ColumnAccess
+from clickstream.files.mapping.reading import read_log
 from clickstream.files.mapping.spec import Column, ColumnMapping, TimeColumn
 from clickstream.files.shop_log import CleanedLog, LoggedClick, shop_log
 from clickstream.files.sifting import SiftingProgress, silent
@@ -40,7 +41,7 @@ def map_log(
         MissingFileError: the file is not there.
         InputError: it is no such file, lacks a column that the mapping names, or no row can be used.
     """
-    log = read_log(source, mapping, _Clicks(definition, mapping), name, progress)
+    log = read_log(source, mapping, ShopClicks(definition, mapping), name, progress)
     sessions = {
         session_id: [one.click for one in found]
         for session_id, found in groupby(log.clicks, key=lambda one: one.session_id)
@@ -56,7 +57,7 @@ class _Found(NamedTuple):
     click: LoggedClick
 
 
-class _Clicks:
+class ShopClicks:
     """Clicks of a shop, each with its session id."""
 
     def __init__(self, definition: ShopDefinition, mapping: ColumnMapping) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
 
 from clickstream.files.mapping.fields import ColumnGetter, in_list, in_object
 from clickstream.files.mapping.spec import WHERE, ColumnMapping, FileLayout
@@ -58,15 +58,15 @@ def open_table(name: str, content: bytes, mapping: ColumnMapping) -> TableFile:
     """
     layout = mapping.file
     encoding = encoding_of(name, content, layout.encoding)
-    if (layout.format or _format(content, encoding)) == "jsonl":
+    if (layout.format or format_of(content, encoding)) == "jsonl":
         if content[:_PROBED].decode(encoding, errors="ignore").lstrip("\ufeff \t\r\n").startswith("["):
             raise InputError(
                 f"{name} is one JSON array; what is read is one object a line",
                 "Write it so, as by `jq -c '.[]' in.json > out.jsonl`.",
             )
-        return TableFile(encoding, "", in_object, _objects(content, encoding))
+        return TableFile(encoding, "", in_object, objects_of(content, encoding))
     wanted = columns_of(mapping)
-    delimiter, columns = _header(name, content, encoding, layout, wanted)
+    delimiter, columns = header_of(name, content, encoding, layout, wanted)
     missing = [column for column in wanted if column not in columns]
     if missing:
         raise InputError(
@@ -82,7 +82,7 @@ def open_table(name: str, content: bytes, mapping: ColumnMapping) -> TableFile:
         )
     rows = below_head(content, encoding, delimiter)
     return TableFile(
-        encoding, delimiter, lambda column: in_list(columns, column), _lists(rows, delimiter, len(columns))
+        encoding, delimiter, lambda column: in_list(columns, column), lists_of(rows, delimiter, len(columns))
     )
 
 
@@ -102,14 +102,14 @@ def sample_table(name: str, content: bytes, wanted: list[str], at_most: int) -> 
         InputError: it is no such file.
     """
     encoding = encoding_of(name, content)
-    if _format(content, encoding) == "jsonl":
-        found = [one.row for one in islice(_objects(content, encoding), at_most) if one.problem is None]
+    if format_of(content, encoding) == "jsonl":
+        found = [one.row for one in islice(objects_of(content, encoding), at_most) if one.problem is None]
         if not found:
             raise InputError(f"{name} begins with no JSON object", "Write one object a line, for each click.")
         keys = dict.fromkeys(key for row in found for key in _keys(row))
         return FileSample(list(keys)[:_MOST_COLUMNS], [partial(_in_row, in_object, row) for row in found])
-    delimiter, columns = _header(name, content, encoding, FileLayout(), wanted)
-    rows = _lists(below_head(content, encoding, delimiter), delimiter, len(columns))
+    delimiter, columns = header_of(name, content, encoding, FileLayout(), wanted)
+    rows = lists_of(below_head(content, encoding, delimiter), delimiter, len(columns))
     usable = [one.row for one in islice(rows, at_most) if one.problem is None]
     return FileSample(
         [one for one in dict.fromkeys(columns) if one][:_MOST_COLUMNS],
@@ -137,14 +137,20 @@ def columns_of(mapping: ColumnMapping) -> list[str]:
     return list(dict.fromkeys(named))
 
 
-def _format(content: bytes, encoding: str) -> str:
+def format_of(content: bytes, encoding: str) -> Literal["csv", "jsonl"]:
+    """What a text is by its first character."""
     start = content[:_PROBED].decode(encoding, errors="ignore").lstrip("\ufeff \t\r\n")
     return "jsonl" if start.startswith(("{", "[")) else "csv"
 
 
-def _header(
+def header_of(
     name: str, content: bytes, encoding: str, layout: FileLayout, wanted: list[str]
 ) -> tuple[str, list[str]]:
+    """The delimiter of a CSV under which most of the columns `wanted` are there, and its columns.
+
+    Raises:
+        InputError: its first line names none.
+    """
     first, announced = head_of(content, encoding)
     if first.problem is not None:
         raise InputError(f"{name} begins with {first.problem}, not with the names of columns", WHERE)
@@ -158,28 +164,33 @@ def _header(
     return delimiter, found[delimiter]
 
 
-def _lists(rows: Iterator[TextRow], delimiter: str, width: int) -> Iterator[TableRecord]:
+def lists_of(rows: Iterator[TextRow], delimiter: str, width: int) -> Iterator[TableRecord]:
     for row in rows:
         fields = without_empty_end(row.fields, width)
         problem = row.problem or width_problem(row._replace(fields=fields), width)
         yield TableRecord(row.line, fields, delimiter.join(row.fields), problem)
 
 
-def _objects(content: bytes, encoding: str) -> Iterator[TableRecord]:
+def objects_of(content: bytes, encoding: str) -> Iterator[TableRecord]:
     for line in lines_of(content, encoding):
         text = line.text.strip()
         if line.problem is not None:
             yield TableRecord(line.number, None, text, line.problem)
         elif text:
-            row: Any = None
-            try:
-                row = _decode(text)
-                problem = None if isinstance(row, dict) else "not a JSON object"
-            except ValueError as error:
-                problem = f"not JSON: {error}"
-            except RecursionError:
-                problem = "not JSON: nested too deeply"
-            yield TableRecord(line.number, row, text, problem)
+            row = object_of(text)
+            problem = row if isinstance(row, str) else None
+            yield TableRecord(line.number, None if problem else row, text, problem)
+
+
+def object_of(text: str) -> dict[str, Any] | str:
+    """The JSON object that a line is, or what is wrong with it."""
+    try:
+        row = _decode(text)
+    except ValueError as error:
+        return f"not JSON: {error}"
+    except RecursionError:
+        return "not JSON: nested too deeply"
+    return row if isinstance(row, dict) else "not a JSON object"
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

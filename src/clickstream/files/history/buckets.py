@@ -1,0 +1,149 @@
+"""Buckets: the clicks of a log, each session whole in one of them, sorted as the fold takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from clickstream.features.definition import FieldType, ShopDefinition
+from clickstream.files.history.engine import listed, named, open_engine, quoted
+from clickstream.files.history.finishing import with_depths, with_ends
+
+ROWS_OF_A_BATCH = 65_536
+
+_ARROW = {
+    FieldType.TEXT: pa.string(),
+    FieldType.NUMBER: pa.float64(),
+    FieldType.INTEGER: pa.int64(),
+    FieldType.BOOLEAN: pa.bool_(),
+}
+
+
+class RefusedExample(NamedTuple):
+    """A row that cannot be used. `line` counts from 1 in a text, rows in Parquet; None: not known."""
+
+    file: str
+    line: int | None
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class RefusedRows:
+    """The rows that cannot be used: how many by reason, the most frequent first, and up to 1,000 of them."""
+
+    reasons: Mapping[str, int]
+    examples: tuple[RefusedExample, ...] = field(repr=False)
+
+    @property
+    def count(self) -> int:
+        """All of them."""
+        return sum(self.reasons.values())
+
+
+class Finishing(NamedTuple):
+    """What is done to the clicks of a bucket when they are sorted.
+
+    Attributes:
+        with_end_rows: rows among them say that a visit is over.
+        levels: a table of mean prices that `price_2` is derived from.
+        depth: the largest `page`, where that is derived.
+    """
+
+    with_end_rows: bool = False
+    levels: Path | None = None
+    depth: int | None = None
+
+
+@dataclass(frozen=True)
+class ClickBuckets:
+    """The clicks of a log in so many buckets; can be sent to another process on this machine.
+
+    A session lies whole in one bucket: which one is the same on every machine.
+
+    Attributes:
+        rows: of the log: each was kept, left out on purpose, or refused.
+    """
+
+    definition: ShopDefinition
+    work: Path
+    memory_mib: int
+    buckets: int
+    rows: int
+    kept: int
+    left_out: int
+    refused: RefusedRows
+    finishing: Finishing
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the batches."""
+        return schema_of(self.definition)
+
+    def batches(self, bucket: int) -> Iterator[pa.RecordBatch]:
+        """The clicks of a bucket, sorted by session id and then as the fold takes them."""
+        files = sorted((self.work / "clicks" / f"bucket={bucket}").glob("*.parquet"))
+        if not files:
+            return
+        finishing = self.finishing
+        clicks = f"read_parquet({listed(map(str, files))})"
+        if finishing.levels is not None:
+            mean = f"(SELECT category, mean FROM read_parquet({quoted(str(finishing.levels))}))"
+            level = "CASE WHEN price > mean THEN 1 ELSE 2 END AS price_2"
+            clicks = f"(SELECT * REPLACE ({level}) FROM {clicks} LEFT JOIN {mean} USING (category))"
+        order = sort_columns(self.definition)
+        # Of one moment an end row stands after the clicks.
+        order.insert(2, "is_end_row")
+        columns = ", ".join(map(named, [*self.schema.names, "is_end_row"]))
+        engine = open_engine(self.work, self.memory_mib)
+        try:
+            found = engine.execute(f"SELECT {columns} FROM {clicks} ORDER BY {', '.join(order)}")
+            batches: Iterator[pa.RecordBatch] = iter(found.to_arrow_reader(ROWS_OF_A_BATCH))
+            if finishing.with_end_rows:
+                batches = with_ends(batches)
+            if finishing.depth is not None:
+                batches = with_depths(batches, finishing.depth)
+            for batch in batches:
+                yield batch.select(self.schema.names).cast(self.schema)
+        finally:
+            engine.close()
+
+
+def schema_of(definition: ShopDefinition) -> pa.Schema:
+    """The clicks of a shop."""
+    return pa.schema(
+        [
+            pa.field("session_id", pa.string()),
+            pa.field("event_time", pa.int64()),
+            pa.field("order", pa.int32()),
+            *(pa.field(one.name, _ARROW[one.type]) for one in definition.fields),
+            pa.field("end", pa.bool_()),
+        ]
+    )
+
+
+def sort_columns(definition: ShopDefinition) -> list[str]:
+    """SQL of the order of clicks: session by session, each as its fold sorts it, and then by all that is
+    left, so that the order of rows in the log leaves no trace.
+    """
+    used = [one.name for one in definition.used_fields()]
+    others = [name for name in used if name not in definition.identity]
+    left = [
+        one.name for one in definition.fields if one.name not in used and one.name not in definition.identity
+    ]
+
+    def nulls_first(names: list[str]) -> list[str]:
+        return [f"{named(name)} NULLS FIRST" for name in names]
+
+    return [
+        "session_id",
+        "event_time",
+        'coalesce("order", 0)',
+        *nulls_first([*definition.identity, *others]),
+        '"end"',
+        *nulls_first(left),
+    ]

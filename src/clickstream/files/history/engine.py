@@ -1,0 +1,71 @@
+"""Engine: a DuckDB that keeps within its memory, and opens no file but those that it was given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clickstream.infra.extras import need
+
+if TYPE_CHECKING:
+    import duckdb
+
+_LEAST_MIB = 128
+_MIB_OF_A_THREAD = 256
+
+
+def open_engine(work: Path, memory_mib: int, opened: Iterable[str | Path] = ()) -> duckdb.DuckDBPyConnection:
+    """A database in memory. What does not fit there is spilled into `work`.
+
+    It reads and writes below `work`, and reads the files `opened`; all else is out of its reach, whatever it
+    is asked in SQL, and it cannot be told otherwise later.
+
+    Args:
+        memory_mib: of the whole process; the engine takes three fifths of it, and what Python and Arrow hold
+            beside it has the rest.
+
+    Raises:
+        ConfigurationError: the extra `history` is not installed.
+    """
+    need("history", "to read logs of any size", "duckdb", "pyarrow")
+    import duckdb
+
+    spilled = work / "spilled"
+    spilled.mkdir(parents=True, exist_ok=True)
+    threads = min(len(os.sched_getaffinity(0)), max(memory_mib // _MIB_OF_A_THREAD, 1))
+    engine = duckdb.connect(
+        config={
+            "memory_limit": f"{max(memory_mib * 3 // 5, _LEAST_MIB)}MiB",
+            "temp_directory": str(spilled),
+            "threads": threads,
+            # Rows are sorted afterwards; to keep them in the order of the file takes memory.
+            "preserve_insertion_order": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            # A name in SQL must not be a variable of this program.
+            "python_enable_replacements": False,
+        }
+    )
+    engine.execute("SET TimeZone = 'UTC'")
+    engine.execute("SET allowed_paths = $1", [[str(path) for path in opened]])
+    engine.execute("SET allowed_directories = $1", [[f"{work}/"]])
+    engine.execute("SET enable_external_access = false")
+    engine.execute("SET lock_configuration = true")
+    return engine
+
+
+def quoted(text: str) -> str:
+    """A text of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def named(name: str) -> str:
+    """A name of SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def listed(texts: Iterable[str]) -> str:
+    """A list of texts of SQL."""
+    return f"[{', '.join(map(quoted, texts))}]"

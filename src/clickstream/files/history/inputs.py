@@ -1,0 +1,242 @@
+"""Inputs: which files are meant, what each is, and those of one layout as one scan of DuckDB."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import hashlib
+import io
+import shutil
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from glob import glob, has_magic
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import zstandard
+
+from clickstream.files.history.engine import listed, quoted
+from clickstream.files.mapping.spec import FileLayout
+from clickstream.files.mapping.table import ENDINGS, format_of, header_of
+from clickstream.files.source import only_entry
+from clickstream.files.text import encoding_of, head_of, named_columns, rows_of
+from clickstream.infra.errors import ClickstreamError, InputError, MissingFileError
+
+WHERE = "Give files, folders or patterns of CSV, JSON lines or Parquet; gz, zst and zip of text are read."
+
+_HEAD = 1 << 20
+_CHUNK = 1 << 20
+_GZIP, _ZSTD, _PARQUET, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1", b"PK"
+_ENDINGS = (*ENDINGS, ".parquet")
+_PACKED = ("", ".gz", ".zst", ".zip")
+
+Format = Literal["csv", "jsonl", "parquet"]
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """A file of a log.
+
+    Attributes:
+        name: for messages.
+        path: what is read: the file itself, or its text in UTF-8 where that is another one.
+        columns: of a CSV, in its order.
+        skip: lines before the first row of a CSV.
+    """
+
+    name: str
+    path: str
+    format: Format
+    packed: Literal["none", "gzip", "zstd"] = "none"
+    delimiter: str = ""
+    columns: tuple[str, ...] = ()
+    width: int = 0
+    skip: int = 0
+
+    @property
+    def layout(self) -> tuple[object, ...]:
+        """What files must have in common to be read in one scan."""
+        return (self.format, self.packed, self.delimiter, self.columns, self.width, self.skip)
+
+
+def find_files(paths: Sequence[str | Path]) -> list[Path]:
+    """The files that are meant: of a folder those below it that end like a log, of a pattern what fits.
+
+    Raises:
+        MissingFileError: one is not there, or nothing fits.
+    """
+    found: dict[Path, None] = {}
+    for given in paths:
+        path = Path(given)
+        if path.is_dir():
+            inside = [one for one in sorted(path.rglob("*")) if one.is_file() and _is_log(one)]
+        elif path.is_file():
+            inside = [path]
+        elif has_magic(str(given)):
+            inside = sorted(Path(one) for one in glob(str(given), recursive=True) if Path(one).is_file())
+        else:
+            raise MissingFileError(f"{given} is not there", WHERE)
+        if not inside:
+            raise MissingFileError(f"{given} holds no log", WHERE)
+        found |= dict.fromkeys(inside)
+    return list(found)
+
+
+def _is_log(path: Path) -> bool:
+    name = path.name.lower()
+    return not name.startswith((".", "_")) and any(
+        name.endswith(f"{ending}{packed}") for ending in _ENDINGS for packed in _PACKED
+    )
+
+
+def describe(path: Path, layout: FileLayout, wanted: list[str], work: Path) -> LogFile:
+    """What a file is, by its first bytes.
+
+    Args:
+        layout: what the mapping says of it; columns of a CSV are found by the names `wanted`.
+        work: where its text is put in UTF-8, if it is in another encoding, or in a zip.
+
+    Raises:
+        MissingFileError: it may not be read.
+        InputError: it is no log.
+    """
+    name = path.name
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise MissingFileError(f"{path} cannot be read: {error.strerror}", WHERE) from error
+    if magic == _PARQUET:
+        return LogFile(name, str(path), "parquet")
+    if not magic:
+        raise InputError(f"{name} is empty", WHERE)
+    if magic.startswith(_ZIP):
+        path = _unzipped(path, work)
+        magic = b""
+    packed: Literal["none", "gzip", "zstd"] = "none"
+    if magic.startswith(_GZIP):
+        packed = "gzip"
+    elif magic == _ZSTD:
+        packed = "zstd"
+    head = read_head(path, packed, name)
+    whole = len(head) < _HEAD
+    # A character that the end of the head cuts in two is no fault of the file.
+    encoding = encoding_of(name, head if whole else head[: head.rfind(b"\n") + 1 or None], layout.encoding)
+    if encoding not in ("utf-8", "utf-8-sig", "ascii"):
+        path, packed = _in_utf8(path, packed, encoding, work), "none"
+        head = read_head(path, packed, name)
+        encoding = "utf-8"
+    kind = layout.format or format_of(head, encoding)
+    if kind == "jsonl":
+        if head.decode(encoding, errors="ignore").lstrip("\ufeff \t\r\n").startswith("["):
+            raise InputError(
+                f"{name} is one JSON array; what is read is one object a line",
+                "Write it so, as by `jq -c '.[]' in.json > out.jsonl`.",
+            )
+        return LogFile(name, str(path), "jsonl", packed)
+    delimiter, columns = header_of(name, head, encoding, layout, wanted)
+    first, _ = head_of(head, encoding)
+    fields = next(rows_of(iter([first]), delimiter)).fields
+    return LogFile(
+        name,
+        str(path),
+        "csv",
+        packed,
+        delimiter,
+        tuple(columns),
+        max(len(fields), len(named_columns(fields)), 1),
+        first.number,
+    )
+
+
+def scan(files: Sequence[LogFile]) -> str:
+    """The files, of one layout, as a table of DuckDB: columns `c0`, `c1` and so on of a CSV, `line` of JSON
+    lines, its own of Parquet; and `filename`. Rows that are none are put into `reject_errors`.
+    """
+    one, paths = files[0], listed(file.path for file in files)
+    if one.format == "parquet":
+        # Some programs write texts without saying that they are.
+        return (
+            f"read_parquet({paths}, filename = true, file_row_number = true, union_by_name = true,"
+            " binary_as_string = true)"
+        )
+    names = ["line"] if one.format == "jsonl" else [f"c{number}" for number in range(one.width)]
+    columns = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in names)
+    # JSON has no control character of its own, and where tabulators separate, a mark is one of the text.
+    delimiter, quote = ("\x01", "") if one.format == "jsonl" else (one.delimiter, '"')
+    if delimiter == "\t":
+        quote = ""
+    return (
+        f"read_csv({paths}, columns = {{{columns}}}, auto_detect = false, header = false, skip = {one.skip},"
+        f" delim = {quoted(delimiter)}, quote = {quoted(quote)}, escape = {quoted(quote)},"
+        f" compression = {quoted(one.packed)}, max_line_size = 65536, ignore_errors = true,"
+        " store_rejects = true, rejects_limit = 0, filename = true)"
+    )
+
+
+def read_head(path: Path, packed: str, name: str) -> bytes:
+    """The first megabyte of a file, unpacked.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        with open_packed(path, packed) as file:
+            head = file.read(_HEAD)
+    except (OSError, EOFError, zstandard.ZstdError) as error:
+        raise InputError(f"{name} is damaged or truncated: {error}", WHERE) from error
+    if not head.strip():
+        raise InputError(f"{name} is empty", WHERE)
+    return head
+
+
+def open_packed(path: Path, packed: str) -> BinaryIO:
+    """A file to read, unpacked as it is read."""
+    if packed == "gzip":
+        return io.BufferedReader(gzip.open(path, "rb"))
+    file = path.open("rb")
+    if packed == "zstd":
+        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(file, closefd=True))
+    return file
+
+
+def _in_utf8(path: Path, packed: str, encoding: str, work: Path) -> Path:
+    """The text of a file in UTF-8, of which DuckDB reads more than of any other."""
+    target = _target(path, work)
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        with open_packed(path, packed) as file, target.open("w", encoding="utf-8", newline="") as written:
+            for chunk in _chunks(file):
+                written.write(decoder.decode(chunk))
+            written.write(decoder.decode(b"", True))
+    except UnicodeError as error:
+        raise InputError(
+            f"{path.name} is no text in {encoding} further on", "Say which it is in: file.encoding."
+        ) from error
+    return target
+
+
+def _unzipped(path: Path, work: Path) -> Path:
+    target = _target(path, work)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entry = only_entry(path.name, archive, ENDINGS, WHERE)
+            with archive.open(entry) as file, target.open("wb") as written:
+                shutil.copyfileobj(file, written, _CHUNK)
+    except ClickstreamError:
+        raise
+    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
+        raise InputError(f"{path.name} is a damaged or locked zip: {error}", WHERE) from error
+    return target
+
+
+def _target(path: Path, work: Path) -> Path:
+    folder = work / "text"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{hashlib.sha256(str(path).encode()).hexdigest()[:16]}-{path.stem}"
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    while chunk := file.read(_CHUNK):
+        yield chunk

@@ -1,0 +1,253 @@
+"""Tables: files of one layout as DuckDB sees them, and as the judge does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from clickstream.files.history.engine import listed, named, quoted
+from clickstream.files.history.inputs import LogFile, scan
+from clickstream.files.history.plain import SPACES, Cell, Table
+from clickstream.files.mapping.fields import ColumnGetter, in_object
+from clickstream.files.mapping.spec import WHERE, ColumnMapping
+from clickstream.files.mapping.table import columns_of, object_of
+from clickstream.files.text import LONGEST_LINE, advice, lines_of, rows_of, width_problem, without_empty_end
+from clickstream.infra.errors import InputError
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+_AT_ONCE = 8_192
+_PLACES = "filename, file_row_number + 1 AS row"
+_BROKEN = {
+    "INVALID ENCODING": "no text in UTF-8",
+    "LINE SIZE OVER MAXIMUM": f"a line longer than {LONGEST_LINE:,} characters",
+}
+
+
+def open_table(
+    engine: duckdb.DuckDBPyConnection,
+    files: Sequence[LogFile],
+    mapping: ColumnMapping,
+    may_lack: bool,
+) -> Table:
+    """The files, of one layout, as a table.
+
+    Args:
+        may_lack: columns that a click may lack may be absent.
+
+    Raises:
+        InputError: they lack a column that the mapping names.
+    """
+    match files[0].format:
+        case "csv":
+            return _csv(files, mapping, may_lack)
+        case "jsonl":
+            return _objects(files, mapping)
+    return typed_table(engine, files[0].name, scan(files), _PLACES, mapping, may_lack)
+
+
+def _csv(files: Sequence[LogFile], mapping: ColumnMapping, may_lack: bool) -> Table:
+    name, columns = files[0].name, list(files[0].columns)
+    if may_lack:
+        mapping = present(mapping, columns)
+    wanted = columns_of(mapping)
+    _check(name, wanted, columns)
+    spaces = quoted(SPACES)
+    texts = [
+        f"NULLIF(trim(c{columns.index(column)}, {spaces}), '') AS t{n}" for n, column in enumerate(wanted)
+    ]
+    return Table(
+        mapping,
+        f"SELECT filename, NULL AS row, {', '.join(texts)} FROM {scan(files)}",
+        {column: Cell(f"t{n}") for n, column in enumerate(wanted)},
+        "true",
+        f"[{', '.join(f't{n}' for n in range(len(wanted)))}]",
+        lambda values: values,
+        _in_list(wanted),
+    )
+
+
+def _objects(files: Sequence[LogFile], mapping: ColumnMapping) -> Table:
+    wanted = columns_of(mapping)
+    # A name with a point is a key, or else the path to one.
+    pointers = [_pointer([column]) for column in wanted] + [_pointer(column.split(".")) for column in wanted]
+    parents = {
+        _pointer(column.split(".")[:depth]) for column in wanted for depth in range(column.count(".") + 1)
+    }
+    keys = [f"json_keys(line, {quoted(parent)})" for parent in sorted(parents)]
+    once = " AND ".join(f"coalesce(len({one}) = len(list_distinct({one})), true)" for one in keys)
+    listed_pointers = listed(pointers)
+    cells, texts = {}, []
+    for n, column in enumerate(wanted, 1):
+        here = f"kinds[{n}]", f"texts[{n}]"
+        path = f"kinds[{n + len(wanted)}]", f"texts[{n + len(wanted)}]"
+        if "." in column:
+            kind = f"coalesce({here[0]}, {path[0]})"
+            text = f"CASE WHEN {here[0]} IS NULL THEN {path[1]} ELSE {here[1]} END"
+        else:
+            kind, text = here
+        texts.append(f"{kind} AS k{n}, NULLIF({text}, '') AS t{n}")
+        exact = f"(k{n} IS NULL OR k{n} IN ('VARCHAR', 'BIGINT', 'UBIGINT', 'BOOLEAN', 'NULL'))"
+        # Of a fraction DuckDB keeps the value and not the text.
+        number = f"(k{n} IS NULL OR k{n} IN ('VARCHAR', 'BIGINT', 'UBIGINT', 'DOUBLE', 'NULL'))"
+        cells[column] = Cell(f"t{n}", exact, number)
+    # What is asked of JSON fails on what is none.
+    relation = (
+        f"SELECT filename, NULL AS row, line, usable, {', '.join(texts)} FROM ("
+        f"SELECT filename, line, CASE WHEN valid THEN json_type(line) = 'OBJECT' AND {once} END AS usable,"
+        f" CASE WHEN valid THEN json_extract_string(line, {listed_pointers}) END AS texts,"
+        f" CASE WHEN valid THEN json_type(line, {listed_pointers}) END AS kinds FROM ("
+        f"SELECT filename, line, json_valid(line) AS valid FROM {scan(files)} WHERE trim(line) <> ''))"
+    )
+    return Table(
+        mapping, relation, cells, "usable", "[line]", lambda values: object_of(values[0] or ""), in_object
+    )
+
+
+def typed_table(
+    engine: duckdb.DuckDBPyConnection,
+    name: str,
+    source: str,
+    places: str,
+    mapping: ColumnMapping,
+    may_lack: bool,
+) -> Table:
+    """A relation whose columns have types, as a table.
+
+    Args:
+        source: SQL that can stand behind FROM.
+        places: SQL of the file and the number of a row.
+
+    Raises:
+        InputError: it lacks a column that the mapping names, or that holds lists or objects.
+    """
+    types = {
+        column: kind for column, kind, *_ in engine.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+    }
+    if may_lack:
+        mapping = present(mapping, types)
+    wanted = columns_of(mapping)
+    origins = {column: _origin(column, types) for column in wanted}
+    _check(name, wanted, list(dict.fromkeys([one for one in wanted if origins[one]] + list(types))))
+    texts, cells = [], {}
+    for n, column in enumerate(wanted):
+        value = origins[column]
+        kind = engine.execute(f"DESCRIBE SELECT {value} FROM {source}").fetchall()[0][1]
+        if kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION")):
+            raise InputError(
+                f"{name}: the column {column} is a {kind[:100]}, of which no field of a click can be made",
+                "Take it apart with SQL: docs/own-clicks.md, section A mapping in SQL.",
+            )
+        texts.append(f"{_text(str(value), kind)} AS t{n}")
+        time = None
+        if kind.startswith(("TIMESTAMP", "DATE")):
+            texts.append(f"{value} AS at{n}")
+            time = f"at{n}" if "TIME ZONE" in kind else f"CAST(at{n} AS TIMESTAMP)"
+        cells[column] = Cell(f"t{n}", time=time, is_local="TIME ZONE" not in kind)
+    event_time = mapping.clicks.event_time
+    if cells[event_time.column].time is not None:
+        # What the type says, the mapping cannot say better.
+        iso = event_time.model_copy(update={"format": "iso"})
+        mapping = mapping.model_copy(update={"clicks": mapping.clicks.model_copy(update={"event_time": iso})})
+    return Table(
+        mapping,
+        f"SELECT {places}, {', '.join(texts)} FROM {source}",
+        cells,
+        "true",
+        f"[{', '.join(f't{n}' for n in range(len(wanted)))}]",
+        lambda values: values,
+        _in_list(wanted),
+    )
+
+
+def _origin(column: str, types: Mapping[str, str]) -> str | None:
+    """SQL of a column; "a.b" is b of the object a, where there is no column "a.b"."""
+    if column in types:
+        return named(column)
+    first, *path = column.split(".")
+    if not path or not types.get(first, "").startswith("STRUCT"):
+        return None
+    return ".".join(map(named, [first, *path]))
+
+
+def _text(value: str, kind: str) -> str:
+    if kind in ("FLOAT", "DOUBLE"):
+        # Where a number is missing programs write whole ones as 7.0, and NaN where there is none.
+        number = f"CAST({value} AS DOUBLE)"
+        return (
+            f"CASE WHEN isnan({number}) THEN NULL WHEN {number} = trunc({number}) AND abs({number}) < 1e15"
+            f" THEN CAST(CAST({number} AS BIGINT) AS VARCHAR) ELSE CAST({number} AS VARCHAR) END"
+        )
+    return f"NULLIF(CAST({value} AS VARCHAR), '')"
+
+
+def rejected(
+    engine: duckdb.DuckDBPyConnection, files: Sequence[LogFile], table: Table
+) -> Iterator[tuple[str, int, Any]]:
+    """What DuckDB took for no row of these files: file, line, and the row as the judge takes it, or what is
+    wrong with it.
+    """
+    one = files[0]
+    paths = listed(file.path for file in files)
+    found = engine.execute(
+        "SELECT DISTINCT file_path, line, error_type, csv_line FROM reject_errors"
+        f" JOIN reject_scans USING (scan_id, file_id) WHERE list_contains({paths}, file_path)"
+    )
+    while rows := found.fetchmany(_AT_ONCE):
+        for file, line, problem, text in rows:
+            if problem in _BROKEN:
+                yield file, line, _BROKEN[problem]
+            elif one.format == "jsonl":
+                yield file, line, object_of(text)
+            else:
+                for row in rows_of(lines_of(text.encode(), "utf-8"), one.delimiter):
+                    fields = without_empty_end(row.fields, len(one.columns))
+                    wrong = row.problem or width_problem(row._replace(fields=fields), len(one.columns))
+                    values = (
+                        [fields[one.columns.index(name)].strip() for name in columns_of(table.mapping)]
+                        if wrong is None
+                        else wrong
+                    )
+                    yield file, line + row.line - 1, values
+
+
+def present(mapping: ColumnMapping, columns: Collection[str]) -> ColumnMapping:
+    """A mapping by name without the fields whose columns are not there, where clicks may lack them."""
+    clicks = mapping.clicks
+    absent = {
+        name: None
+        for name, spec in clicks.targets.items()
+        if spec.column not in columns and not type(clicks).model_fields[name].is_required()
+    }
+    return mapping.model_copy(update={"clicks": clicks.model_copy(update=absent)})
+
+
+def _check(name: str, wanted: list[str], columns: list[str]) -> None:
+    missing = [column for column in wanted if column not in columns]
+    if missing:
+        raise InputError(
+            f"{name} lacks the columns {', '.join(missing)} of the mapping; its first line has"
+            f" {', '.join(map(repr, columns))[:300]}",
+            advice(missing, columns) + "Correct the names in the mapping file. " + WHERE,
+        )
+    twice = [column for column in wanted if columns.count(column) > 1]
+    if twice:
+        raise InputError(
+            f"{name} has the column {', '.join(map(repr, twice))} twice, and the mapping names it",
+            "Rename one of them in the first line of the file.",
+        )
+
+
+def _in_list(columns: Sequence[str]) -> Callable[[str], ColumnGetter]:
+    def fetch(column: str) -> ColumnGetter:
+        place = columns.index(column)
+        return lambda row: row[place] or ""
+
+    return fetch
+
+
+def _pointer(path: Sequence[str]) -> str:
+    """A JSON pointer (RFC 6901)."""
+    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
