@@ -6,7 +6,6 @@ import datetime
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,14 +15,13 @@ from factory import click_json
 from shop import Shop, stop, wait_for
 
 from clickstream.bundles.bundle import load_bundle
-from clickstream.files.mapping import read_mapping
+from clickstream.files.history import open_clicks
 from clickstream.history.backfill import BackfillReport, Days, backfill
+from clickstream.history.fold import Folded, fold
 from clickstream.infra.errors import FencedError, RefusedError
 from clickstream.infra.kafka import TransactionalProducer, partition_for
 from clickstream.infra.settings import Settings
 from clickstream.local.processes import Process
-from clickstream.offline.scoring import read_clicks
-from clickstream.offline.windows import cut_windows
 from clickstream.records.score import Score, comparable
 from clickstream.windows.fingerprint import rules_of
 
@@ -110,13 +108,18 @@ page = "depth"
 """
 
 
-def filled(shop: Shop, file: Path, day: datetime.date = DAY, **changes: str) -> BackfillReport:
+def sessions_of(file: Path, settings: Settings) -> Iterator[Folded]:
+    rules, mapping = rules_of(settings), file.with_name("mapping.toml")
+    clicks = open_clicks([file], rules.shop, mapping, work=file.parent / "work", memory_mib=512, buckets=2)
+    for bucket in range(clicks.buckets):
+        yield from fold(clicks.batches(bucket), rules.shop, rules)
+
+
+def filled(shop: Shop, file: Path, day: datetime.date = DAY, **changes: object) -> BackfillReport:
     """What `clickstream backfill` does."""
     settings = shop.settings.model_copy(update=changes)
-    rules = rules_of(settings)
-    log, _ = read_clicks(file, rules.shop, read_mapping(file.with_name("mapping.toml")))
-    windows = (cut.closed for cut in cut_windows(log, rules))
-    return backfill(windows, Days(day, day), bundle=load_bundle(settings), settings=settings)
+    sessions = sessions_of(file, settings)
+    return backfill(sessions, Days(day, day), bundle=load_bundle(settings), settings=settings)
 
 
 def test_what_the_stream_has_is_left_and_the_rest_of_the_day_is_published_once(
@@ -151,11 +154,12 @@ def test_what_the_stream_has_is_left_and_the_rest_of_the_day_is_published_once(
 def test_scores_of_a_file_and_of_the_stream_are_equal(stream: Shop, elsewhere: Shop, tmp_path: Path) -> None:
     filled(elsewhere, file_of(tmp_path, SEEN))
 
-    live = {one["score_id"]: one for one in stream.scores()}
-    for one in elsewhere.scores():
-        assert one.pop("time_source") == "recorded"
-        assert live[one["score_id"]].pop("time_source") is None
-        assert comparable(one, "across-logs") == comparable(live[one["score_id"]], "across-logs")
+    live, ours = (
+        {one["score_id"]: comparable(one, "across-logs") for one in shop.scores()}
+        for shop in (stream, elsewhere)
+    )
+    assert ours == {name: live[name] for name in ours}
+    assert len(ours) == len(SEEN)
 
 
 def test_a_run_that_is_killed_in_a_transaction_goes_on(elsewhere: Shop, tmp_path: Path) -> None:
@@ -176,29 +180,33 @@ def test_a_run_that_is_killed_in_a_transaction_goes_on(elsewhere: Shop, tmp_path
 
 def test_a_run_beside_another_takes_its_place(elsewhere: Shop, tmp_path: Path) -> None:
     """The first is refused by the broker, and publishes nothing any more."""
-    settings, file = elsewhere.settings, file_of(tmp_path, visits(3, MIDNIGHT + HOUR))
-    rules = rules_of(settings)
-    log, _ = read_clicks(file, rules.shop, read_mapping(file.with_name("mapping.toml")))
+    settings = elsewhere.settings
+    file = file_of(tmp_path, visits(3, MIDNIGHT + HOUR))
 
-    def interrupted() -> Iterator[Any]:
-        for cut in cut_windows(log, rules):
-            with closing_producer(settings):
-                yield cut.closed
+    def overtaken() -> Iterator[Folded]:
+        TransactionalProducer(settings, f"{settings.group}-backfill").discard()
+        yield from sessions_of(file, settings)
 
     with pytest.raises(FencedError):
-        backfill(interrupted(), Days(DAY, DAY), bundle=load_bundle(settings), settings=settings)
+        backfill(overtaken(), Days(DAY, DAY), bundle=load_bundle(settings), settings=settings)
     assert not elsewhere.scores()
 
 
-def closing_producer(settings: Settings) -> Any:
-    """The transactional id, taken as another run takes it."""
-    taken = TransactionalProducer(settings, f"{settings.group}-backfill")
-    return closing(_Closable(taken))
+def test_sessions_that_the_files_may_have_cut_are_told(elsewhere: Shop, tmp_path: Path) -> None:
+    cut = [
+        *visits(3, MIDNIGHT),
+        *visits(2, MIDNIGHT + 12 * HOUR, "n"),
+        *visits(4, MIDNIGHT + 23 * HOUR + HOUR // 2, "e"),
+    ]
+    assert filled(elsewhere, file_of(tmp_path, cut)) == BackfillReport(published=9, headless=3, endless=4)
+    whole = [("before", [MIDNIGHT - HOUR]), *cut, ("after", [MIDNIGHT + 24 * HOUR + 1])]
+    assert filled(elsewhere, file_of(tmp_path, whole)) == BackfillReport(present=9, other_days=2)
 
 
-class _Closable:
-    def __init__(self, taken: TransactionalProducer) -> None:
-        self.close = taken.discard
+def test_a_session_that_the_group_may_still_have_open_is_left(elsewhere: Shop, tmp_path: Path) -> None:
+    times = [MIDNIGHT + 24 * HOUR - 1, *(MIDNIGHT + 24 * HOUR + n * HOUR // 4 for n in range(7))]
+    file = file_of(tmp_path, [("long", times), *visits(2, MIDNIGHT + HOUR)])
+    assert filled(elsewhere, file) == BackfillReport(published=2, unfinished=1)
 
 
 def test_a_day_that_the_group_has_not_passed_is_refused(elsewhere: Shop, tmp_path: Path) -> None:
@@ -217,4 +225,4 @@ def test_a_group_that_has_read_nothing_is_refused(elsewhere: Shop, tmp_path: Pat
 
 def test_a_group_with_other_rules_is_refused(elsewhere: Shop, tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="gap was 1800000 and is 600000"):
-        filled(elsewhere, file_of(tmp_path, visits(5, MIDNIGHT)), gap=600_000)  # type: ignore[arg-type]
+        filled(elsewhere, file_of(tmp_path, visits(5, MIDNIGHT)), gap=600_000)

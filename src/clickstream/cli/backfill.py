@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -13,22 +15,30 @@ from clickstream.bundles.bundle import load_bundle
 from clickstream.cli.options import HomeOption, Shop
 from clickstream.cli.score import layout_of
 from clickstream.cli.shop import chosen_definition
-from clickstream.features.shop import shop_of
+from clickstream.features.shop import UCI553, shop_of
+from clickstream.files.history import ClickBuckets, open_clicks
 from clickstream.history.backfill import BackfillReport, Days, backfill
+from clickstream.history.fold import Folded, fold
 from clickstream.infra import logs
-from clickstream.infra.errors import InputError, UsageError
+from clickstream.infra.errors import UsageError
 from clickstream.infra.settings import load_settings
 from clickstream.infra.words import counted
 from clickstream.local.servers import with_running_servers
-from clickstream.offline.scoring import read_clicks
-from clickstream.offline.windows import cut_windows
-from clickstream.terminal.cleaning_view import show_cleaning
+from clickstream.terminal.printable import plain
 from clickstream.windows.fingerprint import rules_of
+from clickstream.windows.rules import Rules
+
+_BUCKETS = 16
+_MEMORY_MIB = 1_024
+_SHOWN = 5
 
 
 def backfill_days(
-    file: Annotated[
-        Path, typer.Argument(help="A log of the shop with event times, that reaches beyond the days.")
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            help="Files, folders, patterns: a log with event times, that reaches beyond the days."
+        ),
     ],
     day: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="The day, UTC, on which sessions open.")],
     to: Annotated[
@@ -55,15 +65,37 @@ def backfill_days(
     logs.configure(settings)
     days = _days(day, to)
     definition = chosen_definition(settings)
-    models = load_bundle(settings)
-    log, cleaning = read_clicks(file, shop_of(definition), layout_of(definition, mapping))
-    show_cleaning(cleaning, say)
-    if log.times is None:
-        raise InputError(f"{file} has no event times", "Name the column that has them in a --mapping.")
-    edges = int(log.times.min()), int(log.times.max())
-    windows = (cut.closed for cut in cut_windows(log, rules_of(settings)))
-    report = backfill(windows, days, bundle=models, settings=settings, edges=edges)
+    if definition is UCI553.definition and mapping is None:
+        raise UsageError("the layout of UCI 553 has days, and no times", "Give a --mapping.")
+    models, rules = load_bundle(settings), rules_of(settings)
+    with TemporaryDirectory(prefix="clickstream-") as work:
+        clicks = open_clicks(
+            files,
+            shop_of(definition),
+            layout_of(definition, mapping),
+            work=Path(work),
+            memory_mib=_MEMORY_MIB,
+            buckets=_BUCKETS,
+        )
+        _show_reading(clicks, say)
+        report = backfill(_sessions(clicks, rules), days, bundle=models, settings=settings)
     _conclude(report, days, settings.scores_topic, say)
+
+
+def _sessions(clicks: ClickBuckets, rules: Rules) -> Iterator[Folded]:
+    for bucket in range(clicks.buckets):
+        yield from fold(clicks.batches(bucket), rules.shop, rules)
+
+
+def _show_reading(clicks: ClickBuckets, say: Console) -> None:
+    refused = clicks.refused
+    say.print(
+        f"{counted(clicks.rows, 'row')}: {counted(clicks.kept, 'click')}, {clicks.left_out:,} left out,"
+        f" {refused.count:,} refused"
+    )
+    for one in refused.examples[:_SHOWN]:
+        line = "" if one.line is None else f", line {one.line}"
+        say.print(f"  [yellow]{plain(one.file)}{line}, {one.reason}[/]: {plain(one.detail)}")
 
 
 def _days(day: str, to: str | None) -> Days:
@@ -92,10 +124,10 @@ def _conclude(report: BackfillReport, days: Days, topic: str, say: Console) -> N
     if report.headless:
         say.print(
             f"[yellow]{counted(report.headless, 'session')} may have begun before the first click of the"
-            " file[/], and so have other names: give it the hour before, too"
+            " files[/], and so have other names: give them the hour before, too"
         )
     if report.endless:
         say.print(
-            f"[yellow]{counted(report.endless, 'session')} may go on after the last click of the file[/]:"
-            " give it the hour after, too"
+            f"[yellow]{counted(report.endless, 'session')} may go on after the last click of the files[/]:"
+            " give them the hour after, too"
         )

@@ -1,1 +1,1 @@
-"""History: clicks of days that are over, in files, at any size."""
+"""History: years of clicks, in files, folded and scored out of core by the very fold of the stream."""

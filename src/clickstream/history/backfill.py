@@ -25,6 +25,7 @@ from clickstream.consumer.clients import clients_of
 from clickstream.consumer.note import read_note
 from clickstream.consumer.ports import TransactionClient
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
+from clickstream.history.fold import Folded
 from clickstream.infra.errors import ConfigurationError, RefusedError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.kafka import Admin, Membership, OutgoingRecord, Reader
@@ -100,20 +101,18 @@ _read_name = reader_of(_ScoreName)
 
 
 def backfill(
-    windows: Iterable[ClosedWindow],
+    sessions: Iterable[Folded],
     days: Days,
     *,
     bundle: Bundle,
     settings: Settings,
-    edges: tuple[int, int] | None = None,
     progress: BackfillProgress = lambda _: None,
 ) -> BackfillReport:
-    """Publish the scores of windows that open on `days` and are not on the topic of scores.
+    """Publish the scores of sessions that open on `days` and are not on the topic of scores.
 
     Args:
-        windows: of files, each of a session whole, in any order that is the same in each run.
+        sessions: of files that reach beyond the days, in any order.
         bundle: whose fitted models answer.
-        edges: event times of the first and last click of the files, to tell what they may have cut.
         progress: called after each transaction.
 
     Raises:
@@ -137,7 +136,7 @@ def backfill(
     try:
         known = _PublishedNames(settings, days)
         publisher = _Publisher(client, bundle, settings)
-        for some in _batches(_chosen(windows, days, passed, settings, edges, report)):
+        for some in _batches(_chosen(sessions, days, passed, settings.gap, report)):
             fresh = known.fresh(some)
             report.present += len(some) - len(fresh)
             if fresh:
@@ -150,26 +149,25 @@ def backfill(
 
 
 def _chosen(
-    windows: Iterable[ClosedWindow],
-    days: Days,
-    passed: int,
-    settings: Settings,
-    edges: tuple[int, int] | None,
-    report: BackfillReport,
+    sessions: Iterable[Folded], days: Days, passed: int, gap: int, report: BackfillReport
 ) -> Iterator[ClosedWindow]:
     """The windows to score; the others are counted."""
-    first, last = edges or (-_FOREVER, _FOREVER)
-    for closed in windows:
-        opened_at, until = closed.session.opened_at, closed.session.last.event_time + settings.gap
+    first, last, headless, endless = _FOREVER, -_FOREVER, 0, 0
+    for session_id, session, closed_by, _ in sessions:
+        opened_at, last_click_at = session.opened_at, session.last.event_time
+        first, last = min(first, opened_at), max(last, last_click_at)
         if opened_at not in days:
             report.other_days += 1
-        elif until >= passed:
+        elif last_click_at + gap >= passed:
             report.unfinished += 1
         else:
-            # A file of one day begins and ends amid visits.
-            report.headless += opened_at - settings.gap < days.begin <= first
-            report.endless += until >= days.end > last
-            yield closed
+            headless += opened_at - gap < days.begin
+            endless += last_click_at + gap >= days.end
+            session.first_offset = session.last_offset = NOWHERE
+            yield ClosedWindow(session_id, session, closed_by, NOWHERE, partial=False)
+    # Files of one day begin and end amid visits.
+    report.headless = headless if first >= days.begin else 0
+    report.endless = endless if last < days.end else 0
 
 
 class _Publisher:
@@ -190,7 +188,7 @@ class _Publisher:
             by_day.setdefault(_day(closed.session.opened_at), []).append(closed)
         for day, some in by_day.items():
             scorer = WindowScorer(self._bundle, f"backfill:{day}", self._fingerprint, self._shop)
-            scores = scorer.score([UnscoredWindow(NOWHERE, _placeless(closed), None) for closed in some])
+            scores = scorer.score([UnscoredWindow(NOWHERE, closed, None) for closed in some])
             for closed, score in zip(some, scores, strict=True):
                 key = closed.session_id.encode()
                 records.append(OutgoingRecord(self._settings.scores_topic, None, key, score or b""))
@@ -261,11 +259,6 @@ def _passed(settings: Settings) -> int:
             passed = min(passed, note.newest)
     now = time.time_ns() // 1_000_000
     return min(passed, now if newest == -_FOREVER else newest) - settings.allowed_lateness
-
-
-def _placeless(closed: ClosedWindow) -> ClosedWindow:
-    closed.session.first_offset = closed.session.last_offset = NOWHERE
-    return closed._replace(offset=NOWHERE)
 
 
 def _batches(windows: Iterator[ClosedWindow]) -> Iterator[list[ClosedWindow]]:
