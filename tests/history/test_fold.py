@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pytest
-from arrow_clicks import click_batches, click_schema, doubled
+from arrow_clicks import click_batches, doubled
 
 from clickstream.bundles.bundle import Bundle, load_bundle
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
 from clickstream.features.shop import UCI553, Shop, shop_of
 from clickstream.features.shop_file import built_in
 from clickstream.files.click_log import ClickLog
+from clickstream.files.dataset import Dataset
 from clickstream.files.mapping import map_log, read_shop_mapping
 from clickstream.files.shop_log import ShopLog
 from clickstream.history import fold as module
@@ -88,17 +92,22 @@ def test_a_shop_with_a_goal_and_doubled_clicks(known: Bundle) -> None:
     assert any(row["evidence_features"] is None for row in rows.values())
 
 
-def test_clicks_without_times_are_a_session_by_their_id(synthetic: Bundle) -> None:
-    log = synthetic_dataset(300, seed=5)
+def test_clicks_of_a_file_with_days_and_orders(synthetic: Bundle) -> None:
+    log = dated(synthetic_dataset(300, seed=5))
     rules = Rules(max_clicks=20)
     rows = folded(click_batches(log, AT_ONCE), rules, synthetic)
-    stream = streamed(log, rules, synthetic)
-    for row in stream.values():
-        # Their times would be orders.
-        row["opened_at"] = row["last_click_at"] = None
-        row["outcome"]["at"] = None
-    check_equal(rows, stream, UCI553, synthetic)
+    check_equal(rows, streamed(log, rules, synthetic), UCI553, synthetic)
     assert {row["closed_by"] for row in rows.values()} == {"gap", "limit"}
+
+
+def dated(log: Dataset) -> Dataset:
+    """A log without times with those that reading gives it: the day, and the order in ms."""
+    times = [
+        int(datetime.combine(day, time(), UTC).timestamp()) * 1_000 + (step.order or 0)
+        for _, day, steps in log.steps()
+        for step in steps
+    ]
+    return replace(log, times=np.array(times))
 
 
 @pytest.fixture(scope="module")
@@ -157,10 +166,3 @@ def test_a_session_that_the_models_cannot_take_keeps_its_features(
             assert row["features"] == whole[score_id]["features"]
         else:
             assert row == whole[score_id]
-
-
-def test_a_click_without_time_and_order_is_refused() -> None:
-    row = {"session_id": "a", "product": "A1", "category": "sale", "price": 1.0, "price_2": 1, "page": 1}
-    batch = pa.RecordBatch.from_pylist([row], schema=click_schema(UCI553))
-    with pytest.raises(ValueError, match="neither event_time nor order"):
-        list(fold_clicks([batch], UCI553, Rules(), None))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, repeat
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 
@@ -18,28 +18,22 @@ from clickstream.bundles.bundle import Bundle, Case
 from clickstream.consumer.scoring import SessionCases, cases_of
 from clickstream.features.session import Session
 from clickstream.features.shop import Shop
-from clickstream.history.clicks import Run, runs
+from clickstream.history.clicks import runs
 from clickstream.history.schema import session_schema
-from clickstream.records.reasons import ClosedBy
 from clickstream.windows.open_session import FOREVER, OpenSession, PendingClick
+from clickstream.windows.partition import ClosedWindow
 from clickstream.windows.rules import Rules
 
-__all__ = ["fold_clicks", "session_schema"]
+__all__ = ["fold_clicks", "fold_windows", "session_schema"]
 
 AT_ONCE = 4_096
 """Sessions that the models are asked about in one call."""
 
+NO_OFFSET = -1
+"""Offset of a click that lies on no topic."""
+
 # What a model raises for values that it cannot take.
 _UNSCORABLE = (ValueError, ArithmeticError, LookupError, TypeError)
-
-
-class Folded(NamedTuple):
-    """A session whose window closed. `dated` False: its clicks have no event times."""
-
-    session_id: str
-    session: Session
-    closed_by: ClosedBy
-    dated: bool
 
 
 def fold_clicks(
@@ -51,62 +45,58 @@ def fold_clicks(
 
     Args:
         batches: session_id, event_time (ms since the epoch), order, the fields of the shop, end; sorted by
-            session id, time, order and content. Where a session has no times it is one session, in order.
+            session id, time, order and content.
         bundle: None for sessions without predictions.
-
-    Raises:
-        ValueError: a click has neither time nor order.
     """
     schema = session_schema(shop, bundle)
-    folded = fold(batches, shop, rules)
-    while some := list(islice(folded, AT_ONCE)):
+    closed = fold_windows(batches, shop, rules)
+    while some := list(islice(closed, AT_ONCE)):
         yield _batch(some, shop, bundle, schema)
 
 
-def fold(batches: Iterable[pa.RecordBatch], shop: Shop, rules: Rules) -> Iterator[Folded]:
-    """The sessions themselves."""
-    state, open_run = OpenSession(), Run("", [], True)
+def fold_windows(batches: Iterable[pa.RecordBatch], shop: Shop, rules: Rules) -> Iterator[ClosedWindow]:
+    """The windows of some clicks, as `fold_clicks` takes them; they lie on no topic, at no offset."""
+    state, session_id = OpenSession(), ""
     for batch in batches:
         if not batch.num_rows:
             continue
         for run in runs(batch, shop):
-            if run.session_id != open_run.session_id:
-                yield from _settled(state, open_run, FOREVER, rules)
-            state.pending += map(PendingClick, run.steps, repeat(0))
-            open_run = run
+            if run.session_id != session_id:
+                yield from _settled(state, session_id, FOREVER, rules)
+                session_id = run.session_id
+            state.pending += map(PendingClick, run.steps, repeat(NO_OFFSET))
         # The next batch may go on with this session, and with its last millisecond.
-        yield from _settled(state, open_run, open_run.steps[-1].event_time, rules)
-    yield from _settled(state, open_run, FOREVER, rules)
+        yield from _settled(state, session_id, run.steps[-1].event_time, rules)
+    yield from _settled(state, session_id, FOREVER, rules)
 
 
-def _settled(state: OpenSession, run: Run, until: int, rules: Rules) -> Iterator[Folded]:
+def _settled(state: OpenSession, session_id: str, until: int, rules: Rules) -> Iterator[ClosedWindow]:
     while state.pending or state.window is not None:
-        closed_by = state.settle(run.session_id, until, rules)
+        closed_by = state.settle(session_id, until, rules)
         if closed_by is None or state.window is None:
             return
-        yield Folded(run.session_id, state.window, closed_by, run.dated)
+        yield ClosedWindow(session_id, state.window, closed_by, NO_OFFSET, False)
         state.window = None
 
 
-def _batch(folded: Sequence[Folded], shop: Shop, bundle: Bundle | None, schema: pa.Schema) -> pa.RecordBatch:
-    sessions = [one.session for one in folded]
+def _batch(
+    closed: Sequence[ClosedWindow], shop: Shop, bundle: Bundle | None, schema: pa.Schema
+) -> pa.RecordBatch:
+    sessions = [one.session for one in closed]
     cases = [cases_of(shop, session) for session in sessions]
     columns: dict[str, list[Any]] = {
-        "score_id": [f"{one.session_id}/{one.session.opened_at}" for one in folded],
-        "session_id": [one.session_id for one in folded],
-        "opened_at": [one.session.opened_at if one.dated else None for one in folded],
-        "last_click_at": [one.session.last.event_time if one.dated else None for one in folded],
-        "closed_by": [one.closed_by for one in folded],
+        "score_id": [one.score_id for one in closed],
+        "session_id": [one.session_id for one in closed],
+        "opened_at": [session.opened_at for session in sessions],
+        "last_click_at": [session.last.event_time for session in sessions],
+        "closed_by": [one.closed_by for one in closed],
         "clicks": [session.clicks for session in sessions],
         "duplicates": [session.duplicates for session in sessions],
         "missing": [session.missing for session in sessions],
         "features": [one.closing.whole for one in cases],
         "evidence": [session.evidence for session in sessions],
         "evidence_features": [one.closing.evidence for one in cases],
-        "outcome": [
-            of.lesson.outcome._asdict() | ({} if one.dated else {"at": None})
-            for one, of in zip(folded, cases, strict=True)
-        ],
+        "outcome": [one.lesson.outcome._asdict() for one in cases],
     }
     if bundle is not None:
         columns |= _predicted(sessions, cases, bundle)

@@ -33,8 +33,8 @@ def session_schema(shop: Shop, bundle: Bundle | None) -> pa.Schema:
     """The columns of folded sessions; those of predictions only where there is a bundle to ask.
 
     They are those of a Score, and `evidence_features`: what the predictions of a closed session may look at,
-    null where there is nothing. Times are ms since the epoch, null where the clicks have none. Of the
-    scorers those that are fitted are here: online models learn in the order of a stream, and are no part.
+    null where there is nothing. Times are ms since the epoch. Of the scorers those that are fitted are here:
+    online models learn in the order of a stream, and are no part.
     """
     features = shop.definition.features
     columns = [
