@@ -132,7 +132,7 @@ def score(
     settings = load_settings(home=home, bundle=bundle, shop=shop)
     definition = chosen_definition(settings)
     of_shop = shop_of(definition)
-    layout = _layout(definition, mapping)
+    layout = layout_of(definition, mapping)
     source: Path | BinaryIO = sys.stdin.buffer if file == _STANDARD else file
     called = "standard input" if file == _STANDARD else None
     try:
@@ -184,7 +184,8 @@ def _only(files: list[str]) -> Path:
     return file
 
 
-def _layout(definition: ShopDefinition, mapping: Path | None) -> ColumnMapping | None:
+def layout_of(definition: ShopDefinition, mapping: Path | None) -> ColumnMapping | None:
+    """How the columns of a file of the shop become clicks; None: it is the file of UCI 553."""
     if definition is UCI553.definition:
         return None if mapping is None else read_mapping(mapping)
     return columns_of(definition, mapping)

@@ -1,0 +1,311 @@
+"""Spark: the same reading and the same fold on a cluster, where one machine is outgrown.
+
+Tasks read files and give their clicks to Spark, which brings each session whole, and sorted, to one task that
+folds it. The bundle is verified here, sent as bytes, and opened once by each worker.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+
+from clickstream.bundles.bundle import Bundle, open_bundle
+from clickstream.bundles.verification import VerifiedBundle
+from clickstream.features.definition import ShopDefinition
+from clickstream.features.shop import shop_of
+from clickstream.files.history import NoClicksError, RefusedExample, RefusedRows, open_clicks
+from clickstream.files.history.buckets import END_ROW, Finishing, finished, schema_of, sort_order
+from clickstream.files.history.inputs import find_files
+from clickstream.files.mapping import ColumnMapping, UciMapping
+from clickstream.files.mapping.derive import mean_prices
+from clickstream.history.fold import fold_clicks, session_schema
+from clickstream.infra.errors import ClickstreamError, InputError
+from clickstream.infra.extras import need
+from clickstream.local.java import find_java
+from clickstream.windows.rules import Rules
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_ROWS_OF_A_BATCH = 65_536
+_TASK_MIB = 512
+_EXAMPLES = 1_000
+_FILES = "files"
+_UNUSED = "jdk.incubator.vector"
+"""A module that Spark's launcher asks Java for, and that only its linear algebra makes use of."""
+
+
+class Reading(NamedTuple):
+    """What became of the rows of some files."""
+
+    rows: int
+    kept: int
+    left_out: int
+    refused: RefusedRows
+
+
+@contextmanager
+def spark_session(master: str, partitions: int | None = None) -> Iterator[SparkSession]:
+    """A session of Spark, ended with the block. On `local[n]`, it runs on the Java that Kafka runs on.
+
+    Args:
+        master: as Spark has it: `local[2]`, `spark://host:7077`, `yarn`, `k8s://…`.
+        partitions: into how many parts sessions are divided; by default as Spark is configured.
+
+    Raises:
+        ConfigurationError: the extra `spark` is not installed, or there is no Java.
+    """
+    need("spark", "--engine spark", "pyspark")
+    with TemporaryDirectory(prefix="clickstream-java-") as folder, warnings.catch_warnings(), _environment():
+        # It is about its API for pandas, which is not used.
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+        from pyspark.sql import SparkSession
+
+        if "JAVA_HOME" not in os.environ:
+            os.environ["JAVA_HOME"] = str(_java_home(Path(folder)))
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        builder = (
+            SparkSession.builder.master(master)
+            .appName("clickstream")
+            .config("spark.sql.execution.arrow.maxRecordsPerBatch", str(_ROWS_OF_A_BATCH))
+            .config("spark.ui.showConsoleProgress", "false")
+        )
+        if master.startswith("local"):
+            for name, value in (
+                ("spark.ui.enabled", "false"),
+                ("spark.driver.host", "127.0.0.1"),
+                ("spark.driver.bindAddress", "127.0.0.1"),
+            ):
+                builder = builder.config(name, value)
+        if partitions is not None:
+            builder = builder.config("spark.sql.shuffle.partitions", str(partitions))
+        spark = builder.getOrCreate()
+        spark.sparkContext.setLogLevel("ERROR")
+        try:
+            yield spark
+        finally:
+            spark.stop()
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """What a block sets in the environment is gone at its end."""
+    before = os.environ.copy()
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _java_home(folder: Path) -> Path:
+    """A home of Java for Spark's launcher.
+
+    The Java of the wheel is made of the modules that programs use, and does not start where it is asked for
+    another one. So it is called through a script that leaves that word out.
+    """
+    java = Path(find_java("Spark", "set JAVA_HOME")).resolve()
+    modules = subprocess.run([java, "--list-modules"], capture_output=True, text=True, check=True).stdout
+    if _UNUSED in modules:
+        return java.parent.parent
+    script = folder / "bin" / "java"
+    script.parent.mkdir()
+    script.write_text(
+        "#!/bin/sh\n"
+        f'for word do shift; [ "$word" = --add-modules={_UNUSED} ] || set -- "$@" "$word"; done\n'
+        f'exec "{java}" "$@"\n'
+    )
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    return folder
+
+
+class SparkSessions:
+    """The sessions of a log. Nothing is read before `frame` is used.
+
+    Attributes:
+        frame: a row a session, with the columns of `session_schema`.
+    """
+
+    def __init__(
+        self,
+        spark: SparkSession,
+        paths: Sequence[str | Path],
+        mapping: ColumnMapping | None,
+        rules: Rules,
+        bundle: VerifiedBundle | None = None,
+    ) -> None:
+        """
+        Args:
+            paths: files, folders and patterns, which each worker finds under the same names.
+            mapping: onto the clicks of the shop of the rules; None as for `open_clicks`.
+            bundle: None for sessions without predictions.
+
+        Raises:
+            MissingFileError: a file is not there.
+        """
+        definition = rules.shop.definition
+        # Duck-typed: without Spark there is no class to be one of.
+        union: Any = _Union()
+        self._readings: Any = spark.sparkContext.accumulator({}, union)
+        clicks = _clicks(spark, find_files(paths), definition, mapping, self._readings)
+        finishing, levels = _finishing(mapping)
+        if levels:
+            clicks = _with_levels(clicks, definition)
+        opened = None if bundle is None else open_bundle(bundle)
+        sent = None if bundle is None else spark.sparkContext.broadcast(bundle)
+        # A shop is compiled where it is used.
+        numbers = {name: getattr(rules, name) for name in rules.__slots__ if name != "shop"}
+
+        def folded(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            shop = shop_of(definition)
+            models = None if sent is None else _opened_once(sent.value)
+            in_order = finished(batches, schema_of(definition), finishing)
+            yield from fold_clicks(in_order, shop, Rules(**numbers, shop=shop), models)
+
+        from pyspark.sql import functions
+
+        order = [functions.col(f"`{name}`").asc_nulls_first() for name in sort_order(definition)]
+        self.frame: DataFrame = (
+            clicks.repartition("session_id")
+            .sortWithinPartitions(*order)
+            .mapInArrow(folded, _spark_schema(session_schema(rules.shop, opened)))
+        )
+
+    @property
+    def reading(self) -> Reading:
+        """What became of the rows of all files that were read by now."""
+        readings: list[Reading] = [found for _, found in sorted(self._readings.value.items())]
+        reasons: Counter[str] = Counter()
+        examples: list[RefusedExample] = []
+        for one in readings:
+            reasons.update(one.refused.reasons)
+            examples += one.refused.examples
+        refused = RefusedRows(dict(reasons.most_common()), tuple(examples[:_EXAMPLES]))
+        return Reading(
+            sum(one.rows for one in readings),
+            sum(one.kept for one in readings),
+            sum(one.left_out for one in readings),
+            refused,
+        )
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Errors of ours that a task ended with, as such again.
+
+    Raises:
+        InputError: a file cannot be used.
+        ClickstreamError: anything else that a task or Spark ended with.
+    """
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except PySparkException as error:
+        text = str(error)
+        _, is_input, said = text.partition("clickstream.infra.errors.InputError: ")
+        if is_input:
+            what, _, remedy = said.strip().partition("\n")
+            raise InputError(what, remedy.partition("\n")[0]) from error
+        raise ClickstreamError(f"Spark ended: {text.strip()[-500:]}") from error
+
+
+def _clicks(
+    spark: SparkSession,
+    files: Sequence[Path],
+    definition: ShopDefinition,
+    mapping: ColumnMapping | None,
+    readings: Any,
+) -> DataFrame:
+    """The clicks of the files, unsorted; each task reads one of them."""
+
+    def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for file in batch.column(0).to_pylist():
+                with TemporaryDirectory(prefix="clickstream-") as work:
+                    try:
+                        found = open_clicks(
+                            [file],
+                            shop_of(definition),
+                            mapping,
+                            work=Path(work),
+                            memory_mib=_TASK_MIB,
+                            buckets=1,
+                        )
+                    except NoClicksError as error:
+                        # Other files of the log may hold some.
+                        readings.add({file: Reading(error.rows, 0, error.left_out, error.refused)})
+                        continue
+                    readings.add({file: Reading(found.rows, found.kept, found.left_out, found.refused)})
+                    yield from found.unsorted(0)
+
+    schema = schema_of(definition).append(pa.field(END_ROW, pa.bool_()))
+    names = spark.sparkContext.parallelize([(str(file.resolve()),) for file in files], len(files))
+    return spark.createDataFrame(names, f"{_FILES} string").mapInArrow(read, _spark_schema(schema))
+
+
+def _finishing(mapping: ColumnMapping | None) -> tuple[Finishing, bool]:
+    """What is done to sorted clicks, and whether `price_2` is derived before."""
+    with_ends = mapping is not None and mapping.rows is not None and bool(mapping.rows.end)
+    if not isinstance(mapping, UciMapping):
+        return Finishing(with_ends), False
+    spec = mapping.clicks
+    depth = None if spec.page.derive is None else spec.page.at_most
+    return Finishing(with_ends, depth=depth), spec.price_2.derive is not None
+
+
+def _with_levels(clicks: DataFrame, definition: ShopDefinition) -> DataFrame:
+    """The clicks with `price_2` by the mean prices of all of them, which takes one more reading."""
+    shown = ("category", "product", "price")
+    counted = clicks.where(f"NOT {END_ROW}").groupBy(*shown).count().collect()
+    means = mean_prices({tuple(row[name] for name in shown): row["count"] for row in counted})
+    schema = schema_of(definition).append(pa.field(END_ROW, pa.bool_()))
+
+    def levelled(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        place = schema.get_field_index("price_2")
+        for batch in batches:
+            pairs = zip(batch["category"].to_pylist(), batch["price"].to_pylist(), strict=True)
+            levels = [1 if price is not None and price > means[category] else 2 for category, price in pairs]
+            yield batch.set_column(place, schema.field(place), pa.array(levels, pa.int64()))
+
+    return clicks.mapInArrow(levelled, _spark_schema(schema))
+
+
+_opened: dict[str, Bundle] = {}
+
+
+def _opened_once(sent: VerifiedBundle) -> Bundle:
+    """The bundle, opened by this process once: a worker folds one part after the other."""
+    if sent.manifest.id not in _opened:
+        _opened.clear()
+        _opened[sent.manifest.id] = open_bundle(sent)
+    return _opened[sent.manifest.id]
+
+
+class _Union:
+    """Of readings by file: who reads a file a second time says the same again."""
+
+    def zero(self, _: Mapping[str, Reading]) -> dict[str, Reading]:
+        return {}
+
+    def addInPlace(self, one: dict[str, Reading], other: Mapping[str, Reading]) -> dict[str, Reading]:
+        one.update(other)
+        return one
+
+
+def _spark_schema(schema: pa.Schema) -> Any:
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    make: Callable[[pa.Schema], Any] = from_arrow_schema
+    return make(schema)

@@ -1,0 +1,100 @@
+"""Sessions on Spark are those of one machine, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from clickstream.bundles.bundle import open_bundle
+from clickstream.bundles.verification import VerifiedBundle, verify
+from clickstream.features.shop import UCI553, Shop, shop_of
+from clickstream.features.shop_file import built_in
+from clickstream.files.history import open_clicks
+from clickstream.files.mapping import ColumnMapping, mapping_by_name, read_mapping
+from clickstream.history.fold import fold_clicks
+from clickstream.history.spark import Reading, SparkSessions, spark_session
+from clickstream.producer.faults import FaultOptions
+from clickstream.producer.plan import PlanOptions, make_plan
+from clickstream.producer.schedule import ScheduleOptions, make_schedule
+from clickstream.producer.synthetic_shop import SHOP, known_log
+from clickstream.windows.rules import Rules
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[SparkSession]:
+    """Two cores of this machine, on a Java that does not take its time to become fast."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+        with spark_session("local[2]", partitions=3) as session:
+            yield session
+
+
+def on_spark(
+    spark: SparkSession, log: list[Path], mapping: ColumnMapping, shop: Shop, bundle: VerifiedBundle
+) -> tuple[list[dict[str, Any]], Reading]:
+    """The sessions by score id, and what became of the rows."""
+    found = SparkSessions(spark, log, mapping, Rules(shop=shop), bundle)
+    rows = [row.asDict(recursive=True) for row in found.frame.collect()]
+    return sorted(rows, key=itemgetter("score_id")), found.reading
+
+
+def here(
+    log: list[Path], mapping: ColumnMapping, shop: Shop, bundle: VerifiedBundle, work: Path
+) -> tuple[list[dict[str, Any]], Reading]:
+    """The same without Spark."""
+    clicks = open_clicks(log, shop, mapping, work=work, memory_mib=512, buckets=2)
+    models, rules = open_bundle(bundle), Rules(shop=shop)
+    batches = (one for bucket in range(2) for one in fold_clicks(clicks.batches(bucket), shop, rules, models))
+    rows = [row for batch in batches for row in batch.to_pylist()]
+    reading = Reading(clicks.rows, clicks.kept, clicks.left_out, clicks.refused)
+    return sorted(rows, key=itemgetter("score_id")), reading
+
+
+def test_a_mapped_log_whose_clicks_are_derived(
+    spark: SparkSession, synthetic_bundle: Path, tmp_path: Path
+) -> None:
+    """Sessions lie in two files, the mean price of a category is that of both, a third has no clicks."""
+    header, *lines = (EXAMPLES / "own-clicks" / "clicks.csv").read_text().splitlines(keepends=True)
+    log = [tmp_path / f"{name}.csv" for name in ("even", "odd", "useless")]
+    for file, some in zip(log, (lines[::2], lines[1::2], ["of,no,use\n"]), strict=True):
+        file.write_text("".join([header, *some]))
+    mapping, bundle = read_mapping(EXAMPLES / "own-clicks" / "mapping.toml"), verify(synthetic_bundle, None)
+
+    sessions, reading = on_spark(spark, log, mapping, UCI553, bundle)
+
+    expected, expected_reading = here(log, mapping, UCI553, bundle, tmp_path / "work")
+    assert sessions == expected
+    assert len(sessions) == 44
+    assert reading.refused.count == 2
+    assert reading == expected_reading
+
+
+def test_a_shop_whose_goal_is_an_event_with_doubled_and_shuffled_clicks(
+    spark: SparkSession, known_shop_bundle: Path, tmp_path: Path
+) -> None:
+    shop, bundle = shop_of(built_in(SHOP)), verify(known_shop_bundle, None)
+    faults = FaultOptions(duplicate=0.2, reorder=0.2)
+    schedule = make_schedule(known_log(200), ScheduleOptions("dated"))
+    plan = make_plan(schedule, PlanOptions(1, heartbeats=False, faults=faults))
+    values = [publication.value for publication in plan.publications()]
+    log = [tmp_path / "first.jsonl", tmp_path / "second.jsonl"]
+    for number, file in enumerate(log):
+        file.write_bytes(b"\n".join(values[number::2]))
+    mapping = mapping_by_name(shop.definition)
+
+    sessions, reading = on_spark(spark, log, mapping, shop, bundle)
+
+    expected, expected_reading = here(log, mapping, shop, bundle, tmp_path / "work")
+    assert sessions == expected
+    assert len(sessions) == 200
+    assert sum(session["duplicates"] for session in sessions) > 50
+    assert reading == expected_reading
