@@ -75,6 +75,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 (
                     (rate("sessions_closed_total", "closed_by"), "{{closed_by}}"),
                     (rate("scores_total"), "scores"),
+                    (rate("forgotten_total"), "forgotten"),
                     (rate("open_scores_total", "reason"), "open scores: {{reason}}"),
                 ),
             ),

@@ -50,6 +50,7 @@ _COMMANDS = (
     ("serve", "Run it", "serve:serve"),
     ("top", "Run it", "top:top"),
     ("drain", "Run it", "drain:drain"),
+    ("forget", "Run it", "forget:forget"),
     ("chaos", "See it work", "chaos:chaos"),
     ("doctor", "Run it", "doctor:doctor"),
     ("schemas", None, "schemas:schemas"),

@@ -16,6 +16,7 @@ MetricName = Literal[
     "clickstream_clicks_total",
     "clickstream_heartbeats_total",
     "clickstream_idle_heartbeats_total",
+    "clickstream_forgotten_total",
     "clickstream_sessions_closed_total",
     "clickstream_late_total",
     "clickstream_duplicates_total",
@@ -103,6 +104,13 @@ DEFINITIONS = (
         ("result",),
         "Heartbeats that this consumer wrote on silent partitions, and those that the broker did not take.",
         "`failed` rises: sessions there close only when clicks come; the log line says why.",
+    ),
+    MetricDefinition(
+        "clickstream_forgotten_total",
+        "sessions",
+        (),
+        "Open sessions that a record of type `forget` dropped, without a score.",
+        "Rises and nobody asked for it: see who may write to the clicks topic.",
     ),
     MetricDefinition(
         "clickstream_sessions_closed_total",
