@@ -174,6 +174,11 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         (
             Panel("Recoveries a second", "short", ((rate("recoveries_total", "instance"), "{{instance}}"),)),
             Panel(
+                "Servers away, seconds",
+                "s",
+                (("max by (server)(clickstream_server_away_seconds)", "{{server}}"),),
+            ),
+            Panel(
                 "Idle heartbeats a second, by what became of them",
                 "short",
                 ((rate("idle_heartbeats_total", "result"), "{{result}}"),),

@@ -15,6 +15,7 @@ from tls_door import tls_door
 
 from clickstream.consumer.store import Store
 from clickstream.infra.errors import ClickstreamError, ConfigurationError, UnavailableError
+from clickstream.infra.health import Health, RedisProbe
 from clickstream.infra.redis import connect, translated
 from clickstream.infra.settings import Settings
 from clickstream.local.child import free_port
@@ -140,6 +141,32 @@ def test_doctor_says_nothing_of_certificates_where_redis_is_plain(secured: Secur
     plain = NO_CERTIFICATE | {"redis_ca_file": None}
     plain |= at(secured.valkey.port, scheme="redis")
     assert list(check_redis_certificates(secured.settings.model_copy(update=plain))) == []
+
+
+def test_how_long_redis_is_away_is_counted_while_it_stands_still(secured: Secured) -> None:
+    health = Health([RedisProbe(secured.settings)])
+
+    def away() -> float:
+        found = {one.labels: one.value for one in health.samples() if one.labels}
+        seconds = found["redis",]
+        assert isinstance(seconds, float)
+        return seconds
+
+    health.watch()
+    try:
+        health.turned()
+        wait_for(lambda: health.ready().good, "Redis answers", 20)
+        assert away() == 0
+        secured.valkey.freeze()
+        try:
+            wait_for(lambda: away() > 1, "Redis is away for more than a second", 20)
+            assert not health.ready().good
+        finally:
+            secured.valkey.thaw()
+        wait_for(lambda: away() == 0, "Redis answers again", 20)
+        assert health.ready().good
+    finally:
+        health.close()
 
 
 def test_a_password_that_is_changed_is_taken_up_with_the_next_connection(

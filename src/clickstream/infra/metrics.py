@@ -34,6 +34,7 @@ MetricName = Literal[
     "clickstream_watermark_lag_seconds",
     "clickstream_partitions",
     "clickstream_ready",
+    "clickstream_server_away_seconds",
     "clickstream_steps_total",
     "clickstream_stage_seconds_total",
     "clickstream_stage_runs_total",
@@ -238,6 +239,13 @@ DEFINITIONS = (
         (),
         "1 while nothing keeps the loop from results and Kafka and Redis answer it; /readyz says what does.",
         "0 for minutes: ask /readyz for the reasons.",
+    ),
+    MetricDefinition(
+        "clickstream_server_away_seconds",
+        "seconds",
+        ("server",),
+        "How long Redis, or Kafka, has not answered this consumer, which asks every two seconds; 0: it does.",
+        "Grows: see the server and the way to it. Nothing is lost, and nothing is scored meanwhile.",
     ),
     MetricDefinition(
         "clickstream_steps_total",
