@@ -1,4 +1,4 @@
-"""The rules T1 to T8 written down as naively as they read, and logs drawn to try them.
+"""The rules T1 to T8 and T10 written down as naively as they read, and logs drawn to try them.
 
 The oracle keeps every click of every open session in plain lists and lets the watermark pass one millisecond
 after the other, looking at all sessions at each. It has no due times, no queue, no steps and no fold.
@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 from factory import click, heartbeat
 from hypothesis import strategies as st
 
-from clickstream.records.click import Click, Heartbeat
+from clickstream.records.click import Click, Forget, Heartbeat
 from clickstream.windows.partition import EVERY_SESSION, NOTHING_SEEN, ClosedWindow
 from clickstream.windows.rules import Rules
 
-Record = Click | Heartbeat
+Record = Click | Heartbeat | Forget
 Identity = int | tuple[int, str, int]
 
 FOR_EVER = 10**9
@@ -120,6 +120,9 @@ class Oracle:
         return self.newest - self.rules.allowed_lateness
 
     def read(self, offset: int, timestamp: int, record: Record) -> None:
+        if isinstance(record, Forget):
+            self.visits.pop(record.session_id, None)
+            return
         refused = wrongly_clocked(self.rules, timestamp, record)
         if refused:
             self.refused.append((offset, refused))
@@ -301,7 +304,7 @@ class Oracle:
             self.early = [one for one in rest if one[0] != EVERY_SESSION] + [(EVERY_SESSION, every)]
 
 
-def wrongly_clocked(rules: Rules, timestamp: int, record: Record) -> str:
+def wrongly_clocked(rules: Rules, timestamp: int, record: Click | Heartbeat) -> str:
     """The reason for which T8 refuses a record; empty: it does not."""
     if timestamp < 0:
         return "invalid"
@@ -405,6 +408,8 @@ def drawn_record(draw: Draw, event_time: int, clicks: Sequence[Click]) -> Record
         return one if draw.page == 1 else one.model_copy(update={"event_time": event_time})
     if draw.kind in ("click", "copy", "variant"):
         return click(event_time, draw.order or None, SESSIONS[draw.session], **shown)
+    if draw.kind == "forget":
+        return Forget(session_id=SESSIONS[draw.session])
     return heartbeat(event_time, flush=draw.kind == "flush")
 
 
@@ -422,7 +427,8 @@ rules_to_keep = st.builds(
 )
 
 CHOICES: dict[str, tuple[Any, ...]] = {
-    "kind": ("click",) * 13 + ("copy", "copy", "copy", "variant", "heartbeat", "heartbeat", "flush"),
+    "kind": ("click",) * 13
+    + ("copy", "copy", "copy", "variant", "heartbeat", "heartbeat", "flush", "forget"),
     "session": (0, 0, 0, 1, 2),
     "forward": (0, 1, 1, 1, 2, 2, 3, 5, 12),
     "behind": (0, 0, 0, 1, 2, 4, 8),
@@ -436,7 +442,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 
 
 CROWDED = CHOICES | {
-    "kind": ("click",) * 12 + ("copy", "copy", "variant", "heartbeat"),
+    "kind": ("click",) * 11 + ("copy", "copy", "variant", "heartbeat", "forget"),
     "session": (0,),
     "forward": (0, 1, 1, 2, 3),
     "behind": (0, 0, 1, 2, 4, 6),

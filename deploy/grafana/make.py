@@ -75,6 +75,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 (
                     (rate("sessions_closed_total", "closed_by"), "{{closed_by}}"),
                     (rate("scores_total"), "scores"),
+                    (rate("forgotten_total"), "forgotten"),
                     (rate("open_scores_total", "reason"), "open scores: {{reason}}"),
                 ),
             ),
@@ -172,6 +173,11 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         "Faults",
         (
             Panel("Recoveries a second", "short", ((rate("recoveries_total", "instance"), "{{instance}}"),)),
+            Panel(
+                "Servers away, seconds",
+                "s",
+                (("max by (server)(clickstream_server_away_seconds)", "{{server}}"),),
+            ),
             Panel(
                 "Idle heartbeats a second, by what became of them",
                 "short",

@@ -12,7 +12,7 @@ from factory import examples, parse, prefix, reference
 from hypothesis import given
 from oracle import Read as Written
 from oracle import crowded_logs, logs, rules_to_keep
-from scored_log import ScoredLog
+from scored_log import MINUTE, START, ScoredLog
 from small_logs import SHOP
 
 from clickstream.audit import plain
@@ -58,7 +58,7 @@ def test_it_imports_nothing_of_the_code_that_it_checks() -> None:
 
 
 def busy_log() -> ScoredLog:
-    """Visits with late clicks, copies, pauses, ends, a robot, and a flush."""
+    """Visits with late clicks, copies, pauses, ends, a robot, a flush, and one that is forgotten."""
     log = ScoredLog(SHOP.model_copy(update={"max_open_sessions": 100, "max_clicks": 8, "max_pending": 50}))
     for number in range(40):
         start = number * 1.7
@@ -78,6 +78,9 @@ def busy_log() -> ScoredLog:
                 log.click(f"visit-{number}", start + order * 0.9, order + (order > 3))
         if number % 6 == 4:
             log.click(f"visit-{number}", start + 1.3, 40, price=90.0, page=5)
+    log.click("left", 79.1, 1)
+    log.click("left", 79.9, 2)
+    log.send(b"left", b'{"type":"forget","session_id":"left"}', START + 80 * MINUTE)
     for order in range(20):
         log.click("robot", 80 + order * 0.1, order + 1)
     log.click("ghost", 85.2)
@@ -252,6 +255,10 @@ def _a_flush_forgets_those_that_wait(patch: pytest.MonkeyPatch) -> None:
         right(self, offset)
 
     patch.setattr(Partition, "_flush", flush)
+
+
+def _what_is_to_be_forgotten_is_scored(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Partition, "_drop", lambda *_: None)
 
 
 def _products_are_compared_by_their_first_letter(patch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from prometheus_client import ProcessCollector
 
 from clickstream.consumer.counters import LoopStage
 from clickstream.consumer.recovery import ClaimCase
+from clickstream.infra.health import KafkaProbe, RedisProbe
 from clickstream.infra.metrics import DEFINITIONS
 from clickstream.infra.placement import PARTITIONERS
 from clickstream.records.reasons import ClosedBy, Reason
@@ -40,6 +41,7 @@ VALUES = {
     "scorer": set(SCORERS),
     "window": {"since_start", "rolling"},
     "job": {"clickstream"},
+    "server": {RedisProbe.server, KafkaProbe.server},
 }
 
 

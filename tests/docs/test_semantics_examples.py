@@ -7,6 +7,7 @@ An example is the log of one partition. Its records are written as on the page:
     a 2 at 10:00:10, end               the shop says that the visit is over
     a 2 at 10:00:10, written 10:00:00  with a Kafka timestamp other than its event time, or `never`: with none
     heartbeat 10:05:00, flush 10:05:00
+    forget a
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from clickstream.features.vector import DEFINITIONS, REFERENCE
 from clickstream.producer.schedule import Calendar, Schedule, ScheduleOptions, make_schedule
 from clickstream.producer.synthetic import synthetic_dataset
 from clickstream.producer.timeline import NO_CLICK, make_timeline
-from clickstream.records.click import Click, Heartbeat, InvalidRecordError
+from clickstream.records.click import Click, Forget, Heartbeat, InvalidRecordError
 from clickstream.records.score import comparable, digest
 from clickstream.windows.open_session import OpenSession
 from clickstream.windows.partition import ClosedWindow, Partition
@@ -70,10 +71,12 @@ def clock(ms: int) -> str:
     return f"{whole}.{rest:03}" if rest else whole
 
 
-def parsed(text: str) -> tuple[int, Click | Heartbeat]:
+def parsed(text: str) -> tuple[int, Click | Heartbeat | Forget]:
     """Kafka timestamp and content of a record written as on the page."""
     if found := re.fullmatch(r"(heartbeat|flush) (\S+)", text):
         return at(found[2]), heartbeat(at(found[2]), flush=found[1] == "flush")
+    if found := re.fullmatch(r"forget (\w)", text):
+        return -1, Forget(session_id=found[1])
     found = re.fullmatch(r"(\w) (\w+) at ([\d:.]+)(, end)?(?:, written ([\d:.]+|never))?", text)
     if found is None:
         raise ValueError(f"{text!r} is no record")
@@ -93,7 +96,9 @@ class Told:
 
     def read(self, offset: int, text: str) -> Line:
         partition = self.partition
-        closed, refused = len(partition.closed), len(partition.refused)
+        closed, refused, forgotten = (
+            len(some) for some in (partition.closed, partition.refused, partition.forgotten)
+        )
         partition.advance(offset, *parsed(text))
         visits = {name: settled(name, visit, partition) for name, visit in partition.sessions.items()}
         windows = [one.session for one in partition.closed]
@@ -108,7 +113,9 @@ class Told:
         )
         words = [f"dead letter `{one.reason}`" for one in partition.refused[refused:]]
         words += [f"{name} waits" for name in waiting - self.waiting]
-        if gone := list(self.waiting - waiting):
+        if len(partition.forgotten) > forgotten:
+            words.append(f"what is open of {text[-1]} is dropped")
+        elif gone := list(self.waiting - waiting):
             words.append(f"{', '.join(gone)} {'settle' if len(gone) > 1 else 'settles'}")
         words += ["counted as late"] * (late > self.late) + ["duplicate"] * (duplicates > self.duplicates)
         words += [closing(one) for one in partition.closed[closed:]]
@@ -300,6 +307,15 @@ T7_CLOSED_EARLY = example(
     ("a 2 at 10:00:00", "09:59:10", "dead letter `late`"),
     ("a 3 at 10:00:00.001", "09:59:10", "a 3 waits"),
 )
+T10 = example(
+    ("a 1 at 10:00:00", "09:59:00", "a 1 waits"),
+    ("a 2 at 10:01:30", "10:00:30", "a 2 waits; a 1 settles"),
+    ("forget a", "10:00:30", "what is open of a is dropped"),
+    ("forget b", "10:00:30", "nothing"),
+    ("a 2 at 10:01:30", "10:00:30", "a 2 waits"),
+    ("a 1 at 10:00:00", "10:00:30", "dead letter `late`"),
+    ("heartbeat 10:40:00", "10:39:00", "a 2 settles; **a from 10:01:30 closes, `gap`**: 1 click"),
+)
 MAX_PENDING = example(
     ("a 1 at 10:00:00", "09:59:00", "a 1 waits"),
     ("a 2 at 10:00:10", "09:59:10", "a 2 waits"),
@@ -331,6 +347,7 @@ ON_THE_PAGE = {
     "T7": T7,
     "T7 closed early": T7_CLOSED_EARLY,
     "T8": T8,
+    "T10": T10,
     "max_pending": MAX_PENDING,
     "max_open_sessions": MAX_OPEN_SESSIONS,
 }
@@ -454,6 +471,10 @@ def test_t9_a_dated_shop_has_few_sessions_open_and_a_busy_day_hundreds() -> None
     assert on("dated").load(0).mean < 1
     assert on("dated").load(1_800_000).mean < 10
     assert on("busy-day").load(1_800_000).mean > 500
+
+
+def test_t10_what_is_open_of_a_session_is_dropped_and_what_comes_later_begins_anew() -> None:
+    assert T10.run() == T10.lines
 
 
 # --- the bounds ---

@@ -30,6 +30,7 @@ SHOPS = ("uci553", "online-store", "synthetic", str(EXAMPLES / "nested" / "shop.
 DOCUMENTS: dict[str, dict[str, Any]] = {shop: orjson.loads(asyncapi(shop)) for shop in SHOPS}
 DOCUMENT = DOCUMENTS["uci553"]
 
+FORGET = b'{"type":"forget","session_id":"dave"}'
 SPECIFICATION = "@asyncapi/specs@6.11.1"
 """The official JSON Schema of the format, as its authors publish it."""
 
@@ -132,18 +133,20 @@ def test_topics_are_those_of_the_defaults_whatever_the_environment(monkeypatch: 
     assert orjson.loads(asyncapi()) == DOCUMENT
 
 
-@pytest.mark.parametrize("record", ["click", "heartbeat", "score", "open-score", "dead-letter"])
+@pytest.mark.parametrize("record", ["click", "heartbeat", "forget", "score", "open-score", "dead-letter"])
 def test_an_example_satisfies_its_schema_and_so_does_a_recorded_message(record: str) -> None:
     log = ScoredLog()
     log.settings = log.settings.model_copy(update={"open_scores": "each"})
     log.click("alice", 0, 1, time_source="synthetic")
     log.click("alice", 1, 2)
     log.send(b"carol", b"{", 0)
+    log.send(b"dave", FORGET, 0)
     log.heartbeat(60)
     log.publish()
     recorded = {
         "click": orjson.loads(log.clicks[0].value or b""),
         "heartbeat": orjson.loads(log.clicks[-1].value or b""),
+        "forget": orjson.loads(FORGET),
         "score": log.contents(log.scores)[0],
         "open-score": log.contents(log.opened)[0],
         "dead-letter": log.contents(log.letters)[0],

@@ -92,7 +92,7 @@ def test_what_is_no_score_does_not(change: dict[str, Any]) -> None:
 BROKEN = st.fixed_dictionaries(
     {},
     optional={
-        "type": st.sampled_from(["click", "heartbeat", "purchase"]),
+        "type": st.sampled_from(["click", "heartbeat", "forget", "purchase"]),
         "session_id": st.sampled_from(["visit", "", 7]),
         "event_time": st.sampled_from([0, -1, "1", 1.5, 10**15]),
         "product": st.sampled_from(["A1", "", None]),
@@ -116,7 +116,8 @@ def test_a_click_satisfies_its_schema_exactly_when_it_is_taken(changes: dict[str
         taken = True
     except InvalidRecordError:
         taken = False
-    name = "heartbeat" if record.get("type") == "heartbeat" else "click"
+    kind = record.get("type")
+    name = kind if kind in ("heartbeat", "forget") else "click"
     assert (errors(name, [record]) == []) is taken
 
 

@@ -32,6 +32,8 @@ class Clock:
 class Server:
     """A server that is there or not, and counts how often it was asked."""
 
+    server = "redis"
+
     def __init__(self) -> None:
         self.away = False
         self.asked = 0
@@ -95,6 +97,28 @@ def test_a_server_that_is_away_is_a_reason_to_wait_and_none_to_restart(
     assert health.ready().good
 
 
+def test_how_long_a_server_is_away_counts_from_the_first_question_that_it_did_not_answer(
+    health: Health, server: Server, clock: Clock
+) -> None:
+    def away() -> float:
+        return gauge(health, "clickstream_server_away_seconds")
+
+    health.ready()
+    assert away() == 0
+    server.away = True
+    clock.now += 5
+    health.ready()
+    for seconds in (0, 7, 30):
+        clock.now += seconds
+        health.ready()
+    assert away() == 37
+    clock.now += 1
+    assert away() == 38, "it grows also while nobody asks"
+    server.away = False
+    health.ready()
+    assert away() == 0
+
+
 def test_servers_are_asked_once_a_second_however_often_somebody_looks(
     health: Health, server: Server, clock: Clock
 ) -> None:
@@ -121,8 +145,8 @@ def test_a_loop_that_waits_is_not_ready_long_before_it_counts_as_dead(health: He
     assert gauge(health) == 0
 
 
-def gauge(health: Health) -> float:
-    (sample,) = health.samples()
+def gauge(health: Health, name: str = "clickstream_ready") -> float:
+    (sample,) = (one for one in health.samples() if one.name == name)
     assert isinstance(sample.value, (int, float))
     return sample.value
 

@@ -35,11 +35,12 @@ from clickstream.audit import run_audit
 from clickstream.bundles.bundle import load_bundle
 from clickstream.cli.main import command_line
 from clickstream.consumer.assembly import open_engine
+from clickstream.consumer.state_reader import StateReader
 from clickstream.consumer.topics import prepare_topics
 from clickstream.dashboard.feed import Feed
 from clickstream.dashboard.session_clicks import SessionClicks
 from clickstream.infra.errors import ClickstreamError, ConfigurationError
-from clickstream.infra.kafka import Producer, Reader
+from clickstream.infra.kafka import Admin, Producer, Reader
 from clickstream.infra.kafka.connection import connection_options
 from clickstream.infra.kafka.translation import translated
 from clickstream.infra.redis import connect
@@ -47,6 +48,8 @@ from clickstream.infra.settings import Settings
 from clickstream.local.embedded import EmbeddedValkey
 from clickstream.lookup.service import Lookup
 from clickstream.offline.recorded import read_recorded
+from clickstream.operate.draining import behind
+from clickstream.operate.forgetting import held, kept, publish
 from clickstream.operate.rights import KafkaRight, Role, kafka_rights, redis_command, redis_rights
 from clickstream.records.shops import load_shop
 
@@ -120,7 +123,9 @@ def user_with(
         ACL(
             f"User:{user}",
             "*",
-            ACLOperation[right.operation.upper()],
+            ACLOperation[
+                "DESCRIBE_CONFIGS" if right.operation == "DescribeConfigs" else right.operation.upper()
+            ],
             ACLPermissionType.ALLOW,
             ResourcePattern(
                 ResourceType[right.resource.upper().replace("-", "_")],
@@ -269,6 +274,21 @@ def audit(_: Servers, settings: Settings) -> None:
     assert not run_audit(settings).flawed
 
 
+def forget(_: Servers, settings: Settings) -> None:
+    """What the command asks and writes, with a consumer or without."""
+    with closing(Admin(settings)) as admin:
+        topic = admin.describe_topic(settings.clicks_topic)
+        assert topic is not None
+        with closing(StateReader(settings, topic.id, load_shop(settings.shop))) as reader:
+            found = held(reader, "nobody", topic.partitions)
+        publish(settings, "nobody", found)
+        partitions = [one.partition for one in found]
+        topics = list(kept(admin, settings, topic, "nobody", partitions))
+        assert len(topics) == 4
+        assert admin.group_state(settings.group, topic.name).members == ()
+        assert behind(admin, settings, {p: end.offset for p, end in admin.log_ends(topic).items()})
+
+
 WORK: Mapping[Role, Callable[[Servers, Settings], None]] = {
     Role.CONSUMER: consume,
     Role.PRODUCER: produce,
@@ -277,6 +297,7 @@ WORK: Mapping[Role, Callable[[Servers, Settings], None]] = {
     Role.LOOK_UP: look_up,
     Role.DASHBOARD: watch,
     Role.AUDITOR: audit,
+    Role.FORGETTER: forget,
 }
 
 

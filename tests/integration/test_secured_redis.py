@@ -15,11 +15,13 @@ from tls_door import tls_door
 
 from clickstream.consumer.store import Store
 from clickstream.infra.errors import ClickstreamError, ConfigurationError, UnavailableError
+from clickstream.infra.health import Health, RedisProbe
 from clickstream.infra.redis import connect, translated
 from clickstream.infra.settings import Settings
 from clickstream.local.child import free_port
 from clickstream.local.embedded import EmbeddedValkey
 from clickstream.local.valkey_cluster import EmbeddedCluster
+from clickstream.operate.doctor.certificates import check_redis_certificates
 
 pytestmark = pytest.mark.integration
 
@@ -109,6 +111,62 @@ def test_tls_on_one_side_alone_is_told(secured: Secured) -> None:
     assert "rediss://" in told(secured, ConfigurationError, at(secured.open, scheme="redis"))
     plain = at(secured.open, scheme="redis") | NO_CERTIFICATE | {"redis_ca_file": None}
     assert "TLS is set" in told(secured, UnavailableError, plain)
+
+
+def test_doctor_says_whose_the_certificates_are_and_when_they_end(secured: Secured) -> None:
+    """Also of a door that we have no certificate for: what it shows is looked at before it asks for ours."""
+    found = list(check_redis_certificates(secured.settings))
+    assert [check.status for check in found] == ["ok"] * 3
+    ours, authority, theirs = (check.what for check in found)
+    assert "our certificate for Redis (CN=client) is good until" in ours
+    assert "CLICKSTREAM_REDIS_CA_FILE is good until" in authority
+    assert f"of Redis at 127.0.0.1:{secured.mutual}, for 127.0.0.1, localhost, signed by CN=tests," in theirs
+    (wrong_host,) = check_redis_certificates(
+        secured.settings.model_copy(update=NO_CERTIFICATE | at(secured.elsewhere) | {"redis_ca_file": None})
+    )
+    assert "for redis.example," in wrong_host.what
+
+
+@pytest.mark.parametrize(("ends", "status"), [(-0.5, "fail"), (5.0, "warn")])
+def test_doctor_says_that_our_certificate_for_redis_ended_or_ends_soon(
+    secured: Secured, ends: float, status: str
+) -> None:
+    own = secured.authority.issue(f"ends-{ends}", ends=ends)
+    changed = {"redis_certificate_file": own.certificate, "redis_key_file": own.key}
+    found = check_redis_certificates(secured.settings.model_copy(update=changed))
+    assert [check.status for check in found] == [status, "ok", "ok"]
+
+
+def test_doctor_says_nothing_of_certificates_where_redis_is_plain(secured: Secured) -> None:
+    plain = NO_CERTIFICATE | {"redis_ca_file": None}
+    plain |= at(secured.valkey.port, scheme="redis")
+    assert list(check_redis_certificates(secured.settings.model_copy(update=plain))) == []
+
+
+def test_how_long_redis_is_away_is_counted_while_it_stands_still(secured: Secured) -> None:
+    health = Health([RedisProbe(secured.settings)])
+
+    def away() -> float:
+        found = {one.labels: one.value for one in health.samples() if one.labels}
+        seconds = found["redis",]
+        assert isinstance(seconds, float)
+        return seconds
+
+    health.watch()
+    try:
+        health.turned()
+        wait_for(lambda: health.ready().good, "Redis answers", 20)
+        assert away() == 0
+        secured.valkey.freeze()
+        try:
+            wait_for(lambda: away() > 1, "Redis is away for more than a second", 20)
+            assert not health.ready().good
+        finally:
+            secured.valkey.thaw()
+        wait_for(lambda: away() == 0, "Redis answers again", 20)
+        assert health.ready().good
+    finally:
+        health.close()
 
 
 def test_a_password_that_is_changed_is_taken_up_with_the_next_connection(

@@ -9,7 +9,7 @@ from factory import FIELDS, click_json, click_of, examples, parse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream.records.click import Click, Heartbeat, InvalidRecordError
+from clickstream.records.click import Click, Forget, Heartbeat, InvalidRecordError
 
 KEY = b"visit"
 LAST_MS = 253_402_300_799_999
@@ -98,7 +98,7 @@ def test_a_number_is_taken_up_to_its_bounds_and_not_beyond(
     [("session_id", 1, 256), ("product", 1, 256), ("category", 1, 128), ("time_source", 0, 64)],
 )
 def test_a_text_is_taken_up_to_its_bounds_and_not_beyond(field: str, shortest: int, longest: int) -> None:
-    def read(text: str) -> Click | Heartbeat:
+    def read(text: str) -> Click | Heartbeat | Forget:
         return parse(click_json(**{field: text}), text.encode() if field == "session_id" else KEY)
 
     for inside in ("x" * shortest, "x" * longest):
@@ -106,6 +106,14 @@ def test_a_text_is_taken_up_to_its_bounds_and_not_beyond(field: str, shortest: i
     for outside in ["x" * (longest + 1), ""] if shortest else ["x" * (longest + 1)]:
         with pytest.raises(InvalidRecordError, match=rf"^invalid: {field}: String should have"):
             read(outside)
+
+
+def test_a_forget_is_a_session_and_its_key() -> None:
+    assert parse(b'{"type":"forget","session_id":"visit"}', KEY) == Forget(session_id="visit")
+    assert refusal(b'{"type":"forget","session_id":"visit"}', b"another").reason == "key-mismatch"
+    assert refusal(b'{"type":"forget","session_id":"visit"}', None).reason == "key-mismatch"
+    assert refusal(b'{"type":"forget"}').detail == "session_id: Field required"
+    assert refusal(b'{"type":"forget","session_id":""}').detail.startswith("session_id: String should have")
 
 
 # --- what is refused, and what the dead letter then says ---

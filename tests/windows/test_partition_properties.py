@@ -29,7 +29,7 @@ from oracle import (
     written,
 )
 
-from clickstream.records.click import Click, Heartbeat
+from clickstream.records.click import Click, Forget, Heartbeat
 from clickstream.windows import partition as partition_module
 from clickstream.windows.open_session import OpenSession
 from clickstream.windows.partition import ClosedWindow, Partition, RebuildPoint, RefusedRecord
@@ -152,6 +152,32 @@ def test_late_clicks_and_copies_of_a_busy_session_count_as_the_rules_say(
     assert (found.closed, found.refused) == (oracle.closed, oracle.refused)
 
 
+@given(rules=rules_to_keep, log=logs, names=st.sets(st.sampled_from(SESSIONS), min_size=1))
+@examples(200)
+def test_what_was_open_of_a_forgotten_session_leaves_no_trace_and_the_others_are_as_without_it(
+    rules: Rules, log: list[Read], names: set[str]
+) -> None:
+    rules = replace(rules, max_open_sessions=UNBOUNDED)
+    partition = new_partition(rules)
+    for read in log:
+        partition.advance(*read)
+    before, dropped = len(partition.closed), names & partition.sessions.keys()
+    partition.forgotten.clear()
+    for offset, name in enumerate(SESSIONS, 500):
+        if name in names:
+            partition.advance(offset, None, Forget(session_id=name))
+    assert partition.forgotten == [500 + SESSIONS.index(name) for name in sorted(dropped)]
+    partition.advance(1_000, 10_000, heartbeat(10_000))
+    afterwards = partition.closed[before:]
+    assert not {one.session_id for one in afterwards} & names
+    assert partition.open_sessions == 0
+    kept, deleted = partition.changes()
+    assert not kept
+    assert dropped <= set(deleted)
+    others = in_one_step(rules, [*log, Read(1_000, 10_000, heartbeat(10_000))]).closed[before:]
+    assert [shown(one) for one in afterwards] == [one for one in others if one.session_id not in names]
+
+
 @given(rules=rules_to_keep, log=logs)
 @examples(400)
 def test_no_two_windows_of_a_log_have_one_score_id(rules: Rules, log: list[Read]) -> None:
@@ -190,14 +216,22 @@ def test_how_the_log_is_cut_into_steps_changes_nothing(
 def test_a_rebuild_from_any_place_marks_every_window_that_it_did_not_get_right(
     rules: Rules, log: list[Read], start: int
 ) -> None:
-    """An order has one time here. The bounds act by what is open, so they are far away."""
+    """An order has one time here. The bounds act by what is open, so they are far away.
+
+    Nothing is flushed: what that closed before its time only the scores tell, not the log from a place on.
+    """
     rules = replace(rules, max_pending=UNBOUNDED, max_open_sessions=UNBOUNDED)
-    log = [*map(with_an_order_of_its_own, log), Read(1_000, 10_000, heartbeat(10_000))]
+    log = [*map(with_an_order_of_its_own, map(unflushed, log)), Read(1_000, 10_000, heartbeat(10_000))]
     newest = in_one_step(rules, log[:start]).newest
     rebuilt = in_one_step(rules, log[start:], newest=newest, partial_before=newest + rules.gap)
     right = in_one_step(rules, log).closed
     unmarked = [one for one, partial in zip(rebuilt.closed, rebuilt.partial, strict=True) if not partial]
     assert [one for one in unmarked if one not in right] == []
+
+
+def unflushed(read: Read) -> Read:
+    record = read.record
+    return read._replace(record=heartbeat(record.event_time)) if isinstance(record, Heartbeat) else read
 
 
 @given(rules=rules_to_keep, log=logs)

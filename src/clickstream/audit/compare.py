@@ -24,7 +24,7 @@ from clickstream.audit.twice import SecondReading
 from clickstream.consumer.scoring import cases_of
 from clickstream.infra.kafka import Record
 from clickstream.infra.settings import Settings
-from clickstream.records.click import Click, Heartbeat
+from clickstream.records.click import Click, Forget, Heartbeat
 from clickstream.windows.partition import ClosedWindow, RefusedRecord
 
 _FOREVER = 1 << 62
@@ -68,7 +68,7 @@ class LogComparison:
         parsed = audited.advance(record)
         if type(parsed) is Heartbeat:
             self.tally.heartbeats += 1
-        elif parsed is not None:
+        elif isinstance(parsed, Click):
             self.tally.clicks += 1
         refused = audited.logic.refused[0] if audited.logic.refused else None
         there = self._letter_about(record)
@@ -246,7 +246,7 @@ class LogComparison:
         self,
         audited: AuditedPartition,
         record: Record,
-        parsed: Click | Heartbeat | None,
+        parsed: Click | Heartbeat | Forget | None,
         refused: RefusedRecord | None,
         there: SpilledLetter | None,
     ) -> None:

@@ -20,7 +20,7 @@ from clickstream.audit.plain import InterpretedVisit, InterpretedWindow, KeptCli
 from clickstream.audit.report import Difference
 from clickstream.features import interpreter as literal
 from clickstream.features.definition import ShopDefinition
-from clickstream.records.click import Click, Heartbeat
+from clickstream.records.click import Click, Forget, Heartbeat
 from clickstream.records.reasons import CUT
 from clickstream.windows.rules import Rules
 
@@ -87,7 +87,7 @@ class IndependentReading:
         self,
         offset: int,
         timestamp: int | None,
-        record: Click | Heartbeat,
+        record: Click | Heartbeat | Forget,
         reads: Sequence[ReadWindow],
         refused: str | None,
         open_sessions: int,
@@ -116,7 +116,7 @@ class IndependentReading:
         found = [*self._compare(own.closed, reads)] if own.closed or reads else []
         drawn = isinstance(record, Heartbeat) or self.is_drawn(record.session_id)
         if (drawn or own.refused in ("invalid", "future", "past")) and own.refused != (refused or ""):
-            name = record.session_id if isinstance(record, Click) else "heartbeat"
+            name = "heartbeat" if isinstance(record, Heartbeat) else record.session_id
             both = f"as {own.refused or 'nothing'}, the other as {refused or 'nothing'}"
             detail = f"a plain reading refuses the record {both}"
             found.append(Disagreement(f"{name} at offset {offset}", detail))

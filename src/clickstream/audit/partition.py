@@ -12,7 +12,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from clickstream.infra.kafka import Record
-from clickstream.records.click import Click, Heartbeat, InvalidRecordError
+from clickstream.records.click import Click, Forget, Heartbeat, InvalidRecordError
 from clickstream.records.reasons import CUT
 from clickstream.records.shop_click import parser_of
 from clickstream.windows.open_points import OpenPoint, OpenPoints
@@ -93,16 +93,17 @@ class AuditedPartition:
         if other_until < 0 or other_until >= self.position:
             self._other_until = other_until
 
-    def advance(self, record: Record) -> Click | Heartbeat | None:
+    def advance(self, record: Record) -> Click | Heartbeat | Forget | None:
         """Take the next record, as the engine does; return what it holds, None where it cannot be parsed."""
         logic, rules = self.logic, self.logic.rules
         self.position = record.offset + 1
         logic.closed.clear()
         logic.refused.clear()
+        logic.forgotten.clear()
         logic.changed.clear()
         if self.open_points is not None:
             self.open_points.clear()
-        parsed: Click | Heartbeat | None
+        parsed: Click | Heartbeat | Forget | None
         try:
             parsed = self._parse(record.value, record.key, rules.max_record_bytes)
         except InvalidRecordError as error:
@@ -166,7 +167,9 @@ class AuditedPartition:
                 return False
         return not logic.watermark <= at <= logic.newest
 
-    def is_blind_to_letter(self, offset: int, reasons: Set[str], parsed: Click | Heartbeat | None) -> bool:
+    def is_blind_to_letter(
+        self, offset: int, reasons: Set[str], parsed: Click | Heartbeat | Forget | None
+    ) -> bool:
         """Whether the record now read may have been refused, or taken, in truth."""
         if offset <= self._other_until:
             return True

@@ -1,4 +1,4 @@
-"""Plain: the rules T1 to T8 as they read, over plain lists of clicks. Slow, and the audit's own.
+"""Plain: the rules T1 to T10 as they read, over plain lists of clicks. Slow, and the audit's own.
 
 It is written from docs/semantics.md and shares no code with the event-time logic of the consumer: no fold, no
 queue, no state that is handed over. A session is the list of its clicks; whatever is asked of it is computed
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clickstream.features.condition import holds
 from clickstream.features.definition import ShopDefinition
-from clickstream.records.click import Click, Heartbeat
+from clickstream.records.click import Click, Forget, Heartbeat
 
 if TYPE_CHECKING:  # the numbers alone: no logic of theirs
     from clickstream.windows.rules import Rules
@@ -233,9 +233,13 @@ class PlainReading:
         """T1."""
         return self._newest - self.rules.allowed_lateness
 
-    def read(self, offset: int, timestamp: int | None, record: Click | Heartbeat) -> None:
+    def read(self, offset: int, timestamp: int | None, record: Click | Heartbeat | Forget) -> None:
         """Take the next record."""
         self.opened = None
+        if isinstance(record, Forget):
+            self.closed, self.refused = [], ""
+            self.drop(record.session_id)
+            return
         self.closed, self.refused = [], self._wrong_clock(timestamp, record.event_time)
         if self.refused:
             return
@@ -263,7 +267,7 @@ class PlainReading:
             self._close(session_id, visit, last_word if is_last else closed_by, offset)
 
     def drop(self, session_id: str) -> None:
-        """Read this session no further."""
+        """Let go of what is open of a session: T10, or it is read no further."""
         self.visits.pop(session_id, None)
         self._due.pop(session_id, None)
 

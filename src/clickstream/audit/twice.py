@@ -11,7 +11,7 @@ from clickstream.audit.report import Place, Tally
 from clickstream.consumer.open_scores import open_facts
 from clickstream.infra.kafka import Record
 from clickstream.infra.settings import Settings, opens
-from clickstream.records.click import Click, Heartbeat
+from clickstream.records.click import Click, Forget, Heartbeat
 from clickstream.windows.open_points import OpenPoint
 from clickstream.windows.partition import EVERY_SESSION, Partition, RefusedRecord
 from clickstream.windows.rules import Rules
@@ -32,7 +32,7 @@ class SecondReading:
         logic: Partition,
         points: Sequence[OpenPoint],
         record: Record,
-        parsed: Click | Heartbeat,
+        parsed: Click | Heartbeat | Forget,
         refused: RefusedRecord | None,
     ) -> None:
         """Read the record that `logic` has just taken, and compare what both make of it."""

@@ -23,7 +23,7 @@ from clickstream.infra.errors import ConfigurationError, UnavailableError
 from clickstream.infra.kafka import Admin, Member, Producer, Reader, Topic
 from clickstream.infra.settings import Settings, load_settings, parse_duration
 from clickstream.local.servers import with_running_servers
-from clickstream.operate.draining import rule_sets, serve_partitions
+from clickstream.operate.draining import behind, rule_sets, serve_partitions
 from clickstream.windows.fingerprint import rule_differences, rules_of_member
 
 
@@ -105,14 +105,13 @@ def _flush(settings: Settings, topic: Topic, store: Store) -> dict[int, int]:
 
 def _done(admin: Admin, settings: Settings, ends: Mapping[int, int], deadline: float, wait: str) -> bool:
     """Whether all is committed; where it is not, a moment has passed."""
-    offsets = admin.group_offsets(settings.group, settings.clicks_topic)
-    behind = [p for p, end in ends.items() if p not in offsets or offsets[p].offset < end]
-    if behind and time.monotonic() > deadline:
+    left = behind(admin, settings, ends)
+    if left and time.monotonic() > deadline:
         raise UnavailableError(
-            f"partitions {behind} of {settings.clicks_topic} were not drained within {wait}",
+            f"partitions {left} of {settings.clicks_topic} were not drained within {wait}",
             f"Do the consumers of group {settings.group} run, and serve these partitions (see /readyz or the"
             " log)? Without consumers, drain does it itself. The flush is in the log: nothing is lost.",
         )
-    if behind:
+    if left:
         time.sleep(0.1)
-    return not behind
+    return not left

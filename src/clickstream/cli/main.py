@@ -54,6 +54,7 @@ _COMMANDS = (
     ("top", "Run it", "top:top"),
     ("drain", "Run it", "drain:drain"),
     ("backfill", "Run it", "backfill:backfill_days"),
+    ("forget", "Run it", "forget:forget"),
     ("chaos", "See it work", "chaos:chaos"),
     ("doctor", "Run it", "doctor:doctor"),
     ("schemas", None, "schemas:schemas"),

@@ -54,4 +54,6 @@ def _in_words(recorded: RecordedSessions[T]) -> str:
     ]
     if recorded.cut:
         words.append(f"{recorded.cut:,} that may begin before the topic does")
+    if recorded.forgotten:
+        words.append(f"{recorded.forgotten:,} forgotten")
     return "; ".join(words)

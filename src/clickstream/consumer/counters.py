@@ -91,6 +91,7 @@ class Counters:
         self.held = HeldPartitions()
         self.records = self.clicks = self.heartbeats = self.scores = self.suppressed = self.republished = 0
         self.open_scores = {"click": 0, "condition": 0}
+        self.forgotten = 0
         self.steps = self.transactions = self.failures = self.recoveries = 0
         self.late = self.duplicates = self.missing = self.goals_without_visit = 0
         self.closed: dict[ClosedBy, int] = dict.fromkeys(get_args(ClosedBy), 0)
@@ -138,6 +139,7 @@ class Counters:
             self.heartbeats += part.heartbeats
             claim = claims[partition]
             self.suppressed += sum(one.offset < claim.publish_from for one in claim.logic.refused)
+            self.forgotten += sum(offset >= claim.publish_from for offset in claim.logic.forgotten)
         observed_at = 0
         for window in windows:
             if not window.publish:
@@ -216,6 +218,7 @@ class Counters:
         yield Sample("clickstream_records_total", self.records)
         yield Sample("clickstream_clicks_total", self.clicks)
         yield Sample("clickstream_heartbeats_total", self.heartbeats)
+        yield Sample("clickstream_forgotten_total", self.forgotten)
         yield Sample("clickstream_late_total", self.late)
         yield Sample("clickstream_duplicates_total", self.duplicates)
         yield Sample("clickstream_missing_total", self.missing)

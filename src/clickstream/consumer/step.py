@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 from clickstream.consumer.store import OutboxRecord
 from clickstream.infra.kafka import Record
-from clickstream.records.click import ClickFields, Heartbeat, InvalidRecordError
+from clickstream.records.click import ClickFields, Forget, Heartbeat, InvalidRecordError
 from clickstream.records.score import KEY_CAP, VALUE_CAP, DeadLetter
 from clickstream.records.shop_click import ClickParser
 from clickstream.windows.partition import Partition, RefusedRecord
 
-ParsedRecord = ClickFields | Heartbeat | InvalidRecordError
+ParsedRecord = ClickFields | Heartbeat | Forget | InvalidRecordError
 """What a record says, or why it cannot be used."""
 
 
@@ -50,7 +50,8 @@ def advance(
     # By type alone: a click is of one type or another, by how it was read.
     kinds = Counter(map(type, parsed[:count]))
     heartbeats = kinds[Heartbeat]
-    return TakenRecords(records[:count], count - heartbeats - kinds[InvalidRecordError], heartbeats)
+    others = heartbeats + kinds[Forget] + kinds[InvalidRecordError]
+    return TakenRecords(records[:count], count - others, heartbeats)
 
 
 def outbox_of(

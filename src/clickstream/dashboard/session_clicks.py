@@ -17,7 +17,7 @@ from clickstream.features.session import SessionStep
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.kafka import Reader, Record
 from clickstream.infra.settings import Settings
-from clickstream.records.click import Click, Heartbeat, InvalidRecordError
+from clickstream.records.click import Click, Forget, Heartbeat, InvalidRecordError
 from clickstream.records.reading import reader_of
 from clickstream.records.shop_click import parser_of
 from clickstream.records.shops import load_shop
@@ -105,10 +105,13 @@ class SessionClicks:
                 self._begun_at = self._next = self._reader.offset_since(self._partition, self._since)
             self._reader.seek(self._partition, self._next)
         for record in self._reader.poll(timeout_ms=_POLL_MS):
-            click = self._click(record) if record.key == self._key else None
-            if click is not None:
-                self._found.append((record.offset, self._shop.step_of(click)))
-                self._windows.advance(record.offset, record.timestamp, click)
+            own = self._own(record) if record.key == self._key else None
+            if own is not None:
+                if isinstance(own, Forget):
+                    self._found.clear()
+                else:
+                    self._found.append((record.offset, self._shop.step_of(own)))
+                self._windows.advance(record.offset, record.timestamp, own)
             elif (moment := _read(record.value)) is not None:
                 # Of others only the time matters: with it the watermark goes on.
                 flush = moment.flush and moment.type == "heartbeat"
@@ -116,10 +119,12 @@ class SessionClicks:
                 self._windows.advance(record.offset, record.timestamp, beat)
         self._next = self._reader.position(self._partition)
 
-    def _click(self, record: Record) -> Click | None:
-        """A click of the visit; None where it is an earlier one, or cannot be read."""
+    def _own(self, record: Record) -> Click | Forget | None:
+        """A click of the visit, or that it is to be forgotten; None: of an earlier one, or not readable."""
         try:
             found = self._parser.parse(record.value, record.key, self._settings.max_record_bytes)
         except InvalidRecordError:
             return None
+        if isinstance(found, Forget):
+            return found
         return None if isinstance(found, Heartbeat) or found.event_time < self._opened_at else found

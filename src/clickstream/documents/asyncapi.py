@@ -19,6 +19,7 @@ _BINDING = "0.5.0"
 _MESSAGES: dict[str, tuple[str, str]] = {
     "click": ("Click", "One page view of one visitor."),
     "heartbeat": ("Heartbeat", "Carries event time forward on a partition without a click."),
+    "forget": ("Forget", "Drops what is open of a session, without a score."),
     "score": ("Score", "A closed session with what each scorer says of it."),
     "open-score": ("OpenScore", "A session that is open, with what the models say of its clicks so far."),
     "dead-letter": ("DeadLetter", "A record of the clicks topic that could not be counted, and why."),
@@ -28,6 +29,7 @@ _MESSAGES: dict[str, tuple[str, str]] = {
 _KEYS: dict[str, dict[str, Any] | None] = {
     "click": {"type": "string", "description": "the session id, in UTF-8"},
     "heartbeat": None,
+    "forget": {"type": "string", "description": "the session id, in UTF-8"},
     "score": {"type": "string", "description": "the session id, in UTF-8"},
     "open-score": {"type": "string", "description": "the session id, in UTF-8"},
     "dead-letter": {"type": "string", "description": "as it was received, at most 256 bytes of it"},
@@ -65,8 +67,9 @@ def asyncapi(named: str = UCI553_NAME) -> bytes:
             "channels": {
                 "clicks": _channel(
                     defaults.clicks_topic,
-                    "Clicks and heartbeats. Event time is in the record; a replay sets the timestamp to it.",
-                    ["click", "heartbeat"],
+                    "Clicks, heartbeats, and what is to be forgotten. Event time is in the record; a replay"
+                    " sets the timestamp to it.",
+                    ["click", "heartbeat", "forget"],
                     defaults.partitions,
                     {
                         "cleanup.policy": ["delete"],
@@ -95,7 +98,9 @@ def asyncapi(named: str = UCI553_NAME) -> bytes:
                 ),
             },
             "operations": {
-                "takeClicks": _operation("receive", "clicks", ["click", "heartbeat"], "What a shop sends."),
+                "takeClicks": _operation(
+                    "receive", "clicks", ["click", "heartbeat", "forget"], "What a shop sends."
+                ),
                 "sendHeartbeats": _operation(
                     "send", "clicks", ["heartbeat"], "Where a partition with open sessions falls silent."
                 ),

@@ -57,6 +57,7 @@ def record_examples(named: str = UCI553_NAME) -> dict[str, dict[str, Any]]:
     return {
         "click": _click(shop, 1),
         "heartbeat": heartbeat,
+        "forget": {"type": "forget", "session_id": "16249"},
         "score": _score(named, heartbeat),
         "open-score": _open_score(named).model_dump(),
         "dead-letter": _dead_letter(shop).model_dump(),

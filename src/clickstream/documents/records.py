@@ -13,7 +13,7 @@ from clickstream.features.definition import Aggregation, Feature, FieldType, Sho
 from clickstream.features.shop import UCI553
 from clickstream.features.words import feature_in_words
 from clickstream.models.scorers import REGISTRY
-from clickstream.records.click import Click, Heartbeat
+from clickstream.records.click import Click, Forget, Heartbeat
 from clickstream.records.score import DeadLetter, OpenScore, Score
 from clickstream.records.scorers import SCORERS
 from clickstream.records.shop_click import click_model
@@ -24,6 +24,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _RECORDS: Mapping[str, tuple[type[BaseModel], JsonSchemaMode]] = {
     "click": (Click, "validation"),
     "heartbeat": (Heartbeat, "validation"),
+    "forget": (Forget, "validation"),
     "score": (Score, "serialization"),
     "open-score": (OpenScore, "serialization"),
     "dead-letter": (DeadLetter, "serialization"),
@@ -49,7 +50,7 @@ def schema(
     definition: ShopDefinition = UCI553.definition,
     ref_template: str = DEFAULT_REF_TEMPLATE,
 ) -> dict[str, Any]:
-    """The schema of "click", "heartbeat", "score", "open-score" or "dead-letter" of a shop."""
+    """The schema of "click", "heartbeat", "forget", "score", "open-score" or "dead-letter" of a shop."""
     model, mode = _RECORDS[record]
     if model is Click:
         model = click_model(definition)

@@ -31,7 +31,9 @@ _PROBE_MS = 1_500
 
 
 class Probe(Protocol):
-    """A question to a server, which returns what is wrong, or nothing."""
+    """A question to a server. `server` is its kind, "redis" or "kafka"."""
+
+    server: str
 
     def __call__(self) -> None:
         """Raises a ClickstreamError where it does not answer."""
@@ -58,6 +60,8 @@ class Health:
         self._details: Mapping[str, Any] = {}
         self._probed_at = float("-inf")
         self._away: tuple[str, ...] = ()
+        # By kind, since when a server has not answered.
+        self._away_since: Mapping[str, float] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._watching: threading.Thread | None = None
@@ -87,6 +91,10 @@ class Health:
     def samples(self) -> Iterator[Sample]:
         """Ready by the last answers of the servers: a scrape must not wait for one that is away."""
         yield Sample("clickstream_ready", not self._waits() and not self._reasons and not self._away)
+        now, away_since = self._clock(), self._away_since
+        for probe in self._probes:
+            since = away_since.get(probe.server, now)
+            yield Sample("clickstream_server_away_seconds", now - since, (probe.server,))
 
     def close(self) -> None:
         """Stop asking, after the question that is under way, and drop the connections to the servers."""
@@ -108,7 +116,14 @@ class Health:
     def _servers_away(self) -> tuple[str, ...]:
         with self._lock:
             if not self._closed.is_set() and self._clock() - self._probed_at >= _PROBE_EVERY_S:
-                self._away = tuple(filter(None, map(_problem, self._probes)))
+                asked_at = self._clock()
+                problems = {probe.server: _problem(probe) for probe in self._probes}
+                self._away = tuple(filter(None, problems.values()))
+                self._away_since = {
+                    server: self._away_since.get(server, asked_at)
+                    for server, problem in problems.items()
+                    if problem
+                }
                 self._probed_at = self._clock()
             return self._away
 
@@ -126,6 +141,8 @@ def _problem(probe: Probe) -> str:
 
 class RedisProbe:
     """Asks Redis, on a connection of its own."""
+
+    server = "redis"
 
     def __init__(self, settings: Settings) -> None:
         self._settings = _impatient(settings)
@@ -145,6 +162,8 @@ class RedisProbe:
 
 class KafkaProbe:
     """Asks the coordinator of the group, on a connection of its own."""
+
+    server = "kafka"
 
     def __init__(self, settings: Settings) -> None:
         self._settings = _impatient(settings)

@@ -16,6 +16,7 @@ MetricName = Literal[
     "clickstream_clicks_total",
     "clickstream_heartbeats_total",
     "clickstream_idle_heartbeats_total",
+    "clickstream_forgotten_total",
     "clickstream_sessions_closed_total",
     "clickstream_late_total",
     "clickstream_duplicates_total",
@@ -33,6 +34,7 @@ MetricName = Literal[
     "clickstream_watermark_lag_seconds",
     "clickstream_partitions",
     "clickstream_ready",
+    "clickstream_server_away_seconds",
     "clickstream_steps_total",
     "clickstream_stage_seconds_total",
     "clickstream_stage_runs_total",
@@ -103,6 +105,13 @@ DEFINITIONS = (
         ("result",),
         "Heartbeats that this consumer wrote on silent partitions, and those that the broker did not take.",
         "`failed` rises: sessions there close only when clicks come; the log line says why.",
+    ),
+    MetricDefinition(
+        "clickstream_forgotten_total",
+        "sessions",
+        (),
+        "Open sessions that a record of type `forget` dropped, without a score.",
+        "Rises and nobody asked for it: see who may write to the clicks topic.",
     ),
     MetricDefinition(
         "clickstream_sessions_closed_total",
@@ -230,6 +239,13 @@ DEFINITIONS = (
         (),
         "1 while nothing keeps the loop from results and Kafka and Redis answer it; /readyz says what does.",
         "0 for minutes: ask /readyz for the reasons.",
+    ),
+    MetricDefinition(
+        "clickstream_server_away_seconds",
+        "seconds",
+        ("server",),
+        "How long Redis, or Kafka, has not answered this consumer, which asks every two seconds; 0: it does.",
+        "Grows: see the server and the way to it. Nothing is lost, and nothing is scored meanwhile.",
     ),
     MetricDefinition(
         "clickstream_steps_total",

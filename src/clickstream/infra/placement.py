@@ -17,6 +17,11 @@ Partitioner = Literal["both", "murmur2", "crc32", "neither"]
 PARTITIONERS: tuple[Partitioner, ...] = get_args(Partitioner)
 
 
+def places_of(key: bytes, partitions: int) -> set[int]:
+    """Where the default partitioners put `key`."""
+    return {partition_for(key, partitions), zlib.crc32(key) % partitions}
+
+
 def partitioner_of(key: bytes, partition: int, partitions: int) -> Partitioner:
     """Which default partitioners put `key` on this one of `partitions`."""
     murmur2 = partition_for(key, partitions) == partition

@@ -21,7 +21,7 @@ from clickstream.infra.kafka.topic_log import ReadingProgress, extent, read, sil
 from clickstream.infra.settings import Settings
 from clickstream.models.examples import TrainingSession
 from clickstream.models.shop.examples import ShopWindow
-from clickstream.records.click import Click
+from clickstream.records.click import Click, Forget
 from clickstream.windows.fingerprint import rules_of
 from clickstream.windows.listing import ListingPartition, clicks_of, ordered_clicks_of, unlisted
 from clickstream.windows.partition import ClosedWindow
@@ -40,6 +40,7 @@ class RecordedSessions(NamedTuple, Generic[T]):
         late: clicks that came too late to take their place in the order, and count all the same.
         open: sessions that had not closed at the end of the topic; left out.
         cut: sessions that may have begun before the first record that the topic still holds; left out.
+        forgotten: closed sessions of which the topic says later that they are to be forgotten; left out.
     """
 
     topic: str
@@ -50,6 +51,7 @@ class RecordedSessions(NamedTuple, Generic[T]):
     late: int
     open: int
     cut: int
+    forgotten: int = 0
 
 
 class Taught(NamedTuple, Generic[T]):
@@ -57,6 +59,16 @@ class Taught(NamedTuple, Generic[T]):
 
     session: T
     content: tuple[Any, ...]
+
+
+class _Found(NamedTuple, Generic[T]):
+    partition: int
+    closed: ClosedWindow
+    taught: Taught[T]
+
+    @property
+    def home(self) -> tuple[int, str]:
+        return self.partition, self.closed.session_id
 
 
 def read_recorded(
@@ -78,7 +90,7 @@ def read_recorded_windows(
 
     Of each the clicks in order: one that came too late for its place was not known where it stands.
     """
-    return _read(settings, progress, _as_window)
+    return _read(settings, progress, as_window)
 
 
 def _read(
@@ -97,7 +109,8 @@ def _as_session(closed: ClosedWindow) -> Taught[TrainingSession]:
     )
 
 
-def _as_window(closed: ClosedWindow) -> Taught[ShopWindow]:
+def as_window(closed: ClosedWindow) -> Taught[ShopWindow]:
+    """A window as models of any shop learn from it."""
     window = ShopWindow(closed.session_id, ordered_clicks_of(closed.session))
     return Taught(window, (window.session_id, list(window.clicks)))
 
@@ -122,35 +135,40 @@ def sessions_of(
         for partition, offset in begin.items()
     }
     refused: Counter[str] = Counter()
-    found: list[tuple[int, str, Taught[T]]] = []
-    clicks = late = cut = 0
+    found: list[_Found[T]] = []
+    # By partition and session id: how many were found before all of it was to be forgotten.
+    forgotten: dict[tuple[int, str], int] = {}
+    clicks = cut = 0
     for record in records:
         audited = partitions[record.partition]
         parsed = audited.advance(record)
         refused.update(one.reason for one in audited.logic.refused)
         if isinstance(parsed, Click):
             clicks += 1
+        elif isinstance(parsed, Forget):
+            forgotten[record.partition, parsed.session_id] = len(found)
         for closed in audited.logic.closed:
             if audited.is_blind_to(closed):
                 cut += 1
                 continue
-            late += closed.session.late
-            found.append((closed.session.opened_at, closed.session_id, taught(closed)))
-    if not found:
+            found.append(_Found(record.partition, closed, taught(closed)))
+    kept = [one for at, one in enumerate(found) if at >= forgotten.get(one.home, 0)]
+    if not kept:
         raise InputError(
             f"no session on {settings.clicks_topic} has closed: {clicks:,} clicks were read",
             "Let the shop run for longer, or name another topic with --clicks-topic.",
         )
-    found.sort(key=lambda one: one[:2])
+    kept.sort(key=lambda one: (one.closed.session.opened_at, one.closed.session_id))
     return RecordedSessions(
         settings.clicks_topic,
-        [one.session for _, _, one in found],
-        _sha256(one.content for _, _, one in found),
+        [one.taught.session for one in kept],
+        _sha256(one.taught.content for one in kept),
         clicks,
         dict(refused),
-        late,
+        sum(one.closed.session.late for one in kept),
         sum(audited.logic.open_sessions for audited in partitions.values()),
         cut,
+        len(found) - len(kept),
     )
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from clickstream.bundles.bundle import Bundle
 from clickstream.consumer.assembly import open_engine
 from clickstream.infra.errors import RefusedError
+from clickstream.infra.kafka import Admin
 from clickstream.infra.settings import Settings
 from clickstream.windows.fingerprint import read_rules_text
 
@@ -42,6 +43,12 @@ def rule_sets(
     ]
     rest = set(range(partitions)) - found.keys()
     return [*sets, (settings, rest)] if rest else sets
+
+
+def behind(admin: Admin, settings: Settings, ends: Mapping[int, int]) -> list[int]:
+    """The partitions on which the group has not committed all before these offsets."""
+    offsets = admin.group_offsets(settings.group, settings.clicks_topic)
+    return [p for p, end in ends.items() if p not in offsets or offsets[p].offset < end]
 
 
 def serve_partitions(

@@ -20,16 +20,21 @@ class Role(StrEnum):
     DASHBOARD = "dashboard"
     LOOK_UP = "look-up"
     AUDITOR = "auditor"
+    FORGETTER = "forgetter"
 
 
+Operation = Literal["Read", "Write", "Describe", "DescribeConfigs"]
 Resource = Literal["topic", "group", "transactional-id"]
 
 
 @dataclass(frozen=True)
 class KafkaRight:
-    """One operation on one resource, or with `prefix` on all whose names begin so; each includes Describe."""
+    """One operation on one resource, or with `prefix` on all whose names begin so.
 
-    operation: Literal["Read", "Write", "Describe"]
+    Read and Write include Describe.
+    """
+
+    operation: Operation
     resource: Resource
     name: str
     prefix: bool = False
@@ -58,6 +63,7 @@ class RedisRights:
 _SCRIPTS = ("type", "get", "set", "del", "hget", "hset", "hdel", "hlen", "hmget", "hgetall", "zadd", "zrem",
             "zcard", "zrange", "zrangebyscore", "xadd", "xlen", "xrange", "xtrim")  # fmt: skip
 _WRITER = ("ping", "evalsha", "script|load", *_SCRIPTS)
+_FORGETTER = ("ping", "multi", "exec", "hgetall", "hmget", "hexists", "getrange")
 _READER = ("ping", "multi", "exec", "hgetall", "hmget", "hexists", "get", "getrange", "zrevrange")
 _CLUSTER = ("cluster|slots", "command", "asking")
 
@@ -90,6 +96,15 @@ def kafka_rights(role: Role, settings: Settings, subscriber: str = "subscriber")
             return _on("Read", clicks)
         case Role.LOOK_UP:
             return _on("Describe", clicks)
+        case Role.FORGETTER:
+            others = (scores, settings.open_scores_topic, letters)
+            return (
+                *_on("Write", clicks),
+                *_on("Describe", *others),
+                # How long they keep what they hold.
+                *_on("DescribeConfigs", clicks, *others),
+                KafkaRight("Describe", "group", own_group),
+            )
         case Role.DASHBOARD | Role.AUDITOR:
             return (
                 *_on("Read", clicks, scores, letters, *(opened if role is Role.AUDITOR else ())),
@@ -105,6 +120,8 @@ def redis_rights(role: Role, settings: Settings) -> RedisRights | None:
             return RedisRights(_WRITER, pattern, read=False)
         case Role.DASHBOARD | Role.LOOK_UP:
             return RedisRights(_READER, pattern, read=True)
+        case Role.FORGETTER:
+            return RedisRights(_FORGETTER, pattern, read=True)
         case _:
             return None
 
@@ -132,7 +149,7 @@ def redis_command(rights: RedisRights, user: str, cluster: bool) -> str:
     return f"ACL SETUSER {user} reset on >PASSWORD {rules}"
 
 
-def _on(operation: Literal["Read", "Write", "Describe"], *topics: str) -> tuple[KafkaRight, ...]:
+def _on(operation: Operation, *topics: str) -> tuple[KafkaRight, ...]:
     return tuple(KafkaRight(operation, "topic", topic) for topic in topics)
 
 

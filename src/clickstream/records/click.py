@@ -1,8 +1,8 @@
-"""Click and Heartbeat: the records on the clicks topic. See shop_click.py for their parsing."""
+"""Click, Heartbeat and Forget: the records on the clicks topic. See shop_click.py for their parsing."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -78,13 +78,23 @@ class Heartbeat(_Record):
     flush: Annotated[bool, Field(description="settle and close every open session")] = False
 
 
+@final
+class Forget(_Record):
+    """Drops what is open of a session, without a score. The record's key is the session id."""
+
+    type: Literal["forget"] = "forget"
+    session_id: SessionId
+    event_time: ClassVar[int] = -1
+    """It has none: before all others, so that it moves no clock."""
+
+
 RecordFault = Literal["too-large", "not-json", "invalid", "key-mismatch"]
 
 ClockFault = Literal["invalid", "future", "past"]
 
 
 class InvalidRecordError(ValueError):
-    """A record that is neither a Click nor a Heartbeat.
+    """A record that is no Click, Heartbeat or Forget.
 
     `detail` names field and value.
     """

@@ -43,6 +43,19 @@ def read_open_score(value: bytes | None) -> dict[str, Any] | None:
     return _named("open_score_id", value)
 
 
+class _Kind(msgspec.Struct):
+    type: str
+
+
+_kind = reader_of(_Kind)
+
+
+def is_forget(value: bytes | None) -> bool:
+    """Whether a record of the clicks topic drops a session: it may lie where no click of it does."""
+    kind = _kind(value)
+    return kind is not None and kind.type == "forget"
+
+
 def _named(name: str, value: bytes | None) -> dict[str, Any] | None:
     found = _any(value)
     return found if found is not None and name in found else None

@@ -12,7 +12,7 @@ from pydantic import Field as Described
 from pydantic import TypeAdapter, ValidationError, create_model
 
 from clickstream.features.definition import Field, FieldType, ShopDefinition
-from clickstream.records.click import SECONDS, Click, ClickFields, Heartbeat, InvalidRecordError
+from clickstream.records.click import SECONDS, Click, ClickFields, Forget, Heartbeat, InvalidRecordError
 from clickstream.records.fast_click import REFUSALS, fast_reader
 
 _LONGEST_DETAIL = 1_000
@@ -34,13 +34,13 @@ class ClickParser:
 
     def __init__(self, definition: ShopDefinition) -> None:
         self.model = click_model(definition)
-        either: Any = Annotated[self.model | Heartbeat, Described(discriminator="type")]
+        either: Any = Annotated[self.model | Heartbeat | Forget, Described(discriminator="type")]
         self._validate = TypeAdapter(either).validate_json
         self._read_fast = fast_reader(self.model)
 
     def read(
         self, value: bytes | None, key: bytes | None, max_bytes: int = 65_536
-    ) -> ClickFields | Heartbeat:
+    ) -> ClickFields | Heartbeat | Forget:
         """`parse`, several times as fast for a click that has fields of this shop only.
 
         Raises:
@@ -56,7 +56,9 @@ class ClickParser:
                     return click
         return self.parse(value, key, max_bytes)
 
-    def parse(self, value: bytes | None, key: bytes | None, max_bytes: int = 65_536) -> Click | Heartbeat:
+    def parse(
+        self, value: bytes | None, key: bytes | None, max_bytes: int = 65_536
+    ) -> Click | Heartbeat | Forget:
         """The record in `value`, checked against `key`.
 
         Raises:
@@ -67,10 +69,10 @@ class ClickParser:
         if len(value) > max_bytes:
             raise InvalidRecordError("too-large", f"{len(value)} bytes; at most {max_bytes} are taken")
         try:
-            record: Click | Heartbeat = self._validate(value)
+            record: Click | Heartbeat | Forget = self._validate(value)
         except ValidationError as error:
             raise _explain(error) from None
-        if type(record) is self.model and key != record.session_id.encode():
+        if type(record) is not Heartbeat and key != record.session_id.encode():
             raise InvalidRecordError("key-mismatch", f"key {_short(key)}, session_id {record.session_id!r}")
         _refuse_seconds(record)
         return record
@@ -129,7 +131,7 @@ def _described(field: Field) -> tuple[Any, Any]:
     return Annotated[_PYTHON[field.type], described], ...
 
 
-def _refuse_seconds(record: Click | Heartbeat) -> None:
+def _refuse_seconds(record: Click | Heartbeat | Forget) -> None:
     if record.event_time in SECONDS:
         raise InvalidRecordError(
             "invalid",
@@ -144,7 +146,7 @@ def _explain(error: ValidationError) -> InvalidRecordError:
     told = []
     for problem in problems[:5]:
         # The first part of the location is the tag of the union, which the sender never wrote.
-        where = ".".join(str(part) for part in problem["loc"] if part not in ("click", "heartbeat"))
+        where = ".".join(str(part) for part in problem["loc"] if part not in ("click", "heartbeat", "forget"))
         value = "" if problem["type"] == "missing" else f" (got {_short(problem['input'])})"
         told.append(f"{where or 'record'}: {problem['msg']}{value}")
     # A message can quote what was sent.

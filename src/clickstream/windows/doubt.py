@@ -56,6 +56,10 @@ class Doubt:
         if last_click_at >= self.before:
             self.sessions.pop(session_id, None)
 
+    def dropped(self, session_id: str) -> None:
+        """End the doubt of a session of which nothing is open any more, here or there."""
+        self.sessions.pop(session_id, None)
+
     def clear(self) -> None:
         """End all doubt: nothing is open, here or in the run that lost nothing."""
         self.sessions.clear()

@@ -1,6 +1,6 @@
 """What is open of one session id: its clicks settle here, and here it is decided when its window closes.
 
-The rules T1 to T8 are described, with examples in numbers, in docs/semantics.md.
+The rules T1 to T10 are described, with examples in numbers, in docs/semantics.md.
 """
 
 from __future__ import annotations

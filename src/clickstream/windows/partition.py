@@ -4,7 +4,7 @@ Feed the records of a partition in offset order to `Partition.advance`. What it 
 records alone, never on how they were cut into steps: a session may be handed over in the middle (`load`,
 `changes`) and the next step goes on as if nothing had happened.
 
-The rules T1 to T8 are described, with examples in numbers, in docs/semantics.md.
+The rules T1 to T10 are described, with examples in numbers, in docs/semantics.md.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from clickstream.features.session import Session, SessionStep
-from clickstream.records.click import ClickFields, Heartbeat, wrong_clock
+from clickstream.records.click import ClickFields, Forget, Heartbeat, wrong_clock
 from clickstream.records.reasons import ClosedBy, Reason
 from clickstream.windows.doubt import CERTAIN, Doubt
 from clickstream.windows.open_session import FOREVER, OpenSession, PendingClick
@@ -110,8 +110,8 @@ class Partition:
     read from the middle: `published` does, what the scores say by the offset of the record that closed them.
 
     `advance` takes the records in the order of their offsets; what closes is appended to `closed`, what is
-    refused to `refused`, and `clear` forgets both. `accepted`, where it is set, is told each click that takes
-    a place of its own, before anything closes.
+    refused to `refused`, the offset of what dropped a session to `forgotten`; `clear` empties all three.
+    `accepted`, where it is set, is told each click that takes a place of its own, before anything closes.
 
     >>> from clickstream import Partition, Rules, click_model, load_shop
     >>> Click = click_model(load_shop("uci553").definition)
@@ -166,6 +166,7 @@ class Partition:
         self.changed: set[str] = set()
         self.closed: list[ClosedWindow] = []
         self.refused: list[RefusedRecord] = []
+        self.forgotten: list[int] = []
         self._due: dict[str, int] = {}
         self._queue: list[tuple[int, str]] = []
         # The orders that wait, and some that settled since, of sessions of many for which one came late.
@@ -179,7 +180,7 @@ class Partition:
         """Clicks before this event time are late (T1)."""
         return self.newest - self.rules.allowed_lateness
 
-    def needs(self, records: Iterable[tuple[int, ClickFields | Heartbeat | Exception]]) -> Needs:
+    def needs(self, records: Iterable[tuple[int, ClickFields | Heartbeat | Forget | Exception]]) -> Needs:
         """What `load` must bring for a step over these records, each with its offset.
 
         Every session that a record names, every one due at the step's last watermark, and, near the bound on
@@ -210,8 +211,12 @@ class Partition:
             self.sessions[session_id] = session
             self._schedule(session_id, session)
 
-    def advance(self, offset: int, timestamp: int | None, record: ClickFields | Heartbeat) -> None:
+    def advance(self, offset: int, timestamp: int | None, record: ClickFields | Heartbeat | Forget) -> None:
         """Take the next record; what closes and what is refused is appended to `closed` and `refused`."""
+        # By its exact type: pydantic takes longer to say that something is a click of some shop.
+        if type(record) is Forget:
+            self._drop(offset, record.session_id)
+            return
         event_time, rules = record.event_time, self.rules
         wrong = wrong_clock(event_time, timestamp, rules.max_ahead, rules.max_behind)
         if wrong is not None:
@@ -224,9 +229,10 @@ class Partition:
         rebuild_points = self.rebuild_points
         if not rebuild_points or self.newest >= rebuild_points[-1].newest + self._rebuild_point_every:
             self._mark(offset)
-        before = len(self.closed)
-        # By its exact type: pydantic takes longer to say that something is a click of some shop.
-        if type(record) is not Heartbeat:
+        before, flush = len(self.closed), False
+        if type(record) is Heartbeat:
+            flush = record.flush
+        else:
             if self.doubt.last > CERTAIN:
                 self.doubt.arrived(record.session_id, event_time)
             self._arrive(offset, record)
@@ -244,7 +250,7 @@ class Partition:
         queue = self._queue
         if queue and queue[0][0] <= self.newest - rules.allowed_lateness and self.rebuild is None:
             self._close_due(offset)
-        if type(record) is Heartbeat and record.flush:
+        if flush:
             self._flush(offset)
         while self.rebuild is None and self.open_sessions > rules.max_open_sessions:
             if self.doubt.any_open(self.watermark):
@@ -553,7 +559,15 @@ class Partition:
         if not session.pending:
             self._forget(session_id)
 
+    def _drop(self, offset: int, session_id: str) -> None:
+        """Forget a session, scored or not (T10). What `early` says of it stays: no score comes twice."""
+        self.doubt.dropped(session_id)
+        if session_id in self.sessions:
+            self._forget(session_id)
+            self.forgotten.append(offset)
+
     def _forget(self, session_id: str) -> None:
+        self.changed.add(session_id)
         del self.sessions[session_id]
         self._due.pop(session_id, None)
         self._unsure.discard(session_id)

@@ -79,16 +79,22 @@ class Admin:
         return Topic(name, str(found[0]["topic_id"]), len(found[0]["partitions"]))
 
     def topic_config(self, name: str) -> dict[str, str]:
-        """All settings of a topic, defaults included."""
-        return self._config(ConfigResource(ConfigResourceType.TOPIC, name), f"topic {name}")
+        """All settings of a topic, defaults included.
+
+        Raises:
+            ConfigurationError: this user may not see them.
+        """
+        denied = kafka_errors.TopicAuthorizationFailedError({name})
+        return self._config(ConfigResource(ConfigResourceType.TOPIC, name), f"topic {name}", denied)
 
     def broker_config(self) -> dict[str, str]:
-        """All settings of one broker, defaults included."""
+        """All settings of one broker, defaults included. Raises as `topic_config`."""
         with translated("describing the brokers", self._settings):
             cluster = self._client.describe_cluster()
         brokers = cluster["brokers"]
         node = brokers[0].get("broker_id", brokers[0].get("node_id"))
-        return self._config(ConfigResource(ConfigResourceType.BROKER, str(node)), "a broker")
+        denied = kafka_errors.ClusterAuthorizationFailedError()
+        return self._config(ConfigResource(ConfigResourceType.BROKER, str(node)), "a broker", denied)
 
     def remove_member(self, group: str, instance: str) -> None:
         """Take a static member out of the group."""
@@ -193,10 +199,12 @@ class Admin:
                         raise
                     time.sleep(0.1)
 
-    def _config(self, resource: Any, what: str) -> dict[str, str]:
+    def _config(self, resource: Any, what: str, denied: Exception) -> dict[str, str]:
         with translated(f"reading the configuration of {what}", self._settings):
             described = self._client.describe_configs([resource], config_filter="all")
-        entries = next(iter(next(iter(described.values())).values()))
+            entries = next(iter(next(iter(described.values())).values()))
+            if not entries:
+                raise denied  # which the client passes over
         return {
             name: str(entry["value"] if isinstance(entry, dict) else entry) for name, entry in entries.items()
         }

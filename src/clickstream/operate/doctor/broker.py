@@ -7,17 +7,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 
 from clickstream.consumer.refusals import start_over_command
+from clickstream.infra.errors import ConfigurationError
 from clickstream.infra.kafka import Admin, CommittedOffset, Reader, Topic, codecs
 from clickstream.infra.settings import Settings, format_duration, opens
 from clickstream.infra.words import counted
-from clickstream.operate.doctor.check import Check
+from clickstream.operate.doctor.check import Check, unread
 
 _DAY_MS = 86_400_000
 
 
 def check_broker(settings: Settings, admin: Admin) -> Iterator[Check]:
     """Check the limits of the broker that transactions and the group depend on."""
-    config = admin.broker_config()
+    try:
+        config = admin.broker_config()
+    except ConfigurationError as error:
+        yield unread("kafka", "the brokers", error)
+        return
     longest = int(config.get("transaction.max.timeout.ms", 900_000))
     if longest >= settings.patience:
         yield Check("kafka", "ok", f"transaction.max.timeout.ms {longest} allows for patience")
@@ -62,7 +67,10 @@ def check_topics(settings: Settings, admin: Admin, clicks: Topic | None, survive
         )
         return
     yield Check("topics", "ok", f"{clicks.name} has {clicks.partitions} partitions")
-    yield from _clicks_config(settings, admin.topic_config(clicks.name), survive)
+    try:
+        yield from _clicks_config(settings, admin.topic_config(clicks.name), survive)
+    except ConfigurationError as error:
+        yield unread("topics", clicks.name, error)
     yield from _behind(settings, admin, clicks)
     scores = admin.describe_topic(settings.scores_topic)
     if scores is None:

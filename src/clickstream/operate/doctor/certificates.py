@@ -1,15 +1,17 @@
-"""The certificates of the brokers and ours: whose they are, and how long they are good."""
+"""The certificates of Kafka, of Redis, and ours: whose they are, and how long they are good."""
 
 from __future__ import annotations
 
 import datetime
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from clickstream.infra.certificates import Certificate, read_certificate, served_certificate
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.kafka.credentials import tls_context, uses_tls
+from clickstream.infra.redis_address import redis_address
 from clickstream.infra.settings import Settings
 from clickstream.operate.doctor.check import Check, failed
 
@@ -17,36 +19,67 @@ _SOON = datetime.timedelta(days=14)
 _MOST_WAIT_S = 3.0
 
 
-def check_certificates(settings: Settings) -> Iterator[Check]:
+def check_kafka_certificates(settings: Settings) -> Iterator[Check]:
     """Check what TLS to Kafka needs; that the brokers take it is seen when they are asked."""
-    for name in ("kafka_password_file", "kafka_key_password_file", "kafka_key_file"):
-        file: Path | None = getattr(settings, name)
-        if file is not None and (open_to := _readable_by_all(file)):
-            yield open_to
+    yield from _private(settings, "kafka_password_file", "kafka_key_password_file", "kafka_key_file")
     if not uses_tls(settings):
         return
     try:
         tls_context(settings)
-        if settings.kafka_certificate_file is not None:
-            ours = read_certificate(settings.kafka_certificate_file)
-            yield _time(f"our certificate for Kafka ({ours.subject})", ours)
-        if settings.kafka_ca_file is not None:
-            yield _time(
-                "the authority in CLICKSTREAM_KAFKA_CA_FILE", read_certificate(settings.kafka_ca_file)
-            )
     except ClickstreamError as error:
         yield failed("tls", error)
+    else:
+        yield from _files("Kafka", settings.kafka_certificate_file, settings.kafka_ca_file)
+    hosts = []
     for address in (settings.kafka_bootstrap or "").split(","):
         host, _, port = address.strip().rpartition(":")
         host = host.rpartition("//")[2].strip("[]")
         if host and port.isdigit():
-            shown = served_certificate(host, int(port), _MOST_WAIT_S)
-            if shown is not None:
-                yield _time(
-                    f"the certificate of Kafka at {host}:{port}, for {', '.join(shown.names) or 'no host'},"
-                    f" signed by {shown.issuer},",
-                    shown,
-                )
+            hosts.append((host, int(port)))
+    yield from _served("Kafka", hosts)
+
+
+def check_redis_certificates(settings: Settings) -> Iterator[Check]:
+    """Check what TLS to Redis needs, its Sentinels and the first nodes of a cluster alike.
+
+    Settings that contradict each other are told when it is asked.
+    """
+    yield from _private(settings, "redis_password_file", "redis_sentinel_password_file", "redis_key_file")
+    with suppress(ClickstreamError):
+        found = redis_address(settings)
+        if found.encrypted:
+            yield from _files("Redis", settings.redis_certificate_file, settings.redis_ca_file)
+            yield from _served("Redis", found.hosts)
+
+
+def _private(settings: Settings, *names: str) -> Iterator[Check]:
+    for name in names:
+        file: Path | None = getattr(settings, name)
+        if file is not None and (open_to := _readable_by_all(file)):
+            yield open_to
+
+
+def _files(server: str, ours: Path | None, authority: Path | None) -> Iterator[Check]:
+    try:
+        if ours is not None:
+            certificate = read_certificate(ours)
+            yield _time(f"our certificate for {server} ({certificate.subject})", certificate)
+        if authority is not None:
+            named = f"the authority in CLICKSTREAM_{server.upper()}_CA_FILE"
+            yield _time(named, read_certificate(authority))
+    except ClickstreamError as error:
+        yield failed("tls", error)
+
+
+def _served(server: str, hosts: Iterable[tuple[str, int]]) -> Iterator[Check]:
+    for host, port in hosts:
+        shown = served_certificate(host, port, _MOST_WAIT_S)
+        if shown is not None:
+            yield _time(
+                f"the certificate of {server} at {host}:{port}, for {', '.join(shown.names) or 'no host'},"
+                f" signed by {shown.issuer},",
+                shown,
+            )
 
 
 def _time(whose: str, certificate: Certificate) -> Check:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from clickstream.infra.errors import ClickstreamError
+from clickstream.infra.errors import ClickstreamError, ConfigurationError
 
 Status = Literal["ok", "info", "warn", "fail"]
 
@@ -18,6 +18,14 @@ class Check:
     status: Status
     what: str
     remedy: str = ""
+
+
+def unread(part: str, what: str, error: ConfigurationError) -> Check:
+    """Settings that this user may not see."""
+    told = f"the settings of {what} cannot be read ({error.what})"
+    return Check(
+        part, "warn", told, "Give this user DescribeConfigs there; what follows from them is unchecked."
+    )
 
 
 def failed(part: str, error: ClickstreamError) -> Check:

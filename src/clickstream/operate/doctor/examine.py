@@ -10,7 +10,7 @@ from clickstream.infra.errors import ClickstreamError, RefusedError
 from clickstream.infra.kafka import ClusterAdmin, Topic
 from clickstream.infra.settings import Settings
 from clickstream.operate.doctor.broker import check_broker, check_group, check_topics, log_range
-from clickstream.operate.doctor.certificates import check_certificates
+from clickstream.operate.doctor.certificates import check_kafka_certificates, check_redis_certificates
 from clickstream.operate.doctor.check import Check, failed
 from clickstream.operate.doctor.machine import check_machine
 from clickstream.operate.doctor.memory import check_partition_state, check_redis, read_partition_state
@@ -25,7 +25,7 @@ def examine(settings: Settings, survive: int = HOUR) -> Iterator[Check]:
     yield from check_machine(settings)
     topic: Topic | None = None
     if settings.kafka_bootstrap is not None:
-        yield from check_certificates(settings)
+        yield from check_kafka_certificates(settings)
         try:
             with closing(ClusterAdmin(settings)) as admin:
                 yield Check("kafka", "ok", f"Kafka at {settings.kafka_bootstrap} answers")
@@ -38,6 +38,7 @@ def examine(settings: Settings, survive: int = HOUR) -> Iterator[Check]:
             yield failed("kafka", error)
     state: dict[int, Meta | RefusedError] | None = None
     if settings.redis_url is not None:
+        yield from check_redis_certificates(settings)
         try:
             yield from check_redis(settings)
             if topic is not None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from clickstream.infra.errors import ConfigurationError
 from clickstream.infra.kafka import ClusterAdmin
 from clickstream.infra.settings import Settings, score_topics
 from clickstream.infra.words import counted
-from clickstream.operate.doctor.check import Check
+from clickstream.operate.doctor.check import Check, unread
 
 _OFFSETS, _TRANSACTIONS = "__consumer_offsets", "__transaction_state"
 _IN_SYNC = "min.insync.replicas"
@@ -39,7 +40,11 @@ def _topic(admin: ClusterAdmin, name: str) -> Iterator[Check]:
     found = admin.replication(name)
     if found is None:
         return  # made with the first use; that it is absent others say
-    config = admin.topic_config(name)
+    try:
+        config = admin.topic_config(name)
+    except ConfigurationError as error:
+        yield unread("kafka", name, error)
+        return
     needed = int(config.get(_IN_SYNC, 1))
     if found.copies < needed:
         yield Check(

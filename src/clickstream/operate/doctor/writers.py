@@ -11,7 +11,7 @@ from clickstream.infra.kafka import Admin, Reader, Record, Topic
 from clickstream.infra.placement import Partitioner, partitioner_of
 from clickstream.infra.settings import Settings
 from clickstream.operate.doctor.check import Check
-from clickstream.records.reading import read_score
+from clickstream.records.reading import is_forget, read_score
 
 _LAST = 500
 """Records of each partition that are read."""
@@ -23,7 +23,7 @@ _ONE_PARTITIONER = (
 
 def check_keys(settings: Settings, clicks: Topic) -> Iterator[Check]:
     """Check that the last keys of the clicks topic lie where one default partitioner puts them."""
-    keys = {(r.key, r.partition) for r in _last(settings, clicks.name) if r.key}
+    keys = {(r.key, r.partition) for r in _last(settings, clicks.name) if r.key and not is_forget(r.value)}
     if not keys or clicks.partitions == 1:
         return
     found: Counter[Partitioner] = Counter(partitioner_of(key, p, clicks.partitions) for key, p in keys)

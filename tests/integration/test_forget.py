@@ -1,0 +1,95 @@
+"""A session that is forgotten is gone from Redis, and does not come back when Redis is made again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+from shop import Shop, plan_of, scraped, stop, wait_for
+
+from clickstream.consumer.state_reader import StateReader
+from clickstream.infra.kafka import partition_for
+from clickstream.infra.redis import connect
+from clickstream.infra.settings import Settings
+from clickstream.local.child import free_port
+from clickstream.local.processes import environment
+from clickstream.lookup.service import Lookup
+from clickstream.offline.recorded import read_recorded
+from clickstream.operate.doctor.writers import check_keys
+from clickstream.operate.forgetting import held, publish
+from clickstream.records.shops import load_shop
+
+pytestmark = pytest.mark.integration
+
+
+def forget(settings: Settings, session_id: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "clickstream", "forget", session_id],
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def lose_redis(shop: Shop) -> None:
+    with closing(connect(shop.settings)) as redis:
+        redis.delete(*(key for keys in shop.redis_keys() for key in keys))
+
+
+def test_a_forgotten_session_is_gone_from_redis_and_stays_away_when_redis_is_made_again(shop: Shop) -> None:
+    shop.settings = shop.settings.model_copy(update={"metrics_port": free_port(), "commit_interval": 500})
+    plan = plan_of(shop.settings, 300)
+    half = len(list(plan.publications())) // 2
+    shop.publish(plan, until=half)
+    later = {one.key for one in list(plan.publications())[half:]}
+    consumer = shop.consumer()
+    shop.drain(consumer)
+    stop(consumer)
+    with closing(StateReader(shop.settings, shop.topic.id, load_shop(shop.settings.shop))) as reader:
+        latest = reader.latest(range(shop.topic.partitions), 1_000)
+        open_ids = [name for names in latest.values() for name in names if name.encode() not in later]
+        first, second = open_ids[:2]
+        closed = str(shop.scores()[0]["session_id"])
+        publish(shop.settings, closed, held(reader, closed, shop.topic.partitions))
+
+        # Nobody runs: the record waits in the log, and a state that is made again takes it as well.
+        told = forget(shop.settings, first)
+        assert told.returncode == 69, told.stderr
+        place = partition_for(first.encode(), shop.topic.partitions)
+        assert f"on partition {place}, open since" in told.stdout
+        assert f"  {shop.settings.clicks_topic}, partition" in told.stdout
+        assert "for ever (retention.ms -1)" in told.stdout
+        assert f"{shop.settings.scores_topic}, partition" in told.stdout
+        assert "no consumer of group" in told.stderr
+        assert any(one.clicks for one in held(reader, first, shop.topic.partitions))
+        lose_redis(shop)
+        consumer = shop.consumer()
+        shop.drain(consumer)
+        assert not any(one.clicks for one in held(reader, first, shop.topic.partitions))
+
+        told = forget(shop.settings, second)
+        assert told.returncode == 0, told.stdout + told.stderr
+        assert "Redis holds now: nothing" in told.stdout
+        assert not any(one.clicks for one in held(reader, second, shop.topic.partitions))
+    wait_for(lambda: scraped(shop.settings)["forgotten_total",] == 2, "both are counted")
+    with closing(Lookup(shop.settings)) as lookup:
+        assert lookup.session(second) is None
+
+    lose_redis(shop)
+    shop.publish(plan, after=half)
+    shop.drain(consumer)
+    stop(consumer)
+    assert {first, second}.isdisjoint(str(score["session_id"]) for score in shop.scores())
+    report = shop.audit()
+    assert (report.missing, report.duplicate, report.wrong, report.unexpected) == (0, 0, 0, 0)
+    assert not report.flawed
+    assert report.scored == 298
+    recorded = read_recorded(shop.settings)
+    assert recorded.forgotten == 1
+    assert {first, second, closed}.isdisjoint(one.session_id for one in recorded.sessions)
+    # Their records lie where either partitioner puts the key: no producer is taken to disagree.
+    assert {check.status for check in check_keys(shop.settings, shop.topic)} == {"ok"}
