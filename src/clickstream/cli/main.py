@@ -28,6 +28,7 @@ _COMMANDS = (
     ("demo", "See it work", "demo:demo"),
     ("up", "See it work", "up:up"),
     ("score", "See it work", "score:score"),
+    ("sessions", "See it work", "sessions:sessions"),
     ("dashboard", "See it work", "dashboard:dashboard"),
     ("scores tail", None, "tail:tail"),
     ("scores audit", None, "audit:audit"),

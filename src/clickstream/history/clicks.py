@@ -31,8 +31,9 @@ def runs(batch: pa.RecordBatch, shop: Shop) -> Iterator[Run]:
 
 
 def _steps(batch: pa.RecordBatch, shop: Shop) -> list[Any]:
-    names = ["event_time", "order", *(field.name for field in shop.definition.used_fields()), "end"]
-    return list(map(shop.step, *(values(batch.column(name)) for name in names)))
+    names = ["event_time", "order", *(field.name for field in shop.definition.used_fields())]
+    columns = [*(batch.column(name) for name in names), batch.column("end").fill_null(False)]
+    return list(map(shop.step, *map(values, columns)))
 
 
 def values(column: pa.Array) -> list[Any]:
@@ -40,13 +41,16 @@ def values(column: pa.Array) -> list[Any]:
 
     A text that stands there often is one object.
     """
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+    if column.null_count == len(column):
+        return [None] * len(column)
+    if pa.types.is_string(column.type):
         coded = column.dictionary_encode()
         known = np.array([*coded.dictionary.to_pylist(), None], dtype=object)
         # The last place, where there is none.
         return list(known[coded.indices.fill_null(-1).to_numpy()].tolist())
-    if not column.null_count:
-        return list(column.to_numpy(zero_copy_only=False).tolist())
-    known = column.fill_null(0).to_numpy(zero_copy_only=False).astype(object)
-    known[column.is_null().to_numpy(zero_copy_only=False)] = None
-    return list(known.tolist())
+    if column.null_count and not pa.types.is_boolean(column.type):
+        # Of whole numbers beside nulls numpy would make fractions.
+        known = column.fill_null(0).to_numpy().astype(object)
+        known[column.is_null().to_numpy(zero_copy_only=False)] = None
+        return list(known.tolist())
+    return list(column.to_numpy(zero_copy_only=False).tolist())
