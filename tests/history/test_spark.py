@@ -7,6 +7,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from clickstream.bundles.bundle import open_bundle
@@ -15,8 +16,9 @@ from clickstream.features.shop import UCI553, Shop, shop_of
 from clickstream.features.shop_file import built_in
 from clickstream.files.history import open_clicks
 from clickstream.files.mapping import ColumnMapping, mapping_by_name, read_mapping
-from clickstream.history.fold import fold_clicks
-from clickstream.history.spark import Reading, SparkSessions, spark_session
+from clickstream.history.fold import fold_clicks, session_schema
+from clickstream.history.spark import Reading, SparkSessions, make_sessions_on_spark, spark_session
+from clickstream.infra.settings import Settings
 from clickstream.producer.faults import FaultOptions
 from clickstream.producer.plan import PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
@@ -36,15 +38,6 @@ def spark() -> Iterator[SparkSession]:
         patch.setenv("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
         with spark_session("local[2]", partitions=3) as session:
             yield session
-
-
-def on_spark(
-    spark: SparkSession, log: list[Path], mapping: ColumnMapping, shop: Shop, bundle: VerifiedBundle
-) -> tuple[list[dict[str, Any]], Reading]:
-    """The sessions by score id, and what became of the rows."""
-    found = SparkSessions(spark, log, mapping, Rules(shop=shop), bundle)
-    rows = [row.asDict(recursive=True) for row in found.frame.collect()]
-    return sorted(rows, key=itemgetter("score_id")), found.reading
 
 
 def here(
@@ -69,13 +62,14 @@ def test_a_mapped_log_whose_clicks_are_derived(
         file.write_text("".join([header, *some]))
     mapping, bundle = read_mapping(EXAMPLES / "own-clicks" / "mapping.toml"), verify(synthetic_bundle, None)
 
-    sessions, reading = on_spark(spark, log, mapping, UCI553, bundle)
+    found = SparkSessions(spark, log, mapping, Rules(), bundle)
+    rows = [row.asDict(recursive=True) for row in found.frame.collect()]
 
     expected, expected_reading = here(log, mapping, UCI553, bundle, tmp_path / "work")
-    assert sessions == expected
-    assert len(sessions) == 44
-    assert reading.refused.count == 2
-    assert reading == expected_reading
+    assert sorted(rows, key=itemgetter("score_id")) == expected
+    assert len(rows) == 44
+    assert found.reading.refused.count == 2
+    assert found.reading == expected_reading
 
 
 def test_a_shop_whose_goal_is_an_event_with_doubled_and_shuffled_clicks(
@@ -91,10 +85,17 @@ def test_a_shop_whose_goal_is_an_event_with_doubled_and_shuffled_clicks(
         file.write_bytes(b"\n".join(values[number::2]))
     mapping = mapping_by_name(shop.definition)
 
-    sessions, reading = on_spark(spark, log, mapping, shop, bundle)
+    settings = Settings(shop=SHOP, bundle=str(known_shop_bundle), home=tmp_path)
 
-    expected, expected_reading = here(log, mapping, shop, bundle, tmp_path / "work")
-    assert sessions == expected
-    assert len(sessions) == 200
-    assert sum(session["duplicates"] for session in sessions) > 50
-    assert reading == expected_reading
+    assert spark.getActiveSession() is spark  # which is used, and left
+    report = make_sessions_on_spark(log, tmp_path / "out", settings, master="local[2]")
+
+    expected, reading = here(log, mapping, shop, bundle, tmp_path / "work")
+    written = pq.ParquetDataset(tmp_path / "out", partitioning=None).read()
+    assert written.schema == session_schema(shop, open_bundle(bundle))
+    rows = sorted(written.to_pylist(), key=itemgetter("score_id"))
+    assert rows == expected
+    assert sum(row["duplicates"] for row in rows) > 50
+    assert report is not None
+    assert (report.rows, report.kept, report.sessions) == (reading.rows, reading.kept, 200)
+    assert make_sessions_on_spark(log, tmp_path / "out", settings, master="local[2]") is None

@@ -17,13 +17,14 @@ from shop import Shop, stop, wait_for
 from clickstream.bundles.bundle import load_bundle
 from clickstream.files.history import open_clicks
 from clickstream.history.backfill import BackfillReport, Days, backfill
-from clickstream.history.fold import Folded, fold
+from clickstream.history.fold import fold_windows
 from clickstream.infra.errors import FencedError, RefusedError
 from clickstream.infra.kafka import TransactionalProducer, partition_for
 from clickstream.infra.settings import Settings
 from clickstream.local.processes import Process
 from clickstream.records.score import Score, comparable
 from clickstream.windows.fingerprint import rules_of
+from clickstream.windows.partition import ClosedWindow
 
 pytestmark = pytest.mark.integration
 
@@ -108,11 +109,11 @@ page = "depth"
 """
 
 
-def sessions_of(file: Path, settings: Settings) -> Iterator[Folded]:
+def sessions_of(file: Path, settings: Settings) -> Iterator[ClosedWindow]:
     rules, mapping = rules_of(settings), file.with_name("mapping.toml")
     clicks = open_clicks([file], rules.shop, mapping, work=file.parent / "work", memory_mib=512, buckets=2)
     for bucket in range(clicks.buckets):
-        yield from fold(clicks.batches(bucket), rules.shop, rules)
+        yield from fold_windows(clicks.batches(bucket), rules.shop, rules)
 
 
 def filled(shop: Shop, file: Path, day: datetime.date = DAY, **changes: object) -> BackfillReport:
@@ -183,7 +184,7 @@ def test_a_run_beside_another_takes_its_place(elsewhere: Shop, tmp_path: Path) -
     settings = elsewhere.settings
     file = file_of(tmp_path, visits(3, MIDNIGHT + HOUR))
 
-    def overtaken() -> Iterator[Folded]:
+    def overtaken() -> Iterator[ClosedWindow]:
         TransactionalProducer(settings, f"{settings.group}-backfill").discard()
         yield from sessions_of(file, settings)
 

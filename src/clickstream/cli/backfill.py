@@ -6,27 +6,29 @@ import datetime
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from clickstream.bundles.bundle import load_bundle
-from clickstream.cli.options import HomeOption, Shop
-from clickstream.cli.score import layout_of
 from clickstream.cli.chosen_shop import chosen_definition
+from clickstream.cli.options import HomeOption, Shop
 from clickstream.features.shop import UCI553, shop_of
-from clickstream.files.history import ClickBuckets, open_clicks
-from clickstream.history.backfill import BackfillReport, Days, backfill
-from clickstream.history.fold import Folded, fold
 from clickstream.infra import logs
 from clickstream.infra.errors import UsageError
+from clickstream.infra.extras import need
 from clickstream.infra.settings import load_settings
 from clickstream.infra.words import counted
 from clickstream.local.servers import with_running_servers
 from clickstream.terminal.printable import plain
 from clickstream.windows.fingerprint import rules_of
+from clickstream.windows.partition import ClosedWindow
 from clickstream.windows.rules import Rules
+
+if TYPE_CHECKING:
+    from clickstream.files.history import ClickBuckets
+    from clickstream.history.backfill import BackfillReport, Days
 
 _BUCKETS = 16
 _MEMORY_MIB = 1_024
@@ -45,7 +47,7 @@ def backfill_days(
         str | None, typer.Option(metavar="YYYY-MM-DD", help="The last day, where there are more than one.")
     ] = None,
     mapping: Annotated[
-        Path | None, typer.Option(help="TOML file that says which column of yours is which.")
+        Path | None, typer.Option(help="TOML or SQL file that says which column of yours is which.")
     ] = None,
     group: Annotated[str | None, typer.Option(help="Consumer group beside which it is done.")] = None,
     bundle: Annotated[str | None, typer.Option(help="Bundle id, path, or champion.")] = None,
@@ -60,6 +62,10 @@ def backfill_days(
     Exit codes: 0 done; 64 wrong options; 65 the file, the mapping or the bundle is not right; 66 the file is
     not there; 69 a server does not answer: run it again; 75 another run took over; 78 the days are not over.
     """
+    need("history", "a log of any size", "duckdb", "pyarrow")
+    from clickstream.files.history import open_clicks
+    from clickstream.history.backfill import backfill
+
     say = Console(stderr=True, highlight=False, soft_wrap=True)
     settings = with_running_servers(load_settings(home=home, bundle=bundle, shop=shop, group=group))
     logs.configure(settings)
@@ -72,7 +78,7 @@ def backfill_days(
         clicks = open_clicks(
             files,
             shop_of(definition),
-            layout_of(definition, mapping),
+            mapping,
             work=Path(work),
             memory_mib=_MEMORY_MIB,
             buckets=_BUCKETS,
@@ -82,9 +88,11 @@ def backfill_days(
     _conclude(report, days, settings.scores_topic, say)
 
 
-def _sessions(clicks: ClickBuckets, rules: Rules) -> Iterator[Folded]:
+def _sessions(clicks: ClickBuckets, rules: Rules) -> Iterator[ClosedWindow]:
+    from clickstream.history.fold import fold_windows
+
     for bucket in range(clicks.buckets):
-        yield from fold(clicks.batches(bucket), rules.shop, rules)
+        yield from fold_windows(clicks.batches(bucket), rules.shop, rules)
 
 
 def _show_reading(clicks: ClickBuckets, say: Console) -> None:
@@ -99,6 +107,8 @@ def _show_reading(clicks: ClickBuckets, say: Console) -> None:
 
 
 def _days(day: str, to: str | None) -> Days:
+    from clickstream.history.backfill import Days
+
     try:
         days = Days(datetime.date.fromisoformat(day), datetime.date.fromisoformat(to or day))
     except ValueError as error:

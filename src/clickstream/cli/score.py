@@ -16,7 +16,14 @@ from rich.console import Console
 from clickstream.bundles.bundle import load_bundle
 from clickstream.cli.chosen_shop import chosen_definition
 from clickstream.cli.options import HomeOption, Shop
-from clickstream.cli.sessions import MemoryOption, WorkersOption, write_history
+from clickstream.cli.sessions import (
+    EngineOption,
+    MasterOption,
+    MemoryOption,
+    WorkersOption,
+    spark_master,
+    write_history,
+)
 from clickstream.cli.shop_log import columns_of
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import UCI553, shop_of
@@ -98,6 +105,8 @@ def score(
     bundle: Annotated[str | None, typer.Option(help="Bundle id, path, or champion.")] = None,
     memory: MemoryOption = 2_048,
     workers: WorkersOption = None,
+    engine: EngineOption = "local",
+    master: MasterOption = None,
     shop: Shop = None,
     home: HomeOption = None,
 ) -> None:
@@ -116,12 +125,15 @@ def score(
     not there; 69 a worker was killed; 78 Parquet cannot be written here, or the folder holds sessions of
     something else; 130 stopped by Ctrl-C.
     """
+    on_spark = spark_master(engine, master)
     if _is_folder(out, file_format) and not check:
         if reasons:
             raise UsageError("--reasons with a folder", "Give one file to --out: --out sessions.parquet.")
         settings = load_settings(home=home, bundle=bundle, shop=shop)
-        write_history(files, out, settings, mapping, refused, memory, workers, scored=True)
+        write_history(files, out, settings, mapping, refused, memory, workers, on_spark, scored=True)
         return
+    if on_spark is not None:
+        raise UsageError("--engine spark without a folder", "Say where sessions go by day: --out FOLDER.")
     file = _only(files)
     say = Console(stderr=True, highlight=False, soft_wrap=True)
     if out is None and not check and not sys.stdout.isatty():
@@ -132,7 +144,7 @@ def score(
     settings = load_settings(home=home, bundle=bundle, shop=shop)
     definition = chosen_definition(settings)
     of_shop = shop_of(definition)
-    layout = layout_of(definition, mapping)
+    layout = _layout(definition, mapping)
     source: Path | BinaryIO = sys.stdin.buffer if file == _STANDARD else file
     called = "standard input" if file == _STANDARD else None
     try:
@@ -184,8 +196,7 @@ def _only(files: list[str]) -> Path:
     return file
 
 
-def layout_of(definition: ShopDefinition, mapping: Path | None) -> ColumnMapping | None:
-    """How the columns of a file of the shop become clicks; None: it is the file of UCI 553."""
+def _layout(definition: ShopDefinition, mapping: Path | None) -> ColumnMapping | None:
     if definition is UCI553.definition:
         return None if mapping is None else read_mapping(mapping)
     return columns_of(definition, mapping)

@@ -25,7 +25,7 @@ from clickstream.consumer.clients import clients_of
 from clickstream.consumer.note import read_note
 from clickstream.consumer.ports import TransactionClient
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
-from clickstream.history.fold import Folded
+from clickstream.history.fold import NO_OFFSET
 from clickstream.infra.errors import ConfigurationError, RefusedError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.kafka import Admin, Membership, OutgoingRecord, Reader
@@ -37,10 +37,8 @@ from clickstream.windows.partition import ClosedWindow
 AT_ONCE = 1_000
 """Scores in a transaction: what others publish behind it waits for its end."""
 
-NOWHERE = -1
-"""Partition and offset of clicks that lie on no topic."""
-
-_NO_MEMBER = Membership(NOWHERE, None)
+_NO_PARTITION = NO_OFFSET
+_NO_MEMBER = Membership(-1, None)
 _DAY_MS = 86_400_000
 _FOREVER = 1 << 62
 _NAME_BYTES = 16
@@ -101,7 +99,7 @@ _read_name = reader_of(_ScoreName)
 
 
 def backfill(
-    sessions: Iterable[Folded],
+    sessions: Iterable[ClosedWindow],
     days: Days,
     *,
     bundle: Bundle,
@@ -149,12 +147,12 @@ def backfill(
 
 
 def _chosen(
-    sessions: Iterable[Folded], days: Days, passed: int, gap: int, report: BackfillReport
+    sessions: Iterable[ClosedWindow], days: Days, passed: int, gap: int, report: BackfillReport
 ) -> Iterator[ClosedWindow]:
     """The windows to score; the others are counted."""
     first, last, headless, endless = _FOREVER, -_FOREVER, 0, 0
-    for session_id, session, closed_by, _ in sessions:
-        opened_at, last_click_at = session.opened_at, session.last.event_time
+    for closed in sessions:
+        opened_at, last_click_at = closed.session.opened_at, closed.session.last.event_time
         first, last = min(first, opened_at), max(last, last_click_at)
         if opened_at not in days:
             report.other_days += 1
@@ -163,8 +161,7 @@ def _chosen(
         else:
             headless += opened_at - gap < days.begin
             endless += last_click_at + gap >= days.end
-            session.first_offset = session.last_offset = NOWHERE
-            yield ClosedWindow(session_id, session, closed_by, NOWHERE, partial=False)
+            yield closed
     # Files of one day begin and end amid visits.
     report.headless = headless if first >= days.begin else 0
     report.endless = endless if last < days.end else 0
@@ -188,7 +185,7 @@ class _Publisher:
             by_day.setdefault(_day(closed.session.opened_at), []).append(closed)
         for day, some in by_day.items():
             scorer = WindowScorer(self._bundle, f"backfill:{day}", self._fingerprint, self._shop)
-            scores = scorer.score([UnscoredWindow(NOWHERE, closed, None) for closed in some])
+            scores = scorer.score([UnscoredWindow(_NO_PARTITION, closed, None) for closed in some])
             for closed, score in zip(some, scores, strict=True):
                 key = closed.session_id.encode()
                 records.append(OutgoingRecord(self._settings.scores_topic, None, key, score or b""))

@@ -20,19 +20,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
-from clickstream.bundles.bundle import Bundle, open_bundle
+from clickstream.bundles.bundle import Bundle, find_bundle, open_bundle
 from clickstream.bundles.verification import VerifiedBundle
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import shop_of
 from clickstream.files.history import NoClicksError, RefusedExample, RefusedRows, open_clicks
 from clickstream.files.history.buckets import END_ROW, Finishing, finished, schema_of, sort_order
 from clickstream.files.history.inputs import find_files
+from clickstream.files.history.partition import mapping_of
 from clickstream.files.mapping import ColumnMapping, UciMapping
 from clickstream.files.mapping.derive import mean_prices
 from clickstream.history.fold import fold_clicks, session_schema
+from clickstream.history.folder import open_folder, source_of
+from clickstream.history.run import HistoryReport, concluded
 from clickstream.infra.errors import ClickstreamError, InputError
 from clickstream.infra.extras import need
+from clickstream.infra.settings import Settings
 from clickstream.local.java import find_java
+from clickstream.windows.fingerprint import rules_of, rules_text
 from clickstream.windows.rules import Rules
 
 if TYPE_CHECKING:
@@ -40,8 +45,13 @@ if TYPE_CHECKING:
 
 _ROWS_OF_A_BATCH = 65_536
 _TASK_MIB = 512
+_BYTES_OF_A_PART = 32 << 20
+"""Of a log, packed as it is."""
+
+_LEAST_PARTS = 4
 _EXAMPLES = 1_000
 _FILES = "files"
+_DAY = "day"
 _UNUSED = "jdk.incubator.vector"
 """A module that Spark's launcher asks Java for, and that only its linear algebra makes use of."""
 
@@ -56,12 +66,14 @@ class Reading(NamedTuple):
 
 
 @contextmanager
-def spark_session(master: str, partitions: int | None = None) -> Iterator[SparkSession]:
-    """A session of Spark, ended with the block. On `local[n]`, it runs on the Java that Kafka runs on.
+def spark_session(master: str, partitions: int) -> Iterator[SparkSession]:
+    """A session of Spark, ended with the block; one that is there, as in a notebook, is used and left.
+
+    Without JAVA_HOME it runs on the Java that Kafka runs on.
 
     Args:
         master: as Spark has it: `local[2]`, `spark://host:7077`, `yarn`, `k8s://…`.
-        partitions: into how many parts sessions are divided; by default as Spark is configured.
+        partitions: into how many parts sessions are divided.
 
     Raises:
         ConfigurationError: the extra `spark` is not installed, or there is no Java.
@@ -72,6 +84,9 @@ def spark_session(master: str, partitions: int | None = None) -> Iterator[SparkS
         warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
         from pyspark.sql import SparkSession
 
+        if (active := SparkSession.getActiveSession()) is not None:
+            yield active
+            return
         if "JAVA_HOME" not in os.environ:
             os.environ["JAVA_HOME"] = str(_java_home(Path(folder)))
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -79,6 +94,7 @@ def spark_session(master: str, partitions: int | None = None) -> Iterator[SparkS
             SparkSession.builder.master(master)
             .appName("clickstream")
             .config("spark.sql.execution.arrow.maxRecordsPerBatch", str(_ROWS_OF_A_BATCH))
+            .config("spark.sql.shuffle.partitions", str(partitions))
             .config("spark.ui.showConsoleProgress", "false")
         )
         if master.startswith("local"):
@@ -88,8 +104,6 @@ def spark_session(master: str, partitions: int | None = None) -> Iterator[SparkS
                 ("spark.driver.bindAddress", "127.0.0.1"),
             ):
                 builder = builder.config(name, value)
-        if partitions is not None:
-            builder = builder.config("spark.sql.shuffle.partitions", str(partitions))
         spark = builder.getOrCreate()
         spark.sparkContext.setLogLevel("ERROR")
         try:
@@ -198,6 +212,58 @@ class SparkSessions:
             sum(one.left_out for one in readings),
             refused,
         )
+
+
+def make_sessions_on_spark(
+    paths: Sequence[str | Path],
+    out: Path,
+    settings: Settings,
+    *,
+    master: str,
+    mapping: Path | None = None,
+    scored: bool = True,
+) -> HistoryReport | None:
+    """Write the sessions of a log to `out` as `make_sessions` does; a run that was ended begins anew.
+
+    Args:
+        paths: files, folders and patterns, which each worker finds under the same names, as it does `out`.
+        master: as Spark has it.
+        scored: whether sessions have predictions.
+
+    Returns:
+        None where an earlier run had written all of them.
+
+    Raises:
+        MissingFileError, InputError, BundleError, UsageError, RefusedError: as of `make_sessions`.
+        ConfigurationError: the extra `spark` is not installed, or there is no Java.
+        ClickstreamError: Spark ended with an error of its own.
+    """
+    rules = rules_of(settings)
+    bundle = find_bundle(settings) if scored else None
+    files = find_files(paths)
+    source = source_of(files, mapping, rules_text(settings), "" if bundle is None else bundle.manifest.id, 0)
+    with open_folder(out, source) as folder:
+        if folder.is_finished:
+            return None
+        folder.discard_drafts()
+        drafts = folder.work / "spark"
+        size = sum(file.stat().st_size for file in files)
+        with spark_session(master, max(size // _BYTES_OF_A_PART, _LEAST_PARTS)) as spark, translated():
+            found = SparkSessions(spark, files, mapping_of(mapping, rules.shop.definition), rules, bundle)
+            # A file a day, as one machine writes them.
+            by_day = found.frame.withColumn(_DAY, _day_of_opening()).repartition(_DAY)
+            by_day.write.mode("overwrite").partitionBy(_DAY).parquet(str(drafts), compression="zstd")
+        for draft in sorted(drafts.glob(f"{_DAY}=*/*.parquet")):
+            day = folder.day(draft.parent.name.removeprefix(f"{_DAY}="))
+            day.parent.mkdir(exist_ok=True)
+            draft.replace(day)
+        return concluded(folder, found.reading)
+
+
+def _day_of_opening() -> Any:
+    from pyspark.sql import functions
+
+    return functions.expr("date_add(DATE'1970-01-01', CAST(floor(opened_at / 86400000) AS INT))")
 
 
 @contextmanager

@@ -80,7 +80,7 @@ def open_clicks(
     if not 1 <= buckets <= 1_024:
         raise UsageError(f"{buckets} buckets", "Take 1 to 1,024.")
     definition = shop.definition
-    chosen = _mapping(mapping, definition)
+    chosen = mapping_of(mapping, definition)
     files = find_files(paths)
     for folder in ("clicks", "text", "spilled"):
         shutil.rmtree(work / folder, ignore_errors=True)
@@ -104,7 +104,8 @@ def open_clicks(
         engine.close()
 
 
-def _mapping(given: Path | ColumnMapping | None, definition: ShopDefinition) -> ColumnMapping | None:
+def mapping_of(given: Path | ColumnMapping | None, definition: ShopDefinition) -> ColumnMapping | None:
+    """The mapping that `open_clicks` takes; None: the files are in the layout of UCI 553."""
     if isinstance(given, ColumnMapping):
         return given
     if definition is UCI553.definition:
