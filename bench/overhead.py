@@ -27,9 +27,9 @@ from rich.table import Table
 from clickstream.bundles.bundle import load_bundle
 from clickstream.consumer.assembly import open_engine
 from clickstream.consumer.recovery import Claim
-from clickstream.infra.exposition import registry
 from clickstream.infra.logs import configure
 from clickstream.infra.settings import Settings
+from clickstream.monitoring.exposition import registry
 
 _SCRAPE_EVERY_S = 15.0
 

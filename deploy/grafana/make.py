@@ -1,6 +1,6 @@
 """Writes the Grafana dashboard beside it: `python deploy/grafana/make.py [--check]`.
 
-What a panel says of its metrics, and what to do, is taken from the definitions in infra/metrics.py.
+What a panel says of its metrics, and what to do, is taken from the definitions in monitoring/metrics.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from clickstream.infra.metrics import DEFINITIONS
+from clickstream.monitoring.metrics import DEFINITIONS
 
 FILE = Path(__file__).parent / "dashboards" / "clickstream.json"
 SOURCE = {"type": "prometheus", "uid": "${source}"}

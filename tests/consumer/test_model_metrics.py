@@ -15,8 +15,8 @@ from clickstream.consumer.model_metrics import WINDOW, ModelMetrics
 from clickstream.consumer.score_evaluation import ObservedScore, ScoreEvaluation, score_reader
 from clickstream.consumer.store import OutboxRecord
 from clickstream.features.shop import UCI553
-from clickstream.infra.metrics import Distribution
 from clickstream.models.drift import ERRORS, FEATURES
+from clickstream.monitoring.metrics import Distribution
 from clickstream.records.scorers import SCORERS
 
 

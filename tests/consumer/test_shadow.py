@@ -16,9 +16,9 @@ from clickstream.consumer.shadow import Shadow
 from clickstream.features.goal import points_weight
 from clickstream.features.shop import UCI553, shop_of
 from clickstream.features.shop_file import built_in
-from clickstream.infra.metrics import Distribution
 from clickstream.models.figures import conversion_figures
 from clickstream.models.online import OnlineModels
+from clickstream.monitoring.metrics import Distribution
 from clickstream.records.shop_click import click_model
 from clickstream.windows.partition import Partition
 from clickstream.windows.rules import Rules

@@ -14,9 +14,9 @@ from prometheus_client import ProcessCollector
 
 from clickstream.consumer.counters import LoopStage
 from clickstream.consumer.recovery import ClaimCase
-from clickstream.infra.health import KafkaProbe, RedisProbe
-from clickstream.infra.metrics import DEFINITIONS
 from clickstream.infra.placement import PARTITIONERS
+from clickstream.monitoring.health import KafkaProbe, RedisProbe
+from clickstream.monitoring.metrics import DEFINITIONS
 from clickstream.records.reasons import ClosedBy, Reason
 from clickstream.records.scorers import SCORERS
 

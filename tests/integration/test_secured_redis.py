@@ -15,12 +15,12 @@ from tls_door import tls_door
 
 from clickstream.consumer.store import Store
 from clickstream.infra.errors import ClickstreamError, ConfigurationError, UnavailableError
-from clickstream.infra.health import Health, RedisProbe
 from clickstream.infra.redis import connect, translated
 from clickstream.infra.settings import Settings
 from clickstream.local.child import free_port
 from clickstream.local.embedded import EmbeddedValkey
 from clickstream.local.valkey_cluster import EmbeddedCluster
+from clickstream.monitoring.health import Health, RedisProbe
 from clickstream.operate.doctor.certificates import check_redis_certificates
 
 pytestmark = pytest.mark.integration

@@ -9,10 +9,10 @@ from typing import cast
 import pytest
 from rich.console import Console
 
-from clickstream.infra.health import Health
-from clickstream.infra.metrics import Sample
-from clickstream.infra.serving import served
 from clickstream.local.child import free_port
+from clickstream.monitoring.health import Health
+from clickstream.monitoring.metrics import Sample
+from clickstream.monitoring.serving import served
 from clickstream.operate.quality import RecordedScores, WatchedScores
 from clickstream.operate.scrape import Scrape, address_of, ask_all
 from clickstream.operate.shadows import RidingShadow, shadows_of

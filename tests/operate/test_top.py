@@ -11,11 +11,11 @@ from rich.console import Console
 
 from clickstream.cli.top import watched
 from clickstream.infra.errors import UnavailableError, UsageError
-from clickstream.infra.health import Health
 from clickstream.infra.kafka import GroupState, Member
-from clickstream.infra.metrics import Distribution, Sample
-from clickstream.infra.serving import served
 from clickstream.local.child import free_port
+from clickstream.monitoring.health import Health
+from clickstream.monitoring.metrics import Distribution, Sample
+from clickstream.monitoring.serving import served
 from clickstream.operate.group import GroupSnapshot, PartitionProgress, Watcher
 from clickstream.operate.progress import GroupProgress
 from clickstream.operate.scrape import Scrape, address_of, ask_all, quantile

@@ -19,9 +19,9 @@ from clickstream.consumer.restart import restart_from
 from clickstream.consumer.topics import prepare_topics
 from clickstream.infra import logs
 from clickstream.infra.errors import ClickstreamError, UsageError
-from clickstream.infra.serving import served
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.local.servers import with_running_servers
+from clickstream.monitoring.serving import served
 from clickstream.terminal.starting import leave_when_asked
 from clickstream.terminal.stopping import asked_to_stop
 

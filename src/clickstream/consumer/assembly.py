@@ -27,8 +27,8 @@ from clickstream.consumer.scoring import WindowScorer
 from clickstream.consumer.shadow import Shadow
 from clickstream.consumer.store import Store
 from clickstream.consumer.topics import prepare_topics
-from clickstream.infra.health import Health, KafkaProbe, RedisProbe
 from clickstream.infra.settings import Settings, opens
+from clickstream.monitoring.health import Health, KafkaProbe, RedisProbe
 from clickstream.records.shop_click import parser_of
 from clickstream.windows.fingerprint import fingerprint, member_text, rules_of, rules_text
 

@@ -21,8 +21,8 @@ from clickstream.consumer.scoring import UnscoredWindow
 from clickstream.consumer.step import TakenRecords
 from clickstream.consumer.store import LostError, OutboxRecord
 from clickstream.infra.errors import ClickstreamError, FencedError
-from clickstream.infra.metrics import Distribution, Sample
 from clickstream.infra.placement import PARTITIONERS, Partitioner, partitioner_of
+from clickstream.monitoring.metrics import Distribution, Sample
 from clickstream.records.reasons import ClosedBy, Reason
 from clickstream.windows.partition import NOTHING_SEEN
 

@@ -19,10 +19,10 @@ from clickstream.consumer.promotion import Promotions
 from clickstream.consumer.scoring import WindowScorer
 from clickstream.infra.errors import ClickstreamError, FencedError
 from clickstream.infra.failpoints import failpoint
-from clickstream.infra.health import Health
 from clickstream.infra.kafka import DamagedBatchError, DeletedError, Record
 from clickstream.infra.logs import logger
 from clickstream.infra.settings import Settings
+from clickstream.monitoring.health import Health
 
 log = logger("engine")
 

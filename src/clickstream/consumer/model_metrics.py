@@ -18,8 +18,8 @@ from clickstream.consumer.score_evaluation import ObservedScore, ScoreEvaluation
 from clickstream.consumer.store import OutboxRecord
 from clickstream.features.shop import UCI553, Shop
 from clickstream.infra.logs import logger
-from clickstream.infra.metrics import MetricName, Sample
 from clickstream.models.quality import Quality, measure
+from clickstream.monitoring.metrics import MetricName, Sample
 
 log = logger("models")
 

@@ -16,9 +16,9 @@ from clickstream.consumer.score_evaluation import ObservedScore, ScoreEvaluation
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
 from clickstream.features.shop import Shop
 from clickstream.infra.logs import logger
-from clickstream.infra.metrics import Sample
 from clickstream.models.drift import WatchedFeatures
 from clickstream.models.online import OnlineModels
+from clickstream.monitoring.metrics import Sample
 from clickstream.records.score import REBUILT_PARTLY
 
 log = logger("shadow")

@@ -27,7 +27,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from clickstream import __version__
 from clickstream.infra import logs
 from clickstream.infra.errors import ClickstreamError
-from clickstream.infra.exposition import registry
 from clickstream.infra.logs import logger
 from clickstream.infra.secrets import secret
 from clickstream.infra.settings import Settings, load_settings
@@ -35,6 +34,7 @@ from clickstream.lookup.counts import RequestCounters
 from clickstream.lookup.jobs import Jobs
 from clickstream.lookup.service import CONSIDERED, PATIENCE_MS, Answerer, Lookup
 from clickstream.lookup.views import OpenSessionsView, OpenSessionView, Refusal
+from clickstream.monitoring.exposition import registry
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     401: {"model": Refusal, "description": "no token, or a wrong one"},

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import orjson
 
-from clickstream.infra.metrics import Distribution, Sample
+from clickstream.monitoring.metrics import Distribution, Sample
 
 _WRITE_EVERY_S = 0.5
 

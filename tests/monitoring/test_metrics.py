@@ -9,9 +9,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from clickstream.infra.errors import ConfigurationError
-from clickstream.infra.metrics import DEFINITIONS, Distribution, Sample
-from clickstream.infra.serving import served
 from clickstream.local.child import free_port
+from clickstream.monitoring.metrics import DEFINITIONS, Distribution, Sample
+from clickstream.monitoring.serving import served
 
 
 def scrape(port: int | None) -> str:

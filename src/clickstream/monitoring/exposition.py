@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from clickstream.infra.metrics import (
+from clickstream.monitoring.metrics import (
     DEFINITIONS,
     Distribution,
     MetricDefinition,

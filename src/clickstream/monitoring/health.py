@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, Protocol
 
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.kafka import Admin
-from clickstream.infra.metrics import Sample
 from clickstream.infra.redis import connect, translated
 from clickstream.infra.settings import Settings
+from clickstream.monitoring.metrics import Sample
 
 STUCK_AFTER_S = 90.0
 """Beyond what a step may take: after 60 s without a poll the group gives the partitions away."""

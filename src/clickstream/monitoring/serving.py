@@ -19,9 +19,9 @@ import orjson
 from prometheus_client import make_wsgi_app
 
 from clickstream.infra.errors import ConfigurationError
-from clickstream.infra.exposition import registry
-from clickstream.infra.health import Health, HealthReport
-from clickstream.infra.metrics import SampleSource
+from clickstream.monitoring.exposition import registry
+from clickstream.monitoring.health import Health, HealthReport
+from clickstream.monitoring.metrics import SampleSource
 
 _Answer = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 

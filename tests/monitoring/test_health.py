@@ -13,12 +13,12 @@ import pytest
 from pydantic import SecretStr
 from shop import wait_for
 
-from clickstream.infra import health as module
 from clickstream.infra.errors import UnavailableError
-from clickstream.infra.health import STUCK_AFTER_S, Health, KafkaProbe, RedisProbe
-from clickstream.infra.serving import served
 from clickstream.infra.settings import Settings
 from clickstream.local.child import free_port
+from clickstream.monitoring import health as module
+from clickstream.monitoring.health import STUCK_AFTER_S, Health, KafkaProbe, RedisProbe
+from clickstream.monitoring.serving import served
 
 
 class Clock:
