@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up dashboard test drills unit test-containers images check format docs bench lock sbom audit-deps clean
+.PHONY: help install demo up dashboard test drills unit fuzz test-containers images check format docs bench lock sbom audit-deps clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -43,6 +43,9 @@ test-containers: $(READY) ## integration tests on containers, then docker-compos
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m integration --servers containers $(ARGS)
 	$(BIN)/python -m pytest -m containers --servers containers $(ARGS)
 
+fuzz: $(READY) ## look for inputs that break what reads them, one target after the other (TIME=60 seconds each; TARGET=records)
+	for target in $(or $(TARGET),$(FUZZED)); do $(BIN)/python -m fuzz $$target --seconds $(TIME) || exit 1; done
+
 images: ## the images of consumer and dashboard (needs Docker)
 	docker compose build
 
@@ -63,6 +66,9 @@ docs: $(READY) ## the documentation as a site that needs no network, into site/
 
 bench: $(READY) ## measure throughput, latency and memory on this machine
 	$(BIN)/python bench/engine.py $(ARGS)
+
+TIME := 60
+FUZZED := $(basename $(notdir $(wildcard fuzz/targets/[a-z]*.py)))
 
 LOCK := uv pip compile --universal --generate-hashes --no-header --no-annotate --quiet
 LOCKS := deploy/constraints

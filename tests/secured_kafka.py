@@ -7,10 +7,18 @@ from contextlib import closing
 from pathlib import Path
 
 from certificates import LOOPBACK, Authority, Identity
-from kafka.admin import KafkaAdminClient, ScramMechanism, UserScramCredentialUpsertion
+from kafka.admin import (
+    ConfigResource,
+    ConfigResourceType,
+    KafkaAdminClient,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
+from shop import wait_for
 from token_endpoint import AUDIENCE, TokenEndpoint
 
 from clickstream.drills.proxy import Proxy
+from clickstream.infra.certificates import read_certificate, served_certificate
 from clickstream.local.broker import EmbeddedKafka
 from clickstream.local.child import HOST
 
@@ -23,6 +31,7 @@ ROTATED = "rotated"
 _LISTENERS: Mapping[str, tuple[str, str]] = {
     "TLS": ("SSL", "broker"),
     "MUTUAL": ("SSL", "broker"),
+    "MUTUAL_DOOR": ("SSL", "broker"),
     "SASL_TLS": ("SASL_SSL", "broker"),
     "SASL_BARE": ("SASL_PLAINTEXT", "broker"),
     "SASL_DOOR": ("SASL_SSL", "broker"),
@@ -79,6 +88,29 @@ class SecuredKafka(EmbeddedKafka):
         """A certificate by which the listener MUTUAL knows `user`; its key in `password`, where given."""
         return self.authority.issue(user, (), password=password)
 
+    def turn_to(self, listener: str, authority: Authority) -> None:
+        """Have a listener show a certificate that `authority` signed, and take only those that it signed.
+
+        Authorities are told apart by their names.
+        """
+        prefix = f"listener.name.door{list(_LISTENERS).index(listener)}.ssl"
+        files = {
+            f"{prefix}.keystore.location": str(authority.issue("broker").both.absolute()),
+            f"{prefix}.truststore.location": str(authority.file.absolute()),
+        }
+        with closing(KafkaAdminClient(bootstrap_servers=self.bootstrap)) as admin:
+            asked = [ConfigResource(ConfigResourceType.BROKER, str(self.node), files)]
+            # It knows the names of settings, and none of a setting of one listener.
+            changed = admin.alter_configs(asked, raise_on_unknown=False)
+        assert changed == {"broker": {str(self.node): "OK"}}, changed
+
+        def is_shown() -> bool:
+            # The broker says OK, and takes it up a moment later.
+            shown = served_certificate(HOST, self._behind[listener], 1.0)
+            return shown is not None and shown.issuer == read_certificate(authority.file).subject
+
+        wait_for(is_shown, f"{listener} shows the other certificate", 30)
+
     def set_password(self, user: str, password: str) -> None:
         """For SCRAM-SHA-256 and SCRAM-SHA-512: a new user, or another password of one."""
         with closing(KafkaAdminClient(bootstrap_servers=self.bootstrap)) as admin:
@@ -118,7 +150,7 @@ class SecuredKafka(EmbeddedKafka):
                 f"{prefix}ssl.keystore.type=PEM",
                 f"{prefix}ssl.keystore.location=certificates/{identity}-both.pem",
             ]
-            if name == "MUTUAL":
+            if name.startswith("MUTUAL"):
                 lines += [
                     f"{prefix}ssl.client.auth=required",
                     f"{prefix}ssl.truststore.type=PEM",

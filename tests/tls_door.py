@@ -15,18 +15,24 @@ from certificates import Authority, Identity
 
 @contextmanager
 def tls_door(port: int, target: int, own: Identity, clients: Authority | None = None) -> Iterator[None]:
-    """Speaks TLS on `port` and passes on to `target`; asks for certificates that `clients` signed."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(own.certificate, own.key)
-    if clients is not None:
-        context.load_verify_locations(clients.file)
-        context.verify_mode = ssl.CERT_REQUIRED
+    """Speaks TLS on `port` and passes on to `target`; asks for certificates that `clients` signed.
+
+    Each connection goes by what the files hold then.
+    """
+
+    def context() -> ssl.SSLContext:
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        made.load_cert_chain(own.certificate, own.key)
+        if clients is not None:
+            made.load_verify_locations(clients.file)
+            made.verify_mode = ssl.CERT_REQUIRED
+        return made
 
     class Door(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             with (
                 suppress(OSError),
-                context.wrap_socket(self.request, server_side=True) as outer,
+                context().wrap_socket(self.request, server_side=True) as outer,
                 socket.create_connection(("127.0.0.1", target)) as inner,
             ):
                 _pass_on(outer, inner)

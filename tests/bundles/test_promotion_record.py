@@ -48,6 +48,13 @@ def test_what_a_crash_cut_off_costs_no_other_line(folder: Path) -> None:
     assert [one.bundle_id for one in recorded(folder)] == [SECOND, FIRST]
 
 
+def test_a_line_of_somebody_else_costs_no_other(folder: Path) -> None:
+    promote_first(folder, FIRST)
+    with (folder / RECORD).open("ab") as file:
+        file.write(b"[" * 100_000 + b"\n" + b"9" * 5_000 + b"\n")
+    assert [one.bundle_id for one in recorded(folder)] == [FIRST]
+
+
 def test_a_text_of_many_lines_stays_one_line(folder: Path) -> None:
     promote_first(folder, FIRST, Author("a\nb", "dashboard", "\n<b>\u2028" + "x" * 2_000))
     (found,) = recorded(folder)

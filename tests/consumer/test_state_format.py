@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from pathlib import Path
 
 import msgspec
@@ -12,12 +13,20 @@ from factory import session, step
 from clickstream.consumer.note import Note, note_of, read_note
 from clickstream.consumer.rebuild import rebuild_point_of
 from clickstream.consumer.refusals import OpenUnder, SettingsChangedError, check_rules
-from clickstream.consumer.state_format import STATE_VERSION, decode, encode, meta_fields, read_meta
+from clickstream.consumer.state_format import (
+    STATE_VERSION,
+    DamagedError,
+    decode,
+    encode,
+    meta_fields,
+    read_meta,
+)
 from clickstream.features.session import FOLD_VERSION
 from clickstream.features.shop import UCI553
-from clickstream.infra.errors import ConfigurationError, RefusedError
+from clickstream.infra.errors import BundleError, ConfigurationError, RefusedError
 from clickstream.infra.kafka import CommittedOffset, Topic
 from clickstream.infra.settings import Settings, load_settings
+from clickstream.models.online import read_online_state
 from clickstream.windows import fingerprint as fingerprints
 from clickstream.windows.fingerprint import fingerprint, rules_of, rules_text
 from clickstream.windows.open_session import OpenSession, PendingClick
@@ -127,6 +136,20 @@ def test_a_damaged_session_is_refused(cut: int) -> None:
         decode(encode(kept())[:cut], UCI553)
 
 
+def test_a_session_that_is_nested_beyond_reason_is_refused() -> None:
+    whole = encode(kept())[5:]
+    # Two parts are its own; what a later version may add is passed over.
+    deep = b"\x94" + whole[1:] + b"\x80" + b"\x91" * 100_000 + b"\xc0"
+    with pytest.raises(DamagedError, match="cannot be read"):
+        decode(encode(kept())[:1] + zlib.crc32(deep).to_bytes(4) + deep, UCI553)
+
+
+def test_online_models_with_numbers_of_thousands_of_digits_are_refused() -> None:
+    for lessons, checksum in (("9" * 5_000, "1"), ("1", "9" * 5_000)):
+        with pytest.raises(BundleError, match="none that this version wrote"):
+            read_online_state(f"clickstream-online-1 b {lessons} {checksum}\nx".encode(), "b")
+
+
 def written(logic: Partition, **more: str | int) -> dict[str, str]:
     """The metadata of a partition in Redis, as another version left it where `version` is given."""
     fields = meta_fields(logic, "fold=1;gap=600000", 8) | {"applied": 9, "published": 9, "outbox": 0}
@@ -200,7 +223,8 @@ def test_a_note_of_a_later_version_is_read_as_far_as_it_is_known_and_another_is_
     assert (note.closings, note.closings_at_rebuild_point) == (4, 2)
     later = msgspec.json.encode(msgspec.json.decode(text) | {"more": 1}).decode()
     assert read_note(CommittedOffset(9, later)) == note
-    for strange in ("", "{}", "[]", "a note of somebody else", '{"settings": 1}'):
+    deep = '{"settings": "a", "x": ' + "[" * 100_000
+    for strange in ("", "{}", "[]", "a note of somebody else", '{"settings": 1}', deep):
         assert read_note(CommittedOffset(9, strange)) is None
 
 

@@ -144,6 +144,16 @@ def test_a_hostile_file_ends_in_words(kind: str) -> None:
     assert all(line.isprintable() for line in told.split("\n"))
 
 
+def test_numbers_stay_where_no_sum_or_square_of_them_overflows() -> None:
+    """One click of 1e308 would make infinite features, and an audit that calls its score wrong."""
+    price = read_definition(GOOD.replace("at_least = 0, ", ""), "shop.toml").field("price")
+    assert (price.at_least, price.at_most) == (-(2.0**53), 2.0**53)
+    wide = read_definition(GOOD.replace("at_least = 0", "at_least = -1e100, at_most = 1e100"), "shop.toml")
+    assert wide.field("price").at_most == 1e100
+    with pytest.raises(DefinitionError, match=r"fields\.price\.at_most = 1e\+101"):
+        read_definition(GOOD.replace("at_least = 0", "at_most = 1e101"), "shop.toml")
+
+
 def test_a_file_of_an_editor_that_marks_its_encoding_is_taken() -> None:
     assert read_definition(b"\xef\xbb\xbf" + GOOD.encode(), "shop.toml") == read_definition(GOOD, "shop.toml")
 

@@ -1,12 +1,14 @@
-"""A password that changes while a consumer runs: the next connection takes the new one."""
+"""A password or certificates that change while a consumer runs: the next connection takes the new ones."""
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
 import pytest
-from secured_kafka import ROTATED, SecuredKafka
+from certificates import Authority
+from secured_kafka import ROTATED, USER, SecuredKafka
 from shop import Shop, plan_of, wait_for
 
 from clickstream.bundles.bundle import load_bundle
@@ -80,5 +82,51 @@ def test_a_consumer_goes_on_with_another_password_and_ends_without_it(
         wait_for(lambda: consumer.error is not None, "it ends")
         assert isinstance(consumer.error, ConfigurationError)
         assert f"refused the credentials of '{ROTATED}'" in consumer.error.what
+    finally:
+        consumer.stop()
+
+
+def _hand_over(authority: Authority, folder: Path) -> None:
+    """Put an authority, and our certificate and key of it, in the place of those that are there."""
+    identity = authority.issue(USER, ())
+    for file, name in ((authority.file, "ca"), (identity.certificate, "own"), (identity.key, "key")):
+        shutil.copy(file, folder / f"{name}.new")
+    for name in ("ca", "own", "key"):
+        (folder / f"{name}.new").replace(folder / f"{name}.pem")
+
+
+@clients
+def test_a_consumer_goes_on_with_other_certificates_of_another_authority(
+    settings: Settings, bundle: Path, secured_kafka: SecuredKafka, tmp_path: Path, client: str
+) -> None:
+    first, second = (Authority(tmp_path / name, f"{name} {client}") for name in ("first", "second"))
+    secured_kafka.turn_to("MUTUAL_DOOR", first)
+    _hand_over(first, tmp_path)
+    given = {
+        "kafka_client": client,
+        "kafka_bootstrap": secured_kafka.listeners["MUTUAL_DOOR"],
+        "kafka_security_protocol": "SSL",
+        "kafka_ca_file": tmp_path / "ca.pem",
+        "kafka_certificate_file": tmp_path / "own.pem",
+        "kafka_key_file": tmp_path / "key.pem",
+        "bundle": str(bundle),
+        "partitions": 2,
+        "patience": 5_000,
+    }
+    shop = Shop(Settings(**(settings.model_dump() | given)), tmp_path / "logs")
+    plan = plan_of(shop.settings, 100)
+    consumer = Running(shop.settings)
+    try:
+        shop.publish(plan, until=150)
+        wait_for(lambda: shop.scored() == 150 or consumer.error is not None, "half is scored")
+
+        secured_kafka.turn_to("MUTUAL_DOOR", second)
+        _hand_over(second, tmp_path)
+        secured_kafka.doors["MUTUAL_DOOR"].cut()
+        shop.publish(plan, after=150)
+        records = shop.records()
+        wait_for(lambda: shop.scored() == records or consumer.error is not None, "all is scored")
+        assert consumer.error is None
+        assert len({score["score_id"] for score in shop.scores()}) == len(shop.scores()) == 100
     finally:
         consumer.stop()

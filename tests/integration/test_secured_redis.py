@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from certificates import Authority
+from certificates import Authority, Identity
 from pydantic import SecretStr
 from shop import wait_for
 from tls_door import tls_door
@@ -193,6 +193,35 @@ def test_a_password_that_is_changed_is_taken_up_with_the_next_connection(
             file.write_text("new\n")
             with translated("asking", settings):
                 assert client.ping()
+
+
+def test_certificates_of_another_authority_are_taken_up_with_the_next_connection(
+    secured: Secured, tmp_path: Path
+) -> None:
+    def issued() -> tuple[Authority, Identity, Identity]:
+        authority = Authority(tmp_path)
+        return authority, authority.issue("client"), authority.issue("server")
+
+    authority, own, server = issued()
+    port = free_port()
+    files = {
+        "redis_ca_file": authority.file,
+        "redis_certificate_file": own.certificate,
+        "redis_key_file": own.key,
+    }
+    settings = secured.settings.model_copy(update=files | at(port))
+    with (
+        tls_door(port, secured.valkey.port, server, authority),
+        closing(connect(settings)) as client,
+        secured.valkey.client() as admin,
+    ):
+        # In the place of the files that are there, for both sides.
+        issued()
+        assert client.ping(), "a connection that is there goes on"
+        admin.client_kill_filter(user="scoring")
+        with pytest.raises(UnavailableError), translated("asking", settings):
+            client.ping()
+        assert client.ping()
 
 
 def announced(cluster: EmbeddedCluster) -> list[set[str]]:

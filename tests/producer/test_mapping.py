@@ -367,6 +367,16 @@ def test_the_example_of_another_shop_is_read() -> None:
     assert any(c.end for c in cleaned.dataset.clicks)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("a = " + "[" * 5_000, "nested too deeply"), ("a = " + "9" * 5_000, "is not TOML")],
+    ids=["deep", "thousands of digits"],
+)
+def test_a_hostile_mapping_is_refused_in_words(text: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        read_mapping(text.encode(), "mapping.toml")
+
+
 @pytest.mark.parametrize("max_pending", [1, 2, 1_000])
 def test_windows_of_a_file_have_the_clicks_that_they_count_also_where_too_many_come_in_one_moment(
     max_pending: int,

@@ -150,6 +150,8 @@ def test_an_encoding_that_can_be_told_is_decoded(encoding: str, told: tuple[str,
     [
         (b"", "is empty"),
         (b" \r\n\r\n", "is empty"),
+        (b"\xef\xbb\xbf", "is empty"),
+        (" \n".encode("utf-16"), "is empty"),
         (b"\x7fELF\x02\x01\x01\x00\x00\x00" * 50, "is binary"),
         (bytes(range(1, 256)) * 20, "is no text in UTF-8, UTF-16 or Windows-1252"),
         ("﻿".encode("utf-16-le") + b"\x00\xd8\x41", "begins like UTF-16 text"),

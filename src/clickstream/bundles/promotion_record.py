@@ -122,5 +122,5 @@ def _parsed(line: bytes) -> RecordedPromotion | None:
             None if said["before"] is None else str(said["before"]),
             Author(str(said["by"]), str(said["through"]), str(said["reason"])),
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from clickstream.infra.kafka import CommittedOffset
+from clickstream.records.reading import reader_of
 from clickstream.windows.partition import UNKNOWN, Partition
 
 
@@ -25,6 +26,9 @@ class Note(msgspec.Struct, omit_defaults=True):
     closings: int = UNKNOWN
     closings_at_rebuild_point: int = msgspec.field(default=UNKNOWN, name="closings_at_crumb")
     early: bool = False
+
+
+_read = reader_of(Note)
 
 
 def note_of(logic: Partition, settings: str, partitions: int) -> str:
@@ -53,10 +57,7 @@ def read_note(committed: CommittedOffset | None) -> Note | None:
     """The note beside an offset; None where somebody else committed it, or nobody did."""
     if committed is None or not committed.metadata:
         return None
-    try:
-        return msgspec.json.decode(committed.metadata, type=Note)
-    except msgspec.DecodeError:
-        return None
+    return _read(committed.metadata.encode(errors="replace"))
 
 
 def _text(note: Note) -> str:

@@ -115,7 +115,7 @@ def decode(state: bytes, shop: Shop) -> OpenSession:
         raise DamagedError(None, "the checksum of a session does not match")
     try:
         return _decoder(shop)(kept)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise DamagedError(None, f"a session cannot be read ({error})") from error
 
 

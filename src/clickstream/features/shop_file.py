@@ -46,6 +46,11 @@ LONGEST_LINE = 4_096
 """Characters."""
 
 LARGEST_INTEGER = 2**53
+"""Also of any number whose field has no bounds."""
+
+LARGEST_BOUND = 1e100
+"""Squares of such numbers, and sums of these, are finite."""
+
 LONGEST_TEXT = 256
 DISTINCT_AT_MOST = 1_000
 
@@ -228,10 +233,10 @@ class _Reader:
             low, high = low if low is not None else 1, high if high is not None else LONGEST_TEXT
             if low < 0 or high > 65_536:
                 self._refuse(f"{key}: lengths from {low} to {high}", "0 to 65,536 characters")
-        if field_type is FieldType.INTEGER:
+        if field_type in NUMERIC:
             low = -LARGEST_INTEGER if low is None else low
             high = LARGEST_INTEGER if high is None else high
-            if low < -LARGEST_INTEGER or high > LARGEST_INTEGER:
+            if field_type is FieldType.INTEGER and (low < -LARGEST_INTEGER or high > LARGEST_INTEGER):
                 self._refuse(
                     f"{key}: from {low} to {high}", "whole numbers to 2^53, which every program keeps"
                 )
@@ -243,8 +248,8 @@ class _Reader:
         bound = given.get(word)
         if bound is None:
             return None
-        if isinstance(bound, bool) or not isinstance(bound, int | float) or not abs(bound) <= 1e300:
-            self._refuse(f"{key}.{word} = {_shown(bound)}", "a number")
+        if isinstance(bound, bool) or not isinstance(bound, int | float) or not abs(bound) <= LARGEST_BOUND:
+            self._refuse(f"{key}.{word} = {_shown(bound)}", "a number up to 1e100")
         return bound
 
     def _features(self, table: Mapping[str, Any]) -> dict[str, Feature]:

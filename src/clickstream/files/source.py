@@ -37,6 +37,9 @@ _OTHERS = {
 }
 """How files begin that are no text, and are often given."""
 
+_NOTHING = b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n\v\f"
+"""Bytes of blanks and byte order marks, in any encoding: a file of nothing else is empty."""
+
 # The directory of a zip with one file takes a few hundred bytes.
 _LONGEST_DIRECTORY = 1 << 20
 _END, _LOCATOR_64 = b"PK\x05\x06", b"PK\x06\x07"
@@ -75,7 +78,7 @@ def read_source(
     if content[:2] == b"PK":
         name, content = _unzipped(name, content, endings, where)
         _check_size(name, content)
-    if not content.strip():
+    if not content.strip(_NOTHING):
         raise InputError(f"{name} is empty", where)
     return name, content
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
@@ -27,6 +28,7 @@ Global = tuple[str, str]
 """(module, name) of a class that a pickle refers to."""
 
 _STATE = b"clickstream-online-1"
+_NUMBER = re.compile(rb"[0-9]{1,18}")
 
 # What unpickling damaged bytes may raise, by the documentation of `pickle` and by trial.
 _UNREADABLE = (
@@ -178,7 +180,7 @@ def read_online_state(state: bytes, bundle_id: str) -> tuple[int, bytes]:
     """
     head, _, payload = state.partition(b"\n")
     parts = head.split(b" ")
-    if len(parts) != 4 or parts[0] != _STATE or not (parts[2].isdigit() and parts[3].isdigit()):
+    if len(parts) != 4 or parts[0] != _STATE or not all(map(_NUMBER.fullmatch, parts[2:])):
         raise BundleError(
             f"the online state ({len(state)} bytes, starting {state[:24]!r}) is none that this version wrote",
             "Delete it: the models begin again from the bundle's warm start.",

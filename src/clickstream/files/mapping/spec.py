@@ -274,8 +274,11 @@ def _parsed(kind: type[M], source: Path | bytes, name: str | None) -> M:
         given = tomllib.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise InputError(f"{name} is not UTF-8 text: {error}", WHERE) from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
+        # A TOMLDecodeError, or what Python says of a number of thousands of digits.
         raise InputError(f"{name} is not TOML: {error}", WHERE) from error
+    except RecursionError:
+        raise InputError(f"{name} is nested too deeply", WHERE) from None
     try:
         return kind.model_validate(given)
     except ValidationError as error:

@@ -56,6 +56,11 @@ def _equal(field: ScoreField, wanted: str) -> ScoreCondition:
 def _between(field: ScoreField, least: float | None, most: float | None) -> ScoreCondition:
     def between(score: ScoreObject) -> bool:
         value = field.of(score)
-        return value is not None and (least is None or value >= least) and (most is None or value <= most)
+        # A record of somebody else may hold anything.
+        return (
+            isinstance(value, float | int)
+            and (least is None or value >= least)
+            and (most is None or value <= most)
+        )
 
     return between

@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import orjson
@@ -112,7 +113,7 @@ class TableWriter:
             self._begun = True
             rows.add_row(*(Text(title, style="bold") for title in self._titles()))
         for score in self._pending:
-            rows.add_row(*self._cells(score)) if score else rows.add_row(Text("not a score", style="red"))
+            rows.add_row(*self._row(score))
         self._pending.clear()
         self._console.print(rows)
 
@@ -134,6 +135,13 @@ class TableWriter:
         table.add_column(width=14 if self._shop == UCI553.definition else 28, no_wrap=True)
         table.add_column(no_wrap=True)
         return table
+
+    def _row(self, score: ScoreObject | None) -> tuple[Text, ...]:
+        if score is not None:
+            # A record of somebody else may hold anything.
+            with suppress(LookupError, TypeError, ValueError, AttributeError):
+                return self._cells(score)
+        return (Text("not a score", style="red"),)
 
     def _cells(self, score: ScoreObject) -> tuple[Text, ...]:
         conversions = [value_at(score, ("predictions", name, "conversion")) for name in self._scorers]

@@ -1,0 +1,82 @@
+"""What Redis holds of a partition, and Kafka beside an offset: refused in words, or state that can be
+worked on.
+
+Parts: the metadata, a line `name=value` each; a session; online models; the note beside an offset.
+Checksums are made right: past them, numbers that fit are believed.
+"""
+
+from __future__ import annotations
+
+import zlib
+from contextlib import suppress
+
+import orjson
+
+from clickstream.consumer.note import read_note
+from clickstream.consumer.state_format import (
+    STATE_VERSION,
+    DamagedError,
+    Meta,
+    checksum_of,
+    decode,
+    encode,
+    read_meta,
+    texts_of,
+    unpack_online,
+)
+from clickstream.features.shop import shop_of
+from clickstream.features.shop_file import built_in
+from clickstream.infra.errors import BundleError, RefusedError
+from clickstream.infra.kafka import CommittedOffset
+from clickstream.models.online import read_online_state
+from clickstream.windows.rules import Rules
+from clickstream.windows.so_far import so_far
+from fuzz.contract import parts, refusing
+
+_SHOPS = [shop_of(built_in(name)) for name in ("uci553", "online-store")]
+_BUNDLE = "20260101T000000Z-00000000"
+
+
+def check(data: bytes) -> None:
+    """Read each of the four."""
+    meta, session, online, note = parts(data, 4)
+    _read_meta(meta)
+    for shop in _SHOPS:
+        with refusing(RefusedError):
+            decode(session, shop)
+        with refusing(RefusedError):
+            state = decode(_checked(session), shop)
+            decode(encode(state), shop)
+            if state.window is None and not state.pending:
+                continue
+            with suppress(ValueError, ArithmeticError):
+                # Counts that no fold makes: SECURITY.md says of whom this is believed.
+                visit = so_far("visit", state, Rules(shop=shop)).session
+                orjson.dumps([shop.features(visit), shop.known(visit), shop.outcome(visit)._asdict()])
+    for packed in (online, b"%s\n%s" % (_BUNDLE.encode(), _summed(online))):
+        owner, kept = unpack_online(packed)
+        with refusing(BundleError):
+            read_online_state(kept, owner)
+    read_note(CommittedOffset(1, note.decode(errors="replace")))
+
+
+def _read_meta(lines: bytes) -> None:
+    pairs = [line.partition(b"=")[::2] for line in lines.split(b"\n") if line]
+    for texts in (texts_of(pairs), _with_sum(texts_of(pairs))):
+        # Its readers make a DamagedError of a ValueError.
+        with refusing(RefusedError, DamagedError, ValueError):
+            meta = read_meta(texts)
+            assert isinstance(meta, Meta)
+
+
+def _with_sum(values: dict[str, str]) -> dict[str, str]:
+    values = values | {"sum": ""}
+    return values | {"sum": checksum_of(values)}
+
+
+def _checked(state: bytes) -> bytes:
+    return bytes((0x80 | STATE_VERSION,)) + zlib.crc32(state).to_bytes(4) + state
+
+
+def _summed(payload: bytes) -> bytes:
+    return b"clickstream-online-1 %s 7 %d\n%s" % (_BUNDLE.encode(), zlib.crc32(payload), payload)
