@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import zstandard
 from clickstream.features.shop import UCI553, Shop, shop_of
 from clickstream.features.shop_file import define
 from clickstream.files.history import ClickBuckets, open_clicks
-from clickstream.files.mapping import map_dataset, read_mapping
+from clickstream.files.mapping import map_dataset, map_log, read_mapping, read_shop_mapping
 
 SHOP = shop_of(
     define(
@@ -114,3 +116,166 @@ def test_the_buckets_of_a_mapping_onto_uci553_are_the_clicks_that_row_by_row_giv
     assert clicks == {
         (one.session_id, *(getattr(one, name) for name in names), one.end) for one in expected.dataset.clicks
     }
+
+
+COLUMNS = ("visit", "at", "what", "page", "price", "member", "kind")
+TEXTS = [
+    "v",
+    "w",
+    " v ",
+    "\u00a0w\u2003",
+    "x" * 257,
+    "é",
+    '"q"',
+    'a"b',
+    "a\x00b",
+    "007",
+    "1.50",
+    "null",
+    "",
+    "\t",
+]
+INTEGERS = [
+    "3",
+    " 3",
+    "3.0",
+    "-1",
+    "1_000",
+    "１２",
+    "1e3",
+    "9007199254740993",
+    "99999999999999999999",
+    "-0",
+    "+7",
+]
+NUMBERS = [*INTEGERS, "1e999", "inf", "nan", "12,50", "1.234,5", "1.2.3", "0x10", "", ".5", "5.", "1e-400"]
+TRUTHS = ["true", "True", "1", "0", "no", "", "FALSE", "ja"]
+SECONDS = ["1772445600.5", "1772445600000", "yesterday", "", "-5", "1e9", "4102444800", "0", "1772445600"]
+ISO = ["2026-03-02T10:00:00.250Z", "2026-03-02 10:00:00+01:00", "2026-03-29 02:30:00", "2026-10-25 02:30:00",
+       "2026-03-02 24:00:00", "2026-02-30 10:00:00", "1931-01-01", "20260302T100000", "1970-01-08T00:00:00Z",
+       "2026-03-02 10:00:00.123456789", "2026-07-02 10:00:60", "", "2026-03-02 10:00:00 UTC"]  # fmt: skip
+PATTERN = [
+    "02.03.2026 10:00",
+    "2.3.2026 10:00",
+    "02.03.2026 25:00",
+    "29.03.2026 02:30",
+    "02.03.2026  10:00",
+    "",
+]
+OTHER = """
+[rows]
+column = "kind"
+keep = ["view", "buy"]
+end = ["buy", "bye"]
+[clicks]
+session_id = {{ column = "visit", missing = "nobody" }}
+event_time = {{ column = "at", format = "{0}", timezone = "Europe/Warsaw" }}
+event = {{ column = "what", up_to = "4", values = {{ look = "l", buy = "b4" }}, missing = "other" }}
+page = {{ column = "page", decimal = "," }}
+price = {{ column = "price", decimal = ",", missing = 1 }}
+member = {{ column = "member", values = {{ ja = true, no = "no" }} }}
+order = "page"
+end = "member"
+"""
+KINDS = {
+    "seconds": (MAPPING, "1772445600", SECONDS),
+    "iso": (OTHER.format("iso"), "2026-03-02 10:00:00", ISO),
+    "pattern": (OTHER.format("%d.%m.%Y %H:%M"), "02.03.2026 10:00", PATTERN),
+}
+
+
+def hostile_rows(time: str, times: list[str], rows: int) -> list[list[str]]:
+    """Rows most of whose values are plain; the same ones each time."""
+    drawn = random.Random(7)
+
+    def value(plain: str, others: list[str]) -> str:
+        return plain if drawn.random() < 0.8 else drawn.choice(others)
+
+    return [
+        [
+            value(f"v{row % 40}", TEXTS),
+            value(time, times),
+            value("look", TEXTS),
+            value("3", NUMBERS),
+            value("2.5", NUMBERS),
+            value("true", TRUTHS),
+            value("view", ["bye", "buy", "cart", "", " view "]),
+        ]
+        for row in range(rows)
+    ]
+
+
+def both(tmp_path: Path, content: bytes, name: str, mapping: str = MAPPING) -> None:
+    """Check that a log is read as row by row: the same clicks in the same order, the same refusals."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    log, cleaning = map_log(path, SHOP.definition, read_shop_mapping(mapping.encode(), SHOP.definition))
+    found = opened(tmp_path, path, mapping=mapping)
+    refused = [(one.line, one.reason, one.detail) for one in found.refused.examples]
+    assert refused == [(one.line, one.reason, one.detail) for one in cleaning.refused]
+    assert found.refused.reasons == cleaning.reasons
+    assert (found.rows, found.kept, found.left_out) == (cleaning.rows, cleaning.kept, cleaning.skipped)
+    sessions: dict[str, list[Any]] = {}
+    for row in rows_of(found):
+        fields = [row[one.name] for one in SHOP.definition.fields]
+        sessions.setdefault(row["session_id"], []).append(
+            (row["event_time"], row["order"], *fields, row["end"])
+        )
+    expected = {
+        session: [
+            (one.event_time, one.order, *(getattr(one, f.name) for f in SHOP.definition.fields), one.end)
+            for one in clicks
+        ]
+        for session, clicks in log.sessions.items()
+    }
+    assert sessions == expected
+
+
+def quoted(field: str, quotes: bool) -> str:
+    return '"' + field.replace('"', '""') + '"' if quotes or '"' in field or "," in field else field
+
+
+BROKEN_LINES = [
+    "",
+    " ",
+    "a,b",
+    ",,,,,,",
+    'v,"a" b,c,d,e,f,g',
+    "x" * 70_000,
+    '"x\ny",1,look,3,2,true,view',
+    "v,1\xff,a",
+]
+BROKEN_OBJECTS = ["", " ", "[1]", "{", '"x"', "null", '{"visit": "a", "visit": "b"}', '{"visit": "\\ud800"}']
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_hostile_csv_is_read_as_row_by_row(tmp_path: Path, kind: str) -> None:
+    mapping, time, times = KINDS[kind]
+    lines = [",".join(COLUMNS)]
+    for number, row in enumerate(hostile_rows(time, times, 400)):
+        lines.append(",".join(quoted(one, number % 2 == 0) for one in row))
+        if number % 20 == 0:
+            lines.append(BROKEN_LINES[number // 20 % len(BROKEN_LINES)])
+            lines.append(lines[-2] + ",,")
+    both(tmp_path, "\n".join(lines).encode(), "log.csv", mapping)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hostile_json_lines_are_read_as_row_by_row(tmp_path: Path, kind: str) -> None:
+    mapping, time, times = KINDS[kind]
+    lines = []
+    for number, row in enumerate(hostile_rows(time, times, 400)):
+        values = (as_json(one, number % 2 == 0) for one in row)
+        pairs = (f'"{name}": {one}' for name, one in zip(COLUMNS, values, strict=True))
+        lines.append("{" + ", ".join(pairs) + "}")
+        if number % 20 == 0:
+            lines.append(BROKEN_OBJECTS[number // 20 % len(BROKEN_OBJECTS)])
+            lines.append(f"  {lines[-2]} ")
+            lines.append(lines[-3] + "\x01")
+    both(tmp_path, "\n".join(lines).encode(), "log.jsonl", mapping)
+
+
+def as_json(text: str, bare: bool) -> str:
+    """A value of JSON: the text, or what it is as a number, true or null."""
+    is_value = re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?|true|null", text)
+    return text if bare and is_value else json.dumps(text, ensure_ascii=False)

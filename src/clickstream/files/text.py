@@ -8,7 +8,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from clickstream.infra.errors import InputError
 
@@ -84,9 +84,10 @@ def encoding_of(name: str, content: bytes, given: str | None = None) -> str:
     )
 
 
-def lines_of(content: bytes, encoding: str) -> Iterator[TextLine]:
+def lines_of(content: bytes | BinaryIO, encoding: str) -> Iterator[TextLine]:
     """The lines, without their ends; an overlong one is cut and says so."""
-    text = io.TextIOWrapper(io.BytesIO(content), encoding, newline="")
+    file = io.BytesIO(content) if isinstance(content, bytes) else content
+    text = io.TextIOWrapper(file, encoding, newline="")
     number = 0
     while line := text.readline(LONGEST_LINE + 1):
         number += 1

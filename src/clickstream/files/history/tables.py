@@ -54,9 +54,8 @@ def _csv(files: Sequence[LogFile], mapping: ColumnMapping, may_lack: bool) -> Ta
         mapping = present(mapping, columns)
     wanted = columns_of(mapping)
     _check(name, wanted, columns)
-    spaces = quoted(SPACES)
     texts = [
-        f"NULLIF(trim(c{columns.index(column)}, {spaces}), '') AS t{n}" for n, column in enumerate(wanted)
+        f"NULLIF({_stripped(f'c{columns.index(column)}')}, '') AS t{n}" for n, column in enumerate(wanted)
     ]
     return Table(
         mapping,
@@ -64,9 +63,13 @@ def _csv(files: Sequence[LogFile], mapping: ColumnMapping, may_lack: bool) -> Ta
         {column: Cell(f"t{n}") for n, column in enumerate(wanted)},
         "true",
         f"[{', '.join(f't{n}' for n in range(len(wanted)))}]",
-        lambda values: values,
+        _without_nul,
         _in_list(wanted),
     )
+
+
+def _without_nul(values: list[str | None]) -> list[str | None] | str:
+    return "a NUL character" if any(value and "\0" in value for value in values) else values
 
 
 def _objects(files: Sequence[LogFile], mapping: ColumnMapping) -> Table:
@@ -99,11 +102,15 @@ def _objects(files: Sequence[LogFile], mapping: ColumnMapping) -> Table:
         f"SELECT filename, line, CASE WHEN valid THEN json_type(line) = 'OBJECT' AND {once} END AS usable,"
         f" CASE WHEN valid THEN json_extract_string(line, {listed_pointers}) END AS texts,"
         f" CASE WHEN valid THEN json_type(line, {listed_pointers}) END AS kinds FROM ("
-        f"SELECT filename, line, json_valid(line) AS valid FROM {scan(files)} WHERE trim(line) <> ''))"
+        f"SELECT filename, line, json_valid(line) AS valid FROM {scan(files)}"
+        " WHERE trim(line, chr(9) || ' ') <> ''))"
     )
-    return Table(
-        mapping, relation, cells, "usable", "[line]", lambda values: object_of(values[0] or ""), in_object
-    )
+    return Table(mapping, relation, cells, "usable", "[line]", _object, in_object)
+
+
+def _object(values: list[str | None]) -> Any:
+    text = (values[0] or "").strip()
+    return "a NUL character" if "\0" in text else object_of(text)
 
 
 def typed_table(
@@ -184,33 +191,36 @@ def _text(value: str, kind: str) -> str:
 
 
 def rejected(
-    engine: duckdb.DuckDBPyConnection, files: Sequence[LogFile], table: Table
-) -> Iterator[tuple[str, int, Any]]:
-    """What DuckDB took for no row of these files: file, line, and the row as the judge takes it, or what is
-    wrong with it.
+    engine: duckdb.DuckDBPyConnection, files: Sequence[LogFile]
+) -> Iterator[tuple[str, int, str, str | None]]:
+    """What DuckDB took for no row of these files: the file, where it begins there in bytes, the text, and
+    what is wrong with it where that is known already.
     """
-    one = files[0]
     paths = listed(file.path for file in files)
     found = engine.execute(
-        "SELECT DISTINCT file_path, line, error_type, csv_line FROM reject_errors"
+        "SELECT file_path, line_byte_position, list(error_type), any_value(csv_line) FROM reject_errors"
         f" JOIN reject_scans USING (scan_id, file_id) WHERE list_contains({paths}, file_path)"
+        " GROUP BY file_path, line_byte_position"
     )
     while rows := found.fetchmany(_AT_ONCE):
-        for file, line, problem, text in rows:
-            if problem in _BROKEN:
-                yield file, line, _BROKEN[problem]
-            elif one.format == "jsonl":
-                yield file, line, object_of(text)
-            else:
-                for row in rows_of(lines_of(text.encode(), "utf-8"), one.delimiter):
-                    fields = without_empty_end(row.fields, len(one.columns))
-                    wrong = row.problem or width_problem(row._replace(fields=fields), len(one.columns))
-                    values = (
-                        [fields[one.columns.index(name)].strip() for name in columns_of(table.mapping)]
-                        if wrong is None
-                        else wrong
-                    )
-                    yield file, line + row.line - 1, values
+        for file, start, problems, text in rows:
+            problem = next((_BROKEN[one] for one in problems if one in _BROKEN), None)
+            yield file, start - 1, text, problem
+
+
+def by_hand(
+    text: str, file: LogFile, wanted: list[str], problem: str | None = None
+) -> Iterator[tuple[int, Any]]:
+    """The rows of a piece of a text, each with its line, as the judge takes it, or what is wrong with it."""
+    if problem is not None or file.format == "jsonl":
+        yield 1, problem or _object([text])
+        return
+    width = len(file.columns)
+    places = [file.columns.index(column) for column in wanted]
+    for row in rows_of(lines_of(text.encode(), "utf-8"), file.delimiter):
+        fields = without_empty_end(row.fields, width)
+        wrong = row.problem or width_problem(row._replace(fields=fields), width)
+        yield row.line, wrong or [fields[place].strip() for place in places]
 
 
 def present(mapping: ColumnMapping, columns: Collection[str]) -> ColumnMapping:
@@ -238,6 +248,12 @@ def _check(name: str, wanted: list[str], columns: list[str]) -> None:
             f"{name} has the column {', '.join(map(repr, twice))} twice, and the mapping names it",
             "Rename one of them in the first line of the file.",
         )
+
+
+def _stripped(text: str) -> str:
+    """What Python's `strip` makes of a text; most have nothing to be stripped, which is known sooner."""
+    bare = f"regexp_matches({text}, '^[!-~](.*[!-~])?$')"
+    return f"CASE WHEN {bare} THEN {text} ELSE trim({text}, {quoted(SPACES)}) END"
 
 
 def _in_list(columns: Sequence[str]) -> Callable[[str], ColumnGetter]:
