@@ -110,7 +110,8 @@ def make_sessions(
         bundle = models.id
     files = find_files(paths)
     size = sum(path.stat().st_size for path in files)
-    buckets = min(max(-(-size // BYTES_OF_A_BUCKET), workers), MOST_BUCKETS)
+    buckets = min(max(-(-size // BYTES_OF_A_BUCKET), 1), MOST_BUCKETS)
+    workers = min(workers, buckets)
     source = source_of(files, mapping, rules_text(settings), bundle, buckets)
     with open_folder(out, source) as folder:
         if folder.is_finished:
