@@ -1,8 +1,8 @@
 """Years of clicks on this machine: sessions of Parquet files, by the local engine and by others alone.
 
 Clicks of shop online-store are made up, a file a day; then each engine makes sessions of them. Prints clicks
-a second and the most memory that its processes held together (PSS). The others make sessions only, by window
-functions: they score nothing.
+a second, by the clock and of a core's CPU, and the most memory that its processes held together (PSS). The
+others make sessions only, by window functions: they score nothing.
 
 python bench/history.py generate CLICKS FOLDER     about 13 bytes a click; goes on where it was
 python bench/history.py local FOLDER OUT           `clickstream score`; goes on where it was
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import resource
 import subprocess
 import sys
 import threading
@@ -127,7 +128,7 @@ def measure(line: list[str], clicks: int) -> None:
         nonlocal most
         while process.poll() is None:
             most = max(most, sum(map(pss, family(process.pid))))
-            time.sleep(0.5)
+            time.sleep(2)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -136,8 +137,11 @@ def measure(line: list[str], clicks: int) -> None:
     took = time.monotonic() - began
     if status:
         sys.exit(status)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = used.ru_utime + used.ru_stime
     console.print(
-        f"{clicks:,} clicks in {took:,.0f} s: {clicks / took:,.0f} clicks/s, {most / 2**20:,.0f} MiB"
+        f"{clicks:,} clicks in {took:,.0f} s: {clicks / took:,.0f} clicks/s, {most / 2**20:,.0f} MiB;"
+        f" {cpu:,.0f} s of CPU: {clicks / cpu:,.0f} clicks/s of a core"
     )
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 from scored_log import START, ScoredLog
 
-from clickstream.offline.recorded import RecordedSessions, as_window, sessions_of
+from clickstream.offline.recorded import RecordedSessions, sessions_of
+from clickstream.offline.sample import as_window
 
 
 def day() -> ScoredLog:

@@ -36,6 +36,7 @@ _COMMANDS = (
     ("scores audit", None, "audit:audit"),
     ("shop check", None, "shop:check"),
     ("shop show", None, "shop:show"),
+    ("shop mapping", None, "shop_mapping:mapping"),
     ("train", "Run it", "train:train"),
     ("models list", None, "models_list:list_bundles"),
     ("models show", None, "models_show:show"),

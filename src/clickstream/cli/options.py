@@ -20,5 +20,5 @@ Shop = Annotated[
     typer.Option(metavar="FILE|NAME", help="Shop file, or a shop that is built in. Else CLICKSTREAM_SHOP."),
 ]
 ColumnsOption = Annotated[
-    Path | None, typer.Option(help="TOML file that says which column of --data is which.")
+    Path | None, typer.Option(help="File that says which column of --data is which, TOML or SQL.")
 ]

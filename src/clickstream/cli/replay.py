@@ -20,12 +20,11 @@ from rich.progress import Progress as Bar
 
 from clickstream.cli.chosen_shop import chosen_definition
 from clickstream.cli.options import Shop
-from clickstream.cli.shop_log import read_shop_log
+from clickstream.cli.shop_log import read_mapped_dataset, read_shop_log
 from clickstream.features.shop import UCI553
 from clickstream.files.click_log import ClickLog
 from clickstream.files.dataset import UCI_CLICKS, UCI_SESSIONS, Dataset, read_dataset
 from clickstream.files.location import find_dataset
-from clickstream.files.mapping import map_dataset, read_mapping
 from clickstream.files.source import WHERE
 from clickstream.infra.errors import MissingFileError, UsageError
 from clickstream.infra.files import replace_file
@@ -45,7 +44,6 @@ from clickstream.producer.replay import (
 from clickstream.producer.schedule import Calendar, ScheduleOptions, make_schedule
 from clickstream.producer.start import ReplayStart, StartMode, show_time
 from clickstream.producer.synthetic import synthetic_dataset
-from clickstream.terminal.cleaning_view import show_cleaning
 from clickstream.terminal.stopping import asked_to_stop
 
 _LINE_EVERY_S = 5.0
@@ -66,7 +64,9 @@ def replay(
     ] = None,
     mapping: Annotated[
         Path | None,
-        typer.Option(help="TOML file that says which column of --data is which; its own times are kept."),
+        typer.Option(
+            help="File that says which column of --data is which, TOML or SQL; its own times are kept."
+        ),
     ] = None,
     synthetic: Annotated[
         int | None,
@@ -147,7 +147,7 @@ def replay(
             synthetic = or_synthetic
         dataset = _dataset(data, synthetic, seed, say)
     else:
-        dataset = _mapped(data, mapping, synthetic or or_synthetic, say)
+        dataset = read_mapped_dataset(data, mapping, synthetic or or_synthetic, say)
     if calendar is None:
         calendar = "busy-day" if dataset.times is None else "dated"
     days = (first.date() if first else None, last.date() if last else None)
@@ -234,16 +234,6 @@ def _dataset(data: Path | None, synthetic: int | None, seed: int, say: Console) 
         )
     say.print(f"{dataset.name}: {len(dataset)} clicks, {len(dataset.session_ids)} sessions; {kind}")
     return dataset
-
-
-def _mapped(data: Path | None, mapping: Path, synthetic: int | None, say: Console) -> Dataset:
-    if data is None or synthetic is not None:
-        raise UsageError(
-            f"--mapping {mapping} needs --data, and it alone", "Name the file that it describes."
-        )
-    cleaned = map_dataset(data, read_mapping(mapping))
-    show_cleaning(cleaned.cleaning, say)
-    return cleaned.dataset
 
 
 def _speed(text: str) -> float | None:

@@ -24,12 +24,10 @@ from clickstream.cli.sessions import (
     spark_master,
     write_history,
 )
-from clickstream.cli.shop_log import columns_of
-from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import UCI553, shop_of
 from clickstream.features.shop import Shop as ShopOfClicks
 from clickstream.files.cleaning import CleaningReport
-from clickstream.files.mapping import ColumnMapping, read_mapping
+from clickstream.files.reading import read_any_mapping, read_clicks
 from clickstream.infra.errors import UsageError
 from clickstream.infra.files import replacing
 from clickstream.infra.settings import load_settings
@@ -42,7 +40,6 @@ from clickstream.offline import (
     write_refused,
     write_sessions,
 )
-from clickstream.offline.scoring import read_clicks
 from clickstream.producer.plan import PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
 from clickstream.terminal.cleaning_view import show_cleaning
@@ -86,7 +83,7 @@ def score(
         typer.Option("--format", help="What is written, if not what the ending of --out says."),
     ] = None,
     mapping: Annotated[
-        Path | None, typer.Option(help="TOML file that says which column of yours is which.")
+        Path | None, typer.Option(help="File that says which column of yours is which: TOML, or SQL.")
     ] = None,
     check: Annotated[
         bool,
@@ -144,7 +141,7 @@ def score(
     settings = load_settings(home=home, bundle=bundle, shop=shop)
     definition = chosen_definition(settings)
     of_shop = shop_of(definition)
-    layout = _layout(definition, mapping)
+    layout = read_any_mapping(mapping, definition)
     source: Path | BinaryIO = sys.stdin.buffer if file == _STANDARD else file
     called = "standard input" if file == _STANDARD else None
     try:
@@ -194,12 +191,6 @@ def _only(files: list[str]) -> Path:
             "Sessions of many files go to a folder: --out FOLDER.",
         )
     return file
-
-
-def _layout(definition: ShopDefinition, mapping: Path | None) -> ColumnMapping | None:
-    if definition is UCI553.definition:
-        return None if mapping is None else read_mapping(mapping)
-    return columns_of(definition, mapping)
 
 
 def _format(out: Path | None, given: FileFormat | None) -> FileFormat:

@@ -18,6 +18,7 @@ from clickstream.documents.records import schema_document
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.fold import compile_fold
 from clickstream.features.words import feature_in_words, field_in_words, goal_in_words
+from clickstream.files.reading import is_of_duckdb
 from clickstream.infra.errors import MissingFileError
 from clickstream.infra.words import counted
 from clickstream.offline.trial import ShopTrial, try_definition, try_sessions
@@ -37,7 +38,9 @@ def check(
     ] = None,
     mapping: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="TOML file that says which column of --data is which field."),
+        typer.Option(
+            metavar="FILE", help="File that says which column of --data is which, TOML or SQL field."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON object.")] = False,
 ) -> None:
@@ -47,7 +50,7 @@ def check(
     """
     definition = load_shop(shop).definition
     trial = None
-    if mapping is not None:
+    if mapping is not None or (data is not None and is_of_duckdb(data)):
         # What became of the rows goes beside a JSON object, not into it.
         log = read_shop_log(definition, data, mapping, None, 0, Console(stderr=as_json))
         trial = try_sessions(definition, log.sessions)

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 
 from clickstream.features.definition import ShopDefinition
+from clickstream.features.shop import UCI553, shop_of
 from clickstream.features.shop_file import built_in
-from clickstream.files.mapping import ColumnMapping, map_log, mapping_by_name, read_shop_mapping
+from clickstream.files.dataset import Dataset
+from clickstream.files.reading import read_any_mapping, read_clicks
 from clickstream.files.shop_log import ShopLog
 from clickstream.infra.errors import MissingFileError, UsageError
+from clickstream.infra.extras import need
+from clickstream.infra.settings import Settings
+from clickstream.infra.words import counted
+from clickstream.offline.sample import Taught
 from clickstream.producer.synthetic_shop import SHOP, known_log
 from clickstream.terminal.cleaning_view import show_cleaning
+from clickstream.terminal.steps import StepReport
+from clickstream.windows.partition import ClosedWindow
 
+if TYPE_CHECKING:
+    from clickstream.history.lessons import LoggedSessions
 
-def columns_of(definition: ShopDefinition, mapping: Path | None) -> ColumnMapping:
-    """The mapping in a file; without one, columns are named as the fields.
-
-    Raises:
-        MissingFileError, InputError: it is not there, or it is none.
-    """
-    return mapping_by_name(definition) if mapping is None else read_shop_mapping(mapping, definition)
+T = TypeVar("T")
 
 
 def no_log(definition: ShopDefinition) -> MissingFileError:
@@ -55,6 +61,54 @@ def read_shop_log(
         return known_log(synthetic, seed)
     if data is None:
         raise no_log(definition)
-    log, cleaning = map_log(data, definition, columns_of(definition, mapping))
+    log, cleaning = read_clicks(data, shop_of(definition), read_any_mapping(mapping, definition))
     show_cleaning(cleaning, console)
+    if not isinstance(log, ShopLog):
+        raise TypeError("the clicks of shop uci553")
     return log
+
+
+def read_any_size(
+    data: Path,
+    mapping: Path | None,
+    settings: Settings,
+    taught: Callable[[ClosedWindow], Taught[T]],
+    console: Console,
+    step: StepReport,
+) -> LoggedSessions[T]:
+    """The sessions to train on of logs of any size; what became of their rows is shown.
+
+    Raises:
+        MissingFileError, InputError: there is no log, or it cannot be used.
+        ConfigurationError: the extra `history` is not installed.
+    """
+    need("history", f"to read {data.name}", "duckdb", "pyarrow")
+    from clickstream.history.lessons import read_lessons
+    from clickstream.terminal.history_view import show_rows
+
+    step(f"reading {data}")
+    found = read_lessons([data], settings, taught, mapping)
+    show_rows(found.rows, found.clicks, found.left_out, found.refused, console)
+    words = counted(found.found, "session")
+    if len(found.sessions) < found.found:
+        words += f"; a sample of {len(found.sessions):,} is trained on"
+    step(words)
+    return found
+
+
+def read_mapped_dataset(data: Path | None, mapping: Path, synthetic: int | None, console: Console) -> Dataset:
+    """The clicks of shop uci553 in a log of another layout; what became of its rows is shown.
+
+    Raises:
+        UsageError: no log is named, or made-up sessions are asked for, too.
+        MissingFileError, InputError: the log or the mapping is not there, or cannot be used.
+    """
+    if data is None or synthetic is not None:
+        raise UsageError(
+            f"--mapping {mapping} needs --data, and it alone", "Name the file that it describes."
+        )
+    dataset, cleaning = read_clicks(data, UCI553, read_any_mapping(mapping, UCI553.definition))
+    show_cleaning(cleaning, console)
+    if not isinstance(dataset, Dataset):
+        raise TypeError("the clicks of another shop")
+    return dataset

@@ -15,22 +15,23 @@ from rich.progress import Progress as Bars
 from clickstream.bundles.signature import signing_key
 from clickstream.cli.chosen_shop import chosen_definition
 from clickstream.cli.options import ColumnsOption, DatasetOption, HomeOption, Shop
+from clickstream.cli.shop_log import read_any_size, read_mapped_dataset
 from clickstream.cli.topic import read_topic
 from clickstream.cli.train_shop import train_any_shop
 from clickstream.features.shop_file import UCI553_NAME
 from clickstream.files.dataset import read_dataset
 from clickstream.files.location import find_dataset
-from clickstream.files.mapping import map_dataset, read_mapping
+from clickstream.files.reading import is_of_duckdb
 from clickstream.files.source import WHERE
 from clickstream.infra.errors import BundleError, MissingFileError, UsageError
 from clickstream.infra.extras import need
 from clickstream.infra.room import check_room
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.offline.recorded import read_recorded
+from clickstream.offline.sample import as_session
 from clickstream.offline.windows import cut_windows
 from clickstream.operate.candidate import PromotionPolicy, decide, show_decision
 from clickstream.producer.synthetic import synthetic_dataset
-from clickstream.terminal.cleaning_view import show_cleaning
 from clickstream.terminal.steps import StepReport, step_report
 from clickstream.terminal.training_view import show
 from clickstream.training.comparison import compare, unseen
@@ -187,6 +188,9 @@ def read_sessions(
         return SessionSource(settings.clicks_topic, recorded.sha256, recorded.sessions)
     if clicks_topic is not None:
         raise UsageError(f"--clicks-topic {clicks_topic} without --from-topic", "Add --from-topic.")
+    if data is not None and (synthetic or or_synthetic) is None and is_of_duckdb(data):
+        logged = read_any_size(data, mapping, settings, as_session, console, step)
+        return SessionSource(data.name, logged.sha256, logged.sessions)
     if mapping is not None:
         return _from_mapped(data, synthetic or or_synthetic, mapping, settings, console, step)
     if or_synthetic is not None and synthetic is None and find_dataset(data) is None:
@@ -213,13 +217,8 @@ def _from_mapped(
     console: Console,
     step: StepReport,
 ) -> SessionSource:
-    if data is None or synthetic is not None:
-        raise UsageError(
-            f"--mapping {mapping} needs --data, and it alone", "Name the file that it describes."
-        )
     step(f"reading {data}")
-    dataset, cleaning = map_dataset(data, read_mapping(mapping))
-    show_cleaning(cleaning, console)
+    dataset = read_mapped_dataset(data, mapping, synthetic, console)
     sessions = [
         TrainingSession(cut.closed.session_id, cut.day, cut.closed.session, cut.steps)
         for cut in cut_windows(dataset, rules_of(settings))

@@ -31,8 +31,8 @@ from clickstream.files.mapping.fields import as_text
 from clickstream.files.mapping.guess import MappedField
 from clickstream.files.mapping.spec import RowSelection
 from clickstream.files.mapping.table import FileSample
+from clickstream.files.reading import read_clicks
 from clickstream.infra.errors import InputError
-from clickstream.offline.scoring import read_clicks
 from clickstream.records.shops import shop_file
 
 _NONE = "–"

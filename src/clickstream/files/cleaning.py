@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -18,8 +19,8 @@ _SHOWN = 5
 
 
 class RefusedRow(NamedTuple):
-    """A row that cannot be used; line 1 is the header. `reason` names what is wrong, in a word or the
-    column, `detail` says it with the value, `text` is the row, cut where it is long.
+    """A row that cannot be used; line 1 is the header, 0 is not known. `reason` names what is wrong, in a
+    word or the column, `detail` says it with the value, `text` is the row, cut where it is long.
     """
 
     line: int
@@ -32,6 +33,8 @@ class RefusedRow(NamedTuple):
 class CleaningReport:
     """What became of the rows of a file: each of `rows` was kept, skipped on purpose, or refused.
 
+    Of very many refused rows, of which `counts` are by reason, `refused` holds the first.
+
     `notes` are sentences about what was unusual and taken all the same.
     """
 
@@ -43,10 +46,13 @@ class CleaningReport:
     skipped: int
     refused: tuple[RefusedRow, ...] = field(repr=False)
     notes: tuple[str, ...] = ()
+    counts: Mapping[str, int] | None = None
 
     @cached_property
     def reasons(self) -> dict[str, int]:
         """Refused rows by reason, the most frequent first."""
+        if self.counts is not None:
+            return dict(self.counts)
         return dict(Counter(row.reason for row in self.refused).most_common())
 
 

@@ -7,6 +7,7 @@ folds it. The bundle is verified here, sent as bytes, and opened once by each wo
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -24,7 +25,13 @@ from clickstream.bundles.bundle import Bundle, find_bundle, open_bundle
 from clickstream.bundles.verification import VerifiedBundle
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import shop_of
-from clickstream.files.history import NoClicksError, RefusedExample, RefusedRows, open_clicks
+from clickstream.files.history import (
+    NoClicksError,
+    RefusedExample,
+    RefusedRows,
+    SelectMapping,
+    open_clicks,
+)
 from clickstream.files.history.buckets import END_ROW, Finishing, finished, schema_of, sort_order
 from clickstream.files.history.inputs import find_files
 from clickstream.files.history.partition import mapping_of
@@ -33,7 +40,8 @@ from clickstream.files.mapping.derive import mean_prices
 from clickstream.history.fold import fold_clicks, session_schema
 from clickstream.history.folder import open_folder, source_of
 from clickstream.history.run import HistoryReport, concluded
-from clickstream.infra.errors import ClickstreamError, InputError
+from clickstream.infra import errors
+from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.extras import need
 from clickstream.infra.settings import Settings
 from clickstream.local.java import find_java
@@ -50,7 +58,11 @@ _BYTES_OF_A_PART = 32 << 20
 
 _LEAST_PARTS = 4
 _EXAMPLES = 1_000
-_FILES = "files"
+_OURS = re.compile(
+    r"^clickstream\.infra\.errors\.(?P<kind>\w+): (?P<what>.*)(\n(?P<remedy>.+))?", re.MULTILINE
+)
+"""How Python shows an error of ours."""
+
 _DAY = "day"
 _UNUSED = "jdk.incubator.vector"
 """A module that Spark's launcher asks Java for, and that only its linear algebra makes use of."""
@@ -155,7 +167,7 @@ class SparkSessions:
         self,
         spark: SparkSession,
         paths: Sequence[str | Path],
-        mapping: ColumnMapping | None,
+        mapping: ColumnMapping | SelectMapping | None,
         rules: Rules,
         bundle: VerifiedBundle | None = None,
     ) -> None:
@@ -268,41 +280,40 @@ def _day_of_opening() -> Any:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Errors of ours that a task ended with, as such again.
-
-    Raises:
-        InputError: a file cannot be used.
-        ClickstreamError: anything else that a task or Spark ended with.
-    """
+    """Errors of ours that a task ended with, as such again; any other of Spark as a ClickstreamError."""
     from pyspark.errors import PySparkException
 
     try:
         yield
     except PySparkException as error:
-        text = str(error)
-        _, is_input, said = text.partition("clickstream.infra.errors.InputError: ")
-        if is_input:
-            what, _, remedy = said.strip().partition("\n")
-            raise InputError(what, remedy.partition("\n")[0]) from error
-        raise ClickstreamError(f"Spark ended: {text.strip()[-500:]}") from error
+        text = str(error).strip()
+        if (ours := _OURS.search(text)) is not None:
+            kind = getattr(errors, ours["kind"])
+            raise kind(ours["what"], ours["remedy"] or "") from error
+        raise ClickstreamError(f"Spark ended: {text[-500:]}", "Its own log says more.") from error
 
 
 def _clicks(
     spark: SparkSession,
     files: Sequence[Path],
     definition: ShopDefinition,
-    mapping: ColumnMapping | None,
+    mapping: ColumnMapping | SelectMapping | None,
     readings: Any,
 ) -> DataFrame:
-    """The clicks of the files, unsorted; each task reads one of them."""
+    """The clicks of the files, unsorted; each task reads one of them, or the only one all of them.
+
+    A SELECT may look at other rows of the log than the one that it makes a click of.
+    """
+    names = [str(file.resolve()) for file in files]
+    tasks = [names] if isinstance(mapping, SelectMapping) else [[name] for name in names]
 
     def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            for file in batch.column(0).to_pylist():
+            for some in batch.column(0).to_pylist():
                 with TemporaryDirectory(prefix="clickstream-") as work:
                     try:
                         found = open_clicks(
-                            [file],
+                            some,
                             shop_of(definition),
                             mapping,
                             work=Path(work),
@@ -311,18 +322,20 @@ def _clicks(
                         )
                     except NoClicksError as error:
                         # Other files of the log may hold some.
-                        readings.add({file: Reading(error.rows, 0, error.left_out, error.refused)})
+                        readings.add({some[0]: Reading(error.rows, 0, error.left_out, error.refused)})
                         continue
-                    readings.add({file: Reading(found.rows, found.kept, found.left_out, found.refused)})
+                    readings.add({some[0]: Reading(found.rows, found.kept, found.left_out, found.refused)})
                     yield from found.unsorted(0)
 
     schema = schema_of(definition).append(pa.field(END_ROW, pa.bool_()))
-    names = spark.sparkContext.parallelize([(str(file.resolve()),) for file in files], len(files))
-    return spark.createDataFrame(names, f"{_FILES} string").mapInArrow(read, _spark_schema(schema))
+    each = spark.sparkContext.parallelize([(some,) for some in tasks], len(tasks))
+    return spark.createDataFrame(each, "files array<string>").mapInArrow(read, _spark_schema(schema))
 
 
-def _finishing(mapping: ColumnMapping | None) -> tuple[Finishing, bool]:
+def _finishing(mapping: ColumnMapping | SelectMapping | None) -> tuple[Finishing, bool]:
     """What is done to sorted clicks, and whether `price_2` is derived before."""
+    if isinstance(mapping, SelectMapping):
+        return Finishing(), False
     with_ends = mapping is not None and mapping.rows is not None and bool(mapping.rows.end)
     if not isinstance(mapping, UciMapping):
         return Finishing(with_ends), False

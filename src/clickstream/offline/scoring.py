@@ -18,13 +18,10 @@ from clickstream.bundles.reasons import reasons as reasons_of
 from clickstream.bundles.shop import check_shop
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer, case_of
 from clickstream.features.session import Session, SessionStep
-from clickstream.features.shop import UCI553, Shop
+from clickstream.features.shop import Shop
 from clickstream.files.cleaning import CleaningReport
-from clickstream.files.click_log import ClickLog
 from clickstream.files.dataset import Dataset
-from clickstream.files.mapping import ColumnMapping, UciMapping, map_dataset, map_log, mapping_by_name
-from clickstream.files.sifting import SiftingProgress, sift_dataset
-from clickstream.files.sifting import silent as silent_sifting
+from clickstream.files.reading import ClickMapping, read_clicks
 from clickstream.files.source import FileSource
 from clickstream.infra.settings import Settings
 from clickstream.infra.words import counted
@@ -82,7 +79,7 @@ def score_file(
     bundle: Bundle,
     settings: Settings,
     name: str | None = None,
-    mapping: ColumnMapping | None = None,
+    mapping: ClickMapping | None = None,
     reasons: int = 0,
     progress: ScoringProgress = silent,
 ) -> FileScores:
@@ -134,32 +131,6 @@ def score_file(
     return FileScores(
         bundle.id, cleaning, scored.sessions, scored.summary, unknown, scored.steps, scored.states
     )
-
-
-def read_clicks(
-    source: FileSource,
-    shop: Shop,
-    mapping: ColumnMapping | None = None,
-    name: str | None = None,
-    progress: SiftingProgress = silent_sifting,
-) -> tuple[ClickLog, CleaningReport]:
-    """The clicks of a file of a shop, and what became of its rows.
-
-    Args:
-        mapping: onto the clicks of `shop`.
-
-    Raises:
-        MissingFileError: the file is not there.
-        InputError: it is no such file, or no row of it can be used.
-    """
-    if shop is not UCI553:
-        definition = shop.definition
-        return map_log(source, definition, mapping or mapping_by_name(definition), name, progress)
-    if mapping is None:
-        return sift_dataset(source, name, progress)
-    if not isinstance(mapping, UciMapping):
-        raise TypeError("a mapping onto the clicks of another shop")
-    return map_dataset(source, mapping, name, progress)
 
 
 @dataclass

@@ -21,7 +21,7 @@ def show_cleaning(cleaning: CleaningReport, console: Console) -> None:
     skipped = f", {cleaning.skipped:,} skipped by the mapping" if cleaning.skipped else ""
     line(
         f"{plain(cleaning.name)}: {counted(cleaning.rows, 'row')}, {cleaning.kept:,} kept{skipped},"
-        f" {len(cleaning.refused):,} refused"
+        f" {sum(cleaning.reasons.values()):,} refused"
     )
     for note in cleaning.notes:
         line(f"  {plain(note)}")
@@ -30,4 +30,5 @@ def show_cleaning(cleaning: CleaningReport, console: Console) -> None:
     if len(cleaning.reasons) > _REASONS_SHOWN:
         line(f"  and {len(cleaning.reasons) - _REASONS_SHOWN} reasons more")
     for row in cleaning.refused[:_ROWS_SHOWN]:
-        line(f"[dim]  line {row.line}: {plain(row.detail[:200])}[/]")
+        where = f"line {row.line}: " if row.line else ""
+        line(f"[dim]  {where}{plain(row.detail[:200])}[/]")

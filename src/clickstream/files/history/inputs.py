@@ -20,7 +20,7 @@ from clickstream.files.history.engine import listed, quoted
 from clickstream.files.mapping.spec import FileLayout
 from clickstream.files.mapping.table import ENDINGS, format_of, header_of
 from clickstream.files.source import only_entry
-from clickstream.files.text import encoding_of, head_of, named_columns, rows_of
+from clickstream.files.text import LONGEST_LINE, encoding_of, head_of, named_columns, rows_of
 from clickstream.infra.errors import ClickstreamError, InputError, MissingFileError
 
 WHERE = "Give files, folders or patterns of CSV, JSON lines or Parquet; gz, zst and zip of text are read."
@@ -90,11 +90,14 @@ def _is_log(path: Path) -> bool:
     )
 
 
-def describe(path: Path, layout: FileLayout, wanted: list[str], work: Path) -> LogFile:
+def describe(
+    path: Path, layout: FileLayout, wanted: list[str], work: Path, columns: Sequence[str] | None = None
+) -> LogFile:
     """What a file is, by its first bytes.
 
     Args:
         layout: what the mapping says of it; columns of a CSV are found by the names `wanted`.
+        columns: those of a CSV without a header.
         work: where its text is put in UTF-8, if it is in another encoding, or in a zip.
 
     Raises:
@@ -135,7 +138,9 @@ def describe(path: Path, layout: FileLayout, wanted: list[str], work: Path) -> L
                 "Write it so, as by `jq -c '.[]' in.json > out.jsonl`.",
             )
         return LogFile(name, str(path), "jsonl", packed)
-    delimiter, columns = header_of(name, head, encoding, layout, wanted)
+    delimiter, header = header_of(name, head, encoding, layout, wanted)
+    if columns is not None:
+        return LogFile(name, str(path), "csv", packed, delimiter, tuple(columns), len(columns))
     first, _ = head_of(head, encoding)
     fields = next(rows_of(iter([first]), delimiter)).fields
     return LogFile(
@@ -144,13 +149,13 @@ def describe(path: Path, layout: FileLayout, wanted: list[str], work: Path) -> L
         "csv",
         packed,
         delimiter,
-        tuple(columns),
+        tuple(header),
         max(len(fields), len(named_columns(fields)), 1),
         first.number,
     )
 
 
-def scan(files: Sequence[LogFile]) -> str:
+def scan(files: Sequence[LogFile], longest_line: int = LONGEST_LINE) -> str:
     """The files, of one layout, as a table of DuckDB: columns `c0`, `c1` and so on of a CSV, `line` of JSON
     lines, its own of Parquet; and `filename`. Rows that are none are put into `reject_errors`.
     """
@@ -170,7 +175,7 @@ def scan(files: Sequence[LogFile]) -> str:
     return (
         f"read_csv({paths}, columns = {{{columns}}}, auto_detect = false, header = false, skip = {one.skip},"
         f" delim = {quoted(delimiter)}, quote = {quoted(quote)}, escape = {quoted(quote)},"
-        f" compression = {quoted(one.packed)}, max_line_size = 65536, ignore_errors = true,"
+        f" compression = {quoted(one.packed)}, max_line_size = {longest_line}, ignore_errors = true,"
         " store_rejects = true, rejects_limit = 0, filename = true)"
     )
 

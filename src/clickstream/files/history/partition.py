@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, time
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,13 +25,19 @@ from clickstream.files.history.buckets import (
 )
 from clickstream.files.history.engine import open_engine, quoted
 from clickstream.files.history.inputs import LogFile, describe, find_files
-from clickstream.files.history.places import Held, find_lines, lines_at
+from clickstream.files.history.kept import BucketRow, Example, KeptRows, Place, RowTarget
+from clickstream.files.history.places import find_lines, lines_at
 from clickstream.files.history.plain import DOUBTFUL, LEFT_OUT, Table, bucket_of, plain_clicks
-from clickstream.files.history.tables import open_table, rejected
+from clickstream.files.history.select import (
+    MAPPED,
+    SelectMapping,
+    create_views,
+    mapping_of_view,
+    read_select,
+)
+from clickstream.files.history.tables import by_hand, open_table, rejected, typed_table
 from clickstream.files.mapping.derive import MEAN_PRICES
 from clickstream.files.mapping.judge import REFUSED, RowJudge, reason_of, refusal_of
-from clickstream.files.mapping.rows import UciClicks
-from clickstream.files.mapping.shop import ShopClicks
 from clickstream.files.mapping.spec import (
     ColumnMapping,
     UciMapping,
@@ -43,13 +49,11 @@ from clickstream.files.mapping.table import columns_of
 from clickstream.files.sifting import sift_dataset
 from clickstream.infra.errors import InputError, UsageError
 from clickstream.infra.words import counted
-from clickstream.records.shop_click import parser_of
 
 if TYPE_CHECKING:
     import duckdb
 
 _EXAMPLES = 1_000
-_AT_ONCE = 50_000
 _SHOWN = 5
 _LONGEST_DETAIL = 1_000
 
@@ -57,7 +61,7 @@ _LONGEST_DETAIL = 1_000
 def open_clicks(
     paths: Sequence[str | Path],
     shop: Shop,
-    mapping: Path | ColumnMapping | None,
+    mapping: Path | ColumnMapping | SelectMapping | None,
     *,
     work: Path,
     memory_mib: int,
@@ -67,7 +71,8 @@ def open_clicks(
 
     Args:
         paths: files, folders and patterns of CSV, JSON lines and Parquet, packed by gz, zst or zip.
-        mapping: onto the clicks of `shop`; a file of one; None: columns are named as the fields.
+        mapping: onto the clicks of `shop`, or a file of one, in TOML or SQL; None: columns are named as the
+            fields.
         work: a folder for what is between; it takes about as much room as the log in Parquet, and what is in
             it of an earlier call is replaced.
         memory_mib: of the whole process.
@@ -86,78 +91,63 @@ def open_clicks(
         shutil.rmtree(work / folder, ignore_errors=True)
     (work / "clicks").mkdir(parents=True, exist_ok=True)
     if chosen is None:
-        engine = open_engine(work, memory_mib)
-        try:
+        with _opened(work, memory_mib, []) as engine:
             run = _Partitioning(engine, definition, mapping_by_name(definition), work, buckets)
             run.take_layout_of_uci(files)
             return run.finish(memory_mib)
-        finally:
-            engine.close()
+    if isinstance(chosen, SelectMapping):
+        return _open_selected(files, definition, chosen, work, memory_mib, buckets)
     described = [describe(path, chosen.file, columns_of(chosen), work) for path in files]
-    engine = open_engine(work, memory_mib, [file.path for file in described])
-    try:
+    with _opened(work, memory_mib, described) as engine:
         run = _Partitioning(engine, definition, chosen, work, buckets)
         for _, group in groupby(sorted(described, key=lambda one: str(one.layout)), lambda one: one.layout):
             run.take(list(group))
         return run.finish(memory_mib)
+
+
+def _open_selected(
+    files: Sequence[Path],
+    definition: ShopDefinition,
+    mapping: SelectMapping,
+    work: Path,
+    memory_mib: int,
+    buckets: int,
+) -> ClickBuckets:
+    log = [describe(path, mapping.log, [], work, mapping.log.columns) for path in files]
+    beside = {
+        name: describe(path, mapping.files[name], [], work, mapping.files[name].columns)
+        for name, path in mapping.paths().items()
+    }
+    with _opened(work, memory_mib, [*log, *beside.values()]) as engine:
+        create_views(engine, mapping, log, beside)
+        by_name, places = mapping_of_view(engine, mapping, definition)
+        run = _Partitioning(engine, definition, by_name, work, buckets)
+        run.take_selected(log, mapping.name, places)
+        return run.finish(memory_mib)
+
+
+@contextmanager
+def _opened(work: Path, memory_mib: int, files: Sequence[LogFile]) -> Iterator[duckdb.DuckDBPyConnection]:
+    engine = open_engine(work, memory_mib, [file.path for file in files])
+    try:
+        yield engine
     finally:
         engine.close()
 
 
-def mapping_of(given: Path | ColumnMapping | None, definition: ShopDefinition) -> ColumnMapping | None:
+def mapping_of(
+    given: Path | ColumnMapping | SelectMapping | None, definition: ShopDefinition
+) -> ColumnMapping | SelectMapping | None:
     """The mapping that `open_clicks` takes; None: the files are in the layout of UCI 553."""
-    if isinstance(given, ColumnMapping):
+    if isinstance(given, ColumnMapping | SelectMapping):
         return given
+    if given is not None and given.suffix.lower() == ".sql":
+        return read_select(given)
     if definition is UCI553.definition:
         return None if given is None else read_mapping(given)
     if given is None:
         return mapping_by_name(definition)
     return read_shop_mapping(given, definition)
-
-
-class _Row(NamedTuple):
-    """A click as it lies in a bucket, or a row that ends a visit."""
-
-    session_id: str
-    event_time: int
-    order: int | None
-    fields: tuple[Any, ...]
-    end: bool
-    is_end_row: bool
-
-
-class _Place(NamedTuple):
-    """Where a row stands: its line, counted from the byte `start` where that is known; or what it holds."""
-
-    file: str
-    line: int | None
-    held: Held = ()
-    start: int | None = None
-
-
-class _Example(NamedTuple):
-    """A row that is refused."""
-
-    place: _Place
-    reason: str
-    detail: str
-
-
-class _Rows:
-    """The target of the judge: rows of buckets."""
-
-    def __init__(self, definition: ShopDefinition, mapping: ColumnMapping) -> None:
-        of_uci = isinstance(mapping, UciMapping)
-        self.field = (UciClicks() if of_uci else ShopClicks(definition, mapping)).field
-        self._click_of = parser_of(definition).click_of
-        self._names = [one.name for one in definition.fields]
-        self._declared = {"price_2": 2, "page": 1} if of_uci else {}
-
-    def click(self, found: dict[str, Any], ends: bool) -> _Row:
-        found = self._declared | found | {"end": ends or bool(found.get("end"))}
-        click = self._click_of(found)
-        fields = tuple(getattr(click, name) for name in self._names)
-        return _Row(click.session_id, click.event_time, click.order, fields, click.end, False)
 
 
 class _Partitioning:
@@ -176,38 +166,66 @@ class _Partitioning:
         self._mapping = mapping
         self._clicks = work / "clicks"
         self._buckets = buckets
-        self._target = _Rows(definition, mapping)
+        self._target = RowTarget(definition, mapping)
         # A log whose columns are named as the fields need not have those that a click may lack.
         self._by_name = definition is not UCI553.definition and mapping == mapping_by_name(definition)
         self._reasons: Counter[str] = Counter()
-        self._examples: list[_Example] = []
+        self._examples: list[Example] = []
         self._left_out = 0
         self._parts = 0
 
     def take(self, files: Sequence[LogFile]) -> None:
         """Put the rows of files of one layout into their buckets."""
         table = open_table(self._engine, files, self._mapping, self._by_name)
-        target = self._target
-        judge = RowJudge(files[0].name, table.mapping, target, table.fetch)
-        self._write(plain_clicks(table, self._definition, target, self._buckets), self._part())
         first = len(self._examples)
         with self._judged() as kept:
-            folder = self._clicks / f"bucket={DOUBTFUL}"
-            for path in sorted(folder.glob("*.parquet")):
-                for batch in pq.ParquetFile(path).iter_batches(8_192, columns=["filename", "row", "judged"]):
-                    for one in batch.to_pylist():
-                        row = table.row_of(one["judged"])
-                        place = _Place(one["filename"], one["row"], tuple(one["judged"]))
-                        self._take(judge, row, place, kept)
-            shutil.rmtree(folder, ignore_errors=True)
+            judge = self._sort_out(table, files[0].name, kept)
             if files[0].format != "parquet":
-                for file, start, line, row in rejected(self._engine, files, table):
-                    self._take(judge, row, _Place(file, line, start=start), kept)
-        self._examples[first:] = self._placed(files, table, self._examples[first:])
+                columns = columns_of(table.mapping)
+                for file, start, text, problem in rejected(self._engine, files):
+                    for line, row in by_hand(text, files[0], columns, problem):
+                        self._take(judge, row, Place(file, line, start=start), kept)
+        self._examples[first:] = self._placed(files, columns_of(table.mapping), self._examples[first:])
 
-    def _placed(self, files: Sequence[LogFile], table: Table, examples: list[_Example]) -> list[_Example]:
+    def take_selected(self, log: Sequence[LogFile], name: str, places: str) -> None:
+        """Put what a SELECT yields into the buckets; rows of the log that are none never came to it."""
+        table = typed_table(self._engine, name, MAPPED, places, self._mapping, may_lack=False)
+        first = len(self._examples)
+        with self._judged() as kept:
+            self._sort_out(table, name if len(log) > 1 else log[0].name, kept)
+        names = {one.path: one.name for one in log}
+        for number, one in enumerate(self._examples[first:], first):
+            file = names.get(one.place.file, one.place.file)
+            self._examples[number] = one._replace(place=one.place._replace(file=file))
+        first = len(self._examples)
+        for file_of_log in log:
+            if file_of_log.format == "csv":
+                for file, start, text, problem in rejected(self._engine, [file_of_log]):
+                    for line, row in by_hand(text, file_of_log, [], problem):
+                        wrong = row if isinstance(row, str) else "empty fields beyond the header"
+                        self._refuse(Place(file, line, start=start), reason_of(wrong), wrong)
+        self._examples[first:] = self._placed(log, [], self._examples[first:])
+
+    def _sort_out(self, table: Table, name: str, kept: KeptRows) -> RowJudge[BucketRow]:
+        """Put the plain rows of a table into their buckets, and let the judge have the others.
+
+        Args:
+            name: of the file, where the table does not say it.
+        """
+        judge = RowJudge(name, table.mapping, self._target, table.fetch)
+        self._write(plain_clicks(table, self._definition, self._target, self._buckets), self._part())
+        folder = self._clicks / f"bucket={DOUBTFUL}"
+        for path in sorted(folder.glob("*.parquet")):
+            for batch in pq.ParquetFile(path).iter_batches(8_192, columns=["filename", "row", "judged"]):
+                for one in batch.to_pylist():
+                    row = table.row_of(one["judged"])
+                    place = Place(one["filename"] or name, one["row"], tuple(one["judged"]))
+                    self._take(judge, row, place, kept)
+        shutil.rmtree(folder, ignore_errors=True)
+        return judge
+
+    def _placed(self, files: Sequence[LogFile], columns: list[str], examples: list[Example]) -> list[Example]:
         """These examples, of rows of these files, with the lines that they stand on."""
-        columns = columns_of(table.mapping)
         found = []
         for file in files:
             of_file = [one for one in examples if one.place.file == file.path]
@@ -221,7 +239,7 @@ class _Partitioning:
                 line = of_rows.get(id(one), one.place.line)
                 if one.place.start is not None and line is not None:
                     line += firsts[one.place.start] - 1
-                placed.append(one._replace(place=_Place(file.name, line)))
+                placed.append(one._replace(place=Place(file.name, line)))
             found += sorted(placed, key=lambda one: one.place.line or 0)
         return found
 
@@ -231,13 +249,13 @@ class _Partitioning:
             for path in files:
                 dataset, cleaning = sift_dataset(path)
                 for one in cleaning.refused:
-                    self._refuse(_Place(cleaning.name, one.line), one.reason, one.detail)
+                    self._refuse(Place(cleaning.name, one.line), one.reason, one.detail)
                 for click in dataset.clicks:
                     day = datetime.combine(click.day, time(), UTC).timestamp()
                     fields = tuple(getattr(click, one.name) for one in self._definition.fields)
                     # The file has days and orders, and no times.
                     at = int(day) * 1_000 + click.order
-                    kept.append(_Row(click.session_id, at, click.order, fields, click.end, False))
+                    kept.append(BucketRow(click.session_id, at, click.order, fields, click.end, False))
 
     def finish(self, memory_mib: int) -> ClickBuckets:
         """What is in the buckets.
@@ -295,12 +313,12 @@ class _Partitioning:
             raise InputError(f"the log cannot be read: {str(error).splitlines()[0][:500]}") from error
 
     @contextmanager
-    def _judged(self) -> Iterator[_Kept]:
-        kept = _Kept(self._flush)
+    def _judged(self) -> Iterator[KeptRows]:
+        kept = KeptRows(self._flush)
         yield kept
         self._flush(kept)
 
-    def _take(self, judge: RowJudge[_Row], row: Any, place: _Place, kept: _Kept) -> None:
+    def _take(self, judge: RowJudge[BucketRow], row: Any, place: Place, kept: KeptRows) -> None:
         if isinstance(row, str):
             self._refuse(place, reason_of(row), row)
             return
@@ -313,16 +331,16 @@ class _Partitioning:
             kept.append(judged.click)
         elif judged.end is not None:
             nothing = (None,) * len(self._definition.fields)
-            kept.append(_Row(*judged.end, None, nothing, False, True))
+            kept.append(BucketRow(*judged.end, None, nothing, False, True))
         else:
             self._left_out += 1
 
-    def _refuse(self, place: _Place, reason: str, detail: str) -> None:
+    def _refuse(self, place: Place, reason: str, detail: str) -> None:
         self._reasons[reason] += 1
         if len(self._examples) < _EXAMPLES:
-            self._examples.append(_Example(place, reason, detail[:_LONGEST_DETAIL]))
+            self._examples.append(Example(place, reason, detail[:_LONGEST_DETAIL]))
 
-    def _flush(self, kept: list[_Row]) -> None:
+    def _flush(self, kept: list[BucketRow]) -> None:
         if not kept:
             return
         schema = schema_of(self._definition).append(pa.field("is_end_row", pa.bool_()))
@@ -337,19 +355,6 @@ class _Partitioning:
         self._write(f"SELECT {bucket} AS bucket, * FROM read_parquet({quoted(str(path))})", self._part())
         path.unlink()
         kept.clear()
-
-
-class _Kept(list[_Row]):
-    """Clicks of the judge, which go into their buckets when there are many."""
-
-    def __init__(self, flush: Callable[[list[_Row]], None]) -> None:
-        super().__init__()
-        self._flush = flush
-
-    def append(self, click: _Row) -> None:
-        super().append(click)
-        if len(self) >= _AT_ONCE:
-            self._flush(self)
 
 
 class NoClicksError(InputError):

@@ -191,12 +191,11 @@ def _text(value: str, kind: str) -> str:
 
 
 def rejected(
-    engine: duckdb.DuckDBPyConnection, files: Sequence[LogFile], table: Table
-) -> Iterator[tuple[str, int, int, Any]]:
-    """What DuckDB took for no row of these files: the file, where the row begins there in bytes, on which
-    line of the row what is left of it ends, and that as the judge takes it, or what is wrong with it.
+    engine: duckdb.DuckDBPyConnection, files: Sequence[LogFile]
+) -> Iterator[tuple[str, int, str, str | None]]:
+    """What DuckDB took for no row of these files: the file, where it begins there in bytes, the text, and
+    what is wrong with it where that is known already.
     """
-    one = files[0]
     paths = listed(file.path for file in files)
     found = engine.execute(
         "SELECT file_path, line_byte_position, list(error_type), any_value(csv_line) FROM reject_errors"
@@ -205,24 +204,23 @@ def rejected(
     )
     while rows := found.fetchmany(_AT_ONCE):
         for file, start, problems, text in rows:
-            broken = next((_BROKEN[problem] for problem in problems if problem in _BROKEN), None)
-            if broken is not None:
-                yield file, start - 1, 1, broken
-            elif one.format == "jsonl":
-                yield file, start - 1, 1, _object([text])
-            else:
-                for line, row in _by_hand(text, one, columns_of(table.mapping)):
-                    yield file, start - 1, line, row
+            problem = next((_BROKEN[one] for one in problems if one in _BROKEN), None)
+            yield file, start - 1, text, problem
 
 
-def _by_hand(text: str, file: LogFile, wanted: list[str]) -> Iterator[tuple[int, Any]]:
-    """The rows of a piece of a CSV, each with its line, as the judge takes it, or what is wrong with it."""
+def by_hand(
+    text: str, file: LogFile, wanted: list[str], problem: str | None = None
+) -> Iterator[tuple[int, Any]]:
+    """The rows of a piece of a text, each with its line, as the judge takes it, or what is wrong with it."""
+    if problem is not None or file.format == "jsonl":
+        yield 1, problem or _object([text])
+        return
     width = len(file.columns)
     places = [file.columns.index(column) for column in wanted]
     for row in rows_of(lines_of(text.encode(), "utf-8"), file.delimiter):
         fields = without_empty_end(row.fields, width)
-        problem = row.problem or width_problem(row._replace(fields=fields), width)
-        yield row.line, problem or [fields[place].strip() for place in places]
+        wrong = row.problem or width_problem(row._replace(fields=fields), width)
+        yield row.line, wrong or [fields[place].strip() for place in places]
 
 
 def present(mapping: ColumnMapping, columns: Collection[str]) -> ColumnMapping:

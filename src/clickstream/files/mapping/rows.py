@@ -6,7 +6,7 @@ part in the result.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import groupby
@@ -63,7 +63,8 @@ def map_dataset(
         InputError: it is no such file, lacks a column that the mapping names, or no row can be used.
     """
     log = read_log(source, mapping, UciClicks(), name, progress)
-    dataset = _dataset(log.cleaning.name, log.sha256, mapping, log.clicks)
+    clicks = _derived(mapping, log.clicks)
+    dataset = _dataset(log.cleaning.name, log.sha256, mapping.time_source, clicks)
     progress(1.0)
     return CleanedFile(dataset, replace(log.cleaning, notes=(*log.cleaning.notes, *_notes(mapping))))
 
@@ -129,11 +130,16 @@ def _derived(mapping: UciMapping, clicks: list[_Shown]) -> Iterator[_Shown]:
             yield click._replace(page=page)
 
 
-def _dataset(name: str, sha256: str, mapping: UciMapping, clicks: list[_Shown]) -> Dataset:
+def dataset_of_rows(name: str, sha256: str, time_source: str, rows: Iterable[Mapping[str, Any]]) -> Dataset:
+    """The dataset of rows that are clicks already, by the names of their fields, sorted by session id."""
+    fields = _Shown._fields
+    clicks = (_Shown(*(row[name] for name in fields)) for row in rows)
+    return _dataset(name, sha256, time_source, (one._replace(order=one.order or 0) for one in clicks))
+
+
+def _dataset(name: str, sha256: str, time_source: str, clicks: Iterable[_Shown]) -> Dataset:
     """Sessions in the order of their first clicks."""
-    sessions = [
-        list(group) for _, group in groupby(_derived(mapping, clicks), key=lambda one: one.session_id)
-    ]
+    sessions = [list(group) for _, group in groupby(clicks, key=lambda one: one.session_id)]
     sessions.sort(key=lambda session: (session[0].event_time, session[0].session_id))
     views: dict[PageView, int] = {}
     view_of, orders, times = [], [], []
@@ -165,7 +171,7 @@ def _dataset(name: str, sha256: str, mapping: UciMapping, clicks: list[_Shown]) 
         np.concatenate(([0], np.cumsum([len(session) for session in sessions]))).astype(np.int64),
         np.array(orders, np.int64),
         np.array(times, np.int64),
-        mapping.time_source,
+        time_source,
     )
 
 

@@ -282,7 +282,7 @@ def _parsed(kind: type[M], source: Path | bytes, name: str | None) -> M:
     try:
         return kind.model_validate(given)
     except ValidationError as error:
-        raise InputError("\n".join([f"{name} is not a mapping:", *_lines(error)]), WHERE) from error
+        raise InputError("\n".join([f"{name} is not a mapping:", *problems_of(error)]), WHERE) from error
 
 
 def _read(path: Path) -> bytes:
@@ -290,7 +290,8 @@ def _read(path: Path) -> bytes:
         return file.read(_LARGEST + 1)
 
 
-def _lines(error: ValidationError) -> list[str]:
+def problems_of(error: ValidationError) -> list[str]:
+    """What is wrong, a line a key: the value and what belongs there."""
     lines = []
     for problem in error.errors(include_url=False)[:10]:
         key = ".".join(map(str, problem["loc"])) or "the file"

@@ -1,0 +1,104 @@
+"""Reading: the clicks of a file of any shop, in memory, by whichever reader takes it.
+
+Text is read row by row here, whatever encoding and faults it has. Parquet, zst, folders and patterns, and
+mappings in SQL are DuckDB's (extra `history`).
+"""
+
+from __future__ import annotations
+
+from glob import has_magic
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
+
+from clickstream.features.definition import ShopDefinition
+from clickstream.features.shop import UCI553, Shop
+from clickstream.files.cleaning import CleanedFile
+from clickstream.files.mapping import (
+    ColumnMapping,
+    UciMapping,
+    map_dataset,
+    map_log,
+    mapping_by_name,
+    read_mapping,
+    read_shop_mapping,
+)
+from clickstream.files.shop_log import CleanedLog
+from clickstream.files.sifting import SiftingProgress, sift_dataset, silent
+from clickstream.files.source import FileSource
+from clickstream.infra.errors import UsageError
+from clickstream.infra.extras import need
+
+if TYPE_CHECKING:
+    from clickstream.files.history import SelectMapping
+
+ClickMapping = Union[ColumnMapping, "SelectMapping"]
+"""A mapping onto the clicks of a shop, in TOML or in SQL."""
+
+_OF_DUCKDB = (b"PAR1", b"\x28\xb5\x2f\xfd")
+
+
+def read_any_mapping(path: Path | None, definition: ShopDefinition) -> ClickMapping | None:
+    """The mapping in a file that ends with .sql or is TOML; without one columns are named as the fields, or,
+    of uci553, the file is in its layout.
+
+    Raises:
+        MissingFileError, InputError: it is not there, or is none.
+        ConfigurationError: it is in SQL, and the extra `history` is not installed.
+    """
+    if path is not None and path.suffix.lower() == ".sql":
+        need("history", "a mapping in SQL", "duckdb", "pyarrow")
+        from clickstream.files.history import read_select
+
+        return read_select(path)
+    if definition is UCI553.definition:
+        return None if path is None else read_mapping(path)
+    return mapping_by_name(definition) if path is None else read_shop_mapping(path, definition)
+
+
+def read_clicks(
+    source: FileSource,
+    shop: Shop,
+    mapping: ClickMapping | None = None,
+    name: str | None = None,
+    progress: SiftingProgress = silent,
+) -> CleanedLog | CleanedFile:
+    """The clicks of a file of a shop, and what became of its rows.
+
+    Args:
+        mapping: onto the clicks of `shop`.
+
+    Raises:
+        MissingFileError: the file is not there.
+        InputError: it is no such file, or no row of it can be used.
+        ConfigurationError: the extra `history` is needed and not installed.
+    """
+    if mapping is None and shop is UCI553:
+        return sift_dataset(source, name, progress)
+    mapping = mapping or mapping_by_name(shop.definition)
+    if not isinstance(mapping, ColumnMapping) or is_of_duckdb(source):
+        if not isinstance(source, Path):
+            raise UsageError(
+                "a mapping in SQL needs a file by its name", "Write what comes by the pipe to one."
+            )
+        need("history", f"to read {source.name}", "duckdb", "pyarrow")
+        from clickstream.files.history.whole import read_whole
+
+        return read_whole([source], shop, mapping)
+    if shop is not UCI553:
+        return map_log(source, shop.definition, mapping, name, progress)
+    if not isinstance(mapping, UciMapping):
+        raise TypeError("a mapping onto the clicks of another shop")
+    return map_dataset(source, mapping, name, progress)
+
+
+def is_of_duckdb(source: FileSource) -> bool:
+    """Whether it is no text that is read row by row: Parquet, packed by zst, a folder, a pattern."""
+    if not isinstance(source, Path):
+        return False
+    if source.is_dir() or (has_magic(str(source)) and not source.exists()):
+        return True
+    try:
+        with source.open("rb") as file:
+            return file.read(4) in _OF_DUCKDB
+    except OSError:
+        return False
