@@ -48,9 +48,11 @@ from clickstream.infra.settings import Settings
 from clickstream.local.embedded import EmbeddedValkey
 from clickstream.lookup.service import Lookup
 from clickstream.offline.recorded import read_recorded
+from clickstream.operate.doctor.examine import examine
 from clickstream.operate.draining import behind
 from clickstream.operate.forgetting import held, kept, publish
 from clickstream.operate.rights import KafkaRight, Role, kafka_rights, redis_command, redis_rights
+from clickstream.producer.replay import prepare
 from clickstream.records.shops import load_shop
 
 pytestmark = pytest.mark.integration
@@ -365,6 +367,21 @@ def untold_of(one: OneLess, servers: Servers, scored: Shop) -> str:
     except (ClickstreamError, AssertionError) as error:
         return f"{one} ({named}): {type(error).__name__} {error}"
     return f"{one} ({named}): nothing"
+
+
+def test_settings_that_a_user_may_not_see_are_told_and_not_taken_for_the_defaults(
+    servers_with_acls: Servers, scored: Shop
+) -> None:
+    settings = scored.settings
+    user = user_with(servers_with_acls, settings, kafka_rights(Role.CONSUMER, settings), None)
+    found = list(examine(user))
+    unseen = [check.what for check in found if "cannot be read" in check.what and check.part != "redis"]
+    assert any("the settings of the brokers" in what for what in unseen)
+    assert any(f"the settings of {settings.clicks_topic}" in what for what in unseen)
+    assert not any("retention.ms" in check.what for check in found)
+    assert any(check.part == "group" for check in found), "the checks after them are made"
+    with pytest.raises(ConfigurationError, match="TopicAuthorizationFailed"):
+        prepare(user, None)
 
 
 def test_what_is_printed_is_what_is_tried() -> None:
