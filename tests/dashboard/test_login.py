@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from base64 import b64encode
+from collections.abc import Iterator
 from pathlib import Path
+from socket import create_connection
+from ssl import create_default_context
+from typing import Any
 
 import pytest
+from certificates import Authority
+from nginx import DASHBOARD, PASSWORD, USER, needs_nginx, nginx
 from pydantic import SecretStr
 from shop import wait_for
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from clickstream.bundles.champion import promote
@@ -22,34 +29,23 @@ from clickstream.local.processes import Process
 
 SECRET = "s" * 40
 LOOK_ONLY = "CLICKSTREAM_DASHBOARD_PROMOTERS does not name you"
-Page = Callable[..., str]
 
 
-@pytest.fixture(scope="module")
-def models(synthetic_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+class Page:
     """Gives all texts of the page of models, as it is sent to who comes with these headers."""
-    home = tmp_path_factory.mktemp("home")
-    folder = home / "bundles"
-    shutil.copytree(synthetic_bundle, folder / synthetic_bundle.name)
-    promote(folder, synthetic_bundle.name)
-    port = free_port()
-    process = Process(
-        ["dashboard", "--port", str(port)],
-        Settings(
-            home=home,
-            dashboard_user_header="X-Forwarded-Email",
-            dashboard_proxy_secret=SecretStr(SECRET),
-            dashboard_promoters="anna@shop.test, ben@shop.test",
-        ),
-        home / "log",
-    )
 
-    def page(*headers: tuple[str, str]) -> str:
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def __call__(self, *headers: tuple[str, str], **way: Any) -> str:
+        """`way`: what the client is told beside the headers, where it does not come to the port itself."""
+        address = DASHBOARD if way else f"{HOST}:{self.port}"
         with connect(
-            f"ws://{HOST}:{port}/_stcore/stream",
+            f"{'wss' if way else 'ws'}://{address}/_stcore/stream",
             additional_headers=headers,
             subprotocols=["streamlit"],  # type: ignore[list-item]
             max_size=None,
+            **way,
         ) as socket:
             asked = BackMsg()
             asked.rerun_script.page_name = "models"
@@ -62,6 +58,25 @@ def models(synthetic_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> 
                 if message.HasField("script_finished"):
                     return texts
 
+
+@pytest.fixture(scope="module")
+def models(synthetic_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    home = tmp_path_factory.mktemp("home")
+    folder = home / "bundles"
+    shutil.copytree(synthetic_bundle, folder / synthetic_bundle.name)
+    promote(folder, synthetic_bundle.name)
+    port = free_port()
+    process = Process(
+        ["dashboard", "--port", str(port), "--allow-host", DASHBOARD],
+        Settings(
+            home=home,
+            dashboard_user_header="X-Forwarded-Email",
+            dashboard_proxy_secret=SecretStr(SECRET),
+            dashboard_promoters="anna@shop.test, ben@shop.test",
+        ),
+        home / "log",
+    )
+
     def answers() -> bool:
         assert process.poll() is None, process.last_words()
         try:
@@ -72,7 +87,7 @@ def models(synthetic_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
     try:
         wait_for(answers, "the dashboard answers")
-        yield page
+        yield Page(port)
     finally:
         process.stop()
 
@@ -115,6 +130,29 @@ def test_who_is_logged_in_looks_and_who_is_named_promotes(models: Page, syntheti
     assert synthetic_bundle.name in promoting
     assert LOOK_ONLY not in promoting
     assert "Roll back" in promoting
+
+
+@needs_nginx
+def test_behind_nginx_who_logs_in_has_that_name_and_no_other(
+    models: Page, synthetic_bundle: Path, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path / "certificates")
+    tls = create_default_context(cafile=str(authority.file))
+    login = "Authorization", "Basic " + b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    with nginx(tmp_path / "nginx", authority, SECRET, dashboard=models.port) as port:
+
+        def through(*headers: tuple[str, str]) -> str:
+            sock = create_connection((HOST, port))
+            return models(*headers, sock=sock, ssl=tls, server_hostname=HOST, origin=f"https://{DASHBOARD}")
+
+        with pytest.raises(InvalidStatus, match="401"):
+            through()
+        with pytest.raises(InvalidStatus, match="401"):
+            through(PROOF, named(USER))
+        # What a browser sends under the name of the header is dropped.
+        seen = through(login, named("anna@shop.test"), (SECRET_HEADER, "x"))
+    assert synthetic_bundle.name in seen
+    assert "Roll back" in seen
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.client
 import os
+import shutil
 import signal
+import ssl
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,13 +17,17 @@ from urllib.request import urlopen
 
 import orjson
 import pytest
+from certificates import Authority
+from nginx import LOOKUP, nginx
 from shop import Shop, plan_of, stop, wait_for
 
 from clickstream.features.shop_file import built_in
-from clickstream.infra.settings import Settings
+from clickstream.infra.errors import ConfigurationError
+from clickstream.infra.settings import Settings, load_settings
 from clickstream.local.child import HOST, free_port
 from clickstream.local.embedded import EmbeddedValkey
 from clickstream.local.processes import Process, environment
+from clickstream.lookup.server import tls_of
 from clickstream.producer.synthetic_shop import SHOP, known_sessions
 
 pytestmark = pytest.mark.integration
@@ -32,9 +38,12 @@ TOKEN = "a-token-of-thirty-two-characters"
 
 
 class Client:
-    """`clickstream serve` in a process of its own, and requests to it."""
+    """`clickstream serve` in a process of its own, and requests to it; by TLS where an authority is given."""
 
-    def __init__(self, settings: Settings, folder: Path, *words: str) -> None:
+    def __init__(
+        self, settings: Settings, folder: Path, *words: str, authority: Authority | None = None
+    ) -> None:
+        self._tls = None if authority is None else ssl.create_default_context(cafile=str(authority.file))
         self.port = free_port()
         serve = ["serve", "--port", str(self.port), *words]
         self.process = Process(serve, settings, folder / f"serve-{self.port}.log")
@@ -49,7 +58,11 @@ class Client:
 
     def get(self, path: str, token: str | None = TOKEN, host: str = HOST) -> tuple[int, Any]:
         """Status and content of an answer."""
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=30)
+        connection = (
+            http.client.HTTPConnection(HOST, self.port, timeout=30)
+            if self._tls is None
+            else http.client.HTTPSConnection(HOST, self.port, timeout=30, context=self._tls)
+        )
         try:
             connection.request(
                 "GET", path, headers={"Host": host} | ({"Authorization": f"Bearer {token}"} if token else {})
@@ -155,6 +168,9 @@ def test_a_look_up_says_what_the_score_of_the_session_will_say_if_it_closes_now(
         assert given["help"] == (found["clicks"] >= 3 and found["predictions"]["batch"]["conversion"] < 0.2)
         assert len(given["because"]) == given["help"]
 
+    if shutil.which("nginx"):
+        behind_nginx(client, next(iter(short)), tmp_path)
+
     end = sent[-1][3] + 7_200_000
     flush = orjson.dumps({"type": "heartbeat", "event_time": end, "flush": True})
     own.send_all((partition, None, flush, end) for partition in range(own.topic.partitions))
@@ -178,6 +194,27 @@ def test_a_look_up_says_what_the_score_of_the_session_will_say_if_it_closes_now(
     assert offer(scores[0]["session_id"]) == {"help": False}
     example.kill()
     client.process.terminate()
+
+
+def behind_nginx(client: Client, session_id: str, folder: Path) -> None:
+    """The same answers by TLS and another name; what is not for others is not there."""
+    authority = Authority(folder / "certificates")
+    tls = ssl.create_default_context(cafile=str(authority.file))
+    with nginx(folder / "nginx", authority, lookup=client.port) as port:
+
+        def get(path: str, token: str = TOKEN) -> tuple[int, bytes]:
+            with closing(http.client.HTTPSConnection(HOST, port, timeout=30, context=tls)) as connection:
+                headers = {"Host": LOOKUP, "Authorization": f"Bearer {token}"}
+                connection.request("GET", path, headers=headers)
+                answer = connection.getresponse()
+                return answer.status, answer.read()
+
+        status, found = get(f"/v1/sessions/{session_id}")
+        assert (status, orjson.loads(found)) == client.session(session_id)
+        status, refused = get("/v1/sessions/a%2Fb%3F")
+        assert (status, orjson.loads(refused)["error"]) == (404, "nothing is open of session 'a/b?'")
+        assert get(f"/v1/sessions/{session_id}", token="another")[0] == 401
+        assert get("/metrics/")[0] == 404
 
 
 def test_a_look_up_without_redis_says_so_and_answers_when_it_is_back(shop: Shop, tmp_path: Path) -> None:
@@ -224,6 +261,18 @@ def test_a_look_up_beyond_this_machine_needs_a_token(settings: Settings) -> None
     assert "CLICKSTREAM_LOOKUP_TOKEN" in done.stderr
 
 
+def test_a_key_of_another_certificate_is_refused_before_anything_listens(
+    settings: Settings, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path / "certificates")
+    one, other = authority.issue("one"), authority.issue("other")
+    update = {"lookup_certificate_file": one.certificate, "lookup_key_file": other.key}
+    with pytest.raises(ConfigurationError, match="does not belong to the certificate"):
+        tls_of(settings.model_copy(update=update))
+    with pytest.raises(ConfigurationError, match="lookup_certificate_file and lookup_key_file belong"):
+        load_settings(lookup_key_file=other.key)
+
+
 def children(pid: int) -> set[int]:
     """Processes that a process has started, as far as they are workers."""
     found = set()
@@ -248,7 +297,10 @@ def test_several_workers_answer_as_one_and_outlive_nobody(shop: Shop, tmp_path: 
         lines = client.get("/metrics/")[1].splitlines()
         return sum(float(line.split()[-1]) for line in lines if 'status="404"' in line)
 
-    client = Client(shop.settings, tmp_path, "--workers", "2")
+    authority = Authority(tmp_path / "certificates")
+    own = authority.issue("lookup")
+    secured = ("--tls-cert", str(own.certificate), "--tls-key", str(own.key))
+    client = Client(shop.settings, tmp_path, "--workers", "2", *secured, authority=authority)
     first = children(client.process.pid)
     assert len(first) == 2
     assert client.session("nobody")[0] == 404

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +20,10 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65_535)] = 8700,
     workers: Annotated[int, typer.Option(help="Processes that answer.", min=1, max=64)] = 1,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="PEM file with a certificate: HTTPS is spoken; with --tls-key.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM file with the key of that certificate.")] = None,
     group: Annotated[str | None, typer.Option(help="Consumer group whose state is looked up.")] = None,
     bundle: Annotated[str | None, typer.Option(help="Bundle id, path, or champion.")] = None,
     shop: Shop = None,
@@ -31,10 +36,18 @@ def serve(
     Needs `pip install 'clickstream-scoring[serve]'`.
 
     Exit codes: 0 stopped; 65 no models; 69 a server is away at the start; 78 the port is in use, a token or
-    the extra is missing, or a setting is wrong.
+    the extra is missing, or a setting or a certificate is wrong.
     """
     need("serve", "the look-up", "fastapi", "uvicorn")
-    settings = with_running_servers(load_settings(group=group, bundle=bundle, shop=shop))
+    settings = with_running_servers(
+        load_settings(
+            group=group,
+            bundle=bundle,
+            shop=shop,
+            lookup_certificate_file=tls_cert,
+            lookup_key_file=tls_key,
+        )
+    )
     logs.configure(settings)
     # Workers read their settings as any process does.
     os.environ.update(as_environment(settings))

@@ -326,6 +326,10 @@ class Settings(BaseSettings):
     lookup_token_file: Path | None = Field(
         None, description="file with it, read when `serve` starts, instead of `lookup_token`"
     )
+    lookup_certificate_file: Path | None = Field(
+        None, description="PEM file with the certificate by which `serve` speaks TLS, read when it starts"
+    )
+    lookup_key_file: Path | None = Field(None, description="PEM file with the key of that certificate")
     dashboard_read_only: bool = Field(
         False, description="the pages of the dashboard show all, and promote and roll back nothing"
     )
@@ -369,7 +373,7 @@ class Settings(BaseSettings):
             file = f"{name}_file"
             if getattr(self, name) is not None and getattr(self, file, None) is not None:
                 raise ValueError(f"{name} and {file} are both set; one is enough")
-        for server in ("kafka", "redis"):
+        for server in ("kafka", "redis", "lookup"):
             if (getattr(self, f"{server}_certificate_file") is None) != (
                 getattr(self, f"{server}_key_file") is None
             ):

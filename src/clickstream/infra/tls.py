@@ -44,6 +44,14 @@ def client_context(
     return context
 
 
+def server_context(setting: str, certificate_file: Path, key_file: Path) -> ssl.SSLContext:
+    """A context of a server that shows this certificate. Args and errors as of `client_context`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _load_identity(context, setting, certificate_file, key_file, None)
+    return context
+
+
 def _load_identity(
     context: ssl.SSLContext, setting: str, certificate_file: Path, key_file: Path, password: str | None
 ) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
@@ -14,6 +16,7 @@ from uvicorn.supervisors import Multiprocess
 from clickstream.infra.errors import ConfigurationError
 from clickstream.infra.secrets import secret
 from clickstream.infra.settings import Settings
+from clickstream.infra.tls import server_context
 from clickstream.lookup.app import LOOPBACK, application, create
 from clickstream.lookup.counts import RequestCounters
 from clickstream.lookup.service import Lookup
@@ -35,7 +38,8 @@ def serve_lookups(
         listening_on: is told the address, once nothing stands in the way.
 
     Raises:
-        ConfigurationError: the port cannot be used; or others than this machine could ask without a token.
+        ConfigurationError: the port or the certificate cannot be used; or others than this machine could ask
+            without a token.
         UnavailableError: a server is away at the start.
         BundleError: there are no models.
     """
@@ -44,6 +48,7 @@ def serve_lookups(
             f"on {host} anybody who reaches the port could read sessions",
             "Set CLICKSTREAM_LOOKUP_TOKEN, which requests then carry; or keep to 127.0.0.1.",
         )
+    tls = tls_of(settings)
     with bound(host, port) as listening, TemporaryDirectory(prefix="clickstream-serve-") as folder:
         counts = Path(folder)
         # Loaded once before workers are: what is wrong is said once, with the exit code it has.
@@ -57,8 +62,10 @@ def serve_lookups(
             server_header=False,
             timeout_graceful_shutdown=_DRAIN_S,
             timeout_worker_healthcheck=_START_S,
+            ssl_context_factory=tls,
         )
-        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        scheme = "http" if tls is None else "https"
+        address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         if workers == 1:
             server = uvicorn.Server(config)
             # It takes signals over a little later, and raises them again when it has obeyed.
@@ -70,6 +77,24 @@ def serve_lookups(
         supervisor = Multiprocess(config, sockets=[listening])
         listening_on(address)
         supervisor.run()
+
+
+def tls_of(settings: Settings) -> Callable[..., ssl.SSLContext] | None:
+    """What makes the TLS context of each worker; None where plain HTTP is spoken.
+
+    Raises:
+        ConfigurationError: certificate or key cannot be used.
+    """
+    if settings.lookup_certificate_file is None or settings.lookup_key_file is None:
+        return None
+    files = settings.lookup_certificate_file, settings.lookup_key_file
+    # Once here: what is wrong is said once, before anything listens.
+    _context(*files)
+    return partial(_context, *files)
+
+
+def _context(certificate_file: Path, key_file: Path, *_: Any) -> ssl.SSLContext:
+    return server_context("CLICKSTREAM_LOOKUP", certificate_file, key_file)
 
 
 def bound(host: str, port: int) -> socket.socket:

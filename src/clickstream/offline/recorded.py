@@ -109,13 +109,13 @@ def sessions_of(
         if isinstance(parsed, Click):
             clicks += 1
         elif isinstance(parsed, Forget):
-            sample.forget(parsed.session_id)
+            sample.forget(parsed.session_id, record.partition)
         for closed in audited.logic.closed:
             if audited.is_blind_to(closed):
                 cut += 1
                 continue
             late += closed.session.late
-            sample.add(closed)
+            sample.add(closed, record.partition)
     taken = sample.taken()
     if not taken:
         raise InputError(

@@ -63,12 +63,12 @@ class Sample(Generic[T]):
         self._taught = taught
         self._most = most
         # The one with the largest draw first; of two that are equal the later.
-        self._kept: list[tuple[float, int, int, str, Taught[T]]] = []
-        # By session id: how many were seen before it was to be forgotten.
-        self._forgotten: dict[str, int] = {}
+        self._kept: list[tuple[float, int, int, str, int, Taught[T]]] = []
+        # By session id and partition: how many were seen before it was to be forgotten.
+        self._forgotten: dict[tuple[str, int], int] = {}
 
-    def add(self, closed: ClosedWindow) -> None:
-        """Take a window, or leave it out."""
+    def add(self, closed: ClosedWindow, partition: int = 0) -> None:
+        """Take a window of a partition of a topic, or leave it out."""
         self.seen += 1
         opened_at = closed.session.opened_at
         # The draws of decision points begin with 1.
@@ -76,15 +76,15 @@ class Sample(Generic[T]):
         full = len(self._kept) == self._most
         if full and draw >= -self._kept[0][0]:
             return
-        one = (-draw, -self.seen, opened_at, closed.session_id, self._taught(closed))
+        one = (-draw, -self.seen, opened_at, closed.session_id, partition, self._taught(closed))
         if full:
             heapq.heapreplace(self._kept, one)
         else:
             heapq.heappush(self._kept, one)
 
-    def forget(self, session_id: str) -> None:
+    def forget(self, session_id: str, partition: int) -> None:
         """Leave out what was added of a session up to now."""
-        self._forgotten[session_id] = self.seen
+        self._forgotten[session_id, partition] = self.seen
 
     @property
     def forgotten(self) -> int:
@@ -93,7 +93,7 @@ class Sample(Generic[T]):
 
     def taken(self) -> list[Taught[T]]:
         """Those that were taken and not forgotten, by the time of their first click."""
-        kept = (one for one in self._kept if -one[1] > self._forgotten.get(one[3], 0))
+        kept = (one for one in self._kept if -one[1] > self._forgotten.get(one[3:5], 0))
         return [one[-1] for one in sorted(kept, key=lambda one: one[2:4])]
 
 
