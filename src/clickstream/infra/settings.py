@@ -290,7 +290,7 @@ class Settings(BaseSettings):
     )
 
     max_poll_records: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        5_000, description="records of one poll, that is of one step"
+        10_000, description="records of one poll, that is of one step"
     )
     commit_interval: Duration = Field(
         1_000,

@@ -55,6 +55,8 @@ class ConfluentTransactionalProducer:
                     "transactional.id": transactional_id,
                     "transaction.timeout.ms": settings.patience,
                     "message.timeout.ms": max(settings.patience - 1_000, 1_000),
+                    # The broker refuses what comes while it still ends the transaction before, for some ms.
+                    "retry.backoff.ms": 5,
                     "compression.type": "lz4",
                     "batch.size": 262_144,
                     # A flush does not wait for it.
