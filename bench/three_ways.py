@@ -4,8 +4,8 @@
         [--faults late=0.02,duplicate=0.05,reorder=0.05]
 
 The log is replayed with faults onto a Kafka of its own and scored by a consumer with the bundle in use in
-CLICKSTREAM_HOME. What then lies on the clicks topic is folded from files, here and on Spark. A click that came
-late in the stream (T4) has its place in a file, so such sessions are counted apart.
+CLICKSTREAM_HOME. What then lies on the clicks topic is folded from files, here and on Spark. A click that
+came late in the stream (T4) has its place in a file, so such sessions are counted apart.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def compare(stream: Rows, here: Rows) -> None:
         f"{len(stream):,} scores, {duplicates:,} copies dropped. {len(late):,} sessions have late clicks:"
         f" {sum(here.get(n, {}).get('clicks') == stream[n]['clicks'] for n in late):,} of them have as many"
         f" clicks here. Of the other {len(names):,}: {len(names - here.keys()):,} are not here,"
-        f" {len(here.keys() - stream.keys()):,} are not in the stream, fields that differ: {json.dumps(differ)}"
+        f" {len(here.keys() - stream.keys()):,} are not in the stream; differ: {json.dumps(differ)}"
     )
 
 

