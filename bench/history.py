@@ -1,7 +1,7 @@
 """Years of clicks on this machine: sessions of Parquet files, by the local engine and by others alone.
 
-Clicks of shop online-store are made up, a file a day; then each engine makes sessions of them. Prints clicks a
-second, by the clock and of a core's CPU, and the most memory that its processes held together (PSS). The
+Clicks of shop online-store are made up, a file a day; then each engine makes sessions of them. Prints clicks
+a second, by the clock and of a core's CPU, and the most memory that its processes held together (PSS). The
 others make sessions only, by window functions: they score nothing.
 
 python bench/history.py generate CLICKS FOLDER     about 13 bytes a click; goes on where it was

@@ -54,9 +54,15 @@ def fold_clicks(
         yield _batch(some, shop, bundle, schema)
 
 
-def fold_windows(batches: Iterable[pa.RecordBatch], shop: Shop, rules: Rules) -> Iterator[ClosedWindow]:
-    """The windows of some clicks, as `fold_clicks` takes them; they lie on no topic, at no offset."""
-    state, session_id = OpenSession(), ""
+def fold_windows(
+    batches: Iterable[pa.RecordBatch], shop: Shop, rules: Rules, opened: type[OpenSession] = OpenSession
+) -> Iterator[ClosedWindow]:
+    """The windows of some clicks, as `fold_clicks` takes them; they lie on no topic, at no offset.
+
+    Args:
+        opened: what clicks settle in, which makes the windows.
+    """
+    state, session_id = opened(), ""
     for batch in batches:
         if not batch.num_rows:
             continue

@@ -20,6 +20,7 @@ import msgspec
 from clickstream.features.shop import Shop
 from clickstream.files.history import ClickBuckets, RefusedRows
 from clickstream.files.history.buckets import Finishing
+from clickstream.files.history.select import read_select
 from clickstream.infra.errors import InputError, RefusedError, UsageError
 from clickstream.infra.files import replace_file
 from clickstream.windows.fingerprint import rule_differences
@@ -67,9 +68,12 @@ class _Partitioned(msgspec.Struct):
 
 
 def source_of(files: Sequence[Path], mapping: Path | None, rules: str, bundle: str, buckets: int) -> Source:
-    """The fingerprint of a run."""
+    """The fingerprint of a run; the files that a mapping in SQL reads belong to it."""
     stamps = []
-    for path in files:
+    beside = (
+        [] if mapping is None or mapping.suffix.lower() != ".sql" else read_select(mapping).paths().values()
+    )
+    for path in [*files, *beside]:
         found = path.stat()
         stamps.append(SourceFile(str(path.resolve()), found.st_size, found.st_mtime_ns))
     digest = "" if mapping is None else hashlib.sha256(mapping.read_bytes()).hexdigest()

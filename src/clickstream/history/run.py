@@ -15,6 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Any, Protocol
@@ -103,11 +104,10 @@ def make_sessions(
         UnavailableError: a worker was killed.
     """
     rules = rules_of(settings)
-    bundle = ""
-    if scored:
-        models = load_bundle(settings)
+    models = load_bundle(settings) if scored else None
+    if models is not None:
         check_shop(models.manifest, rules.shop.definition, f"bundle {models.path}")
-        bundle = models.id
+    bundle, path = ("", None) if models is None else (models.id, models.path)
     files = find_files(paths)
     size = sum(path.stat().st_size for path in files)
     buckets = min(max(-(-size // BYTES_OF_A_BUCKET), 1), MOST_BUCKETS)
@@ -128,7 +128,7 @@ def make_sessions(
                 clicks = replace(_result(task), memory_mib=each)
         todo = [number for number in range(buckets) if not folder.bucket(number).exists()]
         told = counted(clicks.kept, "click")
-        with _processes(workers, _ready_to_fold, (folder, clicks, settings, bundle)) as pool:
+        with _processes(workers, _ready_to_fold, (folder, clicks, settings, path)) as pool:
             for left in _each_done([pool.submit(_fold, number) for number in todo]):
                 progress(_READING + (_WRITING - _READING) * (1 - left / buckets), f"sessions of {told}")
         return _gather(folder, clicks, progress)
@@ -151,18 +151,27 @@ def _partition(
     return clicks
 
 
-_folder: BucketFolder
+_opened: Callable[[], BucketFolder]
 
 
-def _ready_to_fold(folder: HistoryFolder, clicks: ClickBuckets, settings: Settings, bundle: str) -> None:
-    global _folder
+def _ready_to_fold(
+    folder: HistoryFolder, clicks: ClickBuckets, settings: Settings, bundle: Path | None
+) -> None:
+    global _opened
     _ready()
-    models = load_bundle(settings, bundle) if bundle else None
-    _folder = BucketFolder(folder, clicks, rules_of(settings), models)
+    # Not here: an error of an initializer is told to nobody.
+    _opened = cache(partial(_open, folder, clicks, settings, bundle))
+
+
+def _open(
+    folder: HistoryFolder, clicks: ClickBuckets, settings: Settings, bundle: Path | None
+) -> BucketFolder:
+    models = None if bundle is None else load_bundle(settings, bundle)
+    return BucketFolder(folder, clicks, rules_of(settings), models)
 
 
 def _fold(bucket: int) -> None:
-    _folder.fold(bucket)
+    _opened().fold(bucket)
 
 
 def _ready() -> None:
