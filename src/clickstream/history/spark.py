@@ -58,7 +58,9 @@ _BYTES_OF_A_PART = 32 << 20
 
 _LEAST_PARTS = 4
 _EXAMPLES = 1_000
-_OURS = re.compile(r"^clickstream\.infra\.errors\.(?P<kind>\w+): (?P<what>.*)(\n(?P<remedy>.+))?", re.MULTILINE)
+_OURS = re.compile(
+    r"^clickstream\.infra\.errors\.(?P<kind>\w+): (?P<what>.*)(\n(?P<remedy>.+))?", re.MULTILINE
+)
 """How Python shows an error of ours."""
 
 _DAY = "day"
