@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 _EXAMPLES = 1_000
 _SHOWN = 5
 _LONGEST_DETAIL = 1_000
+_TWO_ENDS = "reached an invalid state"
 
 
 def open_clicks(
@@ -128,11 +129,30 @@ def _open_selected(
 
 @contextmanager
 def _opened(work: Path, memory_mib: int, files: Sequence[LogFile]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An engine that reads these files; what it raises is said as the fault of one of them."""
     engine = open_engine(work, memory_mib, [file.path for file in files])
+    import duckdb
+
     try:
         yield engine
+    except duckdb.OutOfMemoryException as error:
+        raise InputError(
+            f"{memory_mib} MiB of memory do not suffice: {_said(error)}", "Give more, or take more buckets."
+        ) from error
+    except duckdb.Error as error:
+        remedy = "A mapping in SQL takes TRY_CAST and try_strptime where not every row has what it says."
+        if _TWO_ENDS in str(error):
+            remedy = "Its lines end in two ways, by \\n and by \\r\\n: save it with one of them."
+        raise InputError(f"the log cannot be read: {_said(error)}", remedy) from error
     finally:
         engine.close()
+
+
+def _said(error: Exception) -> str:
+    """What DuckDB says first, and of which file."""
+    first, *rest = str(error).splitlines()
+    file = next((line.strip() for line in rest if line.strip().startswith("file = ")), "")
+    return f"{first[:_LONGEST_DETAIL]} {file}".strip()
 
 
 def _mapping(
@@ -301,15 +321,10 @@ class _Partitioning:
         return f"part{self._parts}"
 
     def _write(self, selected: str, part: str) -> None:
-        import duckdb
-
-        try:
-            self._engine.execute(
-                f"COPY ({selected}) TO {quoted(str(self._clicks))} (FORMAT parquet, PARTITION_BY (bucket),"
-                f" FILENAME_PATTERN {quoted(part + '_{i}')}, OVERWRITE_OR_IGNORE)"
-            )
-        except duckdb.Error as error:
-            raise InputError(f"the log cannot be read: {str(error).splitlines()[0][:500]}") from error
+        self._engine.execute(
+            f"COPY ({selected}) TO {quoted(str(self._clicks))} (FORMAT parquet, PARTITION_BY (bucket),"
+            f" FILENAME_PATTERN {quoted(part + '_{i}')}, OVERWRITE_OR_IGNORE)"
+        )
 
     @contextmanager
     def _judged(self) -> Iterator[KeptRows]:
