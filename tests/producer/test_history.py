@@ -378,26 +378,6 @@ def test_parquet_says_times_and_numbers_by_its_types(tmp_path: Path) -> None:
         opened(tmp_path, tmp_path / "nested.parquet")
 
 
-def test_what_is_in_buckets_is_taken_as_it_is_until_the_log_changes(tmp_path: Path) -> None:
-    path = written(tmp_path, "log.csv", [*ROWS, click("v", 0, "")])
-    first = opened(tmp_path, path)
-
-    def made() -> set[tuple[Path, int]]:
-        return {(one, one.stat().st_mtime_ns) for one in (tmp_path / "work/clicks").glob("*/*")}
-
-    files = made()
-    assert files
-    again = opened(tmp_path, path)
-    assert (again, made()) == (first, files)
-    # One that was killed before its end begins anew.
-    (tmp_path / "work/buckets.json").unlink()
-    assert opened(tmp_path, path) == first
-    assert made() != files
-    written(tmp_path, "log.csv", ROWS[:7])
-    assert opened(tmp_path, path).kept == 7
-    assert opened(tmp_path, path, buckets=2).buckets == 2
-
-
 def test_a_field_that_no_click_has_is_noted_with_its_column(tmp_path: Path) -> None:
     path = written(tmp_path, "log.jsonl", ROWS)
     found = opened(tmp_path, path, mapping=MAPPING.replace('"price"', '"prize"'))

@@ -8,15 +8,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, BinaryIO, get_args
+from typing import Annotated, BinaryIO, TypeGuard, get_args
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
 
 from clickstream.bundles.bundle import load_bundle
 from clickstream.cli.options import HomeOption, Shop
+from clickstream.cli.sessions import (
+    EngineOption,
+    MasterOption,
+    MemoryOption,
+    WorkersOption,
+    spark_master,
+    write_history,
+)
 from clickstream.cli.shop import chosen_definition
 from clickstream.features.shop import UCI553, shop_of
 from clickstream.features.shop import Shop as ShopOfClicks
@@ -29,7 +35,6 @@ from clickstream.infra.words import counted
 from clickstream.offline import (
     FileFormat,
     FileScores,
-    ScoringProgress,
     require,
     score_file,
     write_refused,
@@ -39,6 +44,7 @@ from clickstream.producer.plan import PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
 from clickstream.terminal.cleaning_view import show_cleaning
 from clickstream.terminal.printable import plain
+from clickstream.terminal.share_bar import share_bar
 from clickstream.terminal.summary_view import (
     clusters_table,
     conversion_in_words,
@@ -57,17 +63,19 @@ _SAMPLES = 5
 
 
 def score(
-    file: Annotated[
-        Path,
+    files: Annotated[
+        list[str],
         typer.Argument(
+            metavar="FILE…",
             help="The file of UCI 553, one like it, or what --mapping says; of another shop its log."
-            " - = stdin."
+            " - = stdin. With --out FOLDER files, folders and patterns of any size.",
         ),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
             help="Write the sessions there: .csv, .jsonl or .parquet; - = stdout. A pipe gets them too."
+            " A folder: Parquet by day."
         ),
     ] = None,
     file_format: Annotated[
@@ -92,6 +100,10 @@ def score(
         ),
     ] = 0,
     bundle: Annotated[str | None, typer.Option(help="Bundle id, path, or champion.")] = None,
+    memory: MemoryOption = 2_048,
+    workers: WorkersOption = None,
+    engine: EngineOption = "local",
+    master: MasterOption = None,
     shop: Shop = None,
     home: HomeOption = None,
 ) -> None:
@@ -102,9 +114,24 @@ def score(
     Rows that cannot be used are left out and counted, with the reason. Sessions go to --out, or into a pipe;
     progress and the summary go to standard error.
 
+    Logs of any size, with --out FOLDER: day=YYYY-MM-DD/sessions.parquet, with predictions of the models that
+    do not learn in the stream. A run that was ended goes on where it was; a folder that holds sessions of
+    something else is refused.
+
     Exit codes: 0 done; 64 wrong options; 65 the file, the mapping or the bundle is not right; 66 the file is
-    not there; 78 Parquet cannot be written here; 130 stopped by Ctrl-C.
+    not there; 69 a worker was killed; 78 Parquet cannot be written here, or the folder holds sessions of
+    something else; 130 stopped by Ctrl-C.
     """
+    on_spark = spark_master(engine, master)
+    if _is_folder(out, file_format) and not check:
+        if reasons:
+            raise UsageError("--reasons with a folder", "Give one file to --out: --out sessions.parquet.")
+        settings = load_settings(home=home, bundle=bundle, shop=shop)
+        write_history(files, out, settings, mapping, refused, memory, workers, on_spark, scored=True)
+        return
+    if on_spark is not None:
+        raise UsageError("--engine spark without a folder", "Say where sessions go by day: --out FOLDER.")
+    file = _only(files)
     say = Console(stderr=True, highlight=False, soft_wrap=True)
     if out is None and not check and not sys.stdout.isatty():
         out = _STANDARD
@@ -130,7 +157,7 @@ def score(
             _write_refused(refused, cleaning)
             return
         models = load_bundle(settings)
-        with _progress(say) as progress:
+        with share_bar(say) as progress:
             scores = score_file(
                 source,
                 bundle=models,
@@ -147,6 +174,23 @@ def score(
             write_sessions(scores.sessions, kind, stream)
     _write_refused(refused, scores.cleaning)
     _conclude(scores, of_shop, out, mapping is not None, say)
+
+
+def _is_folder(out: Path | None, given: FileFormat | None) -> TypeGuard[Path]:
+    """Whether sessions go to a folder: one that is there, or a name without an ending."""
+    if out is None or out == _STANDARD or given is not None:
+        return False
+    return out.is_dir() or (not out.suffix and not out.exists())
+
+
+def _only(files: list[str]) -> Path:
+    file = Path(files[0])
+    if len(files) > 1 or file.is_dir():
+        raise UsageError(
+            f"{' '.join(files[:3])}{' …' if len(files) > 3 else ''} is more than one file",
+            "Sessions of many files go to a folder: --out FOLDER.",
+        )
+    return file
 
 
 def _format(out: Path | None, given: FileFormat | None) -> FileFormat:
@@ -198,18 +242,6 @@ def _write_refused(path: Path | None, cleaning: CleaningReport) -> None:
     if path is not None:
         with _target("--refused", path) as stream:
             write_refused(cleaning, stream)
-
-
-@contextmanager
-def _progress(say: Console) -> Iterator[ScoringProgress]:
-    """A bar on a terminal, nothing elsewhere."""
-    if not say.is_terminal:
-        yield lambda _share, _words: None
-        return
-    columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Bar(*columns, console=say, transient=True) as bar:
-        task = bar.add_task("reading", total=1.0)
-        yield lambda share, words: bar.update(task, completed=share, description=words)
 
 
 def _conclude(

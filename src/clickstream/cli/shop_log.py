@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 
@@ -13,8 +15,19 @@ from clickstream.files.dataset import Dataset
 from clickstream.files.reading import read_any_mapping, read_clicks
 from clickstream.files.shop_log import ShopLog
 from clickstream.infra.errors import MissingFileError, UsageError
+from clickstream.infra.extras import need
+from clickstream.infra.settings import Settings
+from clickstream.infra.words import counted
+from clickstream.offline.sample import Taught
 from clickstream.producer.synthetic_shop import SHOP, known_log
 from clickstream.terminal.cleaning_view import show_cleaning
+from clickstream.terminal.steps import StepReport
+from clickstream.windows.partition import ClosedWindow
+
+if TYPE_CHECKING:
+    from clickstream.history.lessons import LoggedSessions
+
+T = TypeVar("T")
 
 
 def no_log(definition: ShopDefinition) -> MissingFileError:
@@ -53,6 +66,34 @@ def read_shop_log(
     if not isinstance(log, ShopLog):
         raise TypeError("the clicks of shop uci553")
     return log
+
+
+def read_any_size(
+    data: Path,
+    mapping: Path | None,
+    settings: Settings,
+    taught: Callable[[ClosedWindow], Taught[T]],
+    console: Console,
+    step: StepReport,
+) -> LoggedSessions[T]:
+    """The sessions to train on of logs of any size; what became of their rows is shown.
+
+    Raises:
+        MissingFileError, InputError: there is no log, or it cannot be used.
+        ConfigurationError: the extra `history` is not installed.
+    """
+    need("history", f"to read {data.name}", "duckdb", "pyarrow")
+    from clickstream.history.lessons import read_lessons
+    from clickstream.terminal.history_view import show_rows
+
+    step(f"reading {data}")
+    found = read_lessons([data], settings, taught, mapping)
+    show_rows(found.rows, found.clicks, found.left_out, found.refused, console)
+    words = counted(found.found, "session")
+    if len(found.sessions) < found.found:
+        words += f"; a sample of {len(found.sessions):,} is trained on"
+    step(words)
+    return found
 
 
 def read_mapped_dataset(data: Path | None, mapping: Path, synthetic: int | None, console: Console) -> Dataset:

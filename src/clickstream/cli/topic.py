@@ -47,11 +47,13 @@ def read_topic(
 def _in_words(recorded: RecordedSessions[T]) -> str:
     refused = ", ".join(f"{count:,} {reason}" for reason, count in sorted(recorded.refused.items()))
     words = [
-        f"{counted(recorded.clicks, 'click')}, {counted(len(recorded.sessions), 'session')}",
+        f"{counted(recorded.clicks, 'click')}, {counted(recorded.found, 'session')}",
         f"refused: {refused or 'none'}",
         f"counted late: {recorded.late:,}",
         f"left out: {recorded.open:,} still open",
     ]
+    if len(recorded.sessions) < recorded.found:
+        words.append(f"a sample of {len(recorded.sessions):,} sessions is trained on")
     if recorded.cut:
         words.append(f"{recorded.cut:,} that may begin before the topic does")
     return "; ".join(words)

@@ -15,18 +15,20 @@ from rich.progress import Progress as Bars
 from clickstream.bundles.signature import signing_key
 from clickstream.cli.options import ColumnsOption, DatasetOption, HomeOption, Shop
 from clickstream.cli.shop import chosen_definition
-from clickstream.cli.shop_log import read_mapped_dataset
+from clickstream.cli.shop_log import read_any_size, read_mapped_dataset
 from clickstream.cli.topic import read_topic
 from clickstream.cli.train_shop import train_any_shop
 from clickstream.features.shop_file import UCI553_NAME
 from clickstream.files.dataset import read_dataset
 from clickstream.files.location import find_dataset
+from clickstream.files.reading import is_of_duckdb
 from clickstream.files.source import WHERE
 from clickstream.infra.errors import BundleError, MissingFileError, UsageError
 from clickstream.infra.extras import need
 from clickstream.infra.room import check_room
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.offline.recorded import read_recorded
+from clickstream.offline.sample import as_session
 from clickstream.offline.windows import cut_windows
 from clickstream.operate.candidate import PromotionPolicy, decide, show_decision
 from clickstream.producer.synthetic import synthetic_dataset
@@ -186,6 +188,9 @@ def read_sessions(
         return SessionSource(settings.clicks_topic, recorded.sha256, recorded.sessions)
     if clicks_topic is not None:
         raise UsageError(f"--clicks-topic {clicks_topic} without --from-topic", "Add --from-topic.")
+    if data is not None and (synthetic or or_synthetic) is None and is_of_duckdb(data):
+        logged = read_any_size(data, mapping, settings, as_session, console, step)
+        return SessionSource(data.name, logged.sha256, logged.sessions)
     if mapping is not None:
         return _from_mapped(data, synthetic or or_synthetic, mapping, settings, console, step)
     if or_synthetic is not None and synthetic is None and find_dataset(data) is None:

@@ -8,15 +8,17 @@ from typing import NamedTuple
 from rich.console import Console
 
 from clickstream.bundles.signature import signing_key
-from clickstream.cli.shop_log import read_shop_log
+from clickstream.cli.shop_log import read_any_size, read_shop_log
 from clickstream.cli.topic import read_topic
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import shop_of
+from clickstream.files.reading import is_of_duckdb
 from clickstream.infra.errors import UsageError
 from clickstream.infra.room import check_room
 from clickstream.infra.settings import Settings
 from clickstream.models.shop.examples import ShopWindow
 from clickstream.offline.recorded import read_recorded_windows
+from clickstream.offline.sample import as_window
 from clickstream.offline.shop_windows import shop_windows
 from clickstream.operate.candidate import PromotionPolicy, decide, show_decision
 from clickstream.terminal.shop_training_view import show_shop_training
@@ -104,6 +106,9 @@ def read_windowed_log(
             )
         recorded = read_topic(settings, read_recorded_windows, console, step)
         return WindowedLog(recorded.topic, recorded.sha256, recorded.sessions)
+    if data is not None and synthetic is None and is_of_duckdb(data):
+        logged = read_any_size(data, mapping, settings, as_window, console, step)
+        return WindowedLog(data.name, logged.sha256, logged.sessions)
     log = read_shop_log(definition, data, mapping, synthetic, seed, console)
     rules = Rules(**settings.rules, shop=shop_of(definition))
     return WindowedLog(log.name, log.sha256, shop_windows(log.sessions, rules))

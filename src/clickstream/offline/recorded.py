@@ -6,13 +6,9 @@ the same event-time logic as the consumer's: what closes there, closes here.
 
 from __future__ import annotations
 
-import datetime
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, NamedTuple, TypeVar
-
-import msgspec
+from typing import Generic, NamedTuple, TypeVar
 
 from clickstream.audit.partition import AuditedPartition, CommittedRange
 from clickstream.infra.errors import InputError
@@ -21,9 +17,10 @@ from clickstream.infra.kafka.topic_log import ReadingProgress, extent, read, sil
 from clickstream.infra.settings import Settings
 from clickstream.models.examples import TrainingSession
 from clickstream.models.shop.examples import ShopWindow
+from clickstream.offline.sample import Sample, Taught, as_session, as_window, sha256_of
 from clickstream.records.click import Click
 from clickstream.windows.fingerprint import rules_of
-from clickstream.windows.listing import ListingPartition, clicks_of, ordered_clicks_of, unlisted
+from clickstream.windows.listing import ListingPartition
 from clickstream.windows.partition import ClosedWindow
 
 T = TypeVar("T")
@@ -33,8 +30,9 @@ class RecordedSessions(NamedTuple, Generic[T]):
     """What a topic holds.
 
     Attributes:
-        sessions: closed ones, by the time of their first click.
+        sessions: closed ones to train on, by the time of their first click: all, or a sample of many.
         sha256: of these sessions, click by click.
+        found: closed sessions in all.
         clicks: on the topic, the refused ones too.
         refused: why records could not be counted -> how many.
         late: clicks that came too late to take their place in the order, and count all the same.
@@ -45,18 +43,12 @@ class RecordedSessions(NamedTuple, Generic[T]):
     topic: str
     sessions: list[T]
     sha256: str
+    found: int
     clicks: int
     refused: dict[str, int]
     late: int
     open: int
     cut: int
-
-
-class Taught(NamedTuple, Generic[T]):
-    """A closed window as training takes it, and what it is hashed by."""
-
-    session: T
-    content: tuple[Any, ...]
 
 
 def read_recorded(
@@ -68,17 +60,14 @@ def read_recorded(
         InputError: no session on it has closed.
         UnavailableError: the broker does not answer, or there is no such topic.
     """
-    return _read(settings, progress, _as_session)
+    return _read(settings, progress, as_session)
 
 
 def read_recorded_windows(
     settings: Settings, progress: ReadingProgress = silent
 ) -> RecordedSessions[ShopWindow]:
-    """The windows of the clicks topic of `settings`, of the shop that they name; else as `read_recorded`.
-
-    Of each the clicks in order: one that came too late for its place was not known where it stands.
-    """
-    return _read(settings, progress, _as_window)
+    """The windows of the clicks topic of `settings`, of the shop that they name; else as `read_recorded`."""
+    return _read(settings, progress, as_window)
 
 
 def _read(
@@ -87,19 +76,6 @@ def _read(
     part = extent(settings, settings.clicks_topic)
     records = read(settings, settings.clicks_topic, part, progress)
     return sessions_of(records, part.begin, settings, taught)
-
-
-def _as_session(closed: ClosedWindow) -> Taught[TrainingSession]:
-    session, steps = unlisted(closed.session), clicks_of(closed.session)
-    day = datetime.datetime.fromtimestamp(session.opened_at / 1_000, datetime.UTC).date()
-    return Taught(
-        TrainingSession(closed.session_id, day, session, steps), (closed.session_id, session, list(steps))
-    )
-
-
-def _as_window(closed: ClosedWindow) -> Taught[ShopWindow]:
-    window = ShopWindow(closed.session_id, ordered_clicks_of(closed.session))
-    return Taught(window, (window.session_id, list(window.clicks)))
 
 
 def sessions_of(
@@ -122,7 +98,7 @@ def sessions_of(
         for partition, offset in begin.items()
     }
     refused: Counter[str] = Counter()
-    found: list[tuple[int, str, Taught[T]]] = []
+    sample = Sample(taught)
     clicks = late = cut = 0
     for record in records:
         audited = partitions[record.partition]
@@ -135,28 +111,21 @@ def sessions_of(
                 cut += 1
                 continue
             late += closed.session.late
-            found.append((closed.session.opened_at, closed.session_id, taught(closed)))
-    if not found:
+            sample.add(closed)
+    if not sample.seen:
         raise InputError(
             f"no session on {settings.clicks_topic} has closed: {clicks:,} clicks were read",
             "Let the shop run for longer, or name another topic with --clicks-topic.",
         )
-    found.sort(key=lambda one: one[:2])
+    taken = sample.taken()
     return RecordedSessions(
         settings.clicks_topic,
-        [one.session for _, _, one in found],
-        _sha256(one.content for _, _, one in found),
+        [one.session for one in taken],
+        sha256_of(taken),
+        sample.seen,
         clicks,
         dict(refused),
         late,
         sum(audited.logic.open_sessions for audited in partitions.values()),
         cut,
     )
-
-
-def _sha256(contents: Iterable[tuple[Any, ...]]) -> str:
-    digest = hashlib.sha256()
-    encoder = msgspec.msgpack.Encoder(order="deterministic")
-    for one in contents:
-        digest.update(encoder.encode(one))
-    return digest.hexdigest()

@@ -63,11 +63,12 @@ def columns_of(shop: Shop, with_reasons: bool = False) -> dict[str, type]:
             name = feature.name
             while name in columns or name in after:
                 name = f"feature_{name}"
-            columns[name] = _type_of(shop, feature)
+            columns[name] = type_of(shop, feature)
     return columns | after
 
 
-def _type_of(shop: Shop, feature: Feature) -> type:
+def type_of(shop: Shop, feature: Feature) -> type:
+    """The Python type of the values of a feature."""
     if feature.aggregation in _OF_ITS_FIELD:
         return _TYPES[shop.definition.field(feature.field or "").type]
     return float if feature.aggregation in _FRACTIONS else int

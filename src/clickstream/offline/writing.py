@@ -34,7 +34,7 @@ def write_sessions(sessions: Sessions, format: FileFormat, stream: BinaryIO) -> 
                 orjson.dumps(dict(zip(names, values, strict=True)), option=orjson.OPT_APPEND_NEWLINE)
             )
     else:
-        _write_csv(list(sessions.types), zip(*sessions.columns.values(), strict=True), stream)
+        write_csv(list(sessions.types), zip(*sessions.columns.values(), strict=True), stream)
 
 
 def require(format: FileFormat) -> None:
@@ -56,7 +56,7 @@ def as_bytes(sessions: Sessions, format: FileFormat) -> bytes:
 
 def write_refused(cleaning: CleaningReport, stream: BinaryIO) -> None:
     """Line, reason, detail and text of each refused row, as CSV."""
-    _write_csv(["line", "reason", "detail", "text"], iter(cleaning.refused), stream)
+    write_csv(["line", "reason", "detail", "text"], iter(cleaning.refused), stream)
 
 
 def cell(value: Any) -> Any:
@@ -68,7 +68,8 @@ def cell(value: Any) -> Any:
     return value
 
 
-def _write_csv(names: list[str], rows: Any, stream: BinaryIO) -> None:
+def write_csv(names: list[str], rows: Any, stream: BinaryIO) -> None:
+    """Rows of cells below their names."""
     text = io.TextIOWrapper(stream, "utf-8", newline="", write_through=False)
     try:
         writer = csv.writer(text)

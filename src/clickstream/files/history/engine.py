@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,13 +33,14 @@ def open_engine(work: Path, memory_mib: int, opened: Iterable[str | Path] = ()) 
     need("history", "to read logs of any size", "duckdb", "pyarrow")
     import duckdb
 
-    spilled = work / "spilled"
-    spilled.mkdir(parents=True, exist_ok=True)
+    (work / "spilled").mkdir(parents=True, exist_ok=True)
+    # Each engine its own: in one folder they would write over one another's files.
+    spilled = tempfile.mkdtemp(dir=work / "spilled")
     threads = min(len(os.sched_getaffinity(0)), max(memory_mib // _MIB_OF_A_THREAD, 1))
     engine = duckdb.connect(
         config={
             "memory_limit": f"{max(memory_mib * 3 // 5, _LEAST_MIB)}MiB",
-            "temp_directory": str(spilled),
+            "temp_directory": spilled,
             "threads": threads,
             # Rows are sorted afterwards; to keep them in the order of the file takes memory.
             "preserve_insertion_order": False,
@@ -48,6 +50,7 @@ def open_engine(work: Path, memory_mib: int, opened: Iterable[str | Path] = ()) 
             "python_enable_replacements": False,
         }
     )
+    engine.execute("SET enable_progress_bar = false")
     engine.execute("SET TimeZone = 'UTC'")
     engine.execute("SET allowed_paths = $1", [[str(path) for path in opened]])
     engine.execute("SET allowed_directories = $1", [[f"{work}/"]])

@@ -1,9 +1,7 @@
-"""Opening: a log of any size as buckets of clicks; what was put into buckets once is not read again."""
+"""Opening: which files and which mapping are meant, and the engine that may open these and no others."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import UCI553, Shop
-from clickstream.files.history.buckets import ClickBuckets, Finishing, RefusedExample, RefusedRows
+from clickstream.files.history.buckets import ClickBuckets
 from clickstream.files.history.engine import open_engine
 from clickstream.files.history.inputs import LogFile, describe, find_files
 from clickstream.files.history.partition import Partitioning
@@ -26,13 +24,10 @@ from clickstream.files.mapping.spec import (
 )
 from clickstream.files.mapping.table import columns_of
 from clickstream.infra.errors import InputError, UsageError
-from clickstream.infra.files import replace_file
 
 if TYPE_CHECKING:
     import duckdb
 
-_FORMAT = 1
-_STATE = "buckets.json"
 _LONGEST_DETAIL = 1_000
 _TWO_ENDS = "reached an invalid state"
 
@@ -52,8 +47,8 @@ def open_clicks(
         paths: files, folders and patterns of CSV, JSON lines and Parquet, packed by gz, zst or zip.
         mapping: onto the clicks of `shop`, or a file of one, in TOML or SQL; None: columns are named as the
             fields.
-        work: a folder for what is between; it takes about as much room as the log in Parquet. What an earlier
-            call put there of the same files, mapping and number of buckets is taken as it is; else replaced.
+        work: a folder for what is between; it takes about as much room as the log in Parquet, and what is in
+            it of an earlier call is replaced.
         memory_mib: of the whole process.
 
     Raises:
@@ -64,18 +59,12 @@ def open_clicks(
     if not 1 <= buckets <= 1_024:
         raise UsageError(f"{buckets} buckets", "Take 1 to 1,024.")
     definition = shop.definition
-    chosen = _mapping(mapping, definition)
+    chosen = mapping_of(mapping, definition)
     files = find_files(paths)
-    key = _key(files, definition, chosen, buckets)
-    if (known := _known(work, key, definition, memory_mib)) is not None:
-        return known
-    (work / _STATE).unlink(missing_ok=True)
     for folder in ("clicks", "text", "spilled"):
         shutil.rmtree(work / folder, ignore_errors=True)
     (work / "clicks").mkdir(parents=True, exist_ok=True)
-    found = _partitioned(files, definition, chosen, work, memory_mib, buckets)
-    _remember(work, key, found)
-    return found
+    return _partitioned(files, definition, chosen, work, memory_mib, buckets)
 
 
 def _partitioned(
@@ -99,66 +88,6 @@ def _partitioned(
         for _, group in groupby(sorted(described, key=lambda one: str(one.layout)), lambda one: one.layout):
             run.take(list(group))
         return run.finish(memory_mib)
-
-
-def _key(
-    files: Sequence[Path],
-    definition: ShopDefinition,
-    mapping: ColumnMapping | SelectMapping | None,
-    buckets: int,
-) -> str:
-    """Of all that determines what lies in the buckets."""
-    beside = list(mapping.paths().values()) if isinstance(mapping, SelectMapping) else []
-    stats = [(str(path.resolve()), path.stat()) for path in (*files, *beside)]
-    said = [
-        _FORMAT,
-        definition.hash,
-        None if mapping is None else mapping.sha256,
-        buckets,
-        [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats],
-    ]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
-
-
-def _remember(work: Path, key: str, found: ClickBuckets) -> None:
-    """Say last that all of it is there, so that a run that was killed before begins anew."""
-    with_end_rows, levels, depth = found.finishing
-    said = {
-        "key": key,
-        "buckets": found.buckets,
-        "rows": found.rows,
-        "kept": found.kept,
-        "left_out": found.left_out,
-        "reasons": dict(found.refused.reasons),
-        "examples": found.refused.examples,
-        "finishing": [with_end_rows, None if levels is None else levels.name, depth],
-        "notes": found.notes,
-    }
-    replace_file(work / _STATE, json.dumps(said).encode())
-
-
-def _known(work: Path, key: str, definition: ShopDefinition, memory_mib: int) -> ClickBuckets | None:
-    """What an earlier call left; None where it is of something else, or was not finished."""
-    try:
-        said = json.loads((work / _STATE).read_bytes())
-        if said["key"] != key:
-            return None
-        with_end_rows, levels, depth = said["finishing"]
-        examples = tuple(RefusedExample(*one) for one in said["examples"])
-        return ClickBuckets(
-            definition,
-            work,
-            memory_mib,
-            said["buckets"],
-            said["rows"],
-            said["kept"],
-            said["left_out"],
-            RefusedRows(said["reasons"], examples),
-            Finishing(with_end_rows, None if levels is None else work / levels, depth),
-            tuple(said["notes"]),
-        )
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
 
 
 def _open_selected(
@@ -210,9 +139,10 @@ def _said(error: Exception) -> str:
     return f"{first[:_LONGEST_DETAIL]} {file}".strip()
 
 
-def _mapping(
+def mapping_of(
     given: Path | ColumnMapping | SelectMapping | None, definition: ShopDefinition
 ) -> ColumnMapping | SelectMapping | None:
+    """The mapping that `open_clicks` takes; None: the files are in the layout of UCI 553."""
     if isinstance(given, ColumnMapping | SelectMapping):
         return given
     if given is not None and given.suffix.lower() == ".sql":

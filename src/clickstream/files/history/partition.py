@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 _EXAMPLES = 1_000
 _SHOWN = 5
 _LONGEST_DETAIL = 1_000
-_TWO_ENDS = "reached an invalid state"
 
 
 class Partitioning:
@@ -265,11 +264,21 @@ class Partitioning:
         kept.clear()
 
 
+class NoClicksError(InputError):
+    """No row of the log can be used; `left_out` are so on purpose."""
+
+    def __init__(self, what: str, remedy: str, rows: int, left_out: int, refused: RefusedRows) -> None:
+        super().__init__(what, remedy)
+        self.rows = rows
+        self.left_out = left_out
+        self.refused = refused
+
+
 def _refuse_nothing(rows: int, kept: int, left_out: int, refused: RefusedRows) -> None:
     if kept:
         return
     if not rows:
-        raise InputError("the log has no rows", "Give files with clicks.")
+        raise NoClicksError("the log has no rows", "Give files with clicks.", rows, left_out, refused)
     lines = [
         f"  {one.file}{'' if one.line is None else f', line {one.line}'}, {one.reason}: {one.detail}"
         for one in refused.examples[:_SHOWN]
@@ -277,9 +286,12 @@ def _refuse_nothing(rows: int, kept: int, left_out: int, refused: RefusedRows) -
     if refused.count > _SHOWN:
         lines.append(f"  and {refused.count - _SHOWN:,} more")
     skipped = f", {left_out:,} are left out by [rows]" if left_out else ""
-    raise InputError(
+    raise NoClicksError(
         "\n".join([f"none of {counted(rows, 'row')} can be used{skipped}", *lines]),
         "Look at the first rows with a text editor.",
+        rows,
+        left_out,
+        refused,
     )
 
 

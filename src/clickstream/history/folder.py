@@ -1,0 +1,220 @@
+"""Folder: where a run writes its sessions, and what it must know to go on where another was ended.
+
+`day=YYYY-MM-DD/sessions.parquet` is there whole or not at all. What is between, the clicks by bucket and the
+sessions of each bucket, lies in `_work` until all days are written. `_history.json` says of what the sessions
+are made: sessions of something else never come to lie beside them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from clickstream.features.shop import Shop
+from clickstream.files.history import ClickBuckets, RefusedRows
+from clickstream.files.history.buckets import Finishing
+from clickstream.files.history.select import read_select
+from clickstream.infra.errors import InputError, RefusedError, UsageError
+from clickstream.infra.files import replace_file
+from clickstream.windows.fingerprint import rule_differences
+
+_MANIFEST = "_history.json"
+_WORK = "_work"
+
+MAKING = ".making"
+"""Ending of a bucket that is being folded."""
+
+
+class SourceFile(msgspec.Struct, frozen=True):
+    """A file of a log, as far as one can tell without reading it whether it is another one."""
+
+    path: str
+    bytes: int
+    changed_ns: int
+
+
+class Source(msgspec.Struct, frozen=True):
+    """What the sessions of a folder are made of.
+
+    Attributes:
+        mapping: SHA-256 of its file; empty where there is none.
+        rules: text of `rules_text`.
+        bundle: whose predictions they have; empty where they have none.
+        buckets: that the sessions are divided into, which gives their order.
+    """
+
+    files: tuple[SourceFile, ...]
+    mapping: str
+    rules: str
+    bundle: str
+    buckets: int
+
+
+class _Partitioned(msgspec.Struct):
+    """What is known of clicks that lie in buckets."""
+
+    rows: int
+    kept: int
+    left_out: int
+    refused: RefusedRows
+    finishing: Finishing
+
+
+def source_of(files: Sequence[Path], mapping: Path | None, rules: str, bundle: str, buckets: int) -> Source:
+    """The fingerprint of a run; the files that a mapping in SQL reads belong to it."""
+    stamps = []
+    beside = (
+        [] if mapping is None or mapping.suffix.lower() != ".sql" else read_select(mapping).paths().values()
+    )
+    for path in [*files, *beside]:
+        found = path.stat()
+        stamps.append(SourceFile(str(path.resolve()), found.st_size, found.st_mtime_ns))
+    digest = "" if mapping is None else hashlib.sha256(mapping.read_bytes()).hexdigest()
+    return Source(tuple(stamps), digest, rules, bundle, buckets)
+
+
+class HistoryFolder:
+    """The folder of one run; to be had from `open_folder`.
+
+    Attributes:
+        path: of the folder.
+        work: what is between.
+        sessions: a folder for each bucket that is folded, in `work`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.work = path / _WORK
+        self.sessions = self.work / "sessions"
+        self._partitioned = self.work / "partitioned.json"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all days are written."""
+        return not self.work.exists()
+
+    def days(self) -> list[Path]:
+        """The files of the days that are written, in order."""
+        return sorted(self.path.glob("day=*/sessions.parquet"))
+
+    def day(self, day: str) -> Path:
+        """The file of a day."""
+        return self.path / f"day={day}" / "sessions.parquet"
+
+    def bucket(self, number: int) -> Path:
+        """The sessions of a bucket."""
+        return self.sessions / f"{number:04}"
+
+    def note(self, clicks: ClickBuckets) -> None:
+        """Note that the clicks lie in their buckets."""
+        found = _Partitioned(clicks.rows, clicks.kept, clicks.left_out, clicks.refused, clicks.finishing)
+        replace_file(self._partitioned, msgspec.json.encode(found, enc_hook=str))
+
+    def clicks(self, shop: Shop, source: Source, memory_mib: int) -> ClickBuckets | None:
+        """The clicks in their buckets; None where they do not all lie there yet."""
+        if not self._partitioned.exists():
+            return None
+        known = msgspec.json.decode(
+            self._partitioned.read_bytes(), type=_Partitioned, dec_hook=lambda _, text: Path(text)
+        )
+        return ClickBuckets(
+            shop.definition,
+            self.work,
+            memory_mib,
+            source.buckets,
+            known.rows,
+            known.kept,
+            known.left_out,
+            known.refused,
+            known.finishing,
+        )
+
+    def discard_drafts(self) -> None:
+        """Remove what a run that was killed had begun to write."""
+        for draft in self.sessions.glob(f"*{MAKING}"):
+            shutil.rmtree(draft)
+        for draft in self.path.glob("day=*/.*"):
+            draft.unlink()
+
+    def finish(self) -> None:
+        """Say that all days are written."""
+        # A work that is half removed would look like one that is half done.
+        done = self.path / f"{_WORK}-done"
+        self.work.rename(done)
+        shutil.rmtree(done)
+
+
+@contextmanager
+def open_folder(path: Path, source: Source) -> Iterator[HistoryFolder]:
+    """The folder for sessions of `source`, for this run alone.
+
+    Raises:
+        UsageError: another run works on it, or it holds something else.
+        RefusedError: it holds sessions that are made of something else; says what differs.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    folder, manifest = HistoryFolder(path), path / _MANIFEST
+    with (path / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"{path}: another run works on it", "Wait for its end, or name another."
+            ) from None
+        shutil.rmtree(path / f"{_WORK}-done", ignore_errors=True)
+        if manifest.exists():
+            _check_same(path, _read(manifest), source)
+        else:
+            # What begins with a point is a draft of ours.
+            others = [one.name for one in path.iterdir() if one.name != _WORK and one.name[0] != "."]
+            if others:
+                raise UsageError(
+                    f"{path} holds {others[0]}, and no sessions of an earlier run", "Name an empty folder."
+                )
+            folder.work.mkdir(exist_ok=True)
+            replace_file(manifest, msgspec.json.format(msgspec.json.encode(source)))
+        yield folder
+
+
+def _read(manifest: Path) -> Source:
+    try:
+        return msgspec.json.decode(manifest.read_bytes(), type=Source)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InputError(f"{manifest} cannot be read: {error}", "Name an empty folder.") from error
+
+
+def _check_same(path: Path, before: Source, now: Source) -> None:
+    differs: list[str] = []
+    if before.rules != now.rules:
+        differs.append(rule_differences(before.rules, now.rules))
+    if before.bundle != now.bundle:
+        differs.append(f"bundle was {before.bundle or 'none'} and is {now.bundle or 'none'}")
+    if before.mapping != now.mapping:
+        differs.append("the mapping was another one")
+    differs += _differences({one.path: one for one in before.files}, {one.path: one for one in now.files})
+    if differs:
+        raise RefusedError(
+            f"{path} holds sessions that are made of something else: {'; '.join(differs)}",
+            "Name an empty folder, or run the command as it was run before.",
+        )
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    changed = [path for path in before.keys() & now.keys() if before[path] != now[path]]
+    told = []
+    for word, paths in (
+        ("is new", now.keys() - before.keys()),
+        ("is gone", before.keys() - now.keys()),
+        ("has changed", changed),
+    ):
+        if paths:
+            more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
+            told.append(f"{min(paths)}{more} {word}")
+    return told

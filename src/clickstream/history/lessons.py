@@ -1,0 +1,74 @@
+"""Lessons: sessions to train on, of a log of any size."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar
+
+from clickstream.files.history import RefusedRows, open_clicks
+from clickstream.files.history.inputs import find_files
+from clickstream.history.fold import fold_windows
+from clickstream.history.run import BYTES_OF_A_BUCKET, MOST_BUCKETS
+from clickstream.infra.settings import Settings
+from clickstream.offline.sample import Sample, Taught, sha256_of
+from clickstream.windows.fingerprint import rules_of
+from clickstream.windows.listing import ListedOpenSession
+from clickstream.windows.partition import ClosedWindow
+
+T = TypeVar("T")
+
+
+class LoggedSessions(NamedTuple, Generic[T]):
+    """What a log holds.
+
+    Attributes:
+        sessions: those to train on, by the time of their first click.
+        sha256: of these sessions, click by click.
+        found: sessions in all.
+        rows, clicks, left_out, refused: of the log.
+    """
+
+    sessions: list[T]
+    sha256: str
+    found: int
+    rows: int
+    clicks: int
+    left_out: int
+    refused: RefusedRows
+
+
+def read_lessons(
+    paths: Sequence[str | Path],
+    settings: Settings,
+    taught: Callable[[ClosedWindow], Taught[T]],
+    mapping: Path | None = None,
+    memory_mib: int = 2_048,
+) -> LoggedSessions[T]:
+    """The sessions of files, folders and patterns, or a sample of them where they are many.
+
+    Raises:
+        MissingFileError: a file is not there.
+        InputError: one is no log, or no row can be used.
+    """
+    rules, sample = rules_of(settings), Sample(taught)
+    size = sum(path.stat().st_size for path in find_files(paths))
+    buckets = min(max(-(-size // BYTES_OF_A_BUCKET), 1), MOST_BUCKETS)
+    with tempfile.TemporaryDirectory(prefix="clickstream-", dir=settings.home) as work:
+        clicks = open_clicks(
+            paths, rules.shop, mapping, work=Path(work), memory_mib=memory_mib, buckets=buckets
+        )
+        for bucket in range(buckets):
+            for closed in fold_windows(clicks.batches(bucket), rules.shop, rules, ListedOpenSession):
+                sample.add(closed)
+    taken = sample.taken()
+    return LoggedSessions(
+        [one.session for one in taken],
+        sha256_of(taken),
+        sample.seen,
+        clicks.rows,
+        clicks.kept,
+        clicks.left_out,
+        clicks.refused,
+    )

@@ -1,0 +1,46 @@
+"""A log of any size that became sessions, on a terminal."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from clickstream.files.history import RefusedRows
+from clickstream.history.run import HistoryReport
+from clickstream.infra.words import counted
+from clickstream.terminal.printable import plain
+
+_REASONS_SHOWN = 8
+_ROWS_SHOWN = 3
+
+
+def show_history(report: HistoryReport, out: Path, bundle: str, console: Console) -> None:
+    """Print what became of the rows, and what was written."""
+    show_rows(report.rows, report.kept, report.left_out, report.refused, console)
+    if report.errors:
+        console.print(f"[yellow]{report.errors:,} sessions have no predictions[/]: see column error")
+    share = report.converted / report.sessions
+    expected = (
+        "" if report.expected is None else f"; batch expected {report.expected:.1%}, bundle {plain(bundle)}"
+    )
+    console.print(
+        f"{counted(report.sessions, 'session')} on {counted(report.days, 'day')} written to"
+        f" {plain(str(out))}; {share:.1%} converted{expected}"
+    )
+
+
+def show_rows(rows: int, kept: int, left_out: int, refused: RefusedRows, console: Console) -> None:
+    """Print how many rows of a log were kept, and which were refused and why."""
+    # A line a fact, however wide the terminal.
+    line = partial(console.print, soft_wrap=True)
+    skipped = f", {left_out:,} left out by the mapping" if left_out else ""
+    line(f"{counted(rows, 'row')}, {kept:,} kept{skipped}, {refused.count:,} refused")
+    for reason, count in list(refused.reasons.items())[:_REASONS_SHOWN]:
+        line(f"  [yellow]{count:,} refused:[/] {plain(reason)}")
+    if len(refused.reasons) > _REASONS_SHOWN:
+        line(f"  and {len(refused.reasons) - _REASONS_SHOWN} reasons more")
+    for row in refused.examples[:_ROWS_SHOWN]:
+        place = "" if row.line is None else f", line {row.line:,}"
+        line(f"[dim]  {plain(row.file)}{place}: {plain(row.detail[:200])}[/]")

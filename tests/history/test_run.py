@@ -1,0 +1,158 @@
+"""Sessions of a log of any size in a folder: by day, each once, and never beside those of something else."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+import typer
+from arrow_clicks import click_table, doubled
+from typer.testing import CliRunner
+
+from clickstream.bundles.bundle import load_bundle
+from clickstream.cli.score import score
+from clickstream.cli.sessions import sessions
+from clickstream.features.shop import shop_of
+from clickstream.features.shop_file import built_in
+from clickstream.history import run as module
+from clickstream.history.fold import fold_clicks
+from clickstream.history.run import HistoryReport, make_sessions
+from clickstream.infra.errors import RefusedError, UsageError
+from clickstream.infra.files import replacing
+from clickstream.infra.settings import Settings
+from clickstream.producer.synthetic_shop import SHOP, known_log
+from clickstream.windows.rules import Rules
+
+SESSIONS = 200
+
+app = typer.Typer()
+app.command("score")(score)
+app.command("sessions")(sessions)
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two files; a session may lie in both."""
+    folder = tmp_path_factory.mktemp("logs")
+    table = click_table(doubled(known_log(SESSIONS, seed=3), every=5)).sort_by("event_time")
+    pq.write_table(table.slice(0, 500), folder / "one.parquet")
+    pq.write_table(table.slice(500), folder / "two.parquet")
+    return folder
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    return [row for path in sorted(folder.glob("day=*/*.parquet")) for row in pq.read_table(path).to_pylist()]
+
+
+def expected(bundle: Path | None) -> dict[str, dict[str, Any]]:
+    """The fold of all clicks at once, by score id."""
+    shop = shop_of(built_in(SHOP))
+    models = None
+    if bundle is not None:
+        models = load_bundle(bundle.parent.parent.parent, bundle.name, shop.definition)
+    clicks = click_table(doubled(known_log(SESSIONS, seed=3), every=5)).to_batches()
+    found = fold_clicks(clicks, shop, Rules(shop=shop), models)
+    return {row["score_id"]: row for one in found for row in one.to_pylist()}
+
+
+def test_logs_are_scored_to_a_folder_by_day(logs: Path, tmp_path: Path, known_shop_bundle: Path) -> None:
+    out = tmp_path / "out"
+    home = known_shop_bundle.parent.parent.parent.parent
+    words = ["score", str(logs / "one.parquet"), str(logs / "t*.parquet"), "--out", str(out), "--shop", SHOP]
+    words += ["--bundle", str(known_shop_bundle), "--home", str(home)]
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert done.exit_code == 0
+    rows = rows_of(out)
+    assert {row["score_id"]: row for row in rows} == expected(known_shop_bundle)
+    assert f"{len(rows)} sessions on" in done.output
+    assert "batch expected" in done.output
+    for path in out.glob("day=*/*.parquet"):
+        opened = pq.read_table(path).column("opened_at").to_pylist()
+        days = {datetime.fromtimestamp(at / 1_000, UTC).date().isoformat() for at in opened}
+        assert path.parent.name == f"day={days.pop()}"
+        assert not days
+    first = min(path.name for path in out.glob("day=*"))
+    counted = duckdb.sql(f"SELECT count(DISTINCT score_id), min(day) FROM '{out}/**/*.parquet'").fetchall()
+    assert [(found, f"day={day}") for found, day in counted] == [(len(rows), first)]
+    again = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert again.exit_code == 0
+    assert "nothing was left to do" in again.output
+
+
+@pytest.fixture(scope="module")
+def interrupted(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a run ended when some days were written, and one was half."""
+    out = tmp_path_factory.mktemp("interrupted") / "out"
+    written: list[Path] = []
+
+    def ending(path: Path) -> Any:
+        if len(written) == 3:
+            (path.parent / ".sessions.parquet-draft").write_bytes(b"half")
+            raise KeyboardInterrupt
+        written.append(path)
+        return replacing(path)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "replacing", ending)
+        with pytest.raises(KeyboardInterrupt):
+            make(logs, out)
+    assert len(list(out.glob("day=*/*.parquet"))) == 3
+    return out
+
+
+def make(logs: Path, out: Path, **settings: Any) -> HistoryReport | None:
+    return make_sessions([logs], out, Settings(shop=SHOP, **settings), scored=False)
+
+
+def test_what_is_made_of_something_else_is_refused(logs: Path, interrupted: Path) -> None:
+    with pytest.raises(RefusedError, match="gap was 1800000 and is 1200000"):
+        make(logs, interrupted, gap="20min")
+    with pytest.raises(RefusedError, match=r"two\.parquet is gone"):
+        make(logs / "one.parquet", interrupted)
+    at = (logs / "one.parquet").stat()
+    os.utime(logs / "one.parquet", ns=(at.st_atime_ns, at.st_mtime_ns + 1))
+    with pytest.raises(RefusedError, match=r"one\.parquet has changed"):
+        make(logs, interrupted)
+    os.utime(logs / "one.parquet", ns=(at.st_atime_ns, at.st_mtime_ns))
+
+
+def test_two_runs_do_not_share_a_folder(logs: Path, interrupted: Path) -> None:
+    with (interrupted / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UsageError, match="another run works on it"):
+            make(logs, interrupted)
+
+
+def test_a_run_that_was_ended_goes_on_where_it_was(
+    logs: Path, interrupted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def workers_are_done(*_: object) -> Any:
+        raise AssertionError("the buckets were folded before")
+
+    monkeypatch.setattr(module, "_fold", workers_are_done)
+    before = {path: path.stat().st_mtime_ns for path in interrupted.glob("day=*/*.parquet")}
+    report = make(logs, interrupted)
+    assert report is not None
+    rows = rows_of(interrupted)
+    assert report.sessions == len(rows)
+    assert {row["score_id"]: row for row in rows} == expected(None)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert not list(interrupted.glob("day=*/.*"))
+    assert make(logs, interrupted) is None
+
+
+def test_a_folder_of_something_else_is_left_alone(logs: Path, tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(UsageError, match=r"holds photo\.jpg"):
+        make(logs, tmp_path)
+
+
+def test_many_files_need_a_folder(logs: Path) -> None:
+    with pytest.raises(UsageError, match="more than one file"):
+        CliRunner().invoke(app, ["score", str(logs)], catch_exceptions=False)
