@@ -9,6 +9,7 @@ python bench/history.py local FOLDER OUT           `clickstream score`; goes on 
 python bench/history.py sessions FOLDER OUT        `clickstream sessions`: no models are asked
 python bench/history.py duckdb FOLDER OUT          sessions in SQL
 python bench/history.py spark FOLDER OUT           sessions in PySpark (extra spark)
+python bench/history.py killed FOLDER OUT          `clickstream sessions` killed ten times, and what it left
 """
 
 from __future__ import annotations
@@ -61,21 +62,29 @@ OF_VISITOR = {
 
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    words.add_argument("what", choices=("generate", "local", "sessions", "duckdb", "spark"))
+    alone = ("duckdb-alone", "spark-alone")
+    words.add_argument("what", choices=("generate", "local", "sessions", "duckdb", "spark", "killed", *alone))
     words.add_argument("given", nargs=2)
     words.add_argument("--memory", type=int, default=2_048, help="MiB that an engine may take")
     given = words.parse_args()
     first, second = given.given
-    if given.what == "generate":
-        generate(int(first), Path(second))
-        return
-    if given.what in ("local", "sessions"):
-        command = "score" if given.what == "local" else "sessions"
-        memory = ["--memory", str(given.memory)]
-        line = [sys.executable, "-m", "clickstream", command, first, "--out", second, "--shop", SHOP, *memory]
-    else:
-        line = [sys.executable, __file__, f"{given.what}-alone", first, second]
-    measure(line, clicks_in(Path(first)))
+    memory = ["--memory", str(given.memory)]
+    match given.what:
+        case "generate":
+            generate(int(first), Path(second))
+        case "killed":
+            killed(Path(first), Path(second))
+        case "duckdb-alone":
+            duckdb_alone(first, second, given.memory)
+        case "spark-alone":
+            spark_alone(first, second, given.memory)
+        case "duckdb" | "spark":
+            line = [sys.executable, __file__, f"{given.what}-alone", first, second, *memory]
+            measure(line, clicks_in(Path(first)))
+        case _:
+            command = "score" if given.what == "local" else "sessions"
+            line = [sys.executable, "-m", "clickstream", command, first, "--out", second, "--shop", SHOP]
+            measure([*line, *memory], clicks_in(Path(first)))
 
 
 def generate(clicks: int, folder: Path) -> None:
@@ -111,6 +120,81 @@ def clicks_of_day(day: int) -> pa.Table:
         chosen = draw.integers(len(values), size=len(lengths))
         columns[name] = pa.array(np.array(values)[chosen[session[order]]])
     return pa.table(columns)
+
+
+SESSIONS_IN_SQL = f"""
+WITH marked AS (
+    SELECT *, event_time - lag(event_time) OVER in_order > {GAP_MS} AS begins FROM clicks
+    WINDOW in_order AS (PARTITION BY session_id ORDER BY event_time)
+), numbered AS (
+    SELECT *, sum(CASE WHEN begins THEN 1 ELSE 0 END) OVER in_order AS visit FROM marked
+    WINDOW in_order AS (PARTITION BY session_id ORDER BY event_time)
+)
+SELECT session_id, visit, min(event_time) AS opened_at, max(event_time) AS last_click_at, count(*) AS clicks,
+    {", ".join(f"sum(CASE WHEN event = '{name}' THEN 1 ELSE 0 END) AS {name}s" for name in EVENTS)},
+    count(DISTINCT event) AS kinds, max(CASE WHEN event = 'purchase' THEN 1 ELSE 0 END) AS converted,
+    min(platform) AS platform, min(acquisition_channel) AS channel
+FROM numbered GROUP BY session_id, visit
+"""
+"""A part of what the fold computes: no evidence, no order of events, no first and last, no draw."""
+
+
+def duckdb_alone(folder: str, out: str, memory_mib: int) -> None:
+    import duckdb
+
+    Path(out).mkdir(parents=True)
+    engine = duckdb.connect(
+        config={"memory_limit": f"{memory_mib}MiB", "threads": 2, "temp_directory": f"{out}/spilled"}
+    )
+    engine.execute(f"CREATE VIEW clicks AS SELECT * FROM '{folder}/*.parquet'")
+    engine.execute(f"COPY ({SESSIONS_IN_SQL}) TO '{out}/sessions.parquet'")
+
+
+def spark_alone(folder: str, out: str, memory_mib: int) -> None:
+    from pyspark.sql import SparkSession  # type: ignore[import-not-found, unused-ignore]
+
+    builder = SparkSession.builder.master("local[2]").config("spark.driver.memory", f"{memory_mib}m")
+    spark = builder.config("spark.ui.enabled", "false").getOrCreate()
+    spark.read.parquet(folder).createOrReplaceTempView("clicks")
+    spark.sql(SESSIONS_IN_SQL).write.parquet(out)
+    spark.stop()
+
+
+def pieces(out: Path) -> int:
+    """What a run has done whole: the buckets of clicks, those of sessions, the days."""
+    done = len(list(out.glob("_work/partitioned.json"))) + len(list(out.glob("_work/sessions/????")))
+    return done + len(list(out.glob("day=*/*.parquet")))
+
+
+# Of a log that is worth killing for a minute.
+_MANY_BUCKETS = """
+from clickstream.history import run
+run.BYTES_OF_A_BUCKET = 1 << 17
+from clickstream.cli.main import main
+main()
+"""
+
+
+def killed(folder: Path, out: Path) -> None:
+    """Kill a run at random, ten times; then let it end, and compare with one that was let be."""
+    whole, draw = out / "whole", np.random.default_rng(7)
+    line = [sys.executable, "-c", _MANY_BUCKETS, "sessions", str(folder), "--shop", SHOP, "--out"]
+    subprocess.run([*line, str(whole)], check=True)
+    for number in range(10):
+        process = subprocess.Popen([*line, str(out / "killed")])
+        wanted = pieces(out / "killed") + int(draw.integers(1, 4))
+        while process.poll() is None and pieces(out / "killed") < wanted:
+            time.sleep(0.02)
+        time.sleep(draw.uniform(0, 1))
+        # The parent alone: its workers have to notice.
+        process.kill()
+        console.print(f"{number + 1}: ended with {process.wait()}; {pieces(out / 'killed')} pieces are there")
+    subprocess.run([*line, str(out / "killed")], check=True)
+    both = [pq.read_table(out / name, partitioning=None).sort_by("score_id") for name in ("whole", "killed")]
+    ids = both[1].column("score_id")
+    if not both[0].equals(both[1]) or len(ids.unique()) != len(ids):
+        sys.exit("the sessions differ")
+    console.print(f"{len(ids):,} sessions, each once, equal to those of a run that was let be")
 
 
 def clicks_in(folder: Path) -> int:

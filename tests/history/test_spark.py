@@ -107,7 +107,8 @@ def test_a_shop_whose_goal_is_an_event_with_doubled_and_shuffled_clicks(
     assert make_sessions_on_spark(log, tmp_path / "out", settings, master="local[2]") is None
 
 
-def test_a_file_that_a_task_cannot_read(spark: SparkSession, synthetic_bundle: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("spark")
+def test_a_file_that_a_task_cannot_read(synthetic_bundle: Path, tmp_path: Path) -> None:
     whole = gzip.compress((EXAMPLES / "own-clicks" / "clicks.csv").read_bytes())
     (tmp_path / "clicks.csv.gz").write_bytes(whole[: len(whole) // 2])
     settings = Settings(bundle=str(synthetic_bundle), home=tmp_path)

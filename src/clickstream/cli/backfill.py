@@ -84,7 +84,16 @@ def backfill_days(
             buckets=_BUCKETS,
         )
         _show_reading(clicks, say)
-        report = backfill(_sessions(clicks, rules), days, bundle=models, settings=settings)
+        with say.status("reading what is there") as status:
+            report = backfill(
+                _sessions(clicks, rules),
+                days,
+                bundle=models,
+                settings=settings,
+                progress=lambda now: status.update(
+                    f"{now.published:,} published, {now.present:,} were there"
+                ),
+            )
     _conclude(report, days, settings.scores_topic, say)
 
 

@@ -86,7 +86,8 @@ class Part:
     """A part that was written: the sessions of each day in it."""
 
     def __init__(self, path: Path) -> None:
-        self._file = pa.ipc.open_file(pa.memory_map(str(path)))
+        # Read and not mapped: pages of a map are held as long as the part is open.
+        self._file = pa.ipc.open_file(pa.OSFile(str(path)))
         self.schema: pa.Schema = self._file.schema.remove_metadata()
         self._places = {
             day: place for place, day in enumerate(self._file.schema.metadata[_DAYS].decode().split(","))

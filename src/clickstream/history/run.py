@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -226,6 +227,9 @@ def _result(task: Future[Any]) -> Any:
 
 
 def _gather(folder: HistoryFolder, clicks: ClickBuckets, progress: HistoryProgress) -> HistoryReport:
+    # A part is open until the last day is written; of a billion clicks there are more than a thousand.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     parts = [Part(path) for path in sorted(folder.sessions.glob("*/*.arrow"))]
     days = sorted({day for part in parts for day in part.days})
     for number, day in enumerate(days):

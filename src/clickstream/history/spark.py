@@ -34,7 +34,7 @@ from clickstream.files.history import (
 )
 from clickstream.files.history.buckets import END_ROW, Finishing, finished, schema_of, sort_order
 from clickstream.files.history.inputs import find_files
-from clickstream.files.history.partition import mapping_of
+from clickstream.files.history.opening import mapping_of
 from clickstream.files.mapping import ColumnMapping, UciMapping
 from clickstream.files.mapping.derive import mean_prices
 from clickstream.history.fold import fold_clicks, session_schema

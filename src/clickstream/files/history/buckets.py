@@ -71,6 +71,7 @@ class ClickBuckets:
 
     Attributes:
         rows: of the log: each was kept, left out on purpose, or refused.
+        notes: sentences about what was unusual and taken all the same.
     """
 
     definition: ShopDefinition
@@ -82,6 +83,7 @@ class ClickBuckets:
     left_out: int
     refused: RefusedRows
     finishing: Finishing
+    notes: tuple[str, ...] = ()
 
     @property
     def schema(self) -> pa.Schema:
