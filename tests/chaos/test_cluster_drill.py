@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from kafka.admin import KafkaAdminClient
 
-from clickstream.drills.cluster_faults import CLUSTER_FAULTS, FOR_GOOD, await_whole
+from clickstream.drills.cluster_faults import CLUSTER_FAULTS, CUT_OFF, FOR_GOOD, await_whole
 from clickstream.drills.drill import PLANS, check_brokers, order, parse_plan, play
 from clickstream.drills.stage import DrillStage
 from clickstream.infra.errors import UnavailableError, UsageError
@@ -26,6 +26,7 @@ IN_TURN = sorted(name for name in CLUSTER_FAULTS if name.startswith(("kill-", "s
 def test_the_plan_takes_each_role_away_in_each_way_and_ends_with_what_is_for_good() -> None:
     assert len(IN_TURN) == 15
     assert set(IN_TURN) < set(parse_plan(["cluster"]))
+    assert set(parse_plan(["split"])) == set(CUT_OFF)
     assert not set(CLUSTER_FAULTS) & set(PLANS["all"])
     assert all(order(parse_plan(["cluster=2"]), seed)[-2:] == [FOR_GOOD] * 2 for seed in range(5))
 
@@ -49,7 +50,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory, synthetic_bundle: Path) -> I
     )
     folder = tmp_path_factory.mktemp("cluster")
     load = ["--synthetic", str(SESSIONS)]
-    with DrillStage(settings, folder, consumers=1, load=load, speed=1_200.0, brokers=3) as stage:
+    with DrillStage(
+        settings, folder, consumers=1, load=load, speed=1_200.0, brokers=3, between=True
+    ) as stage:
         yield stage
 
 
@@ -58,7 +61,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory, synthetic_bundle: Path) -> I
 @pytest.mark.drill
 @pytest.mark.timeout(600)
 def test_a_broker_that_is_away_loses_and_repeats_nothing(stage: DrillStage, drill_seed: int) -> None:
-    outcome = play(stage, [random.Random(drill_seed).choice(IN_TURN)], drill_seed)
+    outcome = play(stage, [random.Random(drill_seed).choice([*IN_TURN, *CUT_OFF])], drill_seed)
     found = f"seed {outcome.seed}: finished {outcome.finished}, {outcome.rows}, {outcome.report}"
     assert outcome.clean, found
     assert outcome.report.scored >= SESSIONS, found

@@ -145,7 +145,7 @@ def test_a_hostile_file_ends_in_words(kind: str) -> None:
 
 
 def test_numbers_stay_where_no_sum_or_square_of_them_overflows() -> None:
-    """One click of 1e308 would make infinite features, and an audit that calls its score wrong."""
+    """Two clicks of 1e308 would make features and a revenue that are infinite."""
     price = read_definition(GOOD.replace("at_least = 0, ", ""), "shop.toml").field("price")
     assert (price.at_least, price.at_most) == (-(2.0**53), 2.0**53)
     wide = read_definition(GOOD.replace("at_least = 0", "at_least = -1e100, at_most = 1e100"), "shop.toml")

@@ -18,6 +18,7 @@ from clickstream.bundles.bundle import load_bundle
 from clickstream.cli.chosen_shop import chosen_definition
 from clickstream.cli.options import ColumnsOption, ServerHomeOption, Shop
 from clickstream.cli.replayed import replayed_clicks
+from clickstream.drills.cluster_faults import CUT_OFF
 from clickstream.drills.drill import check_brokers, check_replicas, order, parse_plan, play
 from clickstream.drills.stage import DrillStage, RedisKind
 from clickstream.infra.errors import UsageError
@@ -120,6 +121,7 @@ def chaos(
                 brokers=brokers,
                 redis=redis,
                 small_disk="disk-full" in faults,
+                between=not CUT_OFF.keys().isdisjoint(faults),
             ) as stage,
         ):
             outcome = play(stage, faults, seed, deadline=until, report=fault_lines(console))

@@ -2,7 +2,7 @@
 
 Each begins when every copy of every record is up to date, as one broker at a time is what three of them bear,
 and yields while that broker is away: what is timed is how long the others take. Then it comes back, and the
-fault ends when it has caught up.
+fault ends when it has caught up. Where the network was cut, it is timed from when that is mended.
 """
 
 from __future__ import annotations
@@ -98,6 +98,25 @@ def cut_leader(stage: DrillStage, rng: random.Random) -> Iterator[None]:
     yield
 
 
+def cut_off(role: str, stage: DrillStage, rng: random.Random) -> Iterator[None]:
+    """the network between one broker of three and the others is cut for seconds; clients reach all three"""
+    if stage.between is None:
+        raise NotPossibleError("needs doors between the brokers")
+    broker = _broker(role, stage, rng)
+    stage.between.cut_off(broker.node)
+    try:
+        # Longer than the others wait until they decide without it. It does not learn that, and whoever asks
+        # it for the group or a transaction is kept waiting.
+        stage.wait(lambda: False, rng.uniform(5.0, 15.0))
+    finally:
+        stage.between.heal(broker.node)
+    yield
+    await_whole(stage)
+
+
+CUT_OFF = {f"cut-off-{role}": partial(cut_off, role) for role in ("leader", "coordinator", "controller")}
+"""Faults for which the stage needs doors between its brokers."""
+
 CLUSTER_FAULTS: dict[str, DrillFault] = {
     **{f"kill-{role}": partial(kill_broker, role) for role in ROLES},
     **{f"stop-{role}": partial(stop_broker, role) for role in ROLES},
@@ -105,6 +124,7 @@ CLUSTER_FAULTS: dict[str, DrillFault] = {
     "rolling-restart": rolling_restart,
     "broker-empty": lose_disk,
     "cut-leader": cut_leader,
+    **CUT_OFF,
     FOR_GOOD: lose_broker,
 }
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from clickstream.audit import AuditReport, run_audit
 from clickstream.audit.verdict import AFTER_A_LOSS, unchecked_parts
-from clickstream.drills.cluster_faults import CLUSTER_FAULTS, FEWEST_BROKERS, FOR_GOOD
+from clickstream.drills.cluster_faults import CLUSTER_FAULTS, CUT_OFF, FEWEST_BROKERS, FOR_GOOD
 from clickstream.drills.faults import FAULTS
 from clickstream.drills.redis_faults import FAILOVERS
 from clickstream.drills.stage import DrillStage, NotPossibleError, NotReachedError
@@ -44,7 +44,8 @@ PLANS: dict[str, Mapping[str, int]] = {
     "redis": dict.fromkeys(REDIS_FAULTS, 1),
     "network": {"cut-broker": 2, "cut-redis": 2, "slow-redis": 1},
     "all": {name: 1 for name in FAULTS if name not in CLUSTER_FAULTS and name not in FAILOVERS},
-    "cluster": dict.fromkeys(CLUSTER_FAULTS, 1),
+    "cluster": {name: 1 for name in CLUSTER_FAULTS if name not in CUT_OFF},
+    "split": dict.fromkeys(CUT_OFF, 2),
     "failovers": {"redis-failover": 15, "redis-freeze": 5},
 }
 """Plan -> fault -> how often."""

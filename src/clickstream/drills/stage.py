@@ -17,6 +17,7 @@ from redis.crc import key_slot
 
 from clickstream.consumer.state_format import state_keys
 from clickstream.consumer.topics import prepare_topics
+from clickstream.drills.between import BrokerNetwork
 from clickstream.drills.load import ReplayLoad
 from clickstream.drills.proxy import Proxy
 from clickstream.infra.errors import ClickstreamError, FencedError, UnavailableError
@@ -109,6 +110,7 @@ class DrillStage:
         replicated: the Redis, where it is not `valkey`, one server, but several with replicas.
         brokers: one that is a Kafka by itself, or several that are one.
         lost: the broker of these that shall never come back.
+        between: the network between these, where it is to be cut.
         small_disk: whether the first broker's data lie on a file system of their own that can be filled;
             False, too, where one was asked for and this machine does not let us mount one.
     """
@@ -124,8 +126,10 @@ class DrillStage:
         brokers: int = 1,
         redis: RedisKind = "one",
         small_disk: bool = False,
+        between: bool = False,
     ) -> None:
         self.folder = folder
+        self.between = BrokerNetwork(brokers) if between and brokers > 1 else None
         self.small_disk = small_disk
         self._load_words = load
         self._speed = speed
@@ -137,6 +141,7 @@ class DrillStage:
             brokers,
             cache=settings.home / "kafka",
             doors=lambda broker: [doors[broker].address for doors, _ in self._proxies],
+            between=self.between,
         )
         self.replicated = _replicated(redis, folder / "redis")
         self.lost: EmbeddedKafka | None = None
@@ -159,6 +164,8 @@ class DrillStage:
         if self.small_disk:
             self.small_disk = self._mount(self.brokers[0].folder)
         servers = self.brokers if self.replicated else (self.valkey, *self.brokers)
+        if self.between is not None:
+            self.between.start(self.brokers, self._undo.callback)
         for server in servers:
             # Nobody wants their data any more.
             self._undo.callback(server.kill)

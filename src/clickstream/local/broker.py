@@ -48,7 +48,7 @@ log.dirs=topics
 
 _BROKER = """\
 advertised.listeners={advertised}
-inter.broker.listener.name=BROKER
+inter.broker.listener.name={between}
 
 auto.create.topics.enable=false
 offsets.topic.num.partitions=4
@@ -105,6 +105,7 @@ class EmbeddedKafka(Server):
     `cache` is, unless given, that of the user's settings. It is filled by the first start anywhere, from
     Maven Central. `notify` gets a line when that begins. `doors` are addresses (host:port) of proxies: the
     broker listens on a port of its own behind each, `door_ports`, and sends who comes that way there again.
+    `peers` is the door, if there is one, by which other brokers come; behind it is `peer_port`.
     """
 
     name = "Kafka"
@@ -119,8 +120,11 @@ class EmbeddedKafka(Server):
         cache: Path | None = None,
         notify: Notify = lambda _: None,
         doors: Sequence[str] = (),
+        peers: str | None = None,
     ) -> None:
         super().__init__(folder, port)
+        self._peers = peers
+        self.peer_port = free_port()
         self._cache = cache or Settings().home / "kafka"
         self._notify = notify
         self._doors = doors
@@ -143,11 +147,16 @@ class EmbeddedKafka(Server):
         ways = {"BROKER": (self.address, self.address)}
         for number, (door, port) in enumerate(zip(self._doors, self.door_ports, strict=True)):
             ways[f"DOOR{number}"] = (f"{HOST}:{port}", door)
+        if self._peers is not None:
+            ways["PEERS"] = (f"{HOST}:{self.peer_port}", self._peers)
         listeners = {name: behind for name, (behind, _) in ways.items()} | {"CONTROLLER": voters[self.node]}
         self._write(
             "broker",
             self._node("broker,controller", listeners, voters)
-            + _BROKER.format(advertised=_addresses({name: door for name, (_, door) in ways.items()}))
+            + _BROKER.format(
+                advertised=_addresses({name: door for name, (_, door) in ways.items()}),
+                between="BROKER" if self._peers is None else "PEERS",
+            )
             + self._replication,
             _LOGGING.format(pattern="%d %p %c{1} %m%n", logger="kafka.server.KafkaRaftServer", level="INFO"),
         )
