@@ -36,7 +36,7 @@ def open_engine(work: Path, memory_mib: int, opened: Iterable[str | Path] = ()) 
     (work / "spilled").mkdir(parents=True, exist_ok=True)
     # Each engine its own: in one folder they would write over one another's files.
     spilled = tempfile.mkdtemp(dir=work / "spilled")
-    threads = min(len(os.sched_getaffinity(0)), max(memory_mib // _MIB_OF_A_THREAD, 1))
+    threads = min(os.cpu_count() or 1, max(memory_mib // _MIB_OF_A_THREAD, 1))
     engine = duckdb.connect(
         config={
             "memory_limit": f"{max(memory_mib * 3 // 5, _LEAST_MIB)}MiB",
