@@ -85,7 +85,7 @@ NOT_RUN = {
 SHOWN_FILES = {path.read_text() for path in (ROOT / "examples" / "subscribe").iterdir() if path.is_file()}
 
 # Shown, not run.
-DATA = {"json", "text", "toml", "yaml", "csv", "nginx"}
+DATA = {"json", "sql", "text", "toml", "yaml", "csv", "nginx"}
 
 BUNDLE_ID = re.compile(r"\b\d{8}T\d{6}Z-[0-9a-f]{8}\b")
 

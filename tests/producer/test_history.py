@@ -6,6 +6,7 @@ import gzip
 import json
 import random
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from shop_files import zipped
 
 from clickstream.features.shop import UCI553, Shop, shop_of
 from clickstream.features.shop_file import define
 from clickstream.files.history import ClickBuckets, open_clicks
 from clickstream.files.mapping import map_dataset, map_log, read_mapping, read_shop_mapping
+from clickstream.infra.errors import InputError, MissingFileError
 
 SHOP = shop_of(
     define(
@@ -279,3 +282,103 @@ def as_json(text: str, bare: bool) -> str:
     """A value of JSON: the text, or what it is as a number, true or null."""
     is_value = re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?|true|null", text)
     return text if bare and is_value else json.dumps(text, ensure_ascii=False)
+
+
+def text_of(rows: list[dict[str, Any]], delimiter: str = ",") -> str:
+    return "\n".join([delimiter.join(rows[0]), *(delimiter.join(map(str, r.values())) for r in rows)]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "what"), [("utf-16", "é"), ("utf-16-le", "e"), ("windows-1252", "é"), ("utf-8-sig", "é")]
+)
+def test_a_text_in_another_encoding_is_read(tmp_path: Path, encoding: str, what: str) -> None:
+    path = tmp_path / "log.csv"
+    path.write_bytes(text_of([click("v", n, what) for n in range(3)]).encode(encoding))
+    assert [row["event"] for row in rows_of(opened(tmp_path, path))] == [what] * 3
+
+
+def test_what_a_spreadsheet_writes_and_a_zip_holds_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "log.zip"
+    content = "sep=;\n" + text_of([click("v"), click("w")], ";").replace("\n", ";;\n")
+    path.write_bytes(zipped({"clicks.csv": content.encode(), "__MACOSX/._clicks.csv": b"x"}))
+    assert opened(tmp_path, path).kept == 2
+
+
+def test_files_of_several_layouts_in_a_folder_are_one_log(tmp_path: Path) -> None:
+    folder = tmp_path / "logs" / "2026"
+    folder.mkdir(parents=True)
+    (folder / "_SUCCESS").touch()
+    written(folder, "b.csv", [dict(reversed(row.items())) for row in ROWS[:5]])
+    for name, rows in (("a.csv", ROWS[5:9]), ("c.jsonl.gz", ROWS[9:12]), ("d.parquet", ROWS[12:])):
+        written(folder, name, rows)
+    assert opened(tmp_path, tmp_path / "logs").kept == len(ROWS)
+    assert opened(tmp_path, f"{tmp_path}/logs/**/*.csv").kept == 9
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("log.csv.gz", gzip.compress(text_of(ROWS).encode() * 50)[:-40], "damaged|truncated|cannot be read"),
+        ("log.csv.zst", zstandard.compress(text_of(ROWS).encode())[:-9], "damaged|truncated|cannot be read"),
+        ("log.parquet", b"PAR1" + bytes(40), "cannot be read"),
+        ("log.csv", b"", "is empty"),
+        ("log.csv", b"\x00\x01\x02\x00\x07", "binary"),
+        ("log.csv", b"visit,at\n1,2\n", "lacks the columns what"),
+        ("log.jsonl", b'[{"visit": "v"}]', "one JSON array"),
+        ("log.csv", b"visit,at,what,page,price,member\n", "no rows"),
+        ("log.jsonl", b'{"visit": "v"}\n', "none of 1 row can be used"),
+        ("log.zip", zipped({"../out.csv": b"x"}), "a path outside"),
+        ("log.zip", zipped({"a.txt.zip": b"x"}), "must hold one"),
+        (
+            "log.csv",
+            b"visit,at,what,page,price,member\nv,1772445600,a,1,1,1\r\nv,1772445600,b,1,1,1\n",
+            "invalid state",
+        ),
+    ],
+)
+def test_a_damaged_or_foreign_file_is_named_with_what_it_is(
+    tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=said) as error:
+        opened(tmp_path, tmp_path / name)
+    assert error.value.exit_code == 65
+
+
+@pytest.mark.parametrize("ending", ["gz", "zst"])
+def test_a_packed_log_that_ends_too_soon_is_not_taken_for_a_shorter_one(tmp_path: Path, ending: str) -> None:
+    path = written(tmp_path, f"log.csv.{ending}", [click(f"v{random.random()}") for _ in range(40_000)])
+    path.write_bytes(path.read_bytes()[:-12])
+    with pytest.raises(InputError, match="is damaged or truncated"):
+        opened(tmp_path, path)
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "none.csv", tmp_path / "empty", f"{tmp_path}/*.parquet", "s3://bucket/clicks/"):
+        with pytest.raises(MissingFileError, match=re.escape(str(path))):
+            opened(tmp_path, path)
+
+
+def test_parquet_says_times_and_numbers_by_its_types(tmp_path: Path) -> None:
+    at = datetime(2026, 7, 2, 10, tzinfo=UTC)
+    row = {"visit": 2**63 - 1, "at": at, "what": b"look", "page": 3.0, "price": float("nan"), "member": True}
+    table = pa.Table.from_pylist([row, row | {"at": None}, row | {"page": 3.5}])
+    pq.write_table(table, tmp_path / "log.parquet")
+    found = opened(tmp_path, tmp_path / "log.parquet")
+    (only,) = rows_of(found)
+    assert (only["session_id"], only["event_time"]) == (str(2**63 - 1), 1_782_986_400_000)
+    assert (only["event"], only["page"], only["price"], only["member"]) == ("look", 3, None, True)
+    assert {(one.line, one.reason) for one in found.refused.examples} == {(2, "at"), (3, "page")}
+    nested = pa.table(
+        {"visit": [["a"]], "at": [at], "what": ["x"], "page": [1], "price": [1.0], "member": [True]}
+    )
+    pq.write_table(nested, tmp_path / "nested.parquet")
+    with pytest.raises(InputError, match=r"the column visit is a VARCHAR\[\]"):
+        opened(tmp_path, tmp_path / "nested.parquet")
+
+
+def test_a_field_that_no_click_has_is_noted_with_its_column(tmp_path: Path) -> None:
+    path = written(tmp_path, "log.jsonl", ROWS)
+    found = opened(tmp_path, path, mapping=MAPPING.replace('"price"', '"prize"'))
+    assert found.notes == ("no click has a price: is the column 'prize' that the mapping names empty?",)

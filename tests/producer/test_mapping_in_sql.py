@@ -245,3 +245,14 @@ price = { column = "cost", decimal = "," }
         ("purchase", "sock", 3.0, True),
     ]
     assert clicks_of(opened(tmp_path, log, sql)) == of_toml
+
+
+def test_the_mapping_that_the_page_shows_reads_prices_from_another_file(tmp_path: Path) -> None:
+    page = (ROOT.parent / "docs" / "own-clicks.md").read_text()
+    (shown,) = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    mapping = tmp_path / "mapping.sql"
+    mapping.write_text(shown)
+    properties = (LOGS / "retailrocket/item_properties.csv").read_text()
+    (tmp_path / "item_properties.csv").write_text(properties)
+    found = clicks_of(opened(tmp_path, LOGS / "retailrocket/events.csv", mapping))
+    assert [one["price"] for one in found] == [55.1, 12.48, 12.48, 12.48, 49.9]

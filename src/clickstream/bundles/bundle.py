@@ -195,6 +195,13 @@ def load_bundle(
     Traceback (most recent call last):
     clickstream.infra.errors.BundleError: ...
     """
+    return open_bundle(find_bundle(source, name, shop))
+
+
+def find_bundle(
+    source: Settings | Path, name: str | Path | None = None, shop: ShopDefinition | None = None
+) -> VerifiedBundle:
+    """The bundle that `load_bundle` reads, verified and not opened."""
     if shop is None:
         shop = load_shop(source.shop if isinstance(source, Settings) else UCI553_NAME).definition
     folder, key = place(source, shop.name)
@@ -204,7 +211,7 @@ def load_bundle(
         bring(source, shop.name, name)
     verified = verify(locate(folder, name), key)
     check_shop(verified.manifest, shop, f"bundle {verified.path}")
-    return open_bundle(verified)
+    return verified
 
 
 def open_bundle(verified: VerifiedBundle) -> Bundle:

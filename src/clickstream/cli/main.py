@@ -52,6 +52,7 @@ _COMMANDS = (
     ("serve", "Run it", "serve:serve"),
     ("top", "Run it", "top:top"),
     ("drain", "Run it", "drain:drain"),
+    ("backfill", "Run it", "backfill:backfill_days"),
     ("chaos", "See it work", "chaos:chaos"),
     ("doctor", "Run it", "doctor:doctor"),
     ("schemas", None, "schemas:schemas"),

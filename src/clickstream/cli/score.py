@@ -15,7 +15,14 @@ from rich.console import Console
 
 from clickstream.bundles.bundle import load_bundle
 from clickstream.cli.options import HomeOption, Shop
-from clickstream.cli.sessions import MemoryOption, WorkersOption, write_history
+from clickstream.cli.sessions import (
+    EngineOption,
+    MasterOption,
+    MemoryOption,
+    WorkersOption,
+    spark_master,
+    write_history,
+)
 from clickstream.cli.shop import chosen_definition
 from clickstream.features.shop import UCI553, shop_of
 from clickstream.features.shop import Shop as ShopOfClicks
@@ -95,6 +102,8 @@ def score(
     bundle: Annotated[str | None, typer.Option(help="Bundle id, path, or champion.")] = None,
     memory: MemoryOption = 2_048,
     workers: WorkersOption = None,
+    engine: EngineOption = "local",
+    master: MasterOption = None,
     shop: Shop = None,
     home: HomeOption = None,
 ) -> None:
@@ -113,12 +122,15 @@ def score(
     not there; 69 a worker was killed; 78 Parquet cannot be written here, or the folder holds sessions of
     something else; 130 stopped by Ctrl-C.
     """
+    on_spark = spark_master(engine, master)
     if _is_folder(out, file_format) and not check:
         if reasons:
             raise UsageError("--reasons with a folder", "Give one file to --out: --out sessions.parquet.")
         settings = load_settings(home=home, bundle=bundle, shop=shop)
-        write_history(files, out, settings, mapping, refused, memory, workers, scored=True)
+        write_history(files, out, settings, mapping, refused, memory, workers, on_spark, scored=True)
         return
+    if on_spark is not None:
+        raise UsageError("--engine spark without a folder", "Say where sessions go by day: --out FOLDER.")
     file = _only(files)
     say = Console(stderr=True, highlight=False, soft_wrap=True)
     if out is None and not check and not sys.stdout.isatty():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -22,6 +22,25 @@ MemoryOption = Annotated[int, typer.Option(min=1_024, help="MiB that all process
 WorkersOption = Annotated[
     int | None, typer.Option(min=1, help="Processes that fold; by default one a core.", show_default=False)
 ]
+Engine = Literal["local", "spark"]
+EngineOption = Annotated[
+    Engine, typer.Option(help="What folds a folder's sessions: this machine, or Spark (extra `spark`).")
+]
+MasterOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", help="Of Spark: local[2], spark://host:7077, yarn …; by default all cores here."
+    ),
+]
+
+
+def spark_master(engine: Engine, master: str | None) -> str | None:
+    """The master of Spark; None: sessions are folded without it."""
+    if engine == "spark":
+        return master or "local[*]"
+    if master is not None:
+        raise UsageError(f"--master {master} without --engine spark", "Add --engine spark.")
+    return None
 
 
 def sessions(
@@ -37,6 +56,8 @@ def sessions(
     ] = None,
     memory: MemoryOption = 2_048,
     workers: WorkersOption = None,
+    engine: EngineOption = "local",
+    master: MasterOption = None,
     shop: Shop = None,
     home: HomeOption = None,
 ) -> None:
@@ -50,7 +71,8 @@ def sessions(
     stopped by Ctrl-C.
     """
     settings = load_settings(home=home, shop=shop)
-    write_history(logs, out, settings, mapping, refused, memory, workers, scored=False)
+    on_spark = spark_master(engine, master)
+    write_history(logs, out, settings, mapping, refused, memory, workers, on_spark, scored=False)
 
 
 def write_history(
@@ -61,10 +83,15 @@ def write_history(
     refused: Path | None,
     memory_mib: int,
     workers: int | None,
+    master: str | None,
     *,
     scored: bool,
 ) -> None:
-    """Write the sessions of logs to the folder `out`, and say what became of them."""
+    """Write the sessions of logs to the folder `out`, and say what became of them.
+
+    Args:
+        master: of Spark, where it folds them.
+    """
     need("history", "a log of any size", "duckdb", "pyarrow")
     from clickstream.history.run import make_sessions
     from clickstream.terminal.history_view import show_history
@@ -74,16 +101,24 @@ def write_history(
         raise UsageError(f"--out {out} is a file", "Sessions by day go to a folder: name one.")
     try:
         with share_bar(say) as progress:
-            report = make_sessions(
-                logs,
-                out,
-                settings,
-                mapping=mapping,
-                scored=scored,
-                memory_mib=memory_mib,
-                workers=workers or len(os.sched_getaffinity(0)),
-                progress=progress,
-            )
+            if master is None:
+                report = make_sessions(
+                    logs,
+                    out,
+                    settings,
+                    mapping=mapping,
+                    scored=scored,
+                    memory_mib=memory_mib,
+                    workers=workers or len(os.sched_getaffinity(0)),
+                    progress=progress,
+                )
+            else:
+                from clickstream.history.spark import make_sessions_on_spark
+
+                progress(0.0, f"on Spark, {master}")
+                report = make_sessions_on_spark(
+                    logs, out, settings, master=master, mapping=mapping, scored=scored
+                )
     except KeyboardInterrupt:
         say.print("stopped; the same command goes on where it was")
         raise typer.Exit(130) from None

@@ -50,13 +50,14 @@ _Answer = tuple[dict[str, Any] | None, str | None]
 class UnscoredWindow(NamedTuple):
     """A closed window, the partition it comes from, and that partition's online models.
 
-    `publish` False: its score was published before (state is being rebuilt). `learn` False: the online
-    models have learned from it already.
+    `online` None: it comes from no stream, so nobody knows what they had learned. `publish` False: its score
+    was published before (state is being rebuilt). `learn` False: the online models have learned from it
+    already.
     """
 
     partition: int
     closed: ClosedWindow
-    online: OnlineModels
+    online: OnlineModels | None
     publish: bool = True
     learn: bool = True
 
@@ -140,6 +141,7 @@ class WindowScorer:
         _expect(
             (one.online, case)
             for i, one in enumerate(unscored)
+            if one.online is not None
             for case in (cases[i].all if i in cases else (points[i],))
         )
         scored_at = time.time_ns() // 1_000_000
@@ -148,16 +150,17 @@ class WindowScorer:
             if isinstance(window, UnscoredPoint):
                 scores.append(self._score_open(window, *opened[i]))
                 continue
-            lessons = window.online.lessons
+            online = window.online
+            lessons = 0 if online is None else online.lessons
             partial = window.closed.partial
             predictions, error = _together(answers.get(i, ()))
             if partial:
                 error = REBUILT_PARTLY
             try:
                 for said, case in zip(predictions, cases[i].asked, strict=False):
-                    said[LEARNER.name] = window.online.predict(case)._asdict()
-                if window.learn and not partial:
-                    window.online.learn(*cases[i].lesson)
+                    said[LEARNER.name] = None if online is None else online.predict(case)._asdict()
+                if online is not None and window.learn and not partial:
+                    online.learn(*cases[i].lesson)
             except _UNSCORABLE as problem:
                 predictions, error = [], _explain(problem)
             if window.publish:

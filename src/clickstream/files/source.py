@@ -41,6 +41,8 @@ _OTHERS = {
 _LONGEST_DIRECTORY = 1 << 20
 _END, _LOCATOR_64 = b"PK\x05\x06", b"PK\x06\x07"
 _END_SIZE, _LOCATOR_SIZE, _LONGEST_COMMENT = 22, 20, 65_535
+LONGEST_END = _END_SIZE + _LONGEST_COMMENT + _LOCATOR_SIZE
+"""Of a zip: what follows its directory."""
 _ENCRYPTED = 1
 
 FileSource = Path | bytes | BinaryIO
@@ -111,7 +113,7 @@ def _gunzipped(name: str, content: bytes, where: str) -> bytes:
 
 
 def _unzipped(name: str, content: bytes, endings: Sequence[str], where: str) -> tuple[str, bytes]:
-    _check_directory(name, content)
+    check_directory(name, content)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entry = only_entry(name, archive, endings, where)
@@ -130,8 +132,10 @@ def _unzipped(name: str, content: bytes, endings: Sequence[str], where: str) -> 
         raise InputError(f"{name} is a damaged, truncated or locked zip: {error}", where) from error
 
 
-def _check_directory(name: str, content: bytes) -> None:
-    """Refuse a directory of a million files, which would fill the memory before the first is read."""
+def check_directory(name: str, content: bytes) -> None:
+    """Refuse a zip, by its last bytes, with a directory of a million files, which would fill the memory
+    before the first is read.
+    """
     tail = content[-_END_SIZE - _LONGEST_COMMENT :]
     at = tail.rfind(_END)
     if at < 0 or len(tail) < at + _END_SIZE:

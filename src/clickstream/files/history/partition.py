@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, time
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clickstream.features.definition import ShopDefinition
-from clickstream.features.shop import UCI553, Shop
+from clickstream.features.shop import UCI553
 from clickstream.files.history.buckets import (
     ClickBuckets,
     Finishing,
@@ -23,17 +22,13 @@ from clickstream.files.history.buckets import (
     RefusedRows,
     schema_of,
 )
-from clickstream.files.history.engine import open_engine, quoted
-from clickstream.files.history.inputs import LogFile, describe, find_files
+from clickstream.files.history.engine import listed, named, quoted
+from clickstream.files.history.inputs import LogFile
 from clickstream.files.history.kept import BucketRow, Example, KeptRows, Place, RowTarget
 from clickstream.files.history.places import find_lines, lines_at
 from clickstream.files.history.plain import DOUBTFUL, LEFT_OUT, Table, bucket_of, plain_clicks
 from clickstream.files.history.select import (
     MAPPED,
-    SelectMapping,
-    create_views,
-    mapping_of_view,
-    read_select,
 )
 from clickstream.files.history.tables import by_hand, open_table, rejected, typed_table
 from clickstream.files.mapping.derive import MEAN_PRICES
@@ -42,12 +37,10 @@ from clickstream.files.mapping.spec import (
     ColumnMapping,
     UciMapping,
     mapping_by_name,
-    read_mapping,
-    read_shop_mapping,
 )
 from clickstream.files.mapping.table import columns_of
 from clickstream.files.sifting import sift_dataset
-from clickstream.infra.errors import InputError, UsageError
+from clickstream.infra.errors import InputError
 from clickstream.infra.words import counted
 
 if TYPE_CHECKING:
@@ -58,98 +51,7 @@ _SHOWN = 5
 _LONGEST_DETAIL = 1_000
 
 
-def open_clicks(
-    paths: Sequence[str | Path],
-    shop: Shop,
-    mapping: Path | ColumnMapping | SelectMapping | None,
-    *,
-    work: Path,
-    memory_mib: int,
-    buckets: int,
-) -> ClickBuckets:
-    """The clicks of a log, in buckets by session id.
-
-    Args:
-        paths: files, folders and patterns of CSV, JSON lines and Parquet, packed by gz, zst or zip.
-        mapping: onto the clicks of `shop`, or a file of one, in TOML or SQL; None: columns are named as the
-            fields.
-        work: a folder for what is between; it takes about as much room as the log in Parquet, and what is in
-            it of an earlier call is replaced.
-        memory_mib: of the whole process.
-
-    Raises:
-        MissingFileError: a file is not there.
-        InputError: one is no log, lacks a column that the mapping names, or no row can be used.
-        ConfigurationError: the extra `history` is not installed.
-    """
-    if not 1 <= buckets <= 1_024:
-        raise UsageError(f"{buckets} buckets", "Take 1 to 1,024.")
-    definition = shop.definition
-    chosen = _mapping(mapping, definition)
-    files = find_files(paths)
-    for folder in ("clicks", "text", "spilled"):
-        shutil.rmtree(work / folder, ignore_errors=True)
-    (work / "clicks").mkdir(parents=True, exist_ok=True)
-    if chosen is None:
-        with _opened(work, memory_mib, []) as engine:
-            run = _Partitioning(engine, definition, mapping_by_name(definition), work, buckets)
-            run.take_layout_of_uci(files)
-            return run.finish(memory_mib)
-    if isinstance(chosen, SelectMapping):
-        return _open_selected(files, definition, chosen, work, memory_mib, buckets)
-    described = [describe(path, chosen.file, columns_of(chosen), work) for path in files]
-    with _opened(work, memory_mib, described) as engine:
-        run = _Partitioning(engine, definition, chosen, work, buckets)
-        for _, group in groupby(sorted(described, key=lambda one: str(one.layout)), lambda one: one.layout):
-            run.take(list(group))
-        return run.finish(memory_mib)
-
-
-def _open_selected(
-    files: Sequence[Path],
-    definition: ShopDefinition,
-    mapping: SelectMapping,
-    work: Path,
-    memory_mib: int,
-    buckets: int,
-) -> ClickBuckets:
-    log = [describe(path, mapping.log, [], work, mapping.log.columns) for path in files]
-    beside = {
-        name: describe(path, mapping.files[name], [], work, mapping.files[name].columns)
-        for name, path in mapping.paths().items()
-    }
-    with _opened(work, memory_mib, [*log, *beside.values()]) as engine:
-        create_views(engine, mapping, log, beside)
-        by_name, places = mapping_of_view(engine, mapping, definition)
-        run = _Partitioning(engine, definition, by_name, work, buckets)
-        run.take_selected(log, mapping.name, places)
-        return run.finish(memory_mib)
-
-
-@contextmanager
-def _opened(work: Path, memory_mib: int, files: Sequence[LogFile]) -> Iterator[duckdb.DuckDBPyConnection]:
-    engine = open_engine(work, memory_mib, [file.path for file in files])
-    try:
-        yield engine
-    finally:
-        engine.close()
-
-
-def _mapping(
-    given: Path | ColumnMapping | SelectMapping | None, definition: ShopDefinition
-) -> ColumnMapping | SelectMapping | None:
-    if isinstance(given, ColumnMapping | SelectMapping):
-        return given
-    if given is not None and given.suffix.lower() == ".sql":
-        return read_select(given)
-    if definition is UCI553.definition:
-        return None if given is None else read_mapping(given)
-    if given is None:
-        return mapping_by_name(definition)
-    return read_shop_mapping(given, definition)
-
-
-class _Partitioning:
+class Partitioning:
     """One pass over a log."""
 
     def __init__(
@@ -264,18 +166,20 @@ class _Partitioning:
         """
         self._left_out += _rows_in(self._clicks / f"bucket={LEFT_OUT}")
         shutil.rmtree(self._clicks / f"bucket={LEFT_OUT}", ignore_errors=True)
-        clicks = f"read_parquet({quoted(str(self._clicks / '*' / '*.parquet'))})"
-        found = (
-            self._engine.execute(f"SELECT count(*), count_if(is_end_row) FROM {clicks}")
-            if any(self._clicks.glob("*/*.parquet"))
-            else None
+        files = sorted(map(str, self._clicks.glob("*/*.parquet")))
+        clicks = f"read_parquet({listed(files)})"
+        fields = [one.name for one in self._definition.fields]
+        counts = ", ".join(
+            ["count(*)", "count_if(is_end_row)", *(f"count({named(name)})" for name in fields)]
         )
-        kept, end_rows = (found.fetchone() if found else None) or (0, 0)
+        found = self._engine.execute(f"SELECT {counts} FROM {clicks}").fetchone() if files else None
+        kept, end_rows, *of_fields = found or (0, 0)
         kept, left_out = kept - end_rows, self._left_out + end_rows
         shown = (RefusedExample(one.place.file, one.place.line, *one[1:]) for one in self._examples)
         refused = RefusedRows(dict(self._reasons.most_common()), tuple(shown))
         rows = kept + left_out + refused.count
         _refuse_nothing(rows, kept, left_out, refused)
+        absent = [name for name, count in zip(fields, of_fields, strict=True) if not count]
         levels, depth = None, None
         if isinstance(self._mapping, UciMapping):
             spec = self._mapping.clicks
@@ -294,22 +198,26 @@ class _Partitioning:
             left_out,
             refused,
             Finishing(end_rows > 0, levels, depth),
+            tuple(self._notes(absent)),
         )
+
+    def _notes(self, absent: Sequence[str]) -> Iterator[str]:
+        """Of the fields that no click has, those that the mapping takes from a column."""
+        if self._by_name:
+            return
+        for name, spec in self._mapping.clicks.targets.items():
+            if name in absent and spec.column is not None:
+                yield f"no click has a {name}: is the column {spec.column!r} that the mapping names empty?"
 
     def _part(self) -> str:
         self._parts += 1
         return f"part{self._parts}"
 
     def _write(self, selected: str, part: str) -> None:
-        import duckdb
-
-        try:
-            self._engine.execute(
-                f"COPY ({selected}) TO {quoted(str(self._clicks))} (FORMAT parquet, PARTITION_BY (bucket),"
-                f" FILENAME_PATTERN {quoted(part + '_{i}')}, OVERWRITE_OR_IGNORE)"
-            )
-        except duckdb.Error as error:
-            raise InputError(f"the log cannot be read: {str(error).splitlines()[0][:500]}") from error
+        self._engine.execute(
+            f"COPY ({selected}) TO {quoted(str(self._clicks))} (FORMAT parquet, PARTITION_BY (bucket),"
+            f" FILENAME_PATTERN {quoted(part + '_{i}')}, OVERWRITE_OR_IGNORE)"
+        )
 
     @contextmanager
     def _judged(self) -> Iterator[KeptRows]:
@@ -356,11 +264,21 @@ class _Partitioning:
         kept.clear()
 
 
+class NoClicksError(InputError):
+    """No row of the log can be used; `left_out` are so on purpose."""
+
+    def __init__(self, what: str, remedy: str, rows: int, left_out: int, refused: RefusedRows) -> None:
+        super().__init__(what, remedy)
+        self.rows = rows
+        self.left_out = left_out
+        self.refused = refused
+
+
 def _refuse_nothing(rows: int, kept: int, left_out: int, refused: RefusedRows) -> None:
     if kept:
         return
     if not rows:
-        raise InputError("the log has no rows", "Give files with clicks.")
+        raise NoClicksError("the log has no rows", "Give files with clicks.", rows, left_out, refused)
     lines = [
         f"  {one.file}{'' if one.line is None else f', line {one.line}'}, {one.reason}: {one.detail}"
         for one in refused.examples[:_SHOWN]
@@ -368,9 +286,12 @@ def _refuse_nothing(rows: int, kept: int, left_out: int, refused: RefusedRows) -
     if refused.count > _SHOWN:
         lines.append(f"  and {refused.count - _SHOWN:,} more")
     skipped = f", {left_out:,} are left out by [rows]" if left_out else ""
-    raise InputError(
+    raise NoClicksError(
         "\n".join([f"none of {counted(rows, 'row')} can be used{skipped}", *lines]),
         "Look at the first rows with a text editor.",
+        rows,
+        left_out,
+        refused,
     )
 
 

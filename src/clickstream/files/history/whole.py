@@ -13,7 +13,7 @@ from clickstream.features.shop import UCI553, Shop
 from clickstream.files.cleaning import MAX_ROWS, CleanedFile, CleaningReport, RefusedRow
 from clickstream.files.history.buckets import ClickBuckets
 from clickstream.files.history.inputs import find_files
-from clickstream.files.history.partition import open_clicks
+from clickstream.files.history.opening import open_clicks
 from clickstream.files.history.select import SelectMapping
 from clickstream.files.mapping.rows import dataset_of_rows
 from clickstream.files.mapping.spec import ColumnMapping
@@ -76,7 +76,7 @@ def _cleaning(name: str, found: ClickBuckets) -> CleaningReport:
         for one in found.refused.examples
     )
     return CleaningReport(
-        name, "", "", found.rows, found.kept, found.left_out, refused, (), found.refused.reasons
+        name, "", "", found.rows, found.kept, found.left_out, refused, found.notes, found.refused.reasons
     )
 
 

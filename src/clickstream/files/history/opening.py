@@ -1,0 +1,154 @@
+"""Opening: which files and which mapping are meant, and the engine that may open these and no others."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clickstream.features.definition import ShopDefinition
+from clickstream.features.shop import UCI553, Shop
+from clickstream.files.history.buckets import ClickBuckets
+from clickstream.files.history.engine import open_engine
+from clickstream.files.history.inputs import LogFile, describe, find_files
+from clickstream.files.history.partition import Partitioning
+from clickstream.files.history.select import SelectMapping, create_views, mapping_of_view, read_select
+from clickstream.files.mapping.spec import (
+    ColumnMapping,
+    mapping_by_name,
+    read_mapping,
+    read_shop_mapping,
+)
+from clickstream.files.mapping.table import columns_of
+from clickstream.infra.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    import duckdb
+
+_LONGEST_DETAIL = 1_000
+_TWO_ENDS = "reached an invalid state"
+
+
+def open_clicks(
+    paths: Sequence[str | Path],
+    shop: Shop,
+    mapping: Path | ColumnMapping | SelectMapping | None,
+    *,
+    work: Path,
+    memory_mib: int,
+    buckets: int,
+) -> ClickBuckets:
+    """The clicks of a log, in buckets by session id.
+
+    Args:
+        paths: files, folders and patterns of CSV, JSON lines and Parquet, packed by gz, zst or zip.
+        mapping: onto the clicks of `shop`, or a file of one, in TOML or SQL; None: columns are named as the
+            fields.
+        work: a folder for what is between; it takes about as much room as the log in Parquet, and what is in
+            it of an earlier call is replaced.
+        memory_mib: of the whole process.
+
+    Raises:
+        MissingFileError: a file is not there.
+        InputError: one is no log, lacks a column that the mapping names, or no row can be used.
+        ConfigurationError: the extra `history` is not installed.
+    """
+    if not 1 <= buckets <= 1_024:
+        raise UsageError(f"{buckets} buckets", "Take 1 to 1,024.")
+    definition = shop.definition
+    chosen = mapping_of(mapping, definition)
+    files = find_files(paths)
+    for folder in ("clicks", "text", "spilled"):
+        shutil.rmtree(work / folder, ignore_errors=True)
+    (work / "clicks").mkdir(parents=True, exist_ok=True)
+    return _partitioned(files, definition, chosen, work, memory_mib, buckets)
+
+
+def _partitioned(
+    files: Sequence[Path],
+    definition: ShopDefinition,
+    mapping: ColumnMapping | SelectMapping | None,
+    work: Path,
+    memory_mib: int,
+    buckets: int,
+) -> ClickBuckets:
+    if mapping is None:
+        with _opened(work, memory_mib, []) as engine:
+            run = Partitioning(engine, definition, mapping_by_name(definition), work, buckets)
+            run.take_layout_of_uci(files)
+            return run.finish(memory_mib)
+    if isinstance(mapping, SelectMapping):
+        return _open_selected(files, definition, mapping, work, memory_mib, buckets)
+    described = [describe(path, mapping.file, columns_of(mapping), work) for path in files]
+    with _opened(work, memory_mib, described) as engine:
+        run = Partitioning(engine, definition, mapping, work, buckets)
+        for _, group in groupby(sorted(described, key=lambda one: str(one.layout)), lambda one: one.layout):
+            run.take(list(group))
+        return run.finish(memory_mib)
+
+
+def _open_selected(
+    files: Sequence[Path],
+    definition: ShopDefinition,
+    mapping: SelectMapping,
+    work: Path,
+    memory_mib: int,
+    buckets: int,
+) -> ClickBuckets:
+    log = [describe(path, mapping.log, [], work, mapping.log.columns) for path in files]
+    beside = {
+        name: describe(path, mapping.files[name], [], work, mapping.files[name].columns)
+        for name, path in mapping.paths().items()
+    }
+    with _opened(work, memory_mib, [*log, *beside.values()]) as engine:
+        create_views(engine, mapping, log, beside)
+        by_name, places = mapping_of_view(engine, mapping, definition)
+        run = Partitioning(engine, definition, by_name, work, buckets)
+        run.take_selected(log, mapping.name, places)
+        return run.finish(memory_mib)
+
+
+@contextmanager
+def _opened(work: Path, memory_mib: int, files: Sequence[LogFile]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An engine that reads these files; what it raises is said as the fault of one of them."""
+    engine = open_engine(work, memory_mib, [file.path for file in files])
+    import duckdb
+
+    try:
+        yield engine
+    except duckdb.OutOfMemoryException as error:
+        raise InputError(
+            f"{memory_mib} MiB of memory do not suffice: {_said(error)}", "Give more, or take more buckets."
+        ) from error
+    except duckdb.Error as error:
+        remedy = "A mapping in SQL takes TRY_CAST and try_strptime where not every row has what it says."
+        if _TWO_ENDS in str(error):
+            remedy = "Its lines end in two ways, by \\n and by \\r\\n: save it with one of them."
+        raise InputError(f"the log cannot be read: {_said(error)}", remedy) from error
+    finally:
+        engine.close()
+
+
+def _said(error: Exception) -> str:
+    """What DuckDB says first, and of which file."""
+    first, *rest = str(error).splitlines()
+    file = next((line.strip() for line in rest if line.strip().startswith("file = ")), "")
+    return f"{first[:_LONGEST_DETAIL]} {file}".strip()
+
+
+def mapping_of(
+    given: Path | ColumnMapping | SelectMapping | None, definition: ShopDefinition
+) -> ColumnMapping | SelectMapping | None:
+    """The mapping that `open_clicks` takes; None: the files are in the layout of UCI 553."""
+    if isinstance(given, ColumnMapping | SelectMapping):
+        return given
+    if given is not None and given.suffix.lower() == ".sql":
+        return read_select(given)
+    if definition is UCI553.definition:
+        return None if given is None else read_mapping(given)
+    if given is None:
+        return mapping_by_name(definition)
+    return read_shop_mapping(given, definition)
