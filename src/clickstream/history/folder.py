@@ -65,6 +65,7 @@ class _Partitioned(msgspec.Struct):
     left_out: int
     refused: RefusedRows
     finishing: Finishing
+    notes: tuple[str, ...]
 
 
 def source_of(files: Sequence[Path], mapping: Path | None, rules: str, bundle: str, buckets: int) -> Source:
@@ -114,7 +115,9 @@ class HistoryFolder:
 
     def note(self, clicks: ClickBuckets) -> None:
         """Note that the clicks lie in their buckets."""
-        found = _Partitioned(clicks.rows, clicks.kept, clicks.left_out, clicks.refused, clicks.finishing)
+        found = _Partitioned(
+            clicks.rows, clicks.kept, clicks.left_out, clicks.refused, clicks.finishing, clicks.notes
+        )
         replace_file(self._partitioned, msgspec.json.encode(found, enc_hook=str))
 
     def clicks(self, shop: Shop, source: Source, memory_mib: int) -> ClickBuckets | None:
@@ -134,6 +137,7 @@ class HistoryFolder:
             known.left_out,
             known.refused,
             known.finishing,
+            known.notes,
         )
 
     def discard_drafts(self) -> None:
