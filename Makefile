@@ -31,7 +31,7 @@ dashboard: $(READY) ## score files, watch the stream, in a browser, until Ctrl-C
 	@$(BIN)/clickstream dashboard $(ARGS)
 
 test: $(READY) ## all tests; real servers are started and stopped by them
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not containers and not drill" $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not containers and not drill" $(ARGS)
 
 drills: $(READY) ## three brokers of which one is killed, stopped or frozen under load
 	$(BIN)/python -m pytest -m drill $(ARGS)

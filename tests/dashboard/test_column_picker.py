@@ -221,7 +221,6 @@ def test_what_was_picked_and_saved_is_read_by_the_commands(
         return found.stdout
 
     assert "event" in run("shop", "check", "shop.toml", "--data", "log.csv")
-    assert "in use" in run("train", "--shop", "shop.toml", "--data", "log.csv")
     run(
         "score", "log.csv", "--shop", "shop.toml", "--bundle", str(known_shop_bundle), "--out", "sessions.csv"
     )
