@@ -8,6 +8,7 @@ Parts: method and path; headers, a line `name: value` each; where it is there, w
 from __future__ import annotations
 
 import asyncio
+import re
 import zlib
 from typing import Any
 from urllib.parse import unquote
@@ -27,6 +28,8 @@ from clickstream.windows.partition import Partition
 from fuzz.contract import SEPARATOR, parts
 
 _STATUSES = (200, 307, 400, 401, 404, 405, 422, 503)
+
+_TARGET = re.compile(rb"[\x21-\x7e]+")
 
 _call: Any = None
 _client: Any = None
@@ -53,6 +56,9 @@ def check(data: bytes) -> None:
     else:
         _client.delete(_key)
     method, _, target = request.partition(b" ")
+    if not _TARGET.fullmatch(target):
+        # The server's parser, h11, refuses it.
+        return
     path, _, query = target.partition(b"?")
     pairs = [line.partition(b":")[::2] for line in headers.split(b"\n") if line]
     scope = {

@@ -40,20 +40,30 @@ def test_what_needs_three_brokers_is_refused_with_fewer() -> None:
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory, synthetic_bundle: Path) -> Iterator[DrillStage]:
-    """Three brokers, a consumer and a load; shared, as their start is dear."""
+    """Shared, as their start is dear."""
+    with staged(tmp_path_factory.mktemp("cluster"), synthetic_bundle) as stage:
+        yield stage
+
+
+def staged(folder: Path, bundle: Path, between: bool = False) -> DrillStage:
+    """Three brokers, a consumer and a load; `between`: with doors between the brokers."""
     settings = Settings(
-        bundle=str(synthetic_bundle),
+        bundle=str(bundle),
         session_timeout=2_000,
         patience=5_000,
         max_poll_records=200,
         log_format="json",
     )
-    folder = tmp_path_factory.mktemp("cluster")
     load = ["--synthetic", str(SESSIONS)]
-    with DrillStage(
-        settings, folder, consumers=1, load=load, speed=1_200.0, brokers=3, between=True
-    ) as stage:
-        yield stage
+    return DrillStage(settings, folder, consumers=1, load=load, speed=1_200.0, brokers=3, between=between)
+
+
+def played_and_clean(stage: DrillStage, fault: str, seed: int) -> None:
+    outcome = play(stage, [fault], seed)
+    found = f"seed {outcome.seed}: finished {outcome.finished}, {outcome.rows}, {outcome.report}"
+    assert outcome.clean, found
+    assert outcome.report.scored >= SESSIONS, found
+    assert all(row.times == 1 and row.recoveries_s for row in outcome.rows.values()), found
 
 
 @pytest.mark.integration
@@ -61,11 +71,18 @@ def stage(tmp_path_factory: pytest.TempPathFactory, synthetic_bundle: Path) -> I
 @pytest.mark.drill
 @pytest.mark.timeout(600)
 def test_a_broker_that_is_away_loses_and_repeats_nothing(stage: DrillStage, drill_seed: int) -> None:
-    outcome = play(stage, [random.Random(drill_seed).choice([*IN_TURN, *CUT_OFF])], drill_seed)
-    found = f"seed {outcome.seed}: finished {outcome.finished}, {outcome.rows}, {outcome.report}"
-    assert outcome.clean, found
-    assert outcome.report.scored >= SESSIONS, found
-    assert all(row.times == 1 and row.recoveries_s for row in outcome.rows.values()), found
+    played_and_clean(stage, random.Random(drill_seed).choice(IN_TURN), drill_seed)
+
+
+@pytest.mark.integration
+@pytest.mark.chaos
+@pytest.mark.drill
+@pytest.mark.timeout(600)
+def test_a_broker_that_is_cut_off_loses_and_repeats_nothing(
+    synthetic_bundle: Path, tmp_path: Path, drill_seed: int
+) -> None:
+    with staged(tmp_path / "split", synthetic_bundle, between=True) as stage:
+        played_and_clean(stage, random.Random(drill_seed).choice(sorted(CUT_OFF)), drill_seed)
 
 
 @pytest.mark.integration

@@ -124,7 +124,7 @@ class EmbeddedKafka(Server):
     ) -> None:
         super().__init__(folder, port)
         self._peers = peers
-        self.peer_port = free_port()
+        self.peer_port = 0 if peers is None else free_port()
         self._cache = cache or Settings().home / "kafka"
         self._notify = notify
         self._doors = doors
