@@ -74,13 +74,14 @@ class Log:
         self.records: list[Read] = []
         self.committed: CommittedOffset | None = None
         self.generation = 0
+        self.member: str | None = None
         self.published: list[OutboxRecord] = []
 
     def commit(
         self, records: Sequence[OutboxRecord], offset: CommittedOffset | None, membership: Membership
     ) -> None:
-        if membership.generation != self.generation:
-            raise UnavailableError(f"generation {membership.generation} is not {self.generation}")
+        if membership != (self.generation, self.member):
+            raise UnavailableError(f"{membership} is no member: {self.generation}, {self.member}")
         self.published += records
         self.committed = offset or self.committed
 
@@ -171,6 +172,7 @@ class Worker:
 
     def __init__(self, name: str, log: Log, settings: Settings) -> None:
         self._log = log
+        self._name = name
         self.store = Store(settings, "topic")
         self._publisher = Transactions(log, name)
         self._recovery = Recovery(
@@ -184,13 +186,14 @@ class Worker:
         )
         self._rules = rules_of(settings)
         self._trigger = trigger_of(settings, self._rules.shop)
-        self._membership = Membership(0, None)
+        self._membership = Membership(0, name)
         self.claim: Claim | None = None
 
     def join(self) -> None:
         """The group gives us the partition, as a new generation."""
         self._log.generation += 1
-        self._membership = Membership(self._log.generation, None)
+        self._log.member = self._name
+        self._membership = Membership(self._log.generation, self._name)
         self.recover()
 
     def recover(self) -> None:
@@ -404,6 +407,7 @@ class ExactlyOnce(RuleBasedStateMachine):
     def the_group_begins_anew(self) -> None:
         """Its coordinator lost it: generations start again, offsets stay."""
         self.log.generation = 0
+        self.log.member = None
 
     @precondition(lambda self: self.wipes_left)
     @rule()

@@ -43,8 +43,8 @@ _OF_THE_OPEN: Mapping[str, Collection[str]] = {"only": ("batch",)}
 
 _NOTHING_OPEN: dict[str, Any] = dict.fromkeys(OPEN_SCORERS)
 
-# By scorer what is said of a case, or why nothing is.
-_Answer = tuple[dict[str, Any] | None, str | None]
+Answer = tuple[dict[str, Any] | None, str | None]
+"""By scorer what is said of a case, as it stands in a score; or why nothing is."""
 
 
 class UnscoredWindow(NamedTuple):
@@ -103,6 +103,23 @@ def cases_of(shop: Shop, session: Session) -> SessionCases:
     return SessionCases(closing, moment, Example(learned, shop.outcome(session)))
 
 
+def answers_of(
+    bundle: Bundle, cases: Sequence[Case], asked: Mapping[str, Collection[str]] = _ALL
+) -> list[Answer]:
+    """What the models that were fitted in batch say of each case; one does not take the others with it."""
+    if not cases:
+        return []
+    try:
+        return [
+            ({name: prediction._asdict() for name, prediction in found.items()}, None)
+            for found in bundle.predict(cases, **asked)
+        ]
+    except _UNSCORABLE as problem:
+        if len(cases) == 1:
+            return [(None, _explain(problem))]
+        return [answers_of(bundle, [case], asked)[0] for case in cases]
+
+
 class WindowScorer:
     """Scores windows of a shop.
 
@@ -135,9 +152,9 @@ class WindowScorer:
         windows = {i: one for i, one in enumerate(unscored) if isinstance(one, UnscoredWindow)}
         cases = {i: cases_of(self._shop, window.closed.session) for i, window in windows.items()}
         asked = [i for i, window in windows.items() if window.publish and not window.closed.partial]
-        found = iter(self._predict([case for i in asked for case in cases[i].asked]))
+        found = iter(answers_of(self.bundle, [case for i in asked for case in cases[i].asked]))
         answers = {i: [next(found) for _ in cases[i].asked] for i in asked}
-        opened = dict(zip(points, self._predict([*points.values()], _OF_THE_OPEN), strict=True))
+        opened = dict(zip(points, answers_of(self.bundle, [*points.values()], _OF_THE_OPEN), strict=True))
         _expect(
             (one.online, case)
             for i, one in enumerate(unscored)
@@ -153,7 +170,7 @@ class WindowScorer:
             online = window.online
             lessons = 0 if online is None else online.lessons
             partial = window.closed.partial
-            predictions, error = _together(answers.get(i, ()))
+            predictions, error = together(answers.get(i, ()))
             if partial:
                 error = REBUILT_PARTLY
             try:
@@ -184,20 +201,6 @@ class WindowScorer:
             predictions, error = None, _explain(problem)
         score = self._opened.score(one, predictions or _NOTHING_OPEN, self.bundle.id, error)
         return None if score is None else orjson.dumps(score)
-
-    def _predict(self, cases: Sequence[Case], asked: Mapping[str, Collection[str]] = _ALL) -> list[_Answer]:
-        if not cases:
-            return []
-        try:
-            return [
-                ({name: prediction._asdict() for name, prediction in found.items()}, None)
-                for found in self.bundle.predict(cases, **asked)
-            ]
-        except _UNSCORABLE as problem:
-            if len(cases) == 1:
-                return [(None, _explain(problem))]
-            # One window must not take the others with it.
-            return [self._predict([case], asked)[0] for case in cases]
 
     def _score(
         self,
@@ -252,7 +255,7 @@ class WindowScorer:
         }
 
 
-def _together(answers: Sequence[_Answer]) -> tuple[list[dict[str, Any]], str | None]:
+def together(answers: Sequence[Answer]) -> tuple[list[dict[str, Any]], str | None]:
     """What is said of all cases of a session; nothing where one of them cannot be answered."""
     error = next((error for _, error in answers if error is not None), None)
     return [said for said, _ in answers if said is not None and error is None], error

@@ -14,8 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from clickstream.bundles.bundle import Bundle, Case
-from clickstream.consumer.scoring import SessionCases, cases_of
+from clickstream.bundles.bundle import Bundle
+from clickstream.consumer.scoring import SessionCases, answers_of, cases_of, together
 from clickstream.features.session import Session
 from clickstream.features.shop import Shop
 from clickstream.history.clicks import runs
@@ -31,9 +31,6 @@ AT_ONCE = 4_096
 
 NO_OFFSET = -1
 """Offset of a click that lies on no topic."""
-
-# What a model raises for values that it cannot take.
-_UNSCORABLE = (ValueError, ArithmeticError, LookupError, TypeError)
 
 
 def fold_clicks(
@@ -114,29 +111,15 @@ def _batch(
 def _predicted(
     sessions: Sequence[Session], cases: Sequence[SessionCases], bundle: Bundle
 ) -> dict[str, list[Any]]:
-    answers = iter(_answers([case for one in cases for case in one.asked], bundle))
+    answers = iter(answers_of(bundle, [case for one in cases for case in one.asked]))
     columns: dict[str, list[Any]] = {"predictions": [], "drawn": [], "error": []}
     for session, one in zip(sessions, cases, strict=True):
-        said = [next(answers) for _ in one.asked]
-        error = next((answer for answer in said if isinstance(answer, str)), None)
+        said, error = together([next(answers) for _ in one.asked])
         columns["error"].append(error)
-        columns["predictions"].append(said[0] if error is None else None)
+        columns["predictions"].append(said[0] if said else None)
         drawn = None
         if session.drawn is not None:
-            found = {"batch": said[1]["batch"]} if error is None else None
+            found = {"batch": said[1]["batch"]} if said else None
             drawn = {"clicks": session.drawn.clicks, "predictions": found}
         columns["drawn"].append(drawn)
     return columns
-
-
-def _answers(cases: Sequence[Case], bundle: Bundle) -> list[Any]:
-    """Of each case what the scorers say, as they stand in a score; a text where they say why not."""
-    try:
-        return [
-            {name: prediction._asdict() for name, prediction in of.items()} for of in bundle.predict(cases)
-        ]
-    except _UNSCORABLE as problem:
-        if len(cases) == 1:
-            return [f"prediction failed: {type(problem).__name__}: {str(problem)[:200]}"]
-        # One session must not take the others with it.
-        return [answer for case in cases for answer in _answers([case], bundle)]
