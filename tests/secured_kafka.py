@@ -105,11 +105,12 @@ class SecuredKafka(EmbeddedKafka):
         assert changed == {"broker": {str(self.node): "OK"}}, changed
 
         def is_shown() -> bool:
-            # The broker says OK, and takes it up a moment later.
             shown = served_certificate(HOST, self._behind[listener], 1.0)
             return shown is not None and shown.issuer == read_certificate(authority.file).subject
 
-        wait_for(is_shown, f"{listener} shows the other certificate", 30)
+        # The broker says OK, and each of its network threads takes it up a moment later. They take turns with
+        # new connections.
+        wait_for(lambda: all(is_shown() for _ in range(6)), f"{listener} shows the other certificate")
 
     def set_password(self, user: str, password: str) -> None:
         """For SCRAM-SHA-256 and SCRAM-SHA-512: a new user, or another password of one."""
