@@ -152,7 +152,7 @@ def duckdb_alone(folder: str, out: str, memory_mib: int) -> None:
 
 
 def spark_alone(folder: str, out: str, memory_mib: int) -> None:
-    from pyspark.sql import SparkSession  # type: ignore[import-not-found, unused-ignore]
+    from pyspark.sql import SparkSession
 
     builder = SparkSession.builder.master("local[2]").config("spark.driver.memory", f"{memory_mib}m")
     spark = builder.config("spark.ui.enabled", "false").getOrCreate()

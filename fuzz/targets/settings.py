@@ -21,7 +21,7 @@ def check(data: bytes) -> None:
     unknown_variables(variables)
     with patch.dict(os.environ, variables, clear=True), refusing(ConfigurationError):
         # As a user has it.
-        os.environ["HOME"] = "/home/user"
+        os.environ["HOME"] = "/nowhere"
         settings = load_settings()
         with patch.dict(os.environ, as_environment(settings), clear=True):
             again = load_settings()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -17,22 +16,17 @@ from clickstream.cli.options import HomeOption, Shop
 from clickstream.features.shop import UCI553, shop_of
 from clickstream.infra import logs
 from clickstream.infra.errors import UsageError
-from clickstream.infra.extras import need
+from clickstream.infra.extras import need_history
 from clickstream.infra.settings import load_settings
 from clickstream.infra.words import counted
 from clickstream.local.servers import with_running_servers
-from clickstream.terminal.printable import plain
 from clickstream.windows.fingerprint import rules_of
-from clickstream.windows.partition import ClosedWindow
-from clickstream.windows.rules import Rules
 
 if TYPE_CHECKING:
-    from clickstream.files.history import ClickBuckets
     from clickstream.history.backfill import BackfillReport, Days
 
 _BUCKETS = 16
 _MEMORY_MIB = 1_024
-_SHOWN = 5
 
 
 def backfill_days(
@@ -62,9 +56,11 @@ def backfill_days(
     Exit codes: 0 done; 64 wrong options; 65 the file, the mapping or the bundle is not right; 66 the file is
     not there; 69 a server does not answer: run it again; 75 another run took over; 78 the days are not over.
     """
-    need("history", "a log of any size", "duckdb", "pyarrow")
+    need_history("a log of any size")
     from clickstream.files.history import open_clicks
     from clickstream.history.backfill import backfill
+    from clickstream.history.fold import fold_windows
+    from clickstream.terminal.history_view import show_rows
 
     say = Console(stderr=True, highlight=False, soft_wrap=True)
     settings = with_running_servers(load_settings(home=home, bundle=bundle, shop=shop, group=group))
@@ -83,10 +79,10 @@ def backfill_days(
             memory_mib=_MEMORY_MIB,
             buckets=_BUCKETS,
         )
-        _show_reading(clicks, say)
+        show_rows(clicks.rows, clicks.kept, clicks.left_out, clicks.refused, say)
         with say.status("reading what is there") as status:
             report = backfill(
-                _sessions(clicks, rules),
+                fold_windows(clicks.all_batches(), rules.shop, rules),
                 days,
                 bundle=models,
                 settings=settings,
@@ -95,24 +91,6 @@ def backfill_days(
                 ),
             )
     _conclude(report, days, settings.scores_topic, say)
-
-
-def _sessions(clicks: ClickBuckets, rules: Rules) -> Iterator[ClosedWindow]:
-    from clickstream.history.fold import fold_windows
-
-    for bucket in range(clicks.buckets):
-        yield from fold_windows(clicks.batches(bucket), rules.shop, rules)
-
-
-def _show_reading(clicks: ClickBuckets, say: Console) -> None:
-    refused = clicks.refused
-    say.print(
-        f"{counted(clicks.rows, 'row')}: {counted(clicks.kept, 'click')}, {clicks.left_out:,} left out,"
-        f" {refused.count:,} refused"
-    )
-    for one in refused.examples[:_SHOWN]:
-        line = "" if one.line is None else f", line {one.line}"
-        say.print(f"  [yellow]{plain(one.file)}{line}, {one.reason}[/]: {plain(one.detail)}")
 
 
 def _days(day: str, to: str | None) -> Days:

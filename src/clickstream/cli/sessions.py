@@ -11,7 +11,7 @@ from rich.console import Console
 
 from clickstream.cli.options import HomeOption, Shop
 from clickstream.infra.errors import UsageError
-from clickstream.infra.extras import need
+from clickstream.infra.extras import need_history
 from clickstream.infra.files import replacing
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.offline.writing import write_csv
@@ -92,7 +92,7 @@ def write_history(
     Args:
         master: of Spark, where it folds them.
     """
-    need("history", "a log of any size", "duckdb", "pyarrow")
+    need_history("a log of any size")
     from clickstream.history.run import make_sessions
     from clickstream.terminal.history_view import show_history
 

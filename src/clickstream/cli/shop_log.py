@@ -15,7 +15,7 @@ from clickstream.files.dataset import Dataset
 from clickstream.files.reading import read_any_mapping, read_clicks
 from clickstream.files.shop_log import ShopLog
 from clickstream.infra.errors import MissingFileError, UsageError
-from clickstream.infra.extras import need
+from clickstream.infra.extras import need_history
 from clickstream.infra.settings import Settings
 from clickstream.infra.words import counted
 from clickstream.offline.sample import Taught
@@ -82,7 +82,7 @@ def read_any_size(
         MissingFileError, InputError: there is no log, or it cannot be used.
         ConfigurationError: the extra `history` is not installed.
     """
-    need("history", f"to read {data.name}", "duckdb", "pyarrow")
+    need_history(f"to read {data.name}")
     from clickstream.history.lessons import read_lessons
     from clickstream.terminal.history_view import show_rows
 

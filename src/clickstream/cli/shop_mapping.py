@@ -12,7 +12,7 @@ from clickstream.cli.options import Shop
 from clickstream.files.mapping import ColumnMapping
 from clickstream.files.reading import read_any_mapping
 from clickstream.infra.errors import UsageError
-from clickstream.infra.extras import need
+from clickstream.infra.extras import need_history
 from clickstream.infra.settings import load_settings
 
 
@@ -24,7 +24,7 @@ def mapping(
 
     Exit codes: 64 it is SQL already; 65 it is no mapping; 66 it is not there; 78 DuckDB is not installed.
     """
-    need("history", "a mapping in SQL", "duckdb", "pyarrow")
+    need_history("a mapping in SQL")
     from clickstream.files.history import in_sql
 
     found = read_any_mapping(file, chosen_definition(load_settings(shop=shop)))

@@ -24,17 +24,15 @@ from clickstream.files.mapping import (
 )
 from clickstream.files.shop_log import CleanedLog
 from clickstream.files.sifting import SiftingProgress, sift_dataset, silent
-from clickstream.files.source import FileSource
+from clickstream.files.source import PARQUET, ZSTD, FileSource
 from clickstream.infra.errors import UsageError
-from clickstream.infra.extras import need
+from clickstream.infra.extras import need_history
 
 if TYPE_CHECKING:
     from clickstream.files.history import SelectMapping
 
 ClickMapping = Union[ColumnMapping, "SelectMapping"]
 """A mapping onto the clicks of a shop, in TOML or in SQL."""
-
-_OF_DUCKDB = (b"PAR1", b"\x28\xb5\x2f\xfd")
 
 
 def read_any_mapping(path: Path | None, definition: ShopDefinition) -> ClickMapping | None:
@@ -46,7 +44,7 @@ def read_any_mapping(path: Path | None, definition: ShopDefinition) -> ClickMapp
         ConfigurationError: it is in SQL, and the extra `history` is not installed.
     """
     if path is not None and path.suffix.lower() == ".sql":
-        need("history", "a mapping in SQL", "duckdb", "pyarrow")
+        need_history("a mapping in SQL")
         from clickstream.files.history import read_select
 
         return read_select(path)
@@ -80,7 +78,7 @@ def read_clicks(
             raise UsageError(
                 "a mapping in SQL needs a file by its name", "Write what comes by the pipe to one."
             )
-        need("history", f"to read {source.name}", "duckdb", "pyarrow")
+        need_history(f"to read {source.name}")
         from clickstream.files.history.whole import read_whole
 
         return read_whole([source], shop, mapping)
@@ -99,6 +97,6 @@ def is_of_duckdb(source: FileSource) -> bool:
         return True
     try:
         with source.open("rb") as file:
-            return file.read(4) in _OF_DUCKDB
+            return file.read(4) in (PARQUET, ZSTD)
     except OSError:
         return False

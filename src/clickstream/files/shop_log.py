@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from clickstream.features.definition import ShopDefinition
 from clickstream.files.cleaning import CleaningReport
+from clickstream.infra.days import day_of
 
 
 class LoggedClick(NamedTuple):
@@ -53,9 +54,7 @@ class ShopLog:
     @property
     def days(self) -> tuple[date, ...]:
         """On which each session begins, UTC."""
-        return tuple(
-            datetime.fromtimestamp(at / 1_000, UTC).date() for at in self.times[self.starts[:-1]].tolist()
-        )
+        return tuple(day_of(at) for at in self.times[self.starts[:-1]].tolist())
 
     def steps(self) -> Iterator[tuple[str, date, Sequence[Any]]]:
         """Session id, day, and the clicks of each session."""

@@ -24,12 +24,14 @@ WHERE = (
 MAX_BYTES = 128 * 1024 * 1024
 """Of a file, and of what a zip unpacks to. UCI 553 has 7 MB."""
 
-_GZIP = b"\x1f\x8b"
+GZIP, ZSTD, ZIP, PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK", b"PAR1"
+"""How these files begin."""
+
 _OTHERS = {
-    b"PAR1": "a Parquet file",
+    PARQUET: "a Parquet file",
     b"BZh": "packed by bzip2",
     b"\xfd7zXZ\x00": "packed by xz",
-    b"\x28\xb5\x2f\xfd": "packed by zstd",
+    ZSTD: "packed by zstd",
     b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive",
     b"\xd0\xcf\x11\xe0": "a workbook of an old Excel",
     b"SQLite format 3": "an SQLite database",
@@ -71,13 +73,13 @@ def read_source(
     except OSError as error:
         raise MissingFileError(f"{source!s} cannot be read: {error.strerror}", where) from error
     _check_size(name, content)
-    if content[:2] == _GZIP:
+    if content[:2] == GZIP:
         name, content = name.removesuffix(".gz"), _gunzipped(name, content, where)
         _check_size(name, content)
     for magic, what in _OTHERS.items():
         if content.startswith(magic):
             raise InputError(f"{name} is {what}", "Unpack or export it: text, zip and gz are read.")
-    if content[:2] == b"PK":
+    if content[:2] == ZIP:
         name, content = _unzipped(name, content, endings, where)
         _check_size(name, content)
     if not content.strip(_NOTHING):

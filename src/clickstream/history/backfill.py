@@ -26,12 +26,14 @@ from clickstream.consumer.note import read_note
 from clickstream.consumer.ports import TransactionClient
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
 from clickstream.history.fold import NO_OFFSET
+from clickstream.infra.days import DAY_MS, day_of, midnight
 from clickstream.infra.errors import ConfigurationError, RefusedError
 from clickstream.infra.failpoints import failpoint
 from clickstream.infra.kafka import Admin, Membership, OutgoingRecord, Reader
 from clickstream.infra.settings import Settings
 from clickstream.records.reading import reader_of
 from clickstream.windows.fingerprint import fingerprint, rule_differences, rules_of, rules_text
+from clickstream.windows.open_session import FOREVER
 from clickstream.windows.partition import ClosedWindow
 
 AT_ONCE = 1_000
@@ -39,8 +41,6 @@ AT_ONCE = 1_000
 
 _NO_PARTITION = NO_OFFSET
 _NO_MEMBER = Membership(-1, None)
-_DAY_MS = 86_400_000
-_FOREVER = 1 << 62
 _NAME_BYTES = 16
 
 BackfillProgress = Callable[["BackfillReport"], None]
@@ -56,12 +56,12 @@ class Days(NamedTuple):
     @property
     def begin(self) -> int:
         """Their first millisecond."""
-        return _midnight(self.first)
+        return midnight(self.first)
 
     @property
     def end(self) -> int:
         """The millisecond after their last."""
-        return _midnight(self.last) + _DAY_MS
+        return midnight(self.last) + DAY_MS
 
     def __contains__(self, at: object) -> bool:
         return isinstance(at, int) and self.begin <= at < self.end
@@ -150,7 +150,7 @@ def _chosen(
     sessions: Iterable[ClosedWindow], days: Days, passed: int, gap: int, report: BackfillReport
 ) -> Iterator[ClosedWindow]:
     """The windows to score; the others are counted."""
-    first, last, headless, endless = _FOREVER, -_FOREVER, 0, 0
+    first, last, headless, endless = FOREVER, -FOREVER, 0, 0
     for closed in sessions:
         opened_at, last_click_at = closed.session.opened_at, closed.session.last.event_time
         first, last = min(first, opened_at), max(last, last_click_at)
@@ -182,7 +182,7 @@ class _Publisher:
         records, errors = [], 0
         by_day: dict[datetime.date, list[ClosedWindow]] = {}
         for closed in windows:
-            by_day.setdefault(_day(closed.session.opened_at), []).append(closed)
+            by_day.setdefault(day_of(closed.session.opened_at), []).append(closed)
         for day, some in by_day.items():
             scorer = WindowScorer(self._bundle, f"backfill:{day}", self._fingerprint, self._shop)
             scores = scorer.score([UnscoredWindow(_NO_PARTITION, closed, None) for closed in some])
@@ -234,7 +234,7 @@ def _passed(settings: Settings) -> int:
             raise ConfigurationError(f"there is no topic {topic}", "Check CLICKSTREAM_CLICKS_TOPIC.")
     with closing(Reader(settings, topic)) as reader:
         begins, ends = reader.beginning_offsets(), reader.end_offsets()
-    newest, passed = -_FOREVER, _FOREVER
+    newest, passed = -FOREVER, FOREVER
     for partition, end in ends.items():
         committed = offsets.get(partition)
         if committed is None and begins[partition] == end:
@@ -255,7 +255,7 @@ def _passed(settings: Settings) -> int:
         if note.open or committed.offset < end:
             passed = min(passed, note.newest)
     now = time.time_ns() // 1_000_000
-    return min(passed, now if newest == -_FOREVER else newest) - settings.allowed_lateness
+    return min(passed, now if newest == -FOREVER else newest) - settings.allowed_lateness
 
 
 def _batches(windows: Iterator[ClosedWindow]) -> Iterator[list[ClosedWindow]]:
@@ -265,14 +265,6 @@ def _batches(windows: Iterator[ClosedWindow]) -> Iterator[list[ClosedWindow]]:
 
 def _digest(name: str) -> bytes:
     return hashlib.blake2b(name.encode(), digest_size=_NAME_BYTES).digest()
-
-
-def _midnight(day: datetime.date) -> int:
-    return (day - datetime.date(1970, 1, 1)).days * _DAY_MS
-
-
-def _day(at: int) -> datetime.date:
-    return datetime.date(1970, 1, 1) + datetime.timedelta(days=at // _DAY_MS)
 
 
 def _in_words(at: int) -> str:

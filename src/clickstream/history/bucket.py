@@ -10,7 +10,6 @@ import gc
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +19,11 @@ from clickstream.bundles.bundle import Bundle
 from clickstream.files.history import ClickBuckets
 from clickstream.history.fold import fold_clicks
 from clickstream.history.folder import MAKING, HistoryFolder
+from clickstream.infra.days import DAY_MS, day_of
 from clickstream.windows.rules import Rules
 
 SESSIONS_OF_A_PART = 100_000
 
-_DAY_MS = 86_400_000
 _DAYS = b"days"
 
 
@@ -70,11 +69,11 @@ def _parts(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 
 def _write_part(path: Path, sessions: pa.Table) -> None:
-    days = sessions.column("opened_at").to_numpy() // _DAY_MS
+    days = sessions.column("opened_at").to_numpy() // DAY_MS
     places = np.argsort(days, kind="stable")
     different, firsts = np.unique(days[places], return_index=True)
     (batch,) = sessions.take(pa.array(places)).combine_chunks().to_batches()
-    names = [datetime.fromtimestamp(int(day) * _DAY_MS / 1_000, UTC).date().isoformat() for day in different]
+    names = [day_of(int(day) * DAY_MS).isoformat() for day in different]
     schema = sessions.schema.with_metadata({_DAYS: ",".join(names)})
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema, options=options) as writer:

@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 from clickstream.files.history import RefusedRows, open_clicks
 from clickstream.files.history.inputs import find_files
 from clickstream.history.fold import fold_windows
-from clickstream.history.run import BYTES_OF_A_BUCKET, MOST_BUCKETS
+from clickstream.history.run import buckets_for
 from clickstream.infra.settings import Settings
 from clickstream.offline.sample import Sample, Taught, sha256_of
 from clickstream.windows.fingerprint import rules_of
@@ -53,15 +53,13 @@ def read_lessons(
         InputError: one is no log, or no row can be used.
     """
     rules, sample = rules_of(settings), Sample(taught)
-    size = sum(path.stat().st_size for path in find_files(paths))
-    buckets = min(max(-(-size // BYTES_OF_A_BUCKET), 1), MOST_BUCKETS)
+    files = find_files(paths)
     with tempfile.TemporaryDirectory(prefix="clickstream-", dir=settings.home) as work:
         clicks = open_clicks(
-            paths, rules.shop, mapping, work=Path(work), memory_mib=memory_mib, buckets=buckets
+            files, rules.shop, mapping, work=Path(work), memory_mib=memory_mib, buckets=buckets_for(files)
         )
-        for bucket in range(buckets):
-            for closed in fold_windows(clicks.batches(bucket), rules.shop, rules, ListedOpenSession):
-                sample.add(closed)
+        for closed in fold_windows(clicks.all_batches(), rules.shop, rules, ListedOpenSession):
+            sample.add(closed)
     taken = sample.taken()
     return LoggedSessions(
         [one.session for one in taken],

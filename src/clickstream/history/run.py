@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from multiprocessing.connection import wait as wait_for
@@ -25,8 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from clickstream.bundles.bundle import load_bundle
-from clickstream.bundles.shop import check_shop
+from clickstream.bundles.bundle import find_bundle, load_bundle
 from clickstream.files.history import ClickBuckets, RefusedRows, open_clicks
 from clickstream.files.history.inputs import find_files
 from clickstream.history.bucket import BucketFolder, Part
@@ -105,13 +104,11 @@ def make_sessions(
         UnavailableError: a worker was killed.
     """
     rules = rules_of(settings)
-    models = load_bundle(settings) if scored else None
-    if models is not None:
-        check_shop(models.manifest, rules.shop.definition, f"bundle {models.path}")
-    bundle, path = ("", None) if models is None else (models.id, models.path)
+    # Opened by the workers alone.
+    found = find_bundle(settings) if scored else None
+    bundle, path = ("", None) if found is None else (found.manifest.id, found.path)
     files = find_files(paths)
-    size = sum(path.stat().st_size for path in files)
-    buckets = min(max(-(-size // BYTES_OF_A_BUCKET), 1), MOST_BUCKETS)
+    size, buckets = size_of(files), buckets_for(files)
     workers = min(workers, buckets)
     source = source_of(files, mapping, rules_text(settings), bundle, buckets)
     with open_folder(out, source) as folder:
@@ -133,6 +130,16 @@ def make_sessions(
             for left in _each_done([pool.submit(_fold, number) for number in todo]):
                 progress(_READING + (_WRITING - _READING) * (1 - left / buckets), f"sessions of {told}")
         return _gather(folder, clicks, progress)
+
+
+def size_of(files: Sequence[Path]) -> int:
+    """Bytes of a log, packed as it is."""
+    return sum(path.stat().st_size for path in files)
+
+
+def buckets_for(files: Sequence[Path]) -> int:
+    """Into how many buckets the clicks of a log are brought, so that those of one fit into memory."""
+    return min(max(-(-size_of(files) // BYTES_OF_A_BUCKET), 1), MOST_BUCKETS)
 
 
 _READING, _WRITING = 0.2, 0.95
@@ -196,13 +203,16 @@ def _processes(
     """Workers that are stopped at once where the block fails."""
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, ready, given)
-    try:
-        yield pool
-    except BaseException:
+
+    def stop() -> None:
         for process in multiprocessing.active_children():
             process.terminate()
         pool.shutdown(cancel_futures=True)
-        raise
+
+    with ExitStack() as undo:
+        undo.callback(stop)
+        yield pool
+        undo.pop_all()
     pool.shutdown()
 
 

@@ -32,14 +32,22 @@ from clickstream.files.history import (
     SelectMapping,
     open_clicks,
 )
-from clickstream.files.history.buckets import END_ROW, Finishing, finished, schema_of, sort_order
+from clickstream.files.history.buckets import (
+    Finishing,
+    finished,
+    schema_of,
+    sort_order,
+    unsorted_schema,
+)
+from clickstream.files.history.finishing import END_ROW
 from clickstream.files.history.inputs import find_files
 from clickstream.files.history.opening import mapping_of
-from clickstream.files.mapping import ColumnMapping, UciMapping
+from clickstream.files.mapping import UciMapping
 from clickstream.files.mapping.derive import mean_prices
+from clickstream.files.reading import ClickMapping
 from clickstream.history.fold import fold_clicks, session_schema
 from clickstream.history.folder import open_folder, source_of
-from clickstream.history.run import HistoryReport, concluded
+from clickstream.history.run import HistoryReport, concluded, size_of
 from clickstream.infra import errors
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.extras import need
@@ -167,7 +175,7 @@ class SparkSessions:
         self,
         spark: SparkSession,
         paths: Sequence[str | Path],
-        mapping: ColumnMapping | SelectMapping | None,
+        mapping: ClickMapping | None,
         rules: Rules,
         bundle: VerifiedBundle | None = None,
     ) -> None:
@@ -259,8 +267,10 @@ def make_sessions_on_spark(
             return None
         folder.discard_drafts()
         drafts = folder.work / "spark"
-        size = sum(file.stat().st_size for file in files)
-        with spark_session(master, max(size // _BYTES_OF_A_PART, _LEAST_PARTS)) as spark, translated():
+        with (
+            spark_session(master, max(size_of(files) // _BYTES_OF_A_PART, _LEAST_PARTS)) as spark,
+            translated(),
+        ):
             found = SparkSessions(spark, files, mapping_of(mapping, rules.shop.definition), rules, bundle)
             # A file a day, as one machine writes them.
             by_day = found.frame.withColumn(_DAY, _day_of_opening()).repartition(_DAY)
@@ -297,7 +307,7 @@ def _clicks(
     spark: SparkSession,
     files: Sequence[Path],
     definition: ShopDefinition,
-    mapping: ColumnMapping | SelectMapping | None,
+    mapping: ClickMapping | None,
     readings: Any,
 ) -> DataFrame:
     """The clicks of the files, unsorted; each task reads one of them, or the only one all of them.
@@ -327,12 +337,12 @@ def _clicks(
                     readings.add({some[0]: Reading(found.rows, found.kept, found.left_out, found.refused)})
                     yield from found.unsorted(0)
 
-    schema = schema_of(definition).append(pa.field(END_ROW, pa.bool_()))
+    schema = unsorted_schema(definition)
     each = spark.sparkContext.parallelize([(some,) for some in tasks], len(tasks))
     return spark.createDataFrame(each, "files array<string>").mapInArrow(read, _spark_schema(schema))
 
 
-def _finishing(mapping: ColumnMapping | SelectMapping | None) -> tuple[Finishing, bool]:
+def _finishing(mapping: ClickMapping | None) -> tuple[Finishing, bool]:
     """What is done to sorted clicks, and whether `price_2` is derived before."""
     if isinstance(mapping, SelectMapping):
         return Finishing(), False
@@ -349,7 +359,7 @@ def _with_levels(clicks: DataFrame, definition: ShopDefinition) -> DataFrame:
     shown = ("category", "product", "price")
     counted = clicks.where(f"NOT {END_ROW}").groupBy(*shown).count().collect()
     means = mean_prices({tuple(row[name] for name in shown): row["count"] for row in counted})
-    schema = schema_of(definition).append(pa.field(END_ROW, pa.bool_()))
+    schema = unsorted_schema(definition)
 
     def levelled(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         place = schema.get_field_index("price_2")

@@ -10,6 +10,11 @@ from clickstream.infra.errors import ConfigurationError
 Extra = Literal["dashboard", "fast", "history", "local", "onnx", "report", "s3", "serve", "spark"]
 
 
+def need_history(what: str) -> None:
+    """Check that the libraries are there that read logs of any size. Args and errors as of `need`."""
+    need("history", what, "duckdb", "pyarrow")
+
+
 def need(extra: Extra, what: str, *modules: str, otherwise: str = "") -> None:
     """Check that the modules of an extra are there, before any work is done that needs them.
 

@@ -6,15 +6,16 @@ read leaves a trace. They are spread over the log as all are: what is held out b
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import heapq
 from collections.abc import Callable
+from itertools import filterfalse
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from clickstream.features.goal import chance
+from clickstream.infra.days import day_of
 from clickstream.models.examples import TrainingSession
 from clickstream.models.shop.examples import ShopWindow
 from clickstream.windows.listing import clicks_of, ordered_clicks_of, unlisted
@@ -36,7 +37,7 @@ class Taught(NamedTuple, Generic[T]):
 def as_session(closed: ClosedWindow) -> Taught[TrainingSession]:
     """A window of shop uci553 that lists its clicks; its day is in UTC."""
     session, steps = unlisted(closed.session), clicks_of(closed.session)
-    day = datetime.datetime.fromtimestamp(session.opened_at / 1_000, datetime.UTC).date()
+    day = day_of(session.opened_at)
     return Taught(
         TrainingSession(closed.session_id, day, session, steps), (closed.session_id, session, list(steps))
     )
@@ -51,6 +52,10 @@ def as_window(closed: ClosedWindow) -> Taught[ShopWindow]:
     return Taught(window, (window.session_id, list(window.clicks)))
 
 
+_Drawn = tuple[float, int, int, str, int, Taught[T]]
+"""Draw and number, both negative, opening, session id, partition."""
+
+
 class Sample(Generic[T]):
     """The windows with the smallest draws of all that were added.
 
@@ -63,7 +68,7 @@ class Sample(Generic[T]):
         self._taught = taught
         self._most = most
         # The one with the largest draw first; of two that are equal the later.
-        self._kept: list[tuple[float, int, int, str, int, Taught[T]]] = []
+        self._kept: list[_Drawn[T]] = []
         # By session id and partition: how many were seen before it was to be forgotten.
         self._forgotten: dict[tuple[str, int], int] = {}
 
@@ -89,12 +94,15 @@ class Sample(Generic[T]):
     @property
     def forgotten(self) -> int:
         """How many of those with the smallest draws are left out."""
-        return len(self._kept) - len(self.taken())
+        return sum(map(self._is_forgotten, self._kept))
 
     def taken(self) -> list[Taught[T]]:
         """Those that were taken and not forgotten, by the time of their first click."""
-        kept = (one for one in self._kept if -one[1] > self._forgotten.get(one[3:5], 0))
-        return [one[-1] for one in sorted(kept, key=lambda one: one[2:4])]
+        known = filterfalse(self._is_forgotten, self._kept)
+        return [one[-1] for one in sorted(known, key=lambda one: one[2:4])]
+
+    def _is_forgotten(self, one: _Drawn[T]) -> bool:
+        return -one[1] <= self._forgotten.get(one[3:5], 0)
 
 
 def sha256_of(taught: list[Taught[T]]) -> str:

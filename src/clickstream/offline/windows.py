@@ -16,14 +16,13 @@ import numpy as np
 from clickstream.features.session import Session, SessionStep
 from clickstream.features.shop import Shop
 from clickstream.files.click_log import ClickLog
+from clickstream.infra.days import day_of
 from clickstream.records.click import Heartbeat
 from clickstream.records.shop_click import click_model
 from clickstream.windows.listing import ListingPartition, clicks_of, unlisted
-from clickstream.windows.open_session import OpenSession, PendingClick
+from clickstream.windows.open_session import FOREVER, OpenSession, PendingClick
 from clickstream.windows.partition import ClosedWindow, Partition
 from clickstream.windows.rules import Rules
-
-_FOREVER = 1 << 62
 
 
 class DatedWindow(NamedTuple):
@@ -56,7 +55,7 @@ def _by_session_id(dataset: ClickLog, rules: Rules) -> Iterator[DatedWindow]:
         waiting = OpenSession(None, [PendingClick(step, offset + place) for place, step in enumerate(steps)])
         first = 0
         while waiting.pending:
-            closed_by = waiting.settle(session_id, _FOREVER, rules)
+            closed_by = waiting.settle(session_id, FOREVER, rules)
             window = waiting.window
             if window is None or closed_by is None:
                 raise AssertionError(f"session {session_id} has clicks and did not close")
@@ -99,7 +98,7 @@ def _taken(log: Partition) -> Iterator[DatedWindow]:
     if not log.closed:
         return
     for closed in log.closed:
-        day = datetime.datetime.fromtimestamp(closed.session.opened_at / 1_000, datetime.UTC).date()
+        day = day_of(closed.session.opened_at)
         yield DatedWindow(
             closed._replace(session=unlisted(closed.session)), day, list(clicks_of(closed.session))
         )

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import date
 from functools import cached_property
 from typing import Literal, NamedTuple
 
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clickstream.files.click_log import ClickLog
+from clickstream.infra.days import DAY_MS, midnight
 from clickstream.infra.errors import UsageError
 
 _MADE_UP = "synthetic"
@@ -30,7 +31,6 @@ Calendar = Literal["dated", "busy-day"]
 Times = NDArray[np.int64]
 """Event times, ms since the epoch."""
 
-DAY_MS = 86_400_000
 BUSY_DAY = date(2008, 8, 13)
 """The day, the last of UCI 553, over which `busy-day` lays all others."""
 
@@ -152,11 +152,6 @@ def make_schedule(dataset: ClickLog, options: ScheduleOptions) -> Schedule:
     by_id[np.argsort(np.array(dataset.session_ids))] = np.arange(len(lengths))
     order = np.lexsort((clicks, by_id[sessions], times))
     return Schedule(dataset, options, times[order], clicks[order], sessions[order])
-
-
-def midnight(day: date) -> int:
-    """The first event time of a day, UTC."""
-    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000
 
 
 def generator(*parts: object) -> np.random.Generator:

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
+from clickstream.infra.days import DAY_MS
 from clickstream.infra.errors import RefusedError
 from clickstream.infra.kafka import Record
 from clickstream.infra.settings import Settings
 from clickstream.producer.mark import Mark, mark_of
 from clickstream.producer.plan import Plan, PlanOptions, make_plan, plan_fingerprint
-from clickstream.producer.schedule import DAY_MS, Schedule
+from clickstream.producer.schedule import Schedule
 from clickstream.records.click import Click, InvalidRecordError, wrong_clock
 from clickstream.records.shop_click import parser_of
 from clickstream.windows.fingerprint import rules_of

@@ -19,12 +19,12 @@ from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import shop_of
 from clickstream.features.shop_file import built_in
 from clickstream.files.shop_log import LoggedClick, ShopLog, shop_log
+from clickstream.infra.days import DAY_MS
 
 SHOP = "synthetic"
 
 _FIRST_MS = 1_767_225_600_000  # 2026-01-01
 _DAYS = 120
-_DAY_MS = 86_400_000
 
 VISITORS: Mapping[str, float] = {"new": 0.55, "returning": 0.3, "loyal": 0.15}
 """Shares of the visits."""
@@ -73,7 +73,7 @@ def known_sessions(count: int, seed: int = 42, definition: ShopDefinition | None
     chances: dict[str, list[float]] = {}
     for number in range(1, count + 1):
         session_id = f"s{number}"
-        time = _FIRST_MS + draw.randrange(_DAYS * _DAY_MS)
+        time = _FIRST_MS + draw.randrange(_DAYS * DAY_MS)
         visitor = _one_of(VISITORS, draw)
         event, cart, price = _one_of(_BEGINS, draw), False, None
         clicks: list[Any] = []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from itertools import islice
 
 from rich.console import Console
 
@@ -25,10 +27,20 @@ def show_cleaning(cleaning: CleaningReport, console: Console) -> None:
     )
     for note in cleaning.notes:
         line(f"  {plain(note)}")
-    for reason, count in list(cleaning.reasons.items())[:_REASONS_SHOWN]:
+    show_refused(
+        cleaning.reasons,
+        ((f"line {row.line}" if row.line else "", row.detail) for row in cleaning.refused),
+        line,
+    )
+
+
+def show_refused(
+    reasons: Mapping[str, int], rows: Iterable[tuple[str, str]], line: Callable[[str], object]
+) -> None:
+    """Print why rows were refused, and of some where each stands, if known, and what is wrong."""
+    for reason, count in list(reasons.items())[:_REASONS_SHOWN]:
         line(f"  [yellow]{count:,} refused:[/] {plain(reason)}")
-    if len(cleaning.reasons) > _REASONS_SHOWN:
-        line(f"  and {len(cleaning.reasons) - _REASONS_SHOWN} reasons more")
-    for row in cleaning.refused[:_ROWS_SHOWN]:
-        where = f"line {row.line}: " if row.line else ""
-        line(f"[dim]  {where}{plain(row.detail[:200])}[/]")
+    if len(reasons) > _REASONS_SHOWN:
+        line(f"  and {len(reasons) - _REASONS_SHOWN} reasons more")
+    for where, detail in islice(rows, _ROWS_SHOWN):
+        line(f"[dim]  {plain(where)}{': ' if where else ''}{plain(detail[:200])}[/]")

@@ -10,10 +10,8 @@ from rich.console import Console
 from clickstream.files.history import RefusedRows
 from clickstream.history.run import HistoryReport
 from clickstream.infra.words import counted
+from clickstream.terminal.cleaning_view import show_refused
 from clickstream.terminal.printable import plain
-
-_REASONS_SHOWN = 8
-_ROWS_SHOWN = 3
 
 
 def show_history(report: HistoryReport, out: Path, bundle: str, console: Console) -> None:
@@ -37,10 +35,11 @@ def show_rows(rows: int, kept: int, left_out: int, refused: RefusedRows, console
     line = partial(console.print, soft_wrap=True)
     skipped = f", {left_out:,} left out by the mapping" if left_out else ""
     line(f"{counted(rows, 'row')}, {kept:,} kept{skipped}, {refused.count:,} refused")
-    for reason, count in list(refused.reasons.items())[:_REASONS_SHOWN]:
-        line(f"  [yellow]{count:,} refused:[/] {plain(reason)}")
-    if len(refused.reasons) > _REASONS_SHOWN:
-        line(f"  and {len(refused.reasons) - _REASONS_SHOWN} reasons more")
-    for row in refused.examples[:_ROWS_SHOWN]:
-        place = "" if row.line is None else f", line {row.line:,}"
-        line(f"[dim]  {plain(row.file)}{place}: {plain(row.detail[:200])}[/]")
+    show_refused(
+        refused.reasons,
+        (
+            (row.file if row.line is None else f"{row.file}, line {row.line:,}", row.detail)
+            for row in refused.examples
+        ),
+        line,
+    )

@@ -12,12 +12,9 @@ import pyarrow.parquet as pq
 
 from clickstream.features.definition import FieldType, ShopDefinition
 from clickstream.files.history.engine import listed, named, open_engine, quoted
-from clickstream.files.history.finishing import with_depths, with_ends
+from clickstream.files.history.finishing import END_ROW, with_depths, with_ends
 
 ROWS_OF_A_BATCH = 65_536
-
-END_ROW = "is_end_row"
-"""The column, before the clicks are finished, of rows that say that a visit is over."""
 
 _ARROW = {
     FieldType.TEXT: pa.string(),
@@ -111,9 +108,14 @@ class ClickBuckets:
         finally:
             engine.close()
 
+    def all_batches(self) -> Iterator[pa.RecordBatch]:
+        """The clicks of all buckets, session after session."""
+        for bucket in range(self.buckets):
+            yield from self.batches(bucket)
+
     def unsorted(self, bucket: int) -> Iterator[pa.RecordBatch]:
         """The clicks of a bucket as they came, with END_ROW, for who sorts them elsewhere: see `finished`."""
-        schema = self.schema.append(pa.field(END_ROW, pa.bool_()))
+        schema = unsorted_schema(self.definition)
         for path in self._files(bucket):
             for batch in pq.ParquetFile(path).iter_batches(ROWS_OF_A_BATCH, columns=schema.names):
                 yield batch.select(schema.names).cast(schema)
@@ -145,6 +147,11 @@ def schema_of(definition: ShopDefinition) -> pa.Schema:
             pa.field("end", pa.bool_()),
         ]
     )
+
+
+def unsorted_schema(definition: ShopDefinition) -> pa.Schema:
+    """The clicks of a shop before they are sorted and finished: with END_ROW."""
+    return schema_of(definition).append(pa.field(END_ROW, pa.bool_()))
 
 
 def sort_order(definition: ShopDefinition) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clickstream.infra.extras import need
+from clickstream.infra.extras import need_history
 
 if TYPE_CHECKING:
     import duckdb
@@ -30,7 +30,7 @@ def open_engine(work: Path, memory_mib: int, opened: Iterable[str | Path] = ()) 
     Raises:
         ConfigurationError: the extra `history` is not installed.
     """
-    need("history", "to read logs of any size", "duckdb", "pyarrow")
+    need_history("to read logs of any size")
     import duckdb
 
     (work / "spilled").mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,9 @@ import pyarrow.compute as pc
 
 from clickstream.files.mapping.derive import SessionDepth
 
+END_ROW = "is_end_row"
+"""The column, before clicks are finished, of rows that say that a visit is over."""
+
 
 def with_ends(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Sorted clicks without the rows that end a visit: the last click before one carries `end`."""
@@ -25,12 +28,12 @@ def with_ends(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 def _ended(known: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     rows, after = known.slice(0, known.num_rows - 1), known.slice(1)
     same = pc.equal(rows["session_id"], after["session_id"])
-    end = pc.or_(rows["end"], pc.and_(same, after["is_end_row"]))
+    end = pc.or_(rows["end"], pc.and_(same, after[END_ROW]))
     yield from _without_end_rows(rows.set_column(rows.schema.get_field_index("end"), "end", end))
 
 
 def _without_end_rows(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    clicks = rows.filter(pc.invert(rows["is_end_row"]))
+    clicks = rows.filter(pc.invert(rows[END_ROW]))
     if clicks.num_rows:
         yield clicks
 

@@ -20,8 +20,8 @@ import zstandard
 
 from clickstream.files.history.engine import listed, quoted
 from clickstream.files.mapping.spec import FileLayout
-from clickstream.files.mapping.table import ENDINGS, format_of, header_of
-from clickstream.files.source import LONGEST_END, check_directory, only_entry
+from clickstream.files.mapping.table import ENDINGS, format_of, header_of, refuse_array
+from clickstream.files.source import GZIP, LONGEST_END, PARQUET, ZIP, ZSTD, check_directory, only_entry
 from clickstream.files.text import LONGEST_LINE, encoding_of, head_of, named_columns, rows_of
 from clickstream.infra.errors import ClickstreamError, InputError, MissingFileError
 
@@ -29,7 +29,6 @@ WHERE = "Give files, folders or patterns of CSV, JSON lines or Parquet; gz, zst 
 
 _HEAD = 1 << 20
 _CHUNK = 1 << 20
-_GZIP, _ZSTD, _PARQUET, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1", b"PK"
 _ENDINGS = (*ENDINGS, ".parquet")
 _PACKED = ("", ".gz", ".zst", ".zip")
 
@@ -114,17 +113,17 @@ def describe(
             magic = file.read(4)
     except OSError as error:
         raise MissingFileError(f"{path} cannot be read: {error.strerror}", WHERE) from error
-    if magic == _PARQUET:
+    if magic == PARQUET:
         return LogFile(name, str(path), "parquet")
     if not magic:
         raise InputError(f"{name} is empty", WHERE)
-    if magic.startswith(_ZIP):
+    if magic.startswith(ZIP):
         path = _unzipped(path, work)
         magic = b""
     packed: Literal["none", "gzip", "zstd"] = "none"
-    if magic.startswith(_GZIP):
+    if magic.startswith(GZIP):
         packed = "gzip"
-    elif magic == _ZSTD:
+    elif magic == ZSTD:
         packed = "zstd"
     _check_whole(path, packed, name)
     head = read_head(path, packed, name)
@@ -137,11 +136,7 @@ def describe(
         encoding = "utf-8"
     kind = layout.format or format_of(head, encoding)
     if kind == "jsonl":
-        if head.decode(encoding, errors="ignore").lstrip("\ufeff \t\r\n").startswith("["):
-            raise InputError(
-                f"{name} is one JSON array; what is read is one object a line",
-                "Write it so, as by `jq -c '.[]' in.json > out.jsonl`.",
-            )
+        refuse_array(name, head, encoding)
         return LogFile(name, str(path), "jsonl", packed)
     delimiter, header = header_of(name, head, encoding, layout, wanted)
     if columns is not None:

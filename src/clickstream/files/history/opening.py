@@ -10,19 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clickstream.features.definition import ShopDefinition
-from clickstream.features.shop import UCI553, Shop
+from clickstream.features.shop import Shop
 from clickstream.files.history.buckets import ClickBuckets
 from clickstream.files.history.engine import open_engine
 from clickstream.files.history.inputs import LogFile, describe, find_files
 from clickstream.files.history.partition import Partitioning
-from clickstream.files.history.select import SelectMapping, create_views, mapping_of_view, read_select
-from clickstream.files.mapping.spec import (
-    ColumnMapping,
-    mapping_by_name,
-    read_mapping,
-    read_shop_mapping,
-)
+from clickstream.files.history.select import SelectMapping, create_views, mapping_of_view
+from clickstream.files.mapping.spec import ColumnMapping, mapping_by_name
 from clickstream.files.mapping.table import columns_of
+from clickstream.files.reading import ClickMapping, read_any_mapping
 from clickstream.infra.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +31,7 @@ _TWO_ENDS = "reached an invalid state"
 def open_clicks(
     paths: Sequence[str | Path],
     shop: Shop,
-    mapping: Path | ColumnMapping | SelectMapping | None,
+    mapping: Path | ClickMapping | None,
     *,
     work: Path,
     memory_mib: int,
@@ -70,7 +66,7 @@ def open_clicks(
 def _partitioned(
     files: Sequence[Path],
     definition: ShopDefinition,
-    mapping: ColumnMapping | SelectMapping | None,
+    mapping: ClickMapping | None,
     work: Path,
     memory_mib: int,
     buckets: int,
@@ -139,16 +135,8 @@ def _said(error: Exception) -> str:
     return f"{first[:_LONGEST_DETAIL]} {file}".strip()
 
 
-def mapping_of(
-    given: Path | ColumnMapping | SelectMapping | None, definition: ShopDefinition
-) -> ColumnMapping | SelectMapping | None:
+def mapping_of(given: Path | ClickMapping | None, definition: ShopDefinition) -> ClickMapping | None:
     """The mapping that `open_clicks` takes; None: the files are in the layout of UCI 553."""
     if isinstance(given, ColumnMapping | SelectMapping):
         return given
-    if given is not None and given.suffix.lower() == ".sql":
-        return read_select(given)
-    if definition is UCI553.definition:
-        return None if given is None else read_mapping(given)
-    if given is None:
-        return mapping_by_name(definition)
-    return read_shop_mapping(given, definition)
+    return read_any_mapping(given, definition)

@@ -6,7 +6,6 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,26 +19,22 @@ from clickstream.files.history.buckets import (
     Finishing,
     RefusedExample,
     RefusedRows,
-    schema_of,
+    unsorted_schema,
 )
 from clickstream.files.history.engine import listed, named, quoted
+from clickstream.files.history.finishing import END_ROW
 from clickstream.files.history.inputs import LogFile
 from clickstream.files.history.kept import BucketRow, Example, KeptRows, Place, RowTarget
 from clickstream.files.history.places import find_lines, lines_at
 from clickstream.files.history.plain import DOUBTFUL, LEFT_OUT, Table, bucket_of, plain_clicks
-from clickstream.files.history.select import (
-    MAPPED,
-)
+from clickstream.files.history.select import MAPPED
 from clickstream.files.history.tables import by_hand, open_table, rejected, typed_table
 from clickstream.files.mapping.derive import MEAN_PRICES
 from clickstream.files.mapping.judge import REFUSED, RowJudge, reason_of, refusal_of
-from clickstream.files.mapping.spec import (
-    ColumnMapping,
-    UciMapping,
-    mapping_by_name,
-)
+from clickstream.files.mapping.spec import ColumnMapping, UciMapping, mapping_by_name
 from clickstream.files.mapping.table import columns_of
 from clickstream.files.sifting import sift_dataset
+from clickstream.infra.days import midnight
 from clickstream.infra.errors import InputError
 from clickstream.infra.words import counted
 
@@ -152,10 +147,9 @@ class Partitioning:
                 for one in cleaning.refused:
                     self._refuse(Place(cleaning.name, one.line), one.reason, one.detail)
                 for click in dataset.clicks:
-                    day = datetime.combine(click.day, time(), UTC).timestamp()
                     fields = tuple(getattr(click, one.name) for one in self._definition.fields)
                     # The file has days and orders, and no times.
-                    at = int(day) * 1_000 + click.order
+                    at = midnight(click.day) + click.order
                     kept.append(BucketRow(click.session_id, at, click.order, fields, click.end, False))
 
     def finish(self, memory_mib: int) -> ClickBuckets:
@@ -170,7 +164,7 @@ class Partitioning:
         clicks = f"read_parquet({listed(files)})"
         fields = [one.name for one in self._definition.fields]
         counts = ", ".join(
-            ["count(*)", "count_if(is_end_row)", *(f"count({named(name)})" for name in fields)]
+            ["count(*)", f"count_if({END_ROW})", *(f"count({named(name)})" for name in fields)]
         )
         found = self._engine.execute(f"SELECT {counts} FROM {clicks}").fetchone() if files else None
         kept, end_rows, *of_fields = found or (0, 0)
@@ -186,7 +180,7 @@ class Partitioning:
             depth = None if spec.page.derive is None else spec.page.at_most
             if spec.price_2.derive is not None:
                 levels = self._clicks.parent / "levels.parquet"
-                means = MEAN_PRICES.replace("clicks", f"(SELECT * FROM {clicks} WHERE NOT is_end_row)")
+                means = MEAN_PRICES.replace("clicks", f"(SELECT * FROM {clicks} WHERE NOT {END_ROW})")
                 self._engine.execute(f"COPY ({means}) TO {quoted(str(levels))} (FORMAT parquet)")
         return ClickBuckets(
             self._definition,
@@ -250,7 +244,7 @@ class Partitioning:
     def _flush(self, kept: list[BucketRow]) -> None:
         if not kept:
             return
-        schema = schema_of(self._definition).append(pa.field("is_end_row", pa.bool_()))
+        schema = unsorted_schema(self._definition)
         rows = ((one[0], one[1], one[2], *one.fields, one.end, one.is_end_row) for one in kept)
         columns = [
             pa.array(column, field.type)

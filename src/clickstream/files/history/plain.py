@@ -15,6 +15,7 @@ from typing import Any
 from clickstream.features.definition import FieldType, ShopDefinition
 from clickstream.features.shop import UCI553
 from clickstream.files.history.engine import named, quoted
+from clickstream.files.history.finishing import END_ROW
 from clickstream.files.mapping.fields import LIKELY, UNITS, ColumnGetter, FieldReader, WrongValueError
 from clickstream.files.mapping.judge import FieldTarget
 from clickstream.files.mapping.spec import (
@@ -102,7 +103,7 @@ class _Value:
 
 
 def plain_clicks(table: Table, definition: ShopDefinition, target: FieldTarget[Any], buckets: int) -> str:
-    """A SELECT over a table: `bucket`, the fields of a click, and `is_end_row`; of doubtful rows `filename`,
+    """A SELECT over a table: `bucket`, the fields of a click, and END_ROW; of doubtful rows `filename`,
     `row`, and the values that the judge takes.
 
     Args:
@@ -133,7 +134,7 @@ def plain_clicks(table: Table, definition: ShopDefinition, target: FieldTarget[A
         found = _alias(field.name) if field.name in values else "NULL"
         fields[field.name] = f"CAST({found} AS {SQL_TYPES[field.type]})"
     fields["end"] = f"{end} OR coalesce({_alias('end') if 'end' in values else 'false'}, false)"
-    fields["is_end_row"] = f"NOT {keep}"
+    fields[END_ROW] = f"NOT {keep}"
     taken = [f"CASE WHEN bucket >= 0 THEN {value} END AS {named(name)}" for name, value in fields.items()]
     taken += [
         f"CASE WHEN bucket = {DOUBTFUL} THEN {name} END AS {name}" for name in ("filename", "row", "judged")

@@ -39,7 +39,7 @@ from clickstream.files.mapping.spec import (
 )
 from clickstream.files.text import advice
 from clickstream.infra.errors import InputError, MissingFileError
-from clickstream.infra.extras import need
+from clickstream.infra.extras import need_history
 
 if TYPE_CHECKING:
     import duckdb
@@ -140,7 +140,7 @@ def read_select(source: Path | bytes, name: str | None = None) -> SelectMapping:
         InputError: it is no such file, or more than one SELECT, or another statement.
         ConfigurationError: the extra `history` is not installed.
     """
-    need("history", "a mapping in SQL", "duckdb", "pyarrow")
+    need_history("a mapping in SQL")
     name = name or (source.name if isinstance(source, Path) else "mapping")
     try:
         content = source if isinstance(source, bytes) else source.read_bytes()[: _LARGEST + 1]

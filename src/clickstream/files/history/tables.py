@@ -9,9 +9,9 @@ from clickstream.files.history.engine import listed, named, quoted
 from clickstream.files.history.inputs import LogFile, scan
 from clickstream.files.history.plain import SPACES, Cell, Table
 from clickstream.files.mapping.fields import ColumnGetter, in_object
-from clickstream.files.mapping.spec import WHERE, ColumnMapping
-from clickstream.files.mapping.table import columns_of, object_of
-from clickstream.files.text import LONGEST_LINE, advice, lines_of, rows_of, width_problem, without_empty_end
+from clickstream.files.mapping.spec import ColumnMapping
+from clickstream.files.mapping.table import check_columns, columns_of, object_of
+from clickstream.files.text import LONGEST_LINE, lines_of, rows_of, width_problem, without_empty_end
 from clickstream.infra.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _csv(files: Sequence[LogFile], mapping: ColumnMapping, may_lack: bool) -> Ta
     if may_lack:
         mapping = present(mapping, columns)
     wanted = columns_of(mapping)
-    _check(name, wanted, columns)
+    check_columns(name, wanted, columns)
     texts = [
         f"NULLIF({_stripped(f'c{columns.index(column)}')}, '') AS t{n}" for n, column in enumerate(wanted)
     ]
@@ -137,7 +137,7 @@ def typed_table(
         mapping = present(mapping, types)
     wanted = columns_of(mapping)
     origins = {column: _origin(column, types) for column in wanted}
-    _check(name, wanted, list(dict.fromkeys([one for one in wanted if origins[one]] + list(types))))
+    check_columns(name, wanted, list(dict.fromkeys([one for one in wanted if origins[one]] + list(types))))
     texts, cells = [], {}
     for n, column in enumerate(wanted):
         value = origins[column]
@@ -232,22 +232,6 @@ def present(mapping: ColumnMapping, columns: Collection[str]) -> ColumnMapping:
         if spec.column not in columns and not type(clicks).model_fields[name].is_required()
     }
     return mapping.model_copy(update={"clicks": clicks.model_copy(update=absent)})
-
-
-def _check(name: str, wanted: list[str], columns: list[str]) -> None:
-    missing = [column for column in wanted if column not in columns]
-    if missing:
-        raise InputError(
-            f"{name} lacks the columns {', '.join(missing)} of the mapping; its first line has"
-            f" {', '.join(map(repr, columns))[:300]}",
-            advice(missing, columns) + "Correct the names in the mapping file. " + WHERE,
-        )
-    twice = [column for column in wanted if columns.count(column) > 1]
-    if twice:
-        raise InputError(
-            f"{name} has the column {', '.join(map(repr, twice))} twice, and the mapping names it",
-            "Rename one of them in the first line of the file.",
-        )
 
 
 def _stripped(text: str) -> str:

@@ -14,9 +14,8 @@ from clickstream.files.cleaning import MAX_ROWS, CleanedFile, CleaningReport, Re
 from clickstream.files.history.buckets import ClickBuckets
 from clickstream.files.history.inputs import find_files
 from clickstream.files.history.opening import open_clicks
-from clickstream.files.history.select import SelectMapping
 from clickstream.files.mapping.rows import dataset_of_rows
-from clickstream.files.mapping.spec import ColumnMapping
+from clickstream.files.reading import ClickMapping
 from clickstream.files.shop_log import CleanedLog, LoggedClick, shop_log
 from clickstream.infra.errors import InputError
 from clickstream.records.shop_click import parser_of
@@ -25,9 +24,7 @@ _MEMORY_MIB = 1_024
 _CHUNK = 1 << 20
 
 
-def read_whole(
-    paths: Sequence[str | Path], shop: Shop, mapping: ColumnMapping | SelectMapping
-) -> CleanedLog | CleanedFile:
+def read_whole(paths: Sequence[str | Path], shop: Shop, mapping: ClickMapping) -> CleanedLog | CleanedFile:
     """The clicks of a log, session by session.
 
     Raises:

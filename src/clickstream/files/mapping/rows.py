@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -25,6 +24,7 @@ from clickstream.files.mapping.spec import Column, TextColumn, TimeColumn, UciMa
 from clickstream.files.rows import PageView
 from clickstream.files.sifting import SiftingProgress, silent
 from clickstream.files.source import FileSource
+from clickstream.infra.days import day_of
 from clickstream.records.shop_click import parser_of
 
 _DERIVED = {"price_2": 2, "page": 1}
@@ -167,7 +167,7 @@ def _dataset(name: str, sha256: str, time_source: str, clicks: Iterable[_Shown])
         tuple(views),
         np.array(view_of, np.int32),
         tuple(session[0].session_id for session in sessions),
-        tuple(datetime.fromtimestamp(session[0].event_time / 1_000, UTC).date() for session in sessions),
+        tuple(day_of(session[0].event_time) for session in sessions),
         np.concatenate(([0], np.cumsum([len(session) for session in sessions]))).astype(np.int64),
         np.array(orders, np.int64),
         np.array(times, np.int64),

@@ -28,6 +28,7 @@ from clickstream.infra.errors import InputError
 ENDINGS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json")
 
 _PROBED = 400
+_HEAD = 1 << 20
 _MOST_COLUMNS = 500
 _DELIMITERS = (",", ";", "\t", "|")
 
@@ -59,14 +60,23 @@ def open_table(name: str, content: bytes, mapping: ColumnMapping) -> TableFile:
     layout = mapping.file
     encoding = encoding_of(name, content, layout.encoding)
     if (layout.format or format_of(content, encoding)) == "jsonl":
-        if content[:_PROBED].decode(encoding, errors="ignore").lstrip("\ufeff \t\r\n").startswith("["):
-            raise InputError(
-                f"{name} is one JSON array; what is read is one object a line",
-                "Write it so, as by `jq -c '.[]' in.json > out.jsonl`.",
-            )
+        refuse_array(name, content, encoding)
         return TableFile(encoding, "", in_object, objects_of(content, encoding))
     wanted = columns_of(mapping)
     delimiter, columns = header_of(name, content, encoding, layout, wanted)
+    check_columns(name, wanted, columns)
+    rows = below_head(content, encoding, delimiter)
+    return TableFile(
+        encoding, delimiter, lambda column: in_list(columns, column), lists_of(rows, delimiter, len(columns))
+    )
+
+
+def check_columns(name: str, wanted: list[str], columns: list[str]) -> None:
+    """Check that a file has each of the columns that its mapping names, once.
+
+    Raises:
+        InputError: it has not; says which, and what there is.
+    """
     missing = [column for column in wanted if column not in columns]
     if missing:
         raise InputError(
@@ -80,10 +90,19 @@ def open_table(name: str, content: bytes, mapping: ColumnMapping) -> TableFile:
             f"{name} has the column {', '.join(map(repr, twice))} twice, and the mapping names it",
             "Rename one of them in the first line of the file.",
         )
-    rows = below_head(content, encoding, delimiter)
-    return TableFile(
-        encoding, delimiter, lambda column: in_list(columns, column), lists_of(rows, delimiter, len(columns))
-    )
+
+
+def refuse_array(name: str, content: bytes, encoding: str) -> None:
+    """Refuse a file of JSON that begins as one array: objects are read line by line.
+
+    Raises:
+        InputError: it does.
+    """
+    if content[:_HEAD].decode(encoding, errors="ignore").lstrip("\ufeff \t\r\n").startswith("["):
+        raise InputError(
+            f"{name} is one JSON array; what is read is one object a line",
+            "Write it so, as by `jq -c '.[]' in.json > out.jsonl`.",
+        )
 
 
 class FileSample(NamedTuple):

@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 
 from clickstream.consumer.refusals import start_over_command
+from clickstream.infra.days import DAY_MS
 from clickstream.infra.errors import ConfigurationError
 from clickstream.infra.kafka import Admin, CommittedOffset, Reader, Topic, codecs
 from clickstream.infra.settings import Settings, format_duration, opens
 from clickstream.infra.words import counted
 from clickstream.operate.doctor.check import Check, unread
-
-_DAY_MS = 86_400_000
 
 
 def check_broker(settings: Settings, admin: Admin) -> Iterator[Check]:
@@ -201,7 +200,7 @@ def _behind(settings: Settings, admin: Admin, clicks: Topic) -> Iterator[Check]:
         yield Check("topics", "ok", f"max_behind is {format_duration(settings.max_behind)}")
         return
     newest = max((end.newest or 0 for end in admin.log_ends(clicks).values()), default=0)
-    if newest > time.time() * 1_000 - _DAY_MS:
+    if newest > time.time() * 1_000 - DAY_MS:
         yield Check(
             "topics",
             "info",

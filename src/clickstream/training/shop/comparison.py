@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from clickstream.bundles.bundle import Bundle
+from clickstream.infra.days import day_of
 from clickstream.infra.errors import InputError
 from clickstream.models.shop.examples import ShopWindow
 from clickstream.training.comparison import BundleComparison, FigureComparison, compared_figures
@@ -65,4 +66,4 @@ def _online(bundle: Bundle, windows: Sequence[ShopWindow], points: Points) -> Pr
 
 
 def _day(window: ShopWindow) -> datetime.date:
-    return datetime.datetime.fromtimestamp(window.opened_at / 1_000, datetime.UTC).date()
+    return day_of(window.opened_at)

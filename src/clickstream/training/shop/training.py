@@ -20,6 +20,7 @@ from clickstream.bundles.manifest import (
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.goal import Course
 from clickstream.features.words import goal_in_words
+from clickstream.infra.days import day_of
 from clickstream.infra.errors import InputError
 from clickstream.models.case import Floats
 from clickstream.models.evaluation import ClusterProfile, Estimate
@@ -254,4 +255,4 @@ def _notes(split: _Split) -> list[str]:
 
 
 def _day(window: ShopWindow) -> datetime.date:
-    return datetime.datetime.fromtimestamp(window.opened_at / 1_000, datetime.UTC).date()
+    return day_of(window.opened_at)
