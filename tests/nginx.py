@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import getpass
 import hashlib
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -24,7 +25,12 @@ USER, PASSWORD = "ben@shop.test", "sesame"
 _FILE = Path(__file__).parents[1] / "deploy/nginx/clickstream.conf"
 _FOLDER = "/etc/nginx/clickstream"
 
-needs_nginx = pytest.mark.skipif(shutil.which("nginx") is None, reason="there is no nginx on this machine")
+# Of a user who is not root the path lacks where Debian puts it.
+_NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+
+needs_nginx = pytest.mark.skipif(
+    _NGINX is None, reason="there is no nginx on this machine; .ci/run installs it"
+)
 
 
 @contextmanager
@@ -50,7 +56,7 @@ def nginx(
         f"daemon off;\nuser {getpass.getuser()};\npid {folder}/pid;\nerror_log {folder}/error.log;\n"
         f"events {{}}\nhttp {{\n  access_log off;\n{kept}{ours}}}\n"
     )
-    process = subprocess.Popen(["nginx", "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"])
+    process = subprocess.Popen([str(_NGINX), "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"])
     try:
         wait_for(lambda: served_certificate(HOST, port, 1.0) is not None, "nginx answers", 20)
         yield port

@@ -23,6 +23,22 @@ FIELDS: dict[str, dict[str, Any]] = {
     "member": {"type": "boolean", "optional": True},
     "mobile": {"type": "boolean"},
 }
+EVENTS = define(
+    {
+        "name": "s",
+        "fields": {
+            "event": {"type": "text"},
+            "page": {"type": "integer", "optional": True},
+            "price": {"type": "number", "at_least": 0, "optional": True},
+            "member": {"type": "boolean", "optional": True},
+        },
+        "goal": {"when": 'event == "buy"'},
+        "features": {"clicks": {"count": True}},
+    },
+    "s",
+)
+"""A shop with a field of each type."""
+
 NUMBERS = ["price", "weight", "page", "stock"]
 CONDITIONS = [
     'event == "buy"',

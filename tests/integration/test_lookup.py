@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import shutil
 import signal
 import ssl
 import subprocess
@@ -18,7 +17,7 @@ from urllib.request import urlopen
 import orjson
 import pytest
 from certificates import Authority
-from nginx import LOOKUP, nginx
+from nginx import LOOKUP, needs_nginx, nginx
 from shop import Shop, plan_of, stop, wait_for
 
 from clickstream.features.shop_file import built_in
@@ -168,9 +167,6 @@ def test_a_look_up_says_what_the_score_of_the_session_will_say_if_it_closes_now(
         assert given["help"] == (found["clicks"] >= 3 and found["predictions"]["batch"]["conversion"] < 0.2)
         assert len(given["because"]) == given["help"]
 
-    if shutil.which("nginx"):
-        behind_nginx(client, next(iter(short)), tmp_path)
-
     end = sent[-1][3] + 7_200_000
     flush = orjson.dumps({"type": "heartbeat", "event_time": end, "flush": True})
     own.send_all((partition, None, flush, end) for partition in range(own.topic.partitions))
@@ -196,11 +192,19 @@ def test_a_look_up_says_what_the_score_of_the_session_will_say_if_it_closes_now(
     client.process.terminate()
 
 
-def behind_nginx(client: Client, session_id: str, folder: Path) -> None:
-    """The same answers by TLS and another name; what is not for others is not there."""
-    authority = Authority(folder / "certificates")
+@needs_nginx
+def test_behind_nginx_the_same_is_answered_by_tls_and_what_is_not_for_others_is_not_there(
+    shop: Shop, tmp_path: Path
+) -> None:
+    shop.settings = Settings(**{**shop.settings.model_dump(), "lookup_token": TOKEN})
+    shop.publish(plan_of(shop.settings, 20), until=10)
+    consumer = shop.consumer()
+    shop.drain(consumer)
+    client = Client(shop.settings, tmp_path)
+    session_id = client.get("/v1/sessions")[1]["sessions"][0]["session_id"]
+    authority = Authority(tmp_path / "certificates")
     tls = ssl.create_default_context(cafile=str(authority.file))
-    with nginx(folder / "nginx", authority, lookup=client.port) as port:
+    with nginx(tmp_path / "nginx", authority, lookup=client.port) as port:
 
         def get(path: str, token: str = TOKEN) -> tuple[int, bytes]:
             with closing(http.client.HTTPSConnection(HOST, port, timeout=30, context=tls)) as connection:
@@ -215,6 +219,8 @@ def behind_nginx(client: Client, session_id: str, folder: Path) -> None:
         assert (status, orjson.loads(refused)["error"]) == (404, "nothing is open of session 'a/b?'")
         assert get(f"/v1/sessions/{session_id}", token="another")[0] == 401
         assert get("/metrics/")[0] == 404
+    stop(consumer)
+    client.process.terminate()
 
 
 def test_a_look_up_without_redis_says_so_and_answers_when_it_is_back(shop: Shop, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,34 @@ class Running:
         self._thread.join()
 
 
+@contextmanager
+def half_scored(
+    settings: Settings, folder: Path, given: Mapping[str, object]
+) -> Iterator[tuple[Shop, Running, Callable[[], None]]]:
+    """A shop with 100 sessions, a consumer that has scored half of them, and what sends the rest: all of it
+    must be scored.
+    """
+    given = {**settings.model_dump(), **given, "partitions": 2, "patience": 5_000}
+    shop = Shop(Settings.model_validate(given), folder / "logs")
+    plan = plan_of(shop.settings, 100)
+    consumer = Running(shop.settings)
+
+    def scored(records: int, what: str) -> None:
+        wait_for(lambda: shop.scored() == records or consumer.error is not None, what)
+
+    def send_the_rest() -> None:
+        shop.publish(plan, after=150)
+        scored(shop.records(), "all is scored")
+        assert consumer.error is None
+
+    try:
+        shop.publish(plan, until=150)
+        scored(150, "half is scored")
+        yield shop, consumer, send_the_rest
+    finally:
+        consumer.stop()
+
+
 @clients
 def test_a_consumer_goes_on_with_another_password_and_ends_without_it(
     settings: Settings, bundle: Path, secured_kafka: SecuredKafka, tmp_path: Path, client: str
@@ -56,23 +86,12 @@ def test_a_consumer_goes_on_with_another_password_and_ends_without_it(
         "kafka_password_file": file,
         "kafka_ca_file": secured_kafka.authority.file,
         "bundle": str(bundle),
-        "partitions": 2,
-        "patience": 5_000,
     }
-    shop = Shop(Settings(**(settings.model_dump() | given)), tmp_path / "logs")
-    plan = plan_of(shop.settings, 100)
-    consumer = Running(shop.settings)
-    try:
-        shop.publish(plan, until=150)
-        wait_for(lambda: shop.scored() == 150 or consumer.error is not None, "half is scored")
-
+    with half_scored(settings, tmp_path, given) as (shop, consumer, send_the_rest):
         secured_kafka.set_password(ROTATED, "second")
         file.write_text("second\n")
         door.cut()
-        shop.publish(plan, after=150)
-        records = shop.records()
-        wait_for(lambda: shop.scored() == records or consumer.error is not None, "all is scored")
-        assert consumer.error is None
+        send_the_rest()
         report = shop.audit()
         assert report.clean
         assert report.scored == 100
@@ -82,8 +101,6 @@ def test_a_consumer_goes_on_with_another_password_and_ends_without_it(
         wait_for(lambda: consumer.error is not None, "it ends")
         assert isinstance(consumer.error, ConfigurationError)
         assert f"refused the credentials of '{ROTATED}'" in consumer.error.what
-    finally:
-        consumer.stop()
 
 
 def _hand_over(authority: Authority, folder: Path) -> None:
@@ -110,23 +127,10 @@ def test_a_consumer_goes_on_with_other_certificates_of_another_authority(
         "kafka_certificate_file": tmp_path / "own.pem",
         "kafka_key_file": tmp_path / "key.pem",
         "bundle": str(bundle),
-        "partitions": 2,
-        "patience": 5_000,
     }
-    shop = Shop(Settings(**(settings.model_dump() | given)), tmp_path / "logs")
-    plan = plan_of(shop.settings, 100)
-    consumer = Running(shop.settings)
-    try:
-        shop.publish(plan, until=150)
-        wait_for(lambda: shop.scored() == 150 or consumer.error is not None, "half is scored")
-
+    with half_scored(settings, tmp_path, given) as (shop, _, send_the_rest):
         secured_kafka.turn_to("MUTUAL_DOOR", second)
         _hand_over(second, tmp_path)
         secured_kafka.doors["MUTUAL_DOOR"].cut()
-        shop.publish(plan, after=150)
-        records = shop.records()
-        wait_for(lambda: shop.scored() == records or consumer.error is not None, "all is scored")
-        assert consumer.error is None
+        send_the_rest()
         assert len({score["score_id"] for score in shop.scores()}) == len(shop.scores()) == 100
-    finally:
-        consumer.stop()

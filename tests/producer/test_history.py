@@ -14,30 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from shop_definitions import EVENTS
 from shop_files import zipped
 
 from clickstream.features.shop import UCI553, Shop, shop_of
-from clickstream.features.shop_file import define
 from clickstream.files.history import ClickBuckets, open_clicks
 from clickstream.files.mapping import map_dataset, map_log, read_mapping, read_shop_mapping
 from clickstream.infra.errors import InputError, MissingFileError
 
-SHOP = shop_of(
-    define(
-        {
-            "name": "s",
-            "fields": {
-                "event": {"type": "text"},
-                "page": {"type": "integer", "optional": True},
-                "price": {"type": "number", "at_least": 0, "optional": True},
-                "member": {"type": "boolean", "optional": True},
-            },
-            "goal": {"when": 'event == "buy"'},
-            "features": {"clicks": {"count": True}},
-        },
-        "s",
-    )
-)
+SHOP = shop_of(EVENTS)
 MAPPING = """
 [clicks]
 session_id = "visit"

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from clickstream.files.dataset import Dataset
 from clickstream.files.rows import PageView
+from clickstream.infra.days import DAY_MS, midnight
 from clickstream.infra.errors import UsageError
 from clickstream.producer.schedule import (
     BUSY_DAY,
-    DAY_MS,
     HOURS,
     LONGEST_MS,
     SHORTEST_MS,
@@ -24,7 +24,6 @@ from clickstream.producer.schedule import (
     Schedule,
     ScheduleOptions,
     make_schedule,
-    midnight,
 )
 from clickstream.producer.synthetic import synthetic_dataset
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shop_definitions import EVENTS as SHOP
 
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.goal import course_of
-from clickstream.features.shop_file import built_in, define, read_definition
+from clickstream.features.shop_file import built_in, read_definition
 from clickstream.files.mapping import ColumnMapping, map_log, mapping_by_name, read_shop_mapping
 from clickstream.files.shop_log import CleanedLog
 from clickstream.infra.errors import InputError
@@ -22,20 +23,6 @@ from clickstream.windows.rules import Rules
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "online-store"
 
-SHOP = define(
-    {
-        "name": "s",
-        "fields": {
-            "event": {"type": "text"},
-            "page": {"type": "integer", "optional": True},
-            "price": {"type": "number", "at_least": 0, "optional": True},
-            "member": {"type": "boolean", "optional": True},
-        },
-        "goal": {"when": 'event == "buy"'},
-        "features": {"clicks": {"count": True}},
-    },
-    "s",
-)
 MAPPING = """
 [clicks]
 session_id = "visit"

@@ -18,10 +18,11 @@ from clickstream.features.shop_file import built_in, define
 from clickstream.files.click_log import ClickLog
 from clickstream.files.mapping import map_log, mapping_by_name
 from clickstream.files.shop_log import ShopLog
+from clickstream.infra.days import midnight
 from clickstream.producer.damage import Damage, damages_of
 from clickstream.producer.faults import FaultOptions
 from clickstream.producer.plan import Plan, PlanOptions, make_plan
-from clickstream.producer.schedule import BUSY_DAY, Calendar, ScheduleOptions, make_schedule, midnight
+from clickstream.producer.schedule import BUSY_DAY, Calendar, ScheduleOptions, make_schedule
 from clickstream.producer.synthetic_shop import known_log
 from clickstream.records.click import Click, InvalidRecordError
 from clickstream.records.shop_click import parser_of

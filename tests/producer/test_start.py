@@ -12,11 +12,12 @@ from factory import click_json, examples
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clickstream.infra.days import DAY_MS
 from clickstream.infra.errors import RefusedError
 from clickstream.infra.settings import Settings
 from clickstream.producer.mark import HEADER
 from clickstream.producer.plan import Plan, PlanOptions, make_plan
-from clickstream.producer.schedule import DAY_MS, ScheduleOptions, make_schedule
+from clickstream.producer.schedule import ScheduleOptions, make_schedule
 from clickstream.producer.start import ReplayStart, StartMode, choose_start, tails_for
 from clickstream.producer.synthetic import synthetic_dataset
 
