@@ -44,7 +44,7 @@ def test_a_folder_gives_the_windows_of_its_whole_log(tmp_path: Path) -> None:
     pq.write_table(table.slice(500), tmp_path / "logs" / "two.parquet")
     found = read_lessons([tmp_path / "logs"], Settings(shop=SHOP, home=tmp_path), as_window)
     assert list(map(content, found.sessions)) == list(map(content, shop_windows(LOG.sessions, RULES)))
-    assert (found.found, found.clicks) == (len(found.sessions), len(LOG))
+    assert (found.found, found.log.kept) == (len(found.sessions), len(LOG))
     assert sorted(tmp_path.iterdir()) == [tmp_path / "logs"]
 
 

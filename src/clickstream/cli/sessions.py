@@ -45,7 +45,10 @@ def spark_master(engine: Engine, master: str | None) -> str | None:
 
 def sessions(
     logs: Annotated[
-        list[str], typer.Argument(help="Files, folders and patterns: CSV, JSON lines, Parquet; gz, zst.")
+        list[str],
+        typer.Argument(
+            help="Files, folders and patterns, also s3://bucket/…: CSV, JSON lines, Parquet; gz, zst."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for day=YYYY-MM-DD/sessions.parquet.")],
     mapping: Annotated[
@@ -67,8 +70,8 @@ def sessions(
     run that was ended goes on where it was; a folder that holds sessions of other logs is refused.
 
     Exit codes: 0 done; 64 wrong options; 65 a log or the mapping is not right; 66 a file is not there; 69 a
-    worker was killed; 78 the folder holds sessions of something else, or the extra history is missing; 130
-    stopped by Ctrl-C.
+    worker was killed, or a store does not answer; 78 the folder holds sessions of something else, a store
+    refuses, or the extra history is missing; 130 stopped by Ctrl-C.
     """
     settings = load_settings(home=home, shop=shop)
     on_spark = spark_master(engine, master)

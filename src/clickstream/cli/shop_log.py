@@ -16,6 +16,7 @@ from clickstream.files.reading import read_any_mapping, read_clicks
 from clickstream.files.shop_log import ShopLog
 from clickstream.infra.errors import MissingFileError, UsageError
 from clickstream.infra.extras import need_history
+from clickstream.infra.objects import url_of
 from clickstream.infra.settings import Settings
 from clickstream.infra.words import counted
 from clickstream.offline.sample import Taught
@@ -80,15 +81,16 @@ def read_any_size(
 
     Raises:
         MissingFileError, InputError: there is no log, or it cannot be used.
-        ConfigurationError: the extra `history` is not installed.
+        UnavailableError: it lies in a store that does not answer.
+        ConfigurationError: the store refuses, or the extra `history` is not installed.
     """
     need_history(f"to read {data.name}")
     from clickstream.history.lessons import read_lessons
     from clickstream.terminal.history_view import show_rows
 
-    step(f"reading {data}")
+    step(f"reading {url_of(data) or data}")
     found = read_lessons([data], settings, taught, mapping)
-    show_rows(found.rows, found.clicks, found.left_out, found.refused, console)
+    show_rows(found.log, console)
     words = counted(found.found, "session")
     if len(found.sessions) < found.found:
         words += f"; a sample of {len(found.sessions):,} is trained on"

@@ -21,6 +21,7 @@ from clickstream.features.shop import Shop
 from clickstream.files.history import ClickBuckets, RefusedRows
 from clickstream.files.history.buckets import Finishing
 from clickstream.files.history.select import read_select
+from clickstream.files.history.stored import LogSource, StoredFile
 from clickstream.infra.errors import InputError, RefusedError, UsageError
 from clickstream.infra.files import replace_file
 from clickstream.windows.fingerprint import rule_differences
@@ -32,12 +33,16 @@ MAKING = ".making"
 """Ending of a bucket that is being folded."""
 
 
-class SourceFile(msgspec.Struct, frozen=True):
-    """A file of a log, as far as one can tell without reading it whether it is another one."""
+class SourceFile(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A file of a log, as far as one can tell without reading it whether it is another one.
+
+    Of one in a store `tag` changes with its content, and `path` is its URL.
+    """
 
     path: str
     bytes: int
-    changed_ns: int
+    changed_ns: int = 0
+    tag: str = ""
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -68,15 +73,20 @@ class _Partitioned(msgspec.Struct):
     notes: tuple[str, ...]
 
 
-def source_of(files: Sequence[Path], mapping: Path | None, rules: str, bundle: str, buckets: int) -> Source:
+def source_of(
+    files: Sequence[LogSource], mapping: Path | None, rules: str, bundle: str, buckets: int
+) -> Source:
     """The fingerprint of a run; the files that a mapping in SQL reads belong to it."""
     stamps = []
     beside = (
         [] if mapping is None or mapping.suffix.lower() != ".sql" else read_select(mapping).paths().values()
     )
-    for path in [*files, *beside]:
-        found = path.stat()
-        stamps.append(SourceFile(str(path.resolve()), found.st_size, found.st_mtime_ns))
+    for one in [*files, *beside]:
+        if isinstance(one, StoredFile):
+            stamps.append(SourceFile(one.url, one.bytes, tag=one.tag))
+            continue
+        found = one.stat()
+        stamps.append(SourceFile(str(one.resolve()), found.st_size, found.st_mtime_ns))
     digest = "" if mapping is None else hashlib.sha256(mapping.read_bytes()).hexdigest()
     return Source(tuple(stamps), digest, rules, bundle, buckets)
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
-from clickstream.files.history import RefusedRows, open_clicks
-from clickstream.files.history.inputs import find_files
+from clickstream.files.history import open_clicks
+from clickstream.files.history.stored import at_hand, find_log
 from clickstream.history.fold import fold_windows
-from clickstream.history.run import buckets_for
+from clickstream.history.run import RowCounts, buckets_for
 from clickstream.infra.settings import Settings
 from clickstream.offline.sample import Sample, Taught, sha256_of
 from clickstream.windows.fingerprint import rules_of
@@ -27,16 +27,13 @@ class LoggedSessions(NamedTuple, Generic[T]):
         sessions: those to train on, by the time of their first click.
         sha256: of these sessions, click by click.
         found: sessions in all.
-        rows, clicks, left_out, refused: of the log.
+        log: what became of its rows.
     """
 
     sessions: list[T]
     sha256: str
     found: int
-    rows: int
-    clicks: int
-    left_out: int
-    refused: RefusedRows
+    log: RowCounts
 
 
 def read_lessons(
@@ -46,27 +43,21 @@ def read_lessons(
     mapping: Path | None = None,
     memory_mib: int = 2_048,
 ) -> LoggedSessions[T]:
-    """The sessions of files, folders and patterns, or a sample of them where they are many.
+    """The sessions of files, folders and patterns, also of a store, or a sample of them where they are many.
 
     Raises:
         MissingFileError: a file is not there.
+        UnavailableError, ConfigurationError: a store does not answer, or refuses.
         InputError: one is no log, or no row can be used.
     """
     rules, sample = rules_of(settings), Sample(taught)
-    files = find_files(paths)
-    with tempfile.TemporaryDirectory(prefix="clickstream-", dir=settings.home) as work:
-        clicks = open_clicks(
-            files, rules.shop, mapping, work=Path(work), memory_mib=memory_mib, buckets=buckets_for(files)
-        )
+    patience_s = settings.patience / 1_000
+    files = find_log(paths, patience_s)
+    with tempfile.TemporaryDirectory(prefix="clickstream-", dir=settings.home) as folder:
+        work, buckets = Path(folder), buckets_for(files)
+        with at_hand(files, work / "stored", patience_s) as here:
+            clicks = open_clicks(here, rules.shop, mapping, work=work, memory_mib=memory_mib, buckets=buckets)
         for closed in fold_windows(clicks.all_batches(), rules.shop, rules, ListedOpenSession):
             sample.add(closed)
     taken = sample.taken()
-    return LoggedSessions(
-        [one.session for one in taken],
-        sha256_of(taken),
-        sample.seen,
-        clicks.rows,
-        clicks.kept,
-        clicks.left_out,
-        clicks.refused,
-    )
+    return LoggedSessions([one.session for one in taken], sha256_of(taken), sample.seen, clicks)
