@@ -57,6 +57,9 @@ def sessions(
     refused: Annotated[
         Path | None, typer.Option(help="Write rows that could not be used there, at most 1,000: CSV.")
     ] = None,
+    clicks: Annotated[
+        bool, typer.Option("--clicks", help="With the clicks of each session, in order: `train` needs them.")
+    ] = False,
     memory: MemoryOption = 2_048,
     workers: WorkersOption = None,
     engine: EngineOption = "local",
@@ -75,7 +78,9 @@ def sessions(
     """
     settings = load_settings(home=home, shop=shop)
     on_spark = spark_master(engine, master)
-    write_history(logs, out, settings, mapping, refused, memory, workers, on_spark, scored=False)
+    write_history(
+        logs, out, settings, mapping, refused, memory, workers, on_spark, scored=False, with_clicks=clicks
+    )
 
 
 def write_history(
@@ -89,6 +94,7 @@ def write_history(
     master: str | None,
     *,
     scored: bool,
+    with_clicks: bool = False,
 ) -> None:
     """Write the sessions of logs to the folder `out`, and say what became of them.
 
@@ -111,6 +117,7 @@ def write_history(
                     settings,
                     mapping=mapping,
                     scored=scored,
+                    with_clicks=with_clicks,
                     memory_mib=memory_mib,
                     workers=workers or len(os.sched_getaffinity(0)),
                     progress=progress,
@@ -120,7 +127,13 @@ def write_history(
 
                 progress(0.0, f"on Spark, {master}")
                 report = make_sessions_on_spark(
-                    logs, out, settings, master=master, mapping=mapping, scored=scored
+                    logs,
+                    out,
+                    settings,
+                    master=master,
+                    mapping=mapping,
+                    scored=scored,
+                    with_clicks=with_clicks,
                 )
     except KeyboardInterrupt:
         say.print("stopped; the same command goes on where it was")

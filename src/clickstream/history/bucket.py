@@ -31,12 +31,18 @@ class BucketFolder:
     """What a process folds buckets with, one after the other."""
 
     def __init__(
-        self, folder: HistoryFolder, clicks: ClickBuckets, rules: Rules, bundle: Bundle | None
+        self,
+        folder: HistoryFolder,
+        clicks: ClickBuckets,
+        rules: Rules,
+        bundle: Bundle | None,
+        with_clicks: bool,
     ) -> None:
         self._folder = folder
         self._clicks = clicks
         self._rules = rules
         self._bundle = bundle
+        self._with_clicks = with_clicks
 
     def fold(self, bucket: int) -> None:
         """Fold one bucket."""
@@ -48,7 +54,8 @@ class BucketFolder:
         # and again, would take half of the time.
         gc.disable()
         try:
-            sessions = fold_clicks(self._clicks.batches(bucket), self._rules.shop, self._rules, self._bundle)
+            clicks = self._clicks.batches(bucket)
+            sessions = fold_clicks(clicks, self._rules.shop, self._rules, self._bundle, self._with_clicks)
             for number, part in enumerate(_parts(sessions)):
                 _write_part(making / f"{number:04}.arrow", part)
             making.rename(done)

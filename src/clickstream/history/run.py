@@ -82,6 +82,7 @@ def make_sessions(
     *,
     mapping: Path | None = None,
     scored: bool = True,
+    with_clicks: bool = False,
     memory_mib: int = 2_048,
     workers: int = 2,
     progress: HistoryProgress = lambda _share, _words: None,
@@ -92,6 +93,7 @@ def make_sessions(
         paths: files, folders and patterns, of this machine or of `s3://bucket/…`.
         settings: the rules, the shop and the bundle.
         scored: whether sessions have predictions.
+        with_clicks: whether they carry their clicks, to train on.
         memory_mib: of all processes together.
 
     Returns:
@@ -112,7 +114,7 @@ def make_sessions(
     files = find_log(paths, settings.patience / 1_000)
     size, buckets = size_of(files), buckets_for(files)
     workers = min(workers, buckets)
-    source = source_of(files, mapping, rules_text(settings), bundle, buckets)
+    source = source_of(files, mapping, rules_text(settings), bundle, buckets, with_clicks)
     with open_folder(out, source) as folder:
         if folder.is_finished:
             return None
@@ -131,9 +133,9 @@ def make_sessions(
             progress(_READING, f"sessions of {told}")
             # Most of it is done before a process has started.
             for number in todo:
-                _open(folder, clicks, settings, path).fold(number)
+                _open(folder, clicks, settings, path, with_clicks).fold(number)
         else:
-            with _processes(workers, _ready_to_fold, (folder, clicks, settings, path)) as pool:
+            with _processes(workers, _ready_to_fold, (folder, clicks, settings, path, with_clicks)) as pool:
                 for left in _each_done([pool.submit(_fold, number) for number in todo]):
                     progress(_READING + (_WRITING - _READING) * (1 - left / buckets), f"sessions of {told}")
         return _gather(folder, clicks, progress)
@@ -171,21 +173,21 @@ _opened: Callable[[], BucketFolder]
 
 
 def _ready_to_fold(
-    folder: HistoryFolder, clicks: ClickBuckets, settings: Settings, bundle: Path | None
+    folder: HistoryFolder, clicks: ClickBuckets, settings: Settings, bundle: Path | None, with_clicks: bool
 ) -> None:
     global _opened
     _ready()
     # There is a worker a core.
     pa.set_cpu_count(1)
     # Not here: an error of an initializer is told to nobody.
-    _opened = cache(partial(_open, folder, clicks, settings, bundle))
+    _opened = cache(partial(_open, folder, clicks, settings, bundle, with_clicks))
 
 
 def _open(
-    folder: HistoryFolder, clicks: ClickBuckets, settings: Settings, bundle: Path | None
+    folder: HistoryFolder, clicks: ClickBuckets, settings: Settings, bundle: Path | None, with_clicks: bool
 ) -> BucketFolder:
     models = None if bundle is None else load_bundle(settings, bundle)
-    return BucketFolder(folder, clicks, rules_of(settings), models)
+    return BucketFolder(folder, clicks, rules_of(settings), models, with_clicks)
 
 
 def _fold(bucket: int) -> None:

@@ -180,6 +180,7 @@ class SparkSessions:
         mapping: ClickMapping | None,
         rules: Rules,
         bundle: VerifiedBundle | None = None,
+        with_clicks: bool = False,
         patience_s: float = 30.0,
     ) -> None:
         """
@@ -188,6 +189,7 @@ class SparkSessions:
                 it fetches by itself.
             mapping: onto the clicks of the shop of the rules; None as for `open_clicks`.
             bundle: None for sessions without predictions.
+            with_clicks: whether sessions carry theirs.
             patience_s: longest wait for an answer of a store.
 
         Raises:
@@ -211,7 +213,7 @@ class SparkSessions:
             shop = shop_of(definition)
             models = None if sent is None else _opened_once(sent.value)
             in_order = finished(batches, schema_of(definition), finishing)
-            yield from fold_clicks(in_order, shop, Rules(**numbers, shop=shop), models)
+            yield from fold_clicks(in_order, shop, Rules(**numbers, shop=shop), models, with_clicks)
 
         from pyspark.sql import functions
 
@@ -219,7 +221,7 @@ class SparkSessions:
         self.frame: DataFrame = (
             clicks.repartition("session_id")
             .sortWithinPartitions(*order)
-            .mapInArrow(folded, _spark_schema(session_schema(rules.shop, opened)))
+            .mapInArrow(folded, _spark_schema(session_schema(rules.shop, opened, with_clicks)))
         )
 
     @property
@@ -255,6 +257,7 @@ def make_sessions_on_spark(
     master: str,
     mapping: Path | None = None,
     scored: bool = True,
+    with_clicks: bool = False,
 ) -> HistoryReport | None:
     """Write the sessions of a log to `out` as `make_sessions` does; a run that was ended begins anew.
 
@@ -263,6 +266,7 @@ def make_sessions_on_spark(
             those of a store it fetches by itself.
         master: as Spark has it.
         scored: whether sessions have predictions.
+        with_clicks: whether they carry their clicks, to train on.
 
     Returns:
         None where an earlier run had written all of them.
@@ -276,7 +280,8 @@ def make_sessions_on_spark(
     bundle = find_bundle(settings) if scored else None
     patience_s = settings.patience / 1_000
     files = find_log(paths, patience_s)
-    source = source_of(files, mapping, rules_text(settings), "" if bundle is None else bundle.manifest.id, 0)
+    named = "" if bundle is None else bundle.manifest.id
+    source = source_of(files, mapping, rules_text(settings), named, 0, with_clicks)
     with open_folder(out, source) as folder:
         if folder.is_finished:
             return None
@@ -287,7 +292,7 @@ def make_sessions_on_spark(
             translated(),
         ):
             read = mapping_of(mapping, rules.shop.definition)
-            found = SparkSessions(spark, files, read, rules, bundle, patience_s)
+            found = SparkSessions(spark, files, read, rules, bundle, with_clicks, patience_s)
             # A file a day, as one machine writes them.
             by_day = found.frame.withColumn(_DAY, _day_of_opening()).repartition(_DAY)
             by_day.write.mode("overwrite").partitionBy(_DAY).parquet(str(drafts), compression="zstd")
