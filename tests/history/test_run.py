@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import typer
@@ -159,6 +160,20 @@ def test_a_folder_of_something_else_is_left_alone(logs: Path, tmp_path: Path) ->
     (tmp_path / "photo.jpg").touch()
     with pytest.raises(UsageError, match=r"holds photo\.jpg"):
         make(logs, tmp_path)
+
+
+def test_what_was_unusual_is_shown(logs: Path, tmp_path: Path) -> None:
+    definition = built_in(SHOP)
+    columns = ["session_id", "event_time", *(one.name for one in definition.fields)]
+    mapping = tmp_path / "mapping.toml"
+    fields = "".join(f'{name} = "{name}"\n' for name in columns if name not in ("event_time", "price"))
+    time = 'event_time = { column = "event_time", format = "ms" }\n'
+    mapping.write_text(f'[clicks]\n{fields}{time}price = "prize"\n')
+    table = pq.read_table(logs / "one.parquet", partitioning=None).select(columns)
+    pq.write_table(table.append_column("prize", pa.nulls(len(table), pa.float64())), tmp_path / "log.parquet")
+    words = ["sessions", str(tmp_path / "log.parquet"), "--mapping", str(mapping), "--shop", SHOP]
+    done = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "out")], catch_exceptions=False)
+    assert "no click has a price: is the column 'prize' that the mapping names empty?" in done.output
 
 
 def test_many_files_need_a_folder(logs: Path) -> None:

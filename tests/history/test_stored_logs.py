@@ -16,13 +16,14 @@ import pytest
 import typer
 from arrow_clicks import click_table, doubled
 from object_store import BUCKET, ObjectStore
+from rich.console import Console
 from typer.testing import CliRunner
 
 from clickstream.cli.score import score
 from clickstream.cli.sessions import sessions
-from clickstream.cli.train import train
+from clickstream.cli.train_shop import read_windowed_log
+from clickstream.features.shop_file import built_in
 from clickstream.files.history.stored import LogSource, StoredFile, at_hand, find_log
-from clickstream.history.lessons import read_lessons
 from clickstream.history.run import HistoryReport, make_sessions
 from clickstream.infra.errors import (
     ConfigurationError,
@@ -35,7 +36,6 @@ from clickstream.infra.errors import (
 )
 from clickstream.infra.objects import ListedObject, ObjectFolder
 from clickstream.infra.settings import Settings
-from clickstream.offline.sample import as_window
 from clickstream.producer.synthetic_shop import SHOP, known_log
 
 PATIENCE_S = 2.0
@@ -45,7 +45,6 @@ Put = Callable[[str, bytes], None]
 app = typer.Typer()
 app.command("score")(score)
 app.command("sessions")(sessions)
-app.command("train")(train)
 
 
 @pytest.fixture(scope="module")
@@ -128,10 +127,14 @@ def test_sessions_of_a_store_are_those_of_its_files(log: Path, prefix: str, put:
 def test_what_to_train_on_of_a_store_is_what_its_files_hold(log: Path, prefix: str, tmp_path: Path) -> None:
     settings = Settings(shop=SHOP, home=tmp_path / "home")
     settings.home.mkdir()
+    console = Console(quiet=True)
     # As --data has it.
-    here, there = (read_lessons([path], settings, as_window) for path in (log, Path(url(prefix))))
+    here, there = (
+        read_windowed_log(settings, built_in(SHOP), path, None, None, False, 42, console)
+        for path in (log, Path(url(prefix)))
+    )
     assert there.sha256 == here.sha256
-    assert there.found == here.found == 200
+    assert len(there.windows) == len(here.windows) == 200
     assert not list(settings.home.iterdir())
 
 
