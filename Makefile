@@ -77,7 +77,7 @@ LOCK_IMAGE := $(LOCK) --python-version 3.13 -c constraints.txt
 lock: $(READY) ## renew constraints.txt from pyproject.toml, and the locks of the images from it (needs uv)
 	$(LOCK) --python-version 3.11 --extra dev --upgrade pyproject.toml -o constraints.txt
 	rm -f $(LOCKS)/consumer.txt $(LOCKS)/dashboard.txt $(LOCKS)/build.txt
-	$(LOCK_IMAGE) --extra fast --extra report --extra s3 --extra serve pyproject.toml -o $(LOCKS)/consumer.txt
+	$(LOCK_IMAGE) --extra fast --extra history --extra report --extra s3 --extra serve pyproject.toml -o $(LOCKS)/consumer.txt
 	$(LOCK_IMAGE) --extra report --extra s3 --extra dashboard pyproject.toml -o $(LOCKS)/dashboard.txt
 	echo hatchling | $(LOCK_IMAGE) - -o $(LOCKS)/build.txt
 

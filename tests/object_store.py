@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import boto3
 
@@ -76,6 +78,21 @@ class ObjectStore:
             yield
         finally:
             self._process.send_signal(signal.SIGCONT)
+
+    @contextmanager
+    def denying(self) -> Iterator[None]:
+        """It knows nobody's credentials, until the block ends."""
+        before = self._take_unchecked("0")
+        try:
+            yield
+        finally:
+            self._take_unchecked(before)
+
+    def _take_unchecked(self, requests: str) -> str:
+        """Let so many requests pass before credentials are looked at; how many it was."""
+        url = f"http://{HOST}:{self.port}/moto-api/reset-auth"
+        with urlopen(Request(url, requests.encode(), {"Content-Type": "text/plain"})) as answer:
+            return str(json.load(answer)["PREVIOUS_INITIAL_NO_AUTH_ACTION_COUNT"])
 
     def stop(self) -> None:
         """End it."""

@@ -66,7 +66,7 @@ def test_a_lock_of_an_image_is_a_part_of_the_projects(lock: str) -> None:
 @pytest.mark.parametrize(
     ("lock", "root"),
     [
-        ("consumer", "clickstream-scoring[fast,report,s3,serve]"),
+        ("consumer", "clickstream-scoring[fast,history,report,s3,serve]"),
         ("dashboard", "clickstream-scoring[dashboard,report,s3]"),
         ("build", "hatchling"),
     ],

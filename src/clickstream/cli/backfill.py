@@ -33,7 +33,7 @@ def backfill_days(
     files: Annotated[
         list[str],
         typer.Argument(
-            help="Files, folders, patterns: a log with event times, that reaches beyond the days."
+            help="Files, folders, patterns, also s3://…: a log with event times that goes beyond the days."
         ),
     ],
     day: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="The day, UTC, on which sessions open.")],
@@ -58,6 +58,7 @@ def backfill_days(
     """
     need_history("a log of any size")
     from clickstream.files.history import open_clicks
+    from clickstream.files.history.stored import at_hand, find_log
     from clickstream.history.backfill import backfill
     from clickstream.history.fold import fold_windows
     from clickstream.terminal.history_view import show_rows
@@ -70,16 +71,15 @@ def backfill_days(
     if definition is UCI553.definition and mapping is None:
         raise UsageError("the layout of UCI 553 has days, and no times", "Give a --mapping.")
     models, rules = load_bundle(settings), rules_of(settings)
-    with TemporaryDirectory(prefix="clickstream-") as work:
-        clicks = open_clicks(
-            files,
-            shop_of(definition),
-            mapping,
-            work=Path(work),
-            memory_mib=_MEMORY_MIB,
-            buckets=_BUCKETS,
-        )
-        show_rows(clicks.rows, clicks.kept, clicks.left_out, clicks.refused, say)
+    patience_s = settings.patience / 1_000
+    log = find_log(files, patience_s)
+    with TemporaryDirectory(prefix="clickstream-") as folder:
+        work = Path(folder)
+        with at_hand(log, work / "stored", patience_s) as paths:
+            clicks = open_clicks(
+                paths, shop_of(definition), mapping, work=work, memory_mib=_MEMORY_MIB, buckets=_BUCKETS
+            )
+        show_rows(clicks, say)
         with say.status("reading what is there") as status:
             report = backfill(
                 fold_windows(clicks.all_batches(), rules.shop, rules),

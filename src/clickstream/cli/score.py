@@ -30,6 +30,7 @@ from clickstream.files.cleaning import CleaningReport
 from clickstream.files.reading import read_any_mapping, read_clicks
 from clickstream.infra.errors import UsageError
 from clickstream.infra.files import replacing
+from clickstream.infra.objects import url_of
 from clickstream.infra.settings import load_settings
 from clickstream.infra.words import counted
 from clickstream.offline import (
@@ -68,7 +69,7 @@ def score(
         typer.Argument(
             metavar="FILE…",
             help="The file of UCI 553, one like it, or what --mapping says; of another shop its log."
-            " - = stdin. With --out FOLDER files, folders and patterns of any size.",
+            " - = stdin. With --out FOLDER files, folders and patterns of any size, also s3://bucket/…",
         ),
     ],
     out: Annotated[
@@ -119,8 +120,8 @@ def score(
     something else is refused.
 
     Exit codes: 0 done; 64 wrong options; 65 the file, the mapping or the bundle is not right; 66 the file is
-    not there; 69 a worker was killed; 78 Parquet cannot be written here, or the folder holds sessions of
-    something else; 130 stopped by Ctrl-C.
+    not there; 69 a worker was killed, or a store does not answer; 78 Parquet cannot be written here, the
+    folder holds sessions of something else, or a store refuses; 130 stopped by Ctrl-C.
     """
     on_spark = spark_master(engine, master)
     if _is_folder(out, file_format) and not check:
@@ -185,6 +186,8 @@ def _is_folder(out: Path | None, given: FileFormat | None) -> TypeGuard[Path]:
 
 def _only(files: list[str]) -> Path:
     file = Path(files[0])
+    if (url := url_of(file)) is not None:
+        raise UsageError(f"{url} lies in a store of objects", "Its sessions go to a folder: --out FOLDER.")
     if len(files) > 1 or file.is_dir():
         raise UsageError(
             f"{' '.join(files[:3])}{' …' if len(files) > 3 else ''} is more than one file",

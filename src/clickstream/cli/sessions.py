@@ -45,7 +45,10 @@ def spark_master(engine: Engine, master: str | None) -> str | None:
 
 def sessions(
     logs: Annotated[
-        list[str], typer.Argument(help="Files, folders and patterns: CSV, JSON lines, Parquet; gz, zst.")
+        list[str],
+        typer.Argument(
+            help="Files, folders and patterns, also s3://bucket/…: CSV, JSON lines, Parquet; gz, zst."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for day=YYYY-MM-DD/sessions.parquet.")],
     mapping: Annotated[
@@ -54,6 +57,9 @@ def sessions(
     refused: Annotated[
         Path | None, typer.Option(help="Write rows that could not be used there, at most 1,000: CSV.")
     ] = None,
+    clicks: Annotated[
+        bool, typer.Option("--clicks", help="With the clicks of each session, in order: `train` needs them.")
+    ] = False,
     memory: MemoryOption = 2_048,
     workers: WorkersOption = None,
     engine: EngineOption = "local",
@@ -67,12 +73,14 @@ def sessions(
     run that was ended goes on where it was; a folder that holds sessions of other logs is refused.
 
     Exit codes: 0 done; 64 wrong options; 65 a log or the mapping is not right; 66 a file is not there; 69 a
-    worker was killed; 78 the folder holds sessions of something else, or the extra history is missing; 130
-    stopped by Ctrl-C.
+    worker was killed, or a store does not answer; 78 the folder holds sessions of something else, a store
+    refuses, or the extra history is missing; 130 stopped by Ctrl-C.
     """
     settings = load_settings(home=home, shop=shop)
     on_spark = spark_master(engine, master)
-    write_history(logs, out, settings, mapping, refused, memory, workers, on_spark, scored=False)
+    write_history(
+        logs, out, settings, mapping, refused, memory, workers, on_spark, scored=False, with_clicks=clicks
+    )
 
 
 def write_history(
@@ -86,6 +94,7 @@ def write_history(
     master: str | None,
     *,
     scored: bool,
+    with_clicks: bool = False,
 ) -> None:
     """Write the sessions of logs to the folder `out`, and say what became of them.
 
@@ -108,6 +117,7 @@ def write_history(
                     settings,
                     mapping=mapping,
                     scored=scored,
+                    with_clicks=with_clicks,
                     memory_mib=memory_mib,
                     workers=workers or len(os.sched_getaffinity(0)),
                     progress=progress,
@@ -117,7 +127,13 @@ def write_history(
 
                 progress(0.0, f"on Spark, {master}")
                 report = make_sessions_on_spark(
-                    logs, out, settings, master=master, mapping=mapping, scored=scored
+                    logs,
+                    out,
+                    settings,
+                    master=master,
+                    mapping=mapping,
+                    scored=scored,
+                    with_clicks=with_clicks,
                 )
     except KeyboardInterrupt:
         say.print("stopped; the same command goes on where it was")

@@ -16,6 +16,7 @@ from clickstream.files.reading import read_any_mapping, read_clicks
 from clickstream.files.shop_log import ShopLog
 from clickstream.infra.errors import MissingFileError, UsageError
 from clickstream.infra.extras import need_history
+from clickstream.infra.objects import url_of
 from clickstream.infra.settings import Settings
 from clickstream.infra.words import counted
 from clickstream.offline.sample import Taught
@@ -76,19 +77,29 @@ def read_any_size(
     console: Console,
     step: StepReport,
 ) -> LoggedSessions[T]:
-    """The sessions to train on of logs of any size; what became of their rows is shown.
+    """The sessions to train on of logs of any size, or of a folder that they became; what became of rows is
+    shown.
 
     Raises:
+        RefusedError: the sessions of the folder are not such that can be trained on here.
         MissingFileError, InputError: there is no log, or it cannot be used.
-        ConfigurationError: the extra `history` is not installed.
+        UnavailableError: it lies in a store that does not answer.
+        ConfigurationError: the store refuses, or the extra `history` is not installed.
     """
     need_history(f"to read {data.name}")
-    from clickstream.history.lessons import read_lessons
+    from clickstream.history.folder import holds_sessions
+    from clickstream.history.lessons import read_folder, read_lessons
     from clickstream.terminal.history_view import show_rows
 
-    step(f"reading {data}")
-    found = read_lessons([data], settings, taught, mapping)
-    show_rows(found.rows, found.clicks, found.left_out, found.refused, console)
+    step(f"reading {url_of(data) or data}")
+    if not holds_sessions(data):
+        found = read_lessons([data], settings, taught, mapping)
+    elif mapping is None:
+        found = read_folder(data, settings, taught)
+    else:
+        raise UsageError(f"--mapping {mapping}: {data} holds sessions, and no log", "Leave it out.")
+    if found.log is not None:
+        show_rows(found.log, console)
     words = counted(found.found, "session")
     if len(found.sessions) < found.found:
         words += f"; a sample of {len(found.sessions):,} is trained on"

@@ -93,11 +93,12 @@ def train(
 
     The first bundle is put in use. A later one is a candidate, which consumers do not touch: see --promote,
     `clickstream models compare` and `clickstream models promote`. With --shop the models are those of that
-    shop, and predict its goal.
+    shop, and predict its goal. --data may be a folder that `clickstream sessions --clicks` wrote.
 
     Exit codes: 0 done, promoted or not; 64 options contradict each other, or models cannot be taken over; 65
-    the data cannot be used; 66 there is no data, the message says where to get it; 74
-    the bundle cannot be written.
+    the data cannot be used; 66 there is no data, the message says where to get it; 69 a server or store does
+    not answer; 74 the bundle cannot be written; 78 a folder of sessions was made by other rules, or without
+    clicks.
     """
     need("report", "training", "jinja2", "matplotlib")
     settings = load_settings(home=home, clicks_topic=clicks_topic, shop=shop)

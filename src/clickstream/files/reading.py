@@ -27,6 +27,7 @@ from clickstream.files.sifting import SiftingProgress, sift_dataset, silent
 from clickstream.files.source import PARQUET, ZSTD, FileSource
 from clickstream.infra.errors import UsageError
 from clickstream.infra.extras import need_history
+from clickstream.infra.objects import url_of
 
 if TYPE_CHECKING:
     from clickstream.files.history import SelectMapping
@@ -90,10 +91,10 @@ def read_clicks(
 
 
 def is_of_duckdb(source: FileSource) -> bool:
-    """Whether it is no text that is read row by row: Parquet, packed by zst, a folder, a pattern."""
+    """Whether it is no text that is read row by row: Parquet, packed by zst, a folder, a pattern, of S3."""
     if not isinstance(source, Path):
         return False
-    if source.is_dir() or (has_magic(str(source)) and not source.exists()):
+    if url_of(source) or source.is_dir() or (has_magic(str(source)) and not source.exists()):
         return True
     try:
         with source.open("rb") as file:

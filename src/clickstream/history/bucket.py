@@ -28,33 +28,42 @@ _DAYS = b"days"
 
 
 class BucketFolder:
-    """What a process folds buckets with."""
+    """What a process folds buckets with, one after the other."""
 
     def __init__(
-        self, folder: HistoryFolder, clicks: ClickBuckets, rules: Rules, bundle: Bundle | None
+        self,
+        folder: HistoryFolder,
+        clicks: ClickBuckets,
+        rules: Rules,
+        bundle: Bundle | None,
+        with_clicks: bool,
     ) -> None:
         self._folder = folder
         self._clicks = clicks
         self._rules = rules
         self._bundle = bundle
-        pa.set_cpu_count(1)
-        # A fold makes no cycles, and thousands of sessions that live a moment: to search through them, again
-        # and again, would take half of the time.
-        gc.disable()
+        self._with_clicks = with_clicks
 
     def fold(self, bucket: int) -> None:
         """Fold one bucket."""
         done = self._folder.bucket(bucket)
         making = done.with_name(f"{done.name}-{os.getpid()}{MAKING}")
         making.mkdir(parents=True)
+        collecting = gc.isenabled()
+        # A fold makes no cycles, and thousands of sessions that live a moment: to search through them, again
+        # and again, would take half of the time.
+        gc.disable()
         try:
-            sessions = fold_clicks(self._clicks.batches(bucket), self._rules.shop, self._rules, self._bundle)
+            clicks = self._clicks.batches(bucket)
+            sessions = fold_clicks(clicks, self._rules.shop, self._rules, self._bundle, self._with_clicks)
             for number, part in enumerate(_parts(sessions)):
                 _write_part(making / f"{number:04}.arrow", part)
             making.rename(done)
         finally:
             shutil.rmtree(making, ignore_errors=True)
             gc.collect()
+            if collecting:
+                gc.enable()
 
 
 def _parts(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

@@ -1,8 +1,10 @@
-"""Arrow batches of clicks as what the fold takes: a column at a time, not a click at a time."""
+"""Clicks in Arrow, and as what the fold takes: a column at a time, not a click at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +23,7 @@ class Run(NamedTuple):
 def runs(batch: pa.RecordBatch, shop: Shop) -> Iterator[Run]:
     """The clicks of a batch, session id after session id."""
     ids = batch.column("session_id").dictionary_encode()
-    steps = _steps(batch, shop)
+    steps = steps_of(batch, shop)
     changes = np.flatnonzero(np.diff(ids.indices.to_numpy())) + 1
     firsts = np.concatenate([[0], changes])
     names = ids.take(pa.array(firsts)).to_pylist()
@@ -30,10 +32,27 @@ def runs(batch: pa.RecordBatch, shop: Shop) -> Iterator[Run]:
         yield Run(session_id, steps[first:after])
 
 
-def _steps(batch: pa.RecordBatch, shop: Shop) -> list[Any]:
-    names = ["event_time", "order", *(field.name for field in shop.definition.used_fields())]
-    columns = [*(batch.column(name) for name in names), batch.column("end").fill_null(False)]
+def steps_of(batch: pa.RecordBatch, shop: Shop) -> list[Any]:
+    """The clicks of a batch, whatever session they are of."""
+    *names, end = step_names(shop)
+    columns = [*(batch.column(name) for name in names), batch.column(end).fill_null(False)]
     return list(map(shop.step, *map(values, columns)))
+
+
+def step_names(shop: Shop) -> list[str]:
+    """The columns of what the fold takes, in its order."""
+    return ["event_time", "order", *(field.name for field in shop.definition.used_fields()), "end"]
+
+
+def lists_of(clicks: Sequence[Sequence[Any]], kind: pa.ListType) -> pa.ListArray:
+    """The clicks of each session, as the fold takes them, as one column of `kind`."""
+    flat = list(chain.from_iterable(clicks))
+    columns = [
+        pa.array(map(attrgetter(field.name), flat), field.type, size=len(flat)) for field in kind.value_type
+    ]
+    structs = pa.StructArray.from_arrays(columns, fields=list(kind.value_type))
+    ends = np.cumsum([0, *map(len, clicks)], dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(ends), structs, kind)
 
 
 def values(column: pa.Array) -> list[Any]:

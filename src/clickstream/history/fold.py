@@ -18,8 +18,9 @@ from clickstream.bundles.bundle import Bundle
 from clickstream.consumer.scoring import SessionCases, answers_of, cases_of, together
 from clickstream.features.session import Session
 from clickstream.features.shop import Shop
-from clickstream.history.clicks import runs
-from clickstream.history.schema import session_schema
+from clickstream.history.clicks import lists_of, runs
+from clickstream.history.schema import CLICKS, session_schema
+from clickstream.windows.listing import ListedOpenSession, ordered_clicks_of
 from clickstream.windows.open_session import FOREVER, OpenSession, PendingClick
 from clickstream.windows.partition import ClosedWindow
 from clickstream.windows.rules import Rules
@@ -34,7 +35,11 @@ NO_OFFSET = -1
 
 
 def fold_clicks(
-    batches: Iterable[pa.RecordBatch], shop: Shop, rules: Rules, bundle: Bundle | None
+    batches: Iterable[pa.RecordBatch],
+    shop: Shop,
+    rules: Rules,
+    bundle: Bundle | None,
+    with_clicks: bool = False,
 ) -> Iterator[pa.RecordBatch]:
     """The sessions of some clicks, in the order in which they come, with the columns of `session_schema`.
 
@@ -44,9 +49,10 @@ def fold_clicks(
         batches: session_id, event_time (ms since the epoch), order, the fields of the shop, end; sorted by
             session id, time, order and content.
         bundle: None for sessions without predictions.
+        with_clicks: sessions carry theirs.
     """
-    schema = session_schema(shop, bundle)
-    closed = fold_windows(batches, shop, rules)
+    schema = session_schema(shop, bundle, with_clicks)
+    closed = fold_windows(batches, shop, rules, ListedOpenSession if with_clicks else OpenSession)
     while some := list(islice(closed, AT_ONCE)):
         yield _batch(some, shop, bundle, schema)
 
@@ -65,15 +71,16 @@ def fold_windows(
             continue
         for run in runs(batch, shop):
             if run.session_id != session_id:
-                yield from _settled(state, session_id, FOREVER, rules)
+                yield from settled(state, session_id, FOREVER, rules)
                 session_id = run.session_id
             state.pending += map(PendingClick, run.steps, repeat(NO_OFFSET))
         # The next batch may go on with this session, and with its last millisecond.
-        yield from _settled(state, session_id, run.steps[-1].event_time, rules)
-    yield from _settled(state, session_id, FOREVER, rules)
+        yield from settled(state, session_id, run.steps[-1].event_time, rules)
+    yield from settled(state, session_id, FOREVER, rules)
 
 
-def _settled(state: OpenSession, session_id: str, until: int, rules: Rules) -> Iterator[ClosedWindow]:
+def settled(state: OpenSession, session_id: str, until: int, rules: Rules) -> Iterator[ClosedWindow]:
+    """The windows that close when the clicks that wait before `until` settle."""
     while state.pending or state.window is not None:
         closed_by = state.settle(session_id, until, rules)
         if closed_by is None or state.window is None:
@@ -103,9 +110,11 @@ def _batch(
     }
     if bundle is not None:
         columns |= _predicted(sessions, cases, bundle)
-    return pa.RecordBatch.from_arrays(
-        [pa.array(columns[field.name], field.type) for field in schema], schema=schema
-    )
+    arrays = {one.name: pa.array(columns[one.name], one.type) for one in schema if one.name in columns}
+    if CLICKS in schema.names:
+        clicks = [ordered_clicks_of(session) for session in sessions]
+        arrays[CLICKS] = lists_of(clicks, schema.field(CLICKS).type)
+    return pa.RecordBatch.from_arrays([arrays[name] for name in schema.names], schema=schema)
 
 
 def _predicted(

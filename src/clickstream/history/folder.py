@@ -21,6 +21,7 @@ from clickstream.features.shop import Shop
 from clickstream.files.history import ClickBuckets, RefusedRows
 from clickstream.files.history.buckets import Finishing
 from clickstream.files.history.select import read_select
+from clickstream.files.history.stored import LogSource, StoredFile
 from clickstream.infra.errors import InputError, RefusedError, UsageError
 from clickstream.infra.files import replace_file
 from clickstream.windows.fingerprint import rule_differences
@@ -32,12 +33,16 @@ MAKING = ".making"
 """Ending of a bucket that is being folded."""
 
 
-class SourceFile(msgspec.Struct, frozen=True):
-    """A file of a log, as far as one can tell without reading it whether it is another one."""
+class SourceFile(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A file of a log, as far as one can tell without reading it whether it is another one.
+
+    Of one in a store `tag` changes with its content, and `path` is its URL.
+    """
 
     path: str
     bytes: int
-    changed_ns: int
+    changed_ns: int = 0
+    tag: str = ""
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -48,6 +53,7 @@ class Source(msgspec.Struct, frozen=True):
         rules: text of `rules_text`.
         bundle: whose predictions they have; empty where they have none.
         buckets: that the sessions are divided into, which gives their order.
+        with_clicks: whether they carry their clicks.
     """
 
     files: tuple[SourceFile, ...]
@@ -55,6 +61,7 @@ class Source(msgspec.Struct, frozen=True):
     rules: str
     bundle: str
     buckets: int
+    with_clicks: bool = False
 
 
 class _Partitioned(msgspec.Struct):
@@ -68,17 +75,27 @@ class _Partitioned(msgspec.Struct):
     notes: tuple[str, ...]
 
 
-def source_of(files: Sequence[Path], mapping: Path | None, rules: str, bundle: str, buckets: int) -> Source:
+def source_of(
+    files: Sequence[LogSource],
+    mapping: Path | None,
+    rules: str,
+    bundle: str,
+    buckets: int,
+    with_clicks: bool,
+) -> Source:
     """The fingerprint of a run; the files that a mapping in SQL reads belong to it."""
     stamps = []
     beside = (
         [] if mapping is None or mapping.suffix.lower() != ".sql" else read_select(mapping).paths().values()
     )
-    for path in [*files, *beside]:
-        found = path.stat()
-        stamps.append(SourceFile(str(path.resolve()), found.st_size, found.st_mtime_ns))
+    for one in [*files, *beside]:
+        if isinstance(one, StoredFile):
+            stamps.append(SourceFile(one.url, one.bytes, tag=one.tag))
+            continue
+        found = one.stat()
+        stamps.append(SourceFile(str(one.resolve()), found.st_size, found.st_mtime_ns))
     digest = "" if mapping is None else hashlib.sha256(mapping.read_bytes()).hexdigest()
-    return Source(tuple(stamps), digest, rules, bundle, buckets)
+    return Source(tuple(stamps), digest, rules, bundle, buckets, with_clicks)
 
 
 class HistoryFolder:
@@ -187,6 +204,39 @@ def open_folder(path: Path, source: Source) -> Iterator[HistoryFolder]:
         yield folder
 
 
+def holds_sessions(path: Path) -> bool:
+    """Whether a folder is one that a run writes its sessions to."""
+    return (path / _MANIFEST).is_file()
+
+
+def days_to_train_on(path: Path, rules: str) -> list[Path]:
+    """The files of the days of a folder whose sessions carry their clicks.
+
+    Args:
+        rules: text of `rules_text` that the sessions must have been made by.
+
+    Raises:
+        RefusedError: they were made by other rules or of another shop, are not all written, or carry none.
+        InputError: the folder cannot be read.
+    """
+    made_of, folder = _read(path / _MANIFEST), HistoryFolder(path)
+    if made_of.rules != rules:
+        raise RefusedError(
+            f"{path} holds sessions by other rules: {rule_differences(made_of.rules, rules)} here",
+            "Give the shop and the settings that they were made with, or make them anew.",
+        )
+    if not folder.is_finished:
+        raise RefusedError(
+            f"{path}: not all sessions are written", "Let the command that writes them end, or run it again."
+        )
+    if not made_of.with_clicks:
+        raise RefusedError(
+            f"{path} holds sessions without their clicks, which training looks at one after the other",
+            "Make them with `clickstream sessions --clicks`, or train on the logs themselves.",
+        )
+    return folder.days()
+
+
 def _read(manifest: Path) -> Source:
     try:
         return msgspec.json.decode(manifest.read_bytes(), type=Source)
@@ -200,6 +250,8 @@ def _check_same(path: Path, before: Source, now: Source) -> None:
         differs.append(rule_differences(before.rules, now.rules))
     if before.bundle != now.bundle:
         differs.append(f"bundle was {before.bundle or 'none'} and is {now.bundle or 'none'}")
+    if before.with_clicks != now.with_clicks:
+        differs.append("--clicks was given" if before.with_clicks else "--clicks was not given")
     if before.mapping != now.mapping:
         differs.append("the mapping was another one")
     differs += _differences({one.path: one for one in before.files}, {one.path: one for one in now.files})

@@ -1,7 +1,8 @@
 """Run: a log of any size as Parquet of sessions by day, out of core, and on where a run before was ended.
 
 Three steps, each of which is done in pieces that are there whole or not at all: clicks into buckets, buckets
-into sessions by worker processes, sessions into days. Which worker did what leaves no trace.
+into sessions, sessions into days. Where there are several buckets, worker processes read and fold: what one
+of them took the system has again. Which worker did what leaves no trace.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import pyarrow.parquet as pq
 
 from clickstream.bundles.bundle import find_bundle, load_bundle
 from clickstream.files.history import ClickBuckets, RefusedRows, open_clicks
-from clickstream.files.history.inputs import find_files
+from clickstream.files.history.stored import LogSource, StoredFile, at_hand, find_log
 from clickstream.history.bucket import BucketFolder, Part
 from clickstream.history.folder import HistoryFolder, open_folder, source_of
 from clickstream.infra.errors import UnavailableError
@@ -56,7 +57,7 @@ class HistoryReport:
     """What became of a log.
 
     Attributes:
-        rows, kept, left_out, refused: of the log.
+        rows, kept, left_out, refused, notes: of the log.
         days: that sessions opened on.
         errors: sessions without predictions.
         expected: mean chance of conversion by `batch`; None without predictions.
@@ -66,6 +67,7 @@ class HistoryReport:
     kept: int
     left_out: int
     refused: RefusedRows
+    notes: tuple[str, ...]
     days: int
     sessions: int
     converted: int
@@ -80,6 +82,7 @@ def make_sessions(
     *,
     mapping: Path | None = None,
     scored: bool = True,
+    with_clicks: bool = False,
     memory_mib: int = 2_048,
     workers: int = 2,
     progress: HistoryProgress = lambda _share, _words: None,
@@ -87,9 +90,10 @@ def make_sessions(
     """Write the sessions of a log to `out`, each once; a run that was ended goes on.
 
     Args:
-        paths: files, folders and patterns.
+        paths: files, folders and patterns, of this machine or of `s3://bucket/…`.
         settings: the rules, the shop and the bundle.
         scored: whether sessions have predictions.
+        with_clicks: whether they carry their clicks, to train on.
         memory_mib: of all processes together.
 
     Returns:
@@ -101,16 +105,16 @@ def make_sessions(
         BundleError: the bundle is of another shop than the settings name.
         UsageError: `out` is in use, or holds something else.
         RefusedError: `out` holds sessions that are made of something else.
-        UnavailableError: a worker was killed.
+        UnavailableError: a worker was killed, or a store does not answer.
     """
     rules = rules_of(settings)
-    # Opened by the workers alone.
+    # Opened by those who fold.
     found = find_bundle(settings) if scored else None
     bundle, path = ("", None) if found is None else (found.manifest.id, found.path)
-    files = find_files(paths)
+    files = find_log(paths, settings.patience / 1_000)
     size, buckets = size_of(files), buckets_for(files)
     workers = min(workers, buckets)
-    source = source_of(files, mapping, rules_text(settings), bundle, buckets)
+    source = source_of(files, mapping, rules_text(settings), bundle, buckets, with_clicks)
     with open_folder(out, source) as folder:
         if folder.is_finished:
             return None
@@ -118,26 +122,31 @@ def make_sessions(
         progress(0.0, f"reading {counted(len(files), 'file')}, {size / 1e9:,.2f} GB")
         each = (memory_mib - MIB_OF_THE_PARENT) // workers - MIB_OF_A_WORKER
         clicks = folder.clicks(rules.shop, source, each)
+        partition = partial(
+            _partition, files, settings, mapping, folder, memory_mib - MIB_OF_THE_PARENT, buckets
+        )
         if clicks is None:
-            with _processes(1, _ready, ()) as pool:
-                task = pool.submit(
-                    _partition, files, settings, mapping, folder, memory_mib - MIB_OF_THE_PARENT, buckets
-                )
-                clicks = replace(_result(task), memory_mib=each)
+            clicks = replace(partition() if buckets == 1 else _apart(partition), memory_mib=each)
         todo = [number for number in range(buckets) if not folder.bucket(number).exists()]
         told = counted(clicks.kept, "click")
-        with _processes(workers, _ready_to_fold, (folder, clicks, settings, path)) as pool:
-            for left in _each_done([pool.submit(_fold, number) for number in todo]):
-                progress(_READING + (_WRITING - _READING) * (1 - left / buckets), f"sessions of {told}")
+        if buckets == 1:
+            progress(_READING, f"sessions of {told}")
+            # Most of it is done before a process has started.
+            for number in todo:
+                _open(folder, clicks, settings, path, with_clicks).fold(number)
+        else:
+            with _processes(workers, _ready_to_fold, (folder, clicks, settings, path, with_clicks)) as pool:
+                for left in _each_done([pool.submit(_fold, number) for number in todo]):
+                    progress(_READING + (_WRITING - _READING) * (1 - left / buckets), f"sessions of {told}")
         return _gather(folder, clicks, progress)
 
 
-def size_of(files: Sequence[Path]) -> int:
+def size_of(files: Sequence[LogSource]) -> int:
     """Bytes of a log, packed as it is."""
-    return sum(path.stat().st_size for path in files)
+    return sum(one.bytes if isinstance(one, StoredFile) else one.stat().st_size for one in files)
 
 
-def buckets_for(files: Sequence[Path]) -> int:
+def buckets_for(files: Sequence[LogSource]) -> int:
     """Into how many buckets the clicks of a log are brought, so that those of one fit into memory."""
     return min(max(-(-size_of(files) // BYTES_OF_A_BUCKET), 1), MOST_BUCKETS)
 
@@ -146,7 +155,7 @@ _READING, _WRITING = 0.2, 0.95
 
 
 def _partition(
-    files: Sequence[Path],
+    files: Sequence[LogSource],
     settings: Settings,
     mapping: Path | None,
     folder: HistoryFolder,
@@ -154,8 +163,9 @@ def _partition(
     buckets: int,
 ) -> ClickBuckets:
     shop = rules_of(settings).shop
-    clicks = open_clicks(files, shop, mapping, work=folder.work, memory_mib=memory_mib, buckets=buckets)
-    folder.note(clicks)
+    with at_hand(files, folder.work / "stored", settings.patience / 1_000) as paths:
+        clicks = open_clicks(paths, shop, mapping, work=folder.work, memory_mib=memory_mib, buckets=buckets)
+        folder.note(clicks)
     return clicks
 
 
@@ -163,19 +173,21 @@ _opened: Callable[[], BucketFolder]
 
 
 def _ready_to_fold(
-    folder: HistoryFolder, clicks: ClickBuckets, settings: Settings, bundle: Path | None
+    folder: HistoryFolder, clicks: ClickBuckets, settings: Settings, bundle: Path | None, with_clicks: bool
 ) -> None:
     global _opened
     _ready()
+    # There is a worker a core.
+    pa.set_cpu_count(1)
     # Not here: an error of an initializer is told to nobody.
-    _opened = cache(partial(_open, folder, clicks, settings, bundle))
+    _opened = cache(partial(_open, folder, clicks, settings, bundle, with_clicks))
 
 
 def _open(
-    folder: HistoryFolder, clicks: ClickBuckets, settings: Settings, bundle: Path | None
+    folder: HistoryFolder, clicks: ClickBuckets, settings: Settings, bundle: Path | None, with_clicks: bool
 ) -> BucketFolder:
     models = None if bundle is None else load_bundle(settings, bundle)
-    return BucketFolder(folder, clicks, rules_of(settings), models)
+    return BucketFolder(folder, clicks, rules_of(settings), models, with_clicks)
 
 
 def _fold(bucket: int) -> None:
@@ -214,6 +226,13 @@ def _processes(
         yield pool
         undo.pop_all()
     pool.shutdown()
+
+
+def _apart(work: Callable[[], ClickBuckets]) -> ClickBuckets:
+    """What a process of its own makes of it."""
+    with _processes(1, _ready, ()) as pool:
+        clicks: ClickBuckets = _result(pool.submit(work))
+    return clicks
 
 
 def _each_done(tasks: Sequence[Future[None]]) -> Iterator[int]:
@@ -283,6 +302,9 @@ class RowCounts(Protocol):
     @property
     def refused(self) -> RefusedRows: ...
 
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
 
 def concluded(folder: HistoryFolder, clicks: RowCounts) -> HistoryReport:
     """The report on the days of a folder, in which nothing is left to do."""
@@ -313,6 +335,7 @@ def _report(folder: HistoryFolder, clicks: RowCounts) -> HistoryReport:
         clicks.kept,
         clicks.left_out,
         clicks.refused,
+        clicks.notes,
         len(days),
         sessions,
         converted,

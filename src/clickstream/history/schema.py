@@ -9,6 +9,8 @@ import pyarrow as pa
 from clickstream.bundles.bundle import Bundle
 from clickstream.features.definition import Feature
 from clickstream.features.shop import Shop
+from clickstream.files.history.buckets import schema_of
+from clickstream.history.clicks import step_names
 from clickstream.offline.sessions import type_of
 
 _KINDS: dict[type, Any] = {
@@ -29,8 +31,15 @@ PREDICTION = pa.struct(
 """What one scorer says of a session."""
 
 
-def session_schema(shop: Shop, bundle: Bundle | None) -> pa.Schema:
+CLICKS = "clicks_in_order"
+"""The column of the clicks of a session."""
+
+
+def session_schema(shop: Shop, bundle: Bundle | None, with_clicks: bool = False) -> pa.Schema:
     """The columns of folded sessions; those of predictions only where there is a bundle to ask.
+
+    With clicks there is one of them, too: the distinct clicks in order, with what the shop's features and
+    goal look at.
 
     They are those of a Score, and `evidence_features`: what the predictions of a closed session may look at,
     null where there is nothing. Times are ms since the epoch. Of the scorers those that are fitted are here:
@@ -61,6 +70,8 @@ def session_schema(shop: Shop, bundle: Bundle | None) -> pa.Schema:
             ),
         ),
     ]
+    if with_clicks:
+        columns.append((CLICKS, clicks_type(shop)))
     if bundle is not None:
         columns.append(("predictions", pa.struct([(name, PREDICTION) for name in bundle.fitted])))
         if shop.is_event_goal:
@@ -68,6 +79,12 @@ def session_schema(shop: Shop, bundle: Bundle | None) -> pa.Schema:
             columns.append(("drawn", pa.struct([("clicks", pa.int64()), ("predictions", said)])))
         columns.append(("error", pa.string()))
     return pa.schema(columns)
+
+
+def clicks_type(shop: Shop) -> pa.ListType:
+    """Of the column of clicks."""
+    clicks = schema_of(shop.definition)
+    return pa.list_(pa.struct([clicks.field(name) for name in step_names(shop)]))
 
 
 def _struct(shop: Shop, features: list[Feature] | tuple[Feature, ...]) -> Any:

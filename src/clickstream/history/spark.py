@@ -26,6 +26,7 @@ from clickstream.bundles.verification import VerifiedBundle
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import shop_of
 from clickstream.files.history import (
+    ClickBuckets,
     NoClicksError,
     RefusedExample,
     RefusedRows,
@@ -40,8 +41,8 @@ from clickstream.files.history.buckets import (
     unsorted_schema,
 )
 from clickstream.files.history.finishing import END_ROW
-from clickstream.files.history.inputs import find_files
 from clickstream.files.history.opening import mapping_of
+from clickstream.files.history.stored import LogSource, StoredFile, at_hand, find_log
 from clickstream.files.mapping import UciMapping
 from clickstream.files.mapping.derive import mean_prices
 from clickstream.files.reading import ClickMapping
@@ -83,6 +84,7 @@ class Reading(NamedTuple):
     kept: int
     left_out: int
     refused: RefusedRows
+    notes: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -174,16 +176,21 @@ class SparkSessions:
     def __init__(
         self,
         spark: SparkSession,
-        paths: Sequence[str | Path],
+        paths: Sequence[str | LogSource],
         mapping: ClickMapping | None,
         rules: Rules,
         bundle: VerifiedBundle | None = None,
+        with_clicks: bool = False,
+        patience_s: float = 30.0,
     ) -> None:
         """
         Args:
-            paths: files, folders and patterns, which each worker finds under the same names.
+            paths: files, folders and patterns, which each worker finds under the same names; those of a store
+                it fetches by itself.
             mapping: onto the clicks of the shop of the rules; None as for `open_clicks`.
             bundle: None for sessions without predictions.
+            with_clicks: whether sessions carry theirs.
+            patience_s: longest wait for an answer of a store.
 
         Raises:
             MissingFileError: a file is not there.
@@ -192,7 +199,8 @@ class SparkSessions:
         # Duck-typed: without Spark there is no class to be one of.
         union: Any = _Union()
         self._readings: Any = spark.sparkContext.accumulator({}, union)
-        clicks = _clicks(spark, find_files(paths), definition, mapping, self._readings)
+        files = find_log(paths, patience_s)
+        clicks = _clicks(spark, files, definition, mapping, self._readings, patience_s)
         finishing, levels = _finishing(mapping)
         if levels:
             clicks = _with_levels(clicks, definition)
@@ -205,7 +213,7 @@ class SparkSessions:
             shop = shop_of(definition)
             models = None if sent is None else _opened_once(sent.value)
             in_order = finished(batches, schema_of(definition), finishing)
-            yield from fold_clicks(in_order, shop, Rules(**numbers, shop=shop), models)
+            yield from fold_clicks(in_order, shop, Rules(**numbers, shop=shop), models, with_clicks)
 
         from pyspark.sql import functions
 
@@ -213,13 +221,14 @@ class SparkSessions:
         self.frame: DataFrame = (
             clicks.repartition("session_id")
             .sortWithinPartitions(*order)
-            .mapInArrow(folded, _spark_schema(session_schema(rules.shop, opened)))
+            .mapInArrow(folded, _spark_schema(session_schema(rules.shop, opened, with_clicks)))
         )
 
     @property
     def reading(self) -> Reading:
         """What became of the rows of all files that were read by now."""
-        readings: list[Reading] = [found for _, found in sorted(self._readings.value.items())]
+        of_files: list[tuple[str, Reading]] = sorted(self._readings.value.items())
+        readings = [found for _, found in of_files]
         reasons: Counter[str] = Counter()
         examples: list[RefusedExample] = []
         for one in readings:
@@ -231,6 +240,12 @@ class SparkSessions:
             sum(one.kept for one in readings),
             sum(one.left_out for one in readings),
             refused,
+            # What is so of one file may not be so of the log.
+            tuple(
+                note if len(of_files) == 1 else f"{Path(name).name}: {note}"
+                for name, one in of_files
+                for note in one.notes
+            ),
         )
 
 
@@ -242,13 +257,16 @@ def make_sessions_on_spark(
     master: str,
     mapping: Path | None = None,
     scored: bool = True,
+    with_clicks: bool = False,
 ) -> HistoryReport | None:
     """Write the sessions of a log to `out` as `make_sessions` does; a run that was ended begins anew.
 
     Args:
-        paths: files, folders and patterns, which each worker finds under the same names, as it does `out`.
+        paths: files, folders and patterns, which each worker finds under the same names, as it does `out`;
+            those of a store it fetches by itself.
         master: as Spark has it.
         scored: whether sessions have predictions.
+        with_clicks: whether they carry their clicks, to train on.
 
     Returns:
         None where an earlier run had written all of them.
@@ -260,8 +278,10 @@ def make_sessions_on_spark(
     """
     rules = rules_of(settings)
     bundle = find_bundle(settings) if scored else None
-    files = find_files(paths)
-    source = source_of(files, mapping, rules_text(settings), "" if bundle is None else bundle.manifest.id, 0)
+    patience_s = settings.patience / 1_000
+    files = find_log(paths, patience_s)
+    named = "" if bundle is None else bundle.manifest.id
+    source = source_of(files, mapping, rules_text(settings), named, 0, with_clicks)
     with open_folder(out, source) as folder:
         if folder.is_finished:
             return None
@@ -271,7 +291,8 @@ def make_sessions_on_spark(
             spark_session(master, max(size_of(files) // _BYTES_OF_A_PART, _LEAST_PARTS)) as spark,
             translated(),
         ):
-            found = SparkSessions(spark, files, mapping_of(mapping, rules.shop.definition), rules, bundle)
+            read = mapping_of(mapping, rules.shop.definition)
+            found = SparkSessions(spark, files, read, rules, bundle, with_clicks, patience_s)
             # A file a day, as one machine writes them.
             by_day = found.frame.withColumn(_DAY, _day_of_opening()).repartition(_DAY)
             by_day.write.mode("overwrite").partitionBy(_DAY).parquet(str(drafts), compression="zstd")
@@ -305,41 +326,54 @@ def translated() -> Iterator[None]:
 
 def _clicks(
     spark: SparkSession,
-    files: Sequence[Path],
+    files: Sequence[LogSource],
     definition: ShopDefinition,
     mapping: ClickMapping | None,
     readings: Any,
+    patience_s: float,
 ) -> DataFrame:
     """The clicks of the files, unsorted; each task reads one of them, or the only one all of them.
 
     A SELECT may look at other rows of the log than the one that it makes a click of.
     """
-    names = [str(file.resolve()) for file in files]
-    tasks = [names] if isinstance(mapping, SelectMapping) else [[name] for name in names]
+    found = [file if isinstance(file, StoredFile) else file.resolve() for file in files]
+    tasks: list[list[LogSource]] = [found] if isinstance(mapping, SelectMapping) else [[one] for one in found]
 
     def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            for some in batch.column(0).to_pylist():
+            for number in batch.column(0).to_pylist():
                 with TemporaryDirectory(prefix="clickstream-") as work:
-                    try:
-                        found = open_clicks(
-                            some,
-                            shop_of(definition),
-                            mapping,
-                            work=Path(work),
-                            memory_mib=_TASK_MIB,
-                            buckets=1,
-                        )
-                    except NoClicksError as error:
-                        # Other files of the log may hold some.
-                        readings.add({some[0]: Reading(error.rows, 0, error.left_out, error.refused)})
-                        continue
-                    readings.add({some[0]: Reading(found.rows, found.kept, found.left_out, found.refused)})
-                    yield from found.unsorted(0)
+                    reading, clicks = _read(tasks[number], definition, mapping, Path(work), patience_s)
+                    readings.add({_name(tasks[number][0]): reading})
+                    if clicks is not None:
+                        yield from clicks.unsorted(0)
 
     schema = unsorted_schema(definition)
-    each = spark.sparkContext.parallelize([(some,) for some in tasks], len(tasks))
-    return spark.createDataFrame(each, "files array<string>").mapInArrow(read, _spark_schema(schema))
+    each = spark.sparkContext.parallelize([(number,) for number in range(len(tasks))], len(tasks))
+    return spark.createDataFrame(each, "task int").mapInArrow(read, _spark_schema(schema))
+
+
+def _read(
+    files: Sequence[LogSource],
+    definition: ShopDefinition,
+    mapping: ClickMapping | None,
+    work: Path,
+    patience_s: float,
+) -> tuple[Reading, ClickBuckets | None]:
+    """What became of the rows of some files, and their clicks; None where there are none."""
+    try:
+        with at_hand(files, work / "stored", patience_s) as paths:
+            found = open_clicks(
+                paths, shop_of(definition), mapping, work=work, memory_mib=_TASK_MIB, buckets=1
+            )
+    except NoClicksError as error:
+        # Other files of the log may hold some.
+        return Reading(error.rows, 0, error.left_out, error.refused), None
+    return Reading(found.rows, found.kept, found.left_out, found.refused, found.notes), found
+
+
+def _name(file: LogSource) -> str:
+    return file.url if isinstance(file, StoredFile) else str(file)
 
 
 def _finishing(mapping: ClickMapping | None) -> tuple[Finishing, bool]:

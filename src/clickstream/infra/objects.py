@@ -7,8 +7,10 @@ imports it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from clickstream.infra.errors import ClickstreamError, ConfigurationError, InputError, UnavailableError
@@ -16,9 +18,13 @@ from clickstream.infra.extras import need
 
 _CONNECT_S = 3.0
 
+_CHUNK = 1 << 20
+
+_URL = re.compile(r"s3:/+(.+)")
+
 _CHANGED = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 
-_LATER = "Is it reachable from here? What runs goes on as it is, and asks again."
+_LATER = "Is it reachable from here? A consumer goes on as it is, and asks again; run other commands again."
 
 
 class Object(NamedTuple):
@@ -28,8 +34,22 @@ class Object(NamedTuple):
     tag: str
 
 
+class ListedObject(NamedTuple):
+    """An object that is there: its key, its size, and the tag that changes with its content."""
+
+    key: str
+    bytes: int
+    tag: str
+
+
 class ChangedMeanwhileError(Exception):
     """The object is no longer the one that was read: somebody else wrote it. Nothing was written."""
+
+
+def url_of(given: object) -> str | None:
+    """The URL `s3://bucket/…` that is given, also as a path, which has one slash less; None: it is none."""
+    found = _URL.fullmatch(str(given))
+    return None if found is None else f"s3://{found[1]}"
 
 
 class ObjectFolder:
@@ -43,7 +63,7 @@ class ObjectFolder:
     """
 
     def __init__(self, url: str, patience_s: float) -> None:
-        need("s3", f"bundle_store={url}", "boto3")
+        need("s3", url, "boto3")
         # Takes a third of a second, and is an extra.
         import boto3
         from botocore.config import Config
@@ -97,6 +117,57 @@ class ObjectFolder:
         except FileNotFoundError:
             return None
         return str(found["ETag"])
+
+    def listed(self, prefix: str) -> Iterator[ListedObject]:
+        """The objects whose keys begin with `prefix`, in the order of their keys.
+
+        Raises:
+            UnavailableError, ConfigurationError: as of `get`.
+        """
+        with self._asked(f"list {prefix}"):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._prefix + prefix
+            )
+            for page in pages:
+                for one in page.get("Contents", ()):
+                    yield ListedObject(one["Key"][len(self._prefix) :], one["Size"], one["ETag"])
+
+    def fetch(self, one: ListedObject, target: Path) -> None:
+        """Copy an object to a file that is there whole or not at all.
+
+        What of it lies beside the file from a copy that broke off is not fetched again.
+
+        Raises:
+            ChangedMeanwhileError: it is no longer the one that was listed.
+            UnavailableError, ConfigurationError: as of `get`; what was fetched stays.
+        """
+        part = target.with_name(f"{target.name}.part")
+        part.touch()
+        while (before := part.stat().st_size) < one.bytes:
+            try:
+                self._fetch_from(before, one, part)
+            except FileNotFoundError as error:
+                raise ChangedMeanwhileError from error
+            except UnavailableError:
+                if part.stat().st_size == before:
+                    raise
+        if part.stat().st_size > one.bytes:
+            part.unlink()
+            raise ConfigurationError(
+                f"{self.url}/{one.key}: the store gave more than the {one.bytes:,} bytes that it has",
+                "It does not heed `Range`, as S3 does: copy the file here by another program.",
+            )
+        part.replace(target)
+
+    def _fetch_from(self, first: int, one: ListedObject, part: Path) -> None:
+        some = {"Range": f"bytes={first}-"} if first else {}
+        with self._asked(f"read {one.key}"):
+            found = self._client.get_object(
+                Bucket=self._bucket, Key=self._prefix + one.key, IfMatch=one.tag, **some
+            )
+            with found["Body"] as body, part.open("ab") as file:
+                while chunk := body.read(_CHUNK):
+                    file.write(chunk)
 
     def put(self, key: str, content: bytes) -> None:
         """Write an object, in one atomic step.

@@ -76,16 +76,18 @@ class Sample(Generic[T]):
         """Take a window of a partition of a topic, or leave it out."""
         self.seen += 1
         opened_at = closed.session.opened_at
-        # The draws of decision points begin with 1.
-        draw = chance(closed.session_id, opened_at, 0)
-        full = len(self._kept) == self._most
-        if full and draw >= -self._kept[0][0]:
+        if not self.wants(closed.session_id, opened_at):
             return
+        draw, full = _draw(closed.session_id, opened_at), len(self._kept) == self._most
         one = (-draw, -self.seen, opened_at, closed.session_id, partition, self._taught(closed))
         if full:
             heapq.heapreplace(self._kept, one)
         else:
             heapq.heappush(self._kept, one)
+
+    def wants(self, session_id: str, opened_at: int) -> bool:
+        """Whether a window would be taken now; one that is not wanted never will be."""
+        return len(self._kept) < self._most or _draw(session_id, opened_at) < -self._kept[0][0]
 
     def forget(self, session_id: str, partition: int) -> None:
         """Leave out what was added of a session up to now."""
@@ -103,6 +105,11 @@ class Sample(Generic[T]):
 
     def _is_forgotten(self, one: _Drawn[T]) -> bool:
         return -one[1] <= self._forgotten.get(one[3:5], 0)
+
+
+def _draw(session_id: str, opened_at: int) -> float:
+    # The draws of decision points begin with 1.
+    return chance(session_id, opened_at, 0)
 
 
 def sha256_of(taught: list[Taught[T]]) -> str:

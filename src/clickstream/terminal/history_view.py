@@ -7,8 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from clickstream.files.history import RefusedRows
-from clickstream.history.run import HistoryReport
+from clickstream.history.run import HistoryReport, RowCounts
 from clickstream.infra.words import counted
 from clickstream.terminal.cleaning_view import show_refused
 from clickstream.terminal.printable import plain
@@ -16,7 +15,7 @@ from clickstream.terminal.printable import plain
 
 def show_history(report: HistoryReport, out: Path, bundle: str, console: Console) -> None:
     """Print what became of the rows, and what was written."""
-    show_rows(report.rows, report.kept, report.left_out, report.refused, console)
+    show_rows(report, console)
     if report.errors:
         console.print(f"[yellow]{report.errors:,} sessions have no predictions[/]: see column error")
     share = report.converted / report.sessions
@@ -29,17 +28,19 @@ def show_history(report: HistoryReport, out: Path, bundle: str, console: Console
     )
 
 
-def show_rows(rows: int, kept: int, left_out: int, refused: RefusedRows, console: Console) -> None:
-    """Print how many rows of a log were kept, and which were refused and why."""
+def show_rows(log: RowCounts, console: Console) -> None:
+    """Print how many rows of a log were kept, what was unusual, and which were refused and why."""
     # A line a fact, however wide the terminal.
     line = partial(console.print, soft_wrap=True)
-    skipped = f", {left_out:,} left out by the mapping" if left_out else ""
-    line(f"{counted(rows, 'row')}, {kept:,} kept{skipped}, {refused.count:,} refused")
+    skipped = f", {log.left_out:,} left out by the mapping" if log.left_out else ""
+    line(f"{counted(log.rows, 'row')}, {log.kept:,} kept{skipped}, {log.refused.count:,} refused")
+    for note in log.notes:
+        line(f"  {plain(note)}")
     show_refused(
-        refused.reasons,
+        log.refused.reasons,
         (
             (row.file if row.line is None else f"{row.file}, line {row.line:,}", row.detail)
-            for row in refused.examples
+            for row in log.refused.examples
         ),
         line,
     )

@@ -24,6 +24,7 @@ from clickstream.files.mapping.table import ENDINGS, format_of, header_of, refus
 from clickstream.files.source import GZIP, LONGEST_END, PARQUET, ZIP, ZSTD, check_directory, only_entry
 from clickstream.files.text import LONGEST_LINE, encoding_of, head_of, named_columns, rows_of
 from clickstream.infra.errors import ClickstreamError, InputError, MissingFileError
+from clickstream.infra.objects import url_of
 
 WHERE = "Give files, folders or patterns of CSV, JSON lines or Parquet; gz, zst and zip of text are read."
 
@@ -70,10 +71,15 @@ def find_files(paths: Sequence[str | Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for given in paths:
         path = Path(given)
+        if (url := url_of(given)) is not None:
+            raise MissingFileError(
+                f"{url} lies in a store of objects",
+                "`sessions`, `train`, `backfill` and `score --out FOLDER` read it there; for others copy it.",
+            )
         if "://" in str(given):
             raise MissingFileError(f"{given} is not on this machine", "Copy it here first, or mount it.")
         if path.is_dir():
-            inside = [one for one in sorted(path.rglob("*")) if one.is_file() and _is_log(one)]
+            inside = [one for one in sorted(path.rglob("*")) if one.is_file() and is_log(one.name)]
         elif path.is_file():
             inside = [path]
         elif has_magic(str(given)):
@@ -86,8 +92,9 @@ def find_files(paths: Sequence[str | Path]) -> list[Path]:
     return list(found)
 
 
-def _is_log(path: Path) -> bool:
-    name = path.name.lower()
+def is_log(name: str) -> bool:
+    """Whether a file of this name, found in a folder, is one of a log."""
+    name = name.lower()
     return not name.startswith((".", "_")) and any(
         name.endswith(f"{ending}{packed}") for ending in _ENDINGS for packed in _PACKED
     )
