@@ -100,7 +100,8 @@ def read_whole(
             found = open_described(log.files, shop.definition, log.mapping, work, _MEMORY_MIB, 1, MAX_ROWS)
         except NoClicksError as error:
             cleaning = _cleaning(log, error.rows, 0, error.left_out, error.refused, ())
-            _refuse_unseen(log)
+            if error.rows > cleaning.reasons.get("text", 0):
+                _refuse_unseen(log)
             refuse_empty(cleaning)
             raise
         _check_rows(log.name, found.rows if log.text else found.kept)
