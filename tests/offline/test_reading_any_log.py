@@ -176,3 +176,14 @@ def test_a_parquet_file_cannot_make_another_be_opened(tmp_path: Path) -> None:
         engine.execute(f"COPY (SELECT '{said}' AS \"read_text('{said}')\") TO '{tmp_path}/log.parquet'")
     sample = read_sample((tmp_path / "log.parquet").read_bytes(), "log.parquet", shop.definition)
     assert [row(sample.columns[0]) for row in sample.rows] == [str(said)]
+
+
+def test_a_parquet_file_whose_columns_have_no_names_in_utf_8_is_damaged(tmp_path: Path) -> None:
+    shop, _, said = SHOPS["online-store"]
+    path = in_another_format(STORE / "events.csv.gz", "parquet", tmp_path)
+    column = read_sample(path.read_bytes(), "log", shop.definition).columns[0].encode()
+    damaged = path.read_bytes().replace(column, b"\xea" * len(column))
+    with pytest.raises(InputError, match=r"damaged|cannot be read|and is none"):
+        read_sample(damaged, "log", shop.definition)
+    with pytest.raises(InputError, match=r"damaged|cannot be read|and is none"):
+        read_clicks(damaged, shop, read_any_mapping(said, shop.definition), "log")

@@ -13,7 +13,7 @@ from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import Shop
 from clickstream.files.history.buckets import ClickBuckets
 from clickstream.files.history.engine import open_engine
-from clickstream.files.history.inputs import LogFile, describe, find_files
+from clickstream.files.history.inputs import WHERE, LogFile, describe, find_files
 from clickstream.files.history.partition import EXAMPLES, Partitioning
 from clickstream.files.history.select import SelectMapping, create_views, mapping_of_view
 from clickstream.files.mapping.spec import ColumnMapping, mapping_by_name
@@ -140,6 +140,8 @@ def _opened(work: Path, memory_mib: int, files: Sequence[LogFile]) -> Iterator[d
         raise InputError(
             f"{memory_mib} MiB of memory do not suffice: {_said(error)}", "Give more, or take more buckets."
         ) from error
+    except UnicodeDecodeError as error:
+        raise InputError("the log is damaged: the name of a column is no text in UTF-8", WHERE) from error
     except duckdb.Error as error:
         remedy = "A mapping in SQL takes TRY_CAST and try_strptime where not every row has what it says."
         if _TWO_ENDS in str(error):

@@ -40,6 +40,8 @@ def sample_parquet(name: str, content: bytes, at_most: int) -> FileSample:
                 raise InputError(f"{name} has no column that could be a field of a click", GIVE)
             texts = ", ".join(f"left({text}, {_LONGEST_TEXT})" for text in columns.values())
             rows = engine.execute(f"SELECT {texts} FROM {source} LIMIT {at_most}").fetchall()
+        except UnicodeDecodeError as error:
+            raise InputError(f"{name} is damaged: the name of a column is no text in UTF-8", GIVE) from error
         except duckdb.Error as error:
             said = str(error).partition("\n")[0].replace(str(path), name)
             raise InputError(f"{name} is a Parquet file that cannot be read: {said}", GIVE) from error
