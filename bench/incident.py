@@ -19,8 +19,11 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.ticker import FuncFormatter, MultipleLocator, PercentFormatter
 
+from clickstream.features.shop import shop_of
 from clickstream.features.shop_file import built_in
-from clickstream.files.mapping import map_log, read_shop_mapping
+from clickstream.files.mapping import read_shop_mapping
+from clickstream.files.reading import read_clicks
+from clickstream.files.shop_log import ShopLog
 from clickstream.models.case import Floats
 from clickstream.models.drift import Alarm, Drift
 from clickstream.models.online import BaseRates
@@ -58,7 +61,9 @@ class Reached(NamedTuple):
 def main(log: Path, mapping: Path, figure: Path | None) -> int:
     """Train, stream, judge, print; the exit code."""
     shop = built_in(SHOP)
-    found = map_log(log, shop, read_shop_mapping(mapping, shop)).log
+    found, _ = read_clicks(log, shop_of(shop), read_shop_mapping(mapping, shop))
+    if not isinstance(found, ShopLog):
+        raise TypeError("the clicks of shop uci553")
     windows = shop_windows(found.sessions, Rules())
     failed = [c.event_time for w in windows for c in w.clicks if c.event == "payment_error"]
     began, ended = min(failed), max(failed)

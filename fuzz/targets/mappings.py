@@ -5,8 +5,10 @@ Parts: the mapping; the file.
 
 from __future__ import annotations
 
+from clickstream.features.shop import UCI553, shop_of
 from clickstream.features.shop_file import built_in
-from clickstream.files.mapping import map_dataset, map_log, read_mapping, read_shop_mapping
+from clickstream.files.mapping import read_mapping, read_shop_mapping
+from clickstream.files.reading import read_clicks
 from clickstream.infra.errors import InputError
 from fuzz.contract import parts, refusing
 
@@ -17,6 +19,6 @@ def check(data: bytes) -> None:
     """Read one mapping onto each of two shops, and a file by it."""
     text, content = parts(data, 2)
     with refusing(InputError):
-        list(map_dataset(content, read_mapping(text), "clicks.csv").dataset.steps())
+        list(read_clicks(content, UCI553, read_mapping(text), "clicks.csv")[0].steps())
     with refusing(InputError):
-        list(map_log(content, _STORE, read_shop_mapping(text, _STORE), "clicks.csv").log.steps())
+        list(read_clicks(content, shop_of(_STORE), read_shop_mapping(text, _STORE), "clicks.csv")[0].steps())

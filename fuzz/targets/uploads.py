@@ -9,18 +9,17 @@ import gzip
 import io
 import zipfile
 
+from clickstream.features.shop import UCI553, shop_of
 from clickstream.features.shop_file import built_in
 from clickstream.files.mapping import (
     choices_of,
-    map_dataset,
-    map_log,
     mapping_by_name,
     mapping_file,
     read_mapping,
     read_sample,
     read_shop_mapping,
 )
-from clickstream.files.sifting import sift_dataset
+from clickstream.files.reading import read_clicks
 from clickstream.infra.errors import InputError
 from fuzz.contract import parts, refusing
 
@@ -49,13 +48,13 @@ def check(data: bytes) -> None:
     with refusing(InputError):
         match way % 4:
             case 0:
-                cleaned = sift_dataset(content, "upload.csv")
-                list(cleaned.dataset.steps())
+                log, _ = read_clicks(content, UCI553, None, "upload.csv")
+                list(log.steps())
             case 1:
-                mapped = map_dataset(content, _UCI, "upload.csv")
-                list(mapped.dataset.steps())
+                log, _ = read_clicks(content, UCI553, _UCI, "upload.csv")
+                list(log.steps())
             case 2:
-                log = map_log(content, _STORE, _BY_NAME, "upload.jsonl").log
+                log, _ = read_clicks(content, shop_of(_STORE), _BY_NAME, "upload.jsonl")
                 list(log.steps())
             case _:
                 sample = read_sample(content, "upload.csv", _STORE)

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from dashboard_pages import Upload, sessions, shown, words
+from log_files import map_log
 from streamlit.testing.v1 import AppTest
 
 from clickstream.bundles.bundle import Bundle, load_bundle
@@ -22,7 +23,6 @@ from clickstream.features.shop_file import built_in, read_definition
 from clickstream.files.mapping import (
     ColumnChoice,
     choices_of,
-    map_log,
     mapping_file,
     read_mapping,
     read_sample,

@@ -1,5 +1,5 @@
 """What a person may upload by mistake or on purpose: each gets a message, and nothing of it is parsed as HTML
-or Markdown, or written to disk.
+or Markdown, or left on disk; what needs no mapping is not written there at all.
 """
 
 from __future__ import annotations
@@ -141,6 +141,39 @@ def test_html_and_markdown_in_fields_are_shown_letter_by_letter(
         assert part not in shown_parsed
     assert not any(element.proto.allow_html for element in page.markdown)
     assert written_files == []
+
+
+MAPPING = b"""
+[clicks]
+session_id = "visit"
+event_time = "at"
+product = "item"
+category = "kind"
+price = "price"
+"""
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"PAR1" + bytes(40), "Parquet"),
+        (b"visit,at,item,kind,price\n" + b"x" * 70_000, "longer than 65,536 characters"),
+        (b"visit,at,item,kind,price\n" + HTML.encode() + b",x,x,x,x\n", "not a time of format iso"),
+        (b'{"visit": ' * 3_000, "not JSON"),
+    ],
+    ids=["Parquet that is none", "a long line", "HTML", "deep JSON"],
+)
+def test_a_hostile_file_with_a_mapping_leaves_nothing_behind(
+    upload: Upload, content: bytes, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    page = upload(content, "<b>given</b>.csv", MAPPING)
+    assert page.error[0].value == "**This did not work**"
+    assert told in words(page)
+    assert "<img" not in parsed(page)
+    assert "<b>" not in parsed(page)
+    assert str(tmp_path) not in words(page)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_windows_encoding_and_another_delimiter_are_taken_and_told(upload: Upload) -> None:

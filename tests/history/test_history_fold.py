@@ -13,6 +13,7 @@ import orjson
 import pyarrow as pa
 import pytest
 from arrow_clicks import click_batches, doubled
+from log_files import map_log
 
 from clickstream.bundles.bundle import Bundle, load_bundle
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
@@ -20,7 +21,7 @@ from clickstream.features.shop import UCI553, Shop, shop_of
 from clickstream.features.shop_file import built_in
 from clickstream.files.click_log import ClickLog
 from clickstream.files.dataset import Dataset
-from clickstream.files.mapping import map_log, read_shop_mapping
+from clickstream.files.mapping import read_shop_mapping
 from clickstream.files.shop_log import ShopLog
 from clickstream.history import fold as module
 from clickstream.history.fold import fold_clicks, session_schema

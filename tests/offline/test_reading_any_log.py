@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from typer.testing import CliRunner
 from clickstream.cli.main import command_line
 from clickstream.features.shop import UCI553, Shop, shop_of
 from clickstream.features.shop_file import built_in
+from clickstream.files.mapping import choices_of, read_sample
 from clickstream.files.reading import read_any_mapping, read_clicks
+from clickstream.files.source import MAX_BYTES
 from clickstream.infra.errors import InputError, UsageError
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -67,11 +70,16 @@ def test_a_log_in_another_format_gives_the_same_clicks(tmp_path: Path, shop: str
     assert list(other.steps()) == list(log.steps())
 
 
-def test_a_pipe_cannot_be_read_by_a_mapping_in_sql(tmp_path: Path) -> None:
+def test_a_pipe_is_read_by_a_mapping_in_sql(tmp_path: Path) -> None:
+    shop, path, said = SHOPS["online-store"]
     sql = tmp_path / "mapping.sql"
-    sql.write_text("SELECT 1")
-    with pytest.raises(UsageError, match="needs a file by its name"):
-        read_clicks(io.BytesIO(b"a"), UCI553, read_any_mapping(sql, UCI553.definition))
+    sql.write_text(run("shop", "mapping", str(said), "--shop", "online-store"))
+    log, cleaning = read_clicks(path, shop, read_any_mapping(said, shop.definition))
+    piped, found = read_clicks(
+        io.BytesIO(path.read_bytes()), shop, read_any_mapping(sql, shop.definition), "pipe"
+    )
+    assert described(piped) == described(log)
+    assert (found.name, found.encoding, found.kept) == ("pipe", "utf-8", cleaning.kept)
 
 
 def test_more_clicks_than_are_held_at_once_are_refused_with_how_many(
@@ -80,7 +88,7 @@ def test_more_clicks_than_are_held_at_once_are_refused_with_how_many(
     shop, path, said = SHOPS["online-store"]
     monkeypatch.setattr("clickstream.files.history.whole.MAX_ROWS", 100)
     parquet = in_another_format(path, "parquet", tmp_path)
-    with pytest.raises(InputError, match="has 3,667 clicks; at most 100 are held"):
+    with pytest.raises(InputError, match=r"log\.parquet has more than 100 rows, as many as are held"):
         read_clicks(parquet, shop, read_any_mapping(said, shop.definition))
 
 
@@ -99,3 +107,83 @@ def test_a_mapping_is_shown_as_sql_and_that_is_taken_by_the_commands(tmp_path: P
     assert "3,667 kept" in shown
     with pytest.raises(UsageError, match="is SQL already"):
         run("shop", "mapping", str(sql))
+
+
+def folders(inside: Path) -> dict[str, int]:
+    """What lies in a folder, with its mode."""
+    return {one.name: one.stat().st_mode & 0o777 for one in inside.iterdir()}
+
+
+@pytest.mark.parametrize("content", [b"visit,at\n1,2\n", b"PAR1" + bytes(40), b"{", b"v" * 70_000])
+def test_bytes_are_read_from_a_private_folder_that_is_gone_also_after_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    shop, path, said = SHOPS["online-store"]
+    mapping = read_any_mapping(said, shop.definition)
+    seen: list[dict[str, int]] = []
+    read_clicks(path.read_bytes(), shop, mapping, "log", lambda _: seen.append(folders(tmp_path)))
+    assert [list(one.values()) for one in seen] == [[0o700], [0o700], []]
+    with pytest.raises(InputError) as refused:
+        read_clicks(content, shop, mapping, "given")
+    assert "given" in str(refused.value)
+    assert str(tmp_path) not in str(refused.value)
+    assert folders(tmp_path) == {}
+
+
+def test_bytes_of_parquet_and_zst_are_read_and_shown_as_files_are(tmp_path: Path) -> None:
+    shop, path, said = SHOPS["online-store"]
+    mapping = read_any_mapping(said, shop.definition)
+    log, _ = read_clicks(path, shop, mapping)
+    for kind in ("parquet", "zst"):
+        content = in_another_format(path, kind, tmp_path).read_bytes()
+        found, _ = read_clicks(content, shop, mapping, f"log.{kind}")
+        assert described(found) == described(log)
+        sample = read_sample(content, f"log.{kind}", shop.definition)
+        assert sample.columns == read_sample(path, path.name, shop.definition).columns
+        assert set(choices_of(sample, shop.definition)) >= {"session_id", "event_time"}
+
+
+def test_a_zst_of_bytes_is_bounded_and_whole() -> None:
+    shop, path, said = SHOPS["online-store"]
+    mapping = read_any_mapping(said, shop.definition)
+    with pytest.raises(InputError, match="larger than 128 MiB"):
+        read_clicks(zstandard.compress(bytes(MAX_BYTES + 10)), shop, mapping, "log.zst")
+    with pytest.raises(InputError, match="truncated zst"):
+        read_clicks(zstandard.compress(gzip.decompress(path.read_bytes()))[:-9], shop, mapping, "log.zst")
+
+
+def test_rows_beyond_the_bound_are_refused_before_they_are_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clickstream.files.history.whole.MAX_ROWS", 100)
+    shop, path, said = SHOPS["online-store"]
+    with pytest.raises(InputError, match="more than 100 rows"):
+        read_clicks(path, shop, read_any_mapping(said, shop.definition))
+
+
+def test_lines_that_end_in_several_ways_are_one_log() -> None:
+    shop, path, said = SHOPS["online-store"]
+    mapping = read_any_mapping(said, shop.definition)
+    text = gzip.decompress(path.read_bytes())
+    head, _, rest = text.partition(b"\n")
+    log, _ = read_clicks(text, shop, mapping)
+    for mixed in (head + b"\r\n" + rest, text.replace(b"\n", b"\r\n"), text.replace(b"\n", b"\r")):
+        assert described(read_clicks(mixed, shop, mapping)[0]) == described(log)
+
+
+def test_a_parquet_file_cannot_make_another_be_opened(tmp_path: Path) -> None:
+    shop, _, said = SHOPS["online-store"]
+    with duckdb.connect() as engine:
+        engine.execute(f"COPY (SELECT '{said}' AS \"read_text('{said}')\") TO '{tmp_path}/log.parquet'")
+    sample = read_sample((tmp_path / "log.parquet").read_bytes(), "log.parquet", shop.definition)
+    assert [row(sample.columns[0]) for row in sample.rows] == [str(said)]
+
+
+def test_a_parquet_file_whose_columns_have_no_names_in_utf_8_is_damaged(tmp_path: Path) -> None:
+    shop, _, said = SHOPS["online-store"]
+    path = in_another_format(STORE / "events.csv.gz", "parquet", tmp_path)
+    column = read_sample(path.read_bytes(), "log", shop.definition).columns[0].encode()
+    damaged = path.read_bytes().replace(column, b"\xea" * len(column))
+    with pytest.raises(InputError, match=r"damaged|cannot be read|and is none"):
+        read_sample(damaged, "log", shop.definition)
+    with pytest.raises(InputError, match=r"damaged|cannot be read|and is none"):
+        read_clicks(damaged, shop, read_any_mapping(said, shop.definition), "log")

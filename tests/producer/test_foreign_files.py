@@ -10,10 +10,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from log_files import map_dataset
 from shop_files import HEADER, csv_bytes, row, visits
 
 from clickstream.files.cleaning import CleanedFile
-from clickstream.files.mapping import map_dataset, read_mapping
+from clickstream.files.mapping import read_mapping
 from clickstream.files.sifting import sift_dataset
 from clickstream.files.source import MAX_BYTES
 from clickstream.infra.errors import InputError

@@ -6,6 +6,7 @@ import gzip
 import json
 import random
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from log_files import map_dataset, map_log
+from row_by_row import row_by_row
 from shop_definitions import EVENTS
 from shop_files import zipped
 
 from clickstream.features.shop import UCI553, Shop, shop_of
 from clickstream.files.history import ClickBuckets, open_clicks
-from clickstream.files.mapping import map_dataset, map_log, read_mapping, read_shop_mapping
+from clickstream.files.mapping import read_mapping, read_shop_mapping
 from clickstream.infra.errors import InputError, MissingFileError
 
 SHOP = shop_of(EVENTS)
@@ -94,7 +97,7 @@ def test_a_log_of_any_format_gives_each_session_whole_and_in_order(tmp_path: Pat
     }
 
 
-def test_the_buckets_of_a_mapping_onto_uci553_are_the_clicks_that_row_by_row_gives(tmp_path: Path) -> None:
+def test_the_buckets_of_a_mapping_onto_uci553_are_the_clicks_that_are_read_at_once(tmp_path: Path) -> None:
     mapping = EXAMPLE / "mapping.toml"
     expected = map_dataset(EXAMPLE / "clicks.csv", read_mapping(mapping))
     found = open_clicks([EXAMPLE / "clicks.csv"], UCI553, mapping, work=tmp_path, memory_mib=512, buckets=2)
@@ -197,7 +200,8 @@ def both(tmp_path: Path, content: bytes, name: str, mapping: str = MAPPING) -> N
     """Check that a log is read as row by row: the same clicks in the same order, the same refusals."""
     path = tmp_path / name
     path.write_bytes(content)
-    log, cleaning = map_log(path, SHOP.definition, read_shop_mapping(mapping.encode(), SHOP.definition))
+    said = read_shop_mapping(mapping.encode(), SHOP.definition)
+    expected, cleaning = row_by_row(name, content, SHOP, said)
     found = opened(tmp_path, path, mapping=mapping)
     refused = [(one.line, one.reason, one.detail) for one in found.refused.examples]
     assert refused == [(one.line, one.reason, one.detail) for one in cleaning.refused]
@@ -209,14 +213,16 @@ def both(tmp_path: Path, content: bytes, name: str, mapping: str = MAPPING) -> N
         sessions.setdefault(row["session_id"], []).append(
             (row["event_time"], row["order"], *fields, row["end"])
         )
-    expected = {
+    assert sessions == {
         session: [
             (one.event_time, one.order, *(getattr(one, f.name) for f in SHOP.definition.fields), one.end)
             for one in clicks
         ]
-        for session, clicks in log.sessions.items()
+        for session, clicks in expected.items()
     }
-    assert sessions == expected
+    log, of_whole = map_log(content, SHOP.definition, said, name)
+    assert replace(of_whole, notes=()) == cleaning
+    assert log.sessions == expected
 
 
 def quoted(field: str, quotes: bool) -> str:

@@ -12,11 +12,12 @@ import pytest
 from factory import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from log_files import map_dataset
 
 from clickstream.files.cleaning import CleanedFile
 from clickstream.files.dataset import ClickRow
-from clickstream.files.mapping import UciMapping, map_dataset, read_mapping
-from clickstream.files.mapping.derive import depths, mean_prices
+from clickstream.files.mapping import UciMapping, read_mapping
+from clickstream.files.mapping.derive import SessionDepth, mean_prices
 from clickstream.infra.errors import InputError, MissingFileError, UsageError
 from clickstream.offline.windows import cut_windows
 from clickstream.producer.plan import PlanOptions, make_plan
@@ -293,6 +294,11 @@ def test_the_mean_price_rule_gives_the_price_2_of_the_uci_file(uci: Any) -> None
     clicks = {(view.category, view.product, view.price, view.price_2) for view in uci.views}
     means = mean_prices((category, product, price) for category, product, price, _ in clicks)
     assert all((1 if price > means[category] else 2) == level for category, _, price, level in clicks)
+
+
+def depths(clicks: list[tuple[str, str]], at_most: int) -> list[int]:
+    of_session = SessionDepth(at_most)
+    return [of_session.next(category, product) for category, product in clicks]
 
 
 def test_depth_counts_the_different_products_of_a_category() -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from log_files import map_log
 from shop_definitions import EVENTS as SHOP
 
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.goal import course_of
 from clickstream.features.shop_file import built_in, read_definition
-from clickstream.files.mapping import ColumnMapping, map_log, mapping_by_name, read_shop_mapping
+from clickstream.files.mapping import ColumnMapping, mapping_by_name, read_shop_mapping
 from clickstream.files.shop_log import CleanedLog
 from clickstream.infra.errors import InputError
 from clickstream.offline.shop_windows import shop_windows

@@ -11,12 +11,13 @@ import pytest
 from factory import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from log_files import map_log
 
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import shop_of
 from clickstream.features.shop_file import built_in, define
 from clickstream.files.click_log import ClickLog
-from clickstream.files.mapping import map_log, mapping_by_name
+from clickstream.files.mapping import mapping_by_name
 from clickstream.files.shop_log import ShopLog
 from clickstream.infra.days import midnight
 from clickstream.producer.damage import Damage, damages_of

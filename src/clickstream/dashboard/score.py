@@ -1,4 +1,4 @@
-"""Page *Score a file*: a file goes through the fold and the models of the consumer, and stays in memory."""
+"""Page *Score a file*: a file goes through the fold and the models of the consumer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from clickstream.features.shop import UCI553, Shop
 from clickstream.files.location import find_example
 from clickstream.files.mapping import read_sample
 from clickstream.files.rows import missing_columns
-from clickstream.files.source import MAX_BYTES
+from clickstream.files.source import MAX_BYTES, PARQUET
 from clickstream.files.text import looks_like_data
 from clickstream.infra.errors import ClickstreamError, InputError
 from clickstream.offline import score_file
@@ -30,7 +30,7 @@ _EXAMPLES = {
 _FEW_LACKING = 6
 """Columns of UCI 553 of 14 that a file may lack to be told so, rather than asked which are meant."""
 
-_TYPES = ["csv", "tsv", "txt", "zip", "gz", "json", "jsonl", "ndjson"]
+_TYPES = ["csv", "tsv", "txt", "zip", "gz", "zst", "json", "jsonl", "ndjson", "parquet"]
 
 
 class Upload(NamedTuple):
@@ -67,15 +67,16 @@ def page() -> None:
 def _upload(shop: Shop) -> Upload | None:
     """The file that a person gave, or the example, once its columns are known."""
     st.write(
-        f"Clicks of the shop `{shop.definition.name}`, as CSV or JSON lines"
+        f"Clicks of the shop `{shop.definition.name}`, as CSV, JSON lines or Parquet"
         + (
             ": in the columns of [UCI 553](https://archive.ics.uci.edu/dataset/553), or in others that you"
             " choose."
             if shop is UCI553
             else ", in whatever columns."
         )
-        + " They are cleaned, cut into sessions and scored as the stream would. The file stays in this"
-        " machine's memory; nothing of it is written to disk."
+        + " They are cleaned, cut into sessions and scored as the stream would. The file stays on this"
+        " machine, in memory; by columns that you choose it is read from a private temporary folder that"
+        " is gone at once."
     )
     given = _kept_over_pages(
         "file",
@@ -157,7 +158,8 @@ def _is_uci(file_id: str, content: bytes, name: str) -> bool:
             columns = []
         lacking = len(missing_columns(columns))
         # Of one column there is nothing to choose; one that lacks many is another layout.
-        kept = file_id, len(columns) < 2 or lacking <= _FEW_LACKING or looks_like_data(columns)
+        is_uci = len(columns) < 2 or lacking <= _FEW_LACKING or looks_like_data(columns)
+        kept = file_id, is_uci and not content.startswith(PARQUET)
         st.session_state["layout"] = kept
     return kept[1]
 

@@ -1,7 +1,8 @@
-"""Reading: the clicks of a file of any shop, in memory, by whichever reader takes it.
+"""Reading: the clicks of a log of any shop, in memory.
 
-Text is read row by row here, whatever encoding and faults it has. Parquet, zst, folders and patterns, and
-mappings in SQL are DuckDB's (extra `history`).
+DuckDB reads it (extra `history`). The layout of UCI 553 alone has a reader of its own, `sifting`: its rows
+are right or wrong by those before them in the file (one day a session, each order once), and it needs no
+extra.
 """
 
 from __future__ import annotations
@@ -13,19 +14,10 @@ from typing import TYPE_CHECKING, Union
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import UCI553, Shop
 from clickstream.files.cleaning import CleanedFile
-from clickstream.files.mapping import (
-    ColumnMapping,
-    UciMapping,
-    map_dataset,
-    map_log,
-    mapping_by_name,
-    read_mapping,
-    read_shop_mapping,
-)
+from clickstream.files.mapping import ColumnMapping, mapping_by_name, read_mapping, read_shop_mapping
 from clickstream.files.shop_log import CleanedLog
 from clickstream.files.sifting import SiftingProgress, sift_dataset, silent
 from clickstream.files.source import PARQUET, ZSTD, FileSource
-from clickstream.infra.errors import UsageError
 from clickstream.infra.extras import need_history
 from clickstream.infra.objects import url_of
 
@@ -69,29 +61,19 @@ def read_clicks(
     Raises:
         MissingFileError: the file is not there.
         InputError: it is no such file, or no row of it can be used.
-        ConfigurationError: the extra `history` is needed and not installed.
+        ConfigurationError: the extra `history` is not installed; the layout of UCI 553 needs none.
     """
     if mapping is None and shop is UCI553:
         return sift_dataset(source, name, progress)
     mapping = mapping or mapping_by_name(shop.definition)
-    if not isinstance(mapping, ColumnMapping) or is_of_duckdb(source):
-        if not isinstance(source, Path):
-            raise UsageError(
-                "a mapping in SQL needs a file by its name", "Write what comes by the pipe to one."
-            )
-        need_history(f"to read {source.name}")
-        from clickstream.files.history.whole import read_whole
+    need_history(f"to read {name or (source.name if isinstance(source, Path) else 'a log')}")
+    from clickstream.files.history.whole import read_whole
 
-        return read_whole([source], shop, mapping)
-    if shop is not UCI553:
-        return map_log(source, shop.definition, mapping, name, progress)
-    if not isinstance(mapping, UciMapping):
-        raise TypeError("a mapping onto the clicks of another shop")
-    return map_dataset(source, mapping, name, progress)
+    return read_whole(source, shop, mapping, name, progress, is_of_any_size=is_of_duckdb(source))
 
 
 def is_of_duckdb(source: FileSource) -> bool:
-    """Whether it is no text that is read row by row: Parquet, packed by zst, a folder, a pattern, of S3."""
+    """Whether it is read where it lies, of any size: Parquet, packed by zst, a folder, a pattern, of S3."""
     if not isinstance(source, Path):
         return False
     if url_of(source) or source.is_dir() or (has_magic(str(source)) and not source.exists()):

@@ -1,4 +1,4 @@
-"""The bytes of a file, an upload or a pipe, or of the one file in a zip.
+"""The bytes of a file, an upload or a pipe, unpacked: of a gz, a zst or the one file in a zip.
 
 Nothing is unpacked to disk, and never more than a bound into memory.
 """
@@ -13,6 +13,8 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
+
+import zstandard
 
 from clickstream.infra.errors import ClickstreamError, InputError, MissingFileError
 
@@ -31,7 +33,6 @@ _OTHERS = {
     PARQUET: "a Parquet file",
     b"BZh": "packed by bzip2",
     b"\xfd7zXZ\x00": "packed by xz",
-    ZSTD: "packed by zstd",
     b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive",
     b"\xd0\xcf\x11\xe0": "a workbook of an old Excel",
     b"SQLite format 3": "an SQLite database",
@@ -49,6 +50,9 @@ _END_SIZE, _LOCATOR_SIZE, _LONGEST_COMMENT = 22, 20, 65_535
 LONGEST_END = _END_SIZE + _LONGEST_COMMENT + _LOCATOR_SIZE
 """Of a zip: what follows its directory."""
 _ENCRYPTED = 1
+_ZSTD_CHUNK = 2_048
+_LARGEST_WINDOW = 1 << 27
+"""Of a zst, held at once: as much as that of `zstd --long`."""
 
 FileSource = Path | bytes | BinaryIO
 """A file by its path, its bytes, or an open one: an upload, standard input."""
@@ -76,9 +80,14 @@ def read_source(
     if content[:2] == GZIP:
         name, content = name.removesuffix(".gz"), _gunzipped(name, content, where)
         _check_size(name, content)
+    if content.startswith(ZSTD):
+        name, content = name.removesuffix(".zst"), _unpacked_of_zstd(name, content, where)
+        _check_size(name, content)
+    if content.startswith(PARQUET) and ".parquet" in endings:
+        return name, content
     for magic, what in _OTHERS.items():
         if content.startswith(magic):
-            raise InputError(f"{name} is {what}", "Unpack or export it: text, zip and gz are read.")
+            raise InputError(f"{name} is {what}", "Unpack or export it: text, zip, gz and zst are read.")
     if content[:2] == ZIP:
         name, content = _unzipped(name, content, endings, where)
         _check_size(name, content)
@@ -115,6 +124,25 @@ def _gunzipped(name: str, content: bytes, where: str) -> bytes:
             return file.read(MAX_BYTES + 1)
     except (EOFError, OSError, zlib.error) as error:
         raise InputError(f"{name} is a damaged or truncated gz: {error}", where) from error
+
+
+def _unpacked_of_zstd(name: str, content: bytes, where: str) -> bytes:
+    parts, size, frame = [], 0, None
+    try:
+        # Little at once: few bytes can be unpacked to very many.
+        for start in range(0, len(content), _ZSTD_CHUNK):
+            chunk = content[start : start + _ZSTD_CHUNK]
+            while chunk and size <= MAX_BYTES:
+                if frame is None or frame.eof:
+                    frame = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW).decompressobj()
+                parts.append(frame.decompress(chunk))
+                size += len(parts[-1])
+                chunk = frame.unused_data if frame.eof else b""
+    except zstandard.ZstdError as error:
+        raise InputError(f"{name} is a damaged or truncated zst: {error}", where) from error
+    if size <= MAX_BYTES and (frame is None or not frame.eof):
+        raise InputError(f"{name} is a truncated zst: it ends before the end of what was packed", where)
+    return b"".join(parts)
 
 
 def _unzipped(name: str, content: bytes, endings: Sequence[str], where: str) -> tuple[str, bytes]:

@@ -101,20 +101,26 @@ def is_log(name: str) -> bool:
 
 
 def describe(
-    path: Path, layout: FileLayout, wanted: list[str], work: Path, columns: Sequence[str] | None = None
+    path: Path,
+    layout: FileLayout,
+    wanted: list[str],
+    work: Path,
+    columns: Sequence[str] | None = None,
+    name: str | None = None,
 ) -> LogFile:
     """What a file is, by its first bytes.
 
     Args:
         layout: what the mapping says of it; columns of a CSV are found by the names `wanted`.
         columns: those of a CSV without a header.
+        name: for messages, where it is not that of the path.
         work: where its text is put in UTF-8, if it is in another encoding, or in a zip.
 
     Raises:
         MissingFileError: it may not be read.
         InputError: it is no log.
     """
-    name = path.name
+    name = name or path.name
     try:
         with path.open("rb") as file:
             magic = file.read(4)

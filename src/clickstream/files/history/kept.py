@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from clickstream.features.definition import ShopDefinition
+from clickstream.features.definition import FieldType, ShopDefinition
 from clickstream.files.history.places import Held
-from clickstream.files.mapping.fields import FieldReader, truth_field
+from clickstream.files.mapping.fields import FieldReader, number_field, text_field, time_field, truth_field
 from clickstream.files.mapping.judge import ColumnAccess
-from clickstream.files.mapping.rows import UciClicks
-from clickstream.files.mapping.shop import ShopClicks
 from clickstream.files.mapping.spec import Column, ColumnMapping, TimeColumn, UciMapping
 from clickstream.records.shop_click import parser_of
 
@@ -49,12 +47,12 @@ class RowTarget:
     """The target of the judge: rows of buckets."""
 
     def __init__(self, definition: ShopDefinition, mapping: ColumnMapping) -> None:
-        of_uci = isinstance(mapping, UciMapping)
-        self._field = (UciClicks() if of_uci else ShopClicks(definition, mapping)).field
+        self._definition = definition
+        self._of_uci = isinstance(mapping, UciMapping)
         self._click_of = parser_of(definition).click_of
         self._names = [one.name for one in definition.fields]
         # What is derived is not known of one row.
-        self._declared = {"price_2": 2, "page": 1} if of_uci else {}
+        self._declared = {"price_2": 2, "page": 1} if self._of_uci else {}
 
     def field(self, name: str, spec: Column | TimeColumn, fetch: ColumnAccess) -> FieldReader | None:
         """The function that gives a field of the click; None where it is derived from the others.
@@ -62,9 +60,25 @@ class RowTarget:
         Raises:
             WrongValueError: a constant cannot be what it should be.
         """
-        if name == "end" and isinstance(spec, Column):
+        if getattr(spec, "derive", None) is not None:
+            return None
+        if isinstance(spec, TimeColumn):
+            return time_field(spec, fetch)
+        if name == "end":
             return truth_field(spec, fetch, optional=True)
-        return self._field(name, spec, fetch)
+        if name == "session_id":
+            return text_field(spec, fetch)
+        # A mapping onto uci553 that names a column needs a value in it.
+        if name == "order":
+            return number_field(spec, fetch, whole=True, optional=not self._of_uci)
+        field = self._definition.field(name)
+        optional = field.optional and not self._of_uci
+        match field.type:
+            case FieldType.TEXT:
+                return text_field(spec, fetch, optional)
+            case FieldType.BOOLEAN:
+                return truth_field(spec, fetch, optional)
+        return number_field(spec, fetch, field.type is FieldType.INTEGER, optional)
 
     def click(self, found: dict[str, Any], ends: bool) -> BucketRow:
         """The row of a click.

@@ -13,8 +13,8 @@ from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import Shop
 from clickstream.files.history.buckets import ClickBuckets
 from clickstream.files.history.engine import open_engine
-from clickstream.files.history.inputs import LogFile, describe, find_files
-from clickstream.files.history.partition import Partitioning
+from clickstream.files.history.inputs import WHERE, LogFile, describe, find_files
+from clickstream.files.history.partition import EXAMPLES, Partitioning
 from clickstream.files.history.select import SelectMapping, create_views, mapping_of_view
 from clickstream.files.mapping.spec import ColumnMapping, mapping_by_name
 from clickstream.files.mapping.table import columns_of
@@ -59,42 +59,63 @@ def open_clicks(
     files = find_files(paths)
     for folder in ("clicks", "text", "spilled"):
         shutil.rmtree(work / folder, ignore_errors=True)
-    (work / "clicks").mkdir(parents=True, exist_ok=True)
-    return _partitioned(files, definition, chosen, work, memory_mib, buckets)
+    if chosen is not None:
+        return open_described(
+            describe_all(files, chosen, work), definition, chosen, work, memory_mib, buckets
+        )
+    (work / "clicks").mkdir(parents=True)
+    with _opened(work, memory_mib, []) as engine:
+        run = Partitioning(engine, definition, mapping_by_name(definition), work, buckets)
+        run.take_layout_of_uci(files)
+        return run.finish(memory_mib)
 
 
-def _partitioned(
-    files: Sequence[Path],
+def describe_all(
+    files: Sequence[Path], mapping: ClickMapping, work: Path, name: str | None = None
+) -> list[LogFile]:
+    """What each file of a log is. Args and errors as of `describe`."""
+    if isinstance(mapping, SelectMapping):
+        return [describe(path, mapping.log, [], work, mapping.log.columns, name) for path in files]
+    wanted = columns_of(mapping)
+    return [describe(path, mapping.file, wanted, work, name=name) for path in files]
+
+
+def open_described(
+    log: Sequence[LogFile],
     definition: ShopDefinition,
-    mapping: ClickMapping | None,
+    mapping: ClickMapping,
     work: Path,
     memory_mib: int,
     buckets: int,
+    examples: int = EXAMPLES,
 ) -> ClickBuckets:
-    if mapping is None:
-        with _opened(work, memory_mib, []) as engine:
-            run = Partitioning(engine, definition, mapping_by_name(definition), work, buckets)
-            run.take_layout_of_uci(files)
-            return run.finish(memory_mib)
+    """The clicks of files of which it is known what they are, in a folder without those of others.
+
+    Args:
+        examples: how many refused rows are kept.
+
+    Raises:
+        InputError, ConfigurationError: as `open_clicks`.
+    """
+    (work / "clicks").mkdir(parents=True, exist_ok=True)
     if isinstance(mapping, SelectMapping):
-        return _open_selected(files, definition, mapping, work, memory_mib, buckets)
-    described = [describe(path, mapping.file, columns_of(mapping), work) for path in files]
-    with _opened(work, memory_mib, described) as engine:
-        run = Partitioning(engine, definition, mapping, work, buckets)
-        for _, group in groupby(sorted(described, key=lambda one: str(one.layout)), lambda one: one.layout):
+        return _open_selected(log, definition, mapping, work, memory_mib, buckets, examples)
+    with _opened(work, memory_mib, log) as engine:
+        run = Partitioning(engine, definition, mapping, work, buckets, examples)
+        for _, group in groupby(sorted(log, key=lambda one: str(one.layout)), lambda one: one.layout):
             run.take(list(group))
         return run.finish(memory_mib)
 
 
 def _open_selected(
-    files: Sequence[Path],
+    log: Sequence[LogFile],
     definition: ShopDefinition,
     mapping: SelectMapping,
     work: Path,
     memory_mib: int,
     buckets: int,
+    examples: int,
 ) -> ClickBuckets:
-    log = [describe(path, mapping.log, [], work, mapping.log.columns) for path in files]
     beside = {
         name: describe(path, mapping.files[name], [], work, mapping.files[name].columns)
         for name, path in mapping.paths().items()
@@ -102,7 +123,7 @@ def _open_selected(
     with _opened(work, memory_mib, [*log, *beside.values()]) as engine:
         create_views(engine, mapping, log, beside)
         by_name, places = mapping_of_view(engine, mapping, definition)
-        run = Partitioning(engine, definition, by_name, work, buckets)
+        run = Partitioning(engine, definition, by_name, work, buckets, examples)
         run.take_selected(log, mapping.name, places)
         return run.finish(memory_mib)
 
@@ -119,11 +140,16 @@ def _opened(work: Path, memory_mib: int, files: Sequence[LogFile]) -> Iterator[d
         raise InputError(
             f"{memory_mib} MiB of memory do not suffice: {_said(error)}", "Give more, or take more buckets."
         ) from error
+    except UnicodeDecodeError as error:
+        raise InputError("the log is damaged: the name of a column is no text in UTF-8", WHERE) from error
     except duckdb.Error as error:
         remedy = "A mapping in SQL takes TRY_CAST and try_strptime where not every row has what it says."
         if _TWO_ENDS in str(error):
             remedy = "Its lines end in two ways, by \\n and by \\r\\n: save it with one of them."
-        raise InputError(f"the log cannot be read: {_said(error)}", remedy) from error
+        said = _said(error)
+        for file in files:
+            said = said.replace(file.path, file.name)
+        raise InputError(f"the log cannot be read: {said}", remedy) from error
     finally:
         engine.close()
 

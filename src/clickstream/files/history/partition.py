@@ -41,7 +41,9 @@ from clickstream.infra.words import counted
 if TYPE_CHECKING:
     import duckdb
 
-_EXAMPLES = 1_000
+EXAMPLES = 1_000
+"""Refused rows of a log of any size that are shown."""
+
 _SHOWN = 5
 _LONGEST_DETAIL = 1_000
 
@@ -56,7 +58,9 @@ class Partitioning:
         mapping: ColumnMapping,
         work: Path,
         buckets: int,
+        examples: int = EXAMPLES,
     ) -> None:
+        self._most_examples = examples
         self._engine = engine
         self._definition = definition
         self._mapping = mapping
@@ -238,7 +242,7 @@ class Partitioning:
 
     def _refuse(self, place: Place, reason: str, detail: str) -> None:
         self._reasons[reason] += 1
-        if len(self._examples) < _EXAMPLES:
+        if len(self._examples) < self._most_examples:
             self._examples.append(Example(place, reason, detail[:_LONGEST_DETAIL]))
 
     def _flush(self, kept: list[BucketRow]) -> None:

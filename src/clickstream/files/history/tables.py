@@ -54,9 +54,10 @@ def _csv(files: Sequence[LogFile], mapping: ColumnMapping, may_lack: bool) -> Ta
         mapping = present(mapping, columns)
     wanted = columns_of(mapping)
     check_columns(name, wanted, columns)
-    texts = [
-        f"NULLIF({_stripped(f'c{columns.index(column)}')}, '') AS t{n}" for n, column in enumerate(wanted)
-    ]
+    cells = [f"c{columns.index(column)}" for column in wanted]
+    if files[0].delimiter == "\t":
+        cells = [_unquoted(cell) for cell in cells]
+    texts = [f"NULLIF({_stripped(cell)}, '') AS t{n}" for n, cell in enumerate(cells)]
     return Table(
         mapping,
         f"SELECT filename, NULL AS row, {', '.join(texts)} FROM {scan(files)}",
@@ -147,7 +148,8 @@ def typed_table(
                 f"{name}: the column {column} is a {kind[:100]}, of which no field of a click can be made",
                 "Take it apart with SQL: docs/own-clicks.md, section A mapping in SQL.",
             )
-        texts.append(f"{_text(str(value), kind)} AS t{n}")
+        # No line of a text is longer; of very few bytes Parquet makes a value of very many.
+        texts.append(f"left({text_of(str(value), kind)}, {LONGEST_LINE}) AS t{n}")
         time = None
         if kind.startswith(("TIMESTAMP", "DATE")):
             texts.append(f"{value} AS at{n}")
@@ -179,7 +181,8 @@ def _origin(column: str, types: Mapping[str, str]) -> str | None:
     return ".".join(map(named, [first, *path]))
 
 
-def _text(value: str, kind: str) -> str:
+def text_of(value: str, kind: str) -> str:
+    """SQL of a value that has a type as the text that the judge reads; NULL where it is empty."""
     if kind in ("FLOAT", "DOUBLE"):
         # Where a number is missing programs write whole ones as 7.0, and NaN where there is none.
         number = f"CAST({value} AS DOUBLE)"
@@ -232,6 +235,13 @@ def present(mapping: ColumnMapping, columns: Collection[str]) -> ColumnMapping:
         if spec.column not in columns and not type(clicks).model_fields[name].is_required()
     }
     return mapping.model_copy(update={"clicks": clicks.model_copy(update=absent)})
+
+
+def _unquoted(text: str) -> str:
+    """A field between tabulators without the quotation marks that stand around it."""
+    inside = f"replace({text}[2:-2], '\"\"', '\"')"
+    around = f"length({text}) > 1 AND {text}[1] = '\"' AND {text}[-1] = '\"'"
+    return f"CASE WHEN {around} THEN {inside} ELSE {text} END"
 
 
 def _stripped(text: str) -> str:

@@ -1,52 +1,178 @@
-"""Whole: a log that only DuckDB reads, in memory, for what looks at all of its clicks at once."""
+"""Whole: a log in memory, for what looks at all of its clicks at once: an upload, a file that is scored into
+another, a replay.
+
+Whatever DuckDB is not given by its path (an upload, a pipe, text that may be in any encoding) is put into a
+private folder, in UTF-8, and is gone when it was read. What is bounded is bounded here: `MAX_BYTES` of a text
+or an upload, unpacked, and `MAX_ROWS` rows.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from clickstream.features.shop import UCI553, Shop
-from clickstream.files.cleaning import MAX_ROWS, CleanedFile, CleaningReport, RefusedRow
-from clickstream.files.history.buckets import ClickBuckets
-from clickstream.files.history.inputs import find_files
-from clickstream.files.history.opening import open_clicks
-from clickstream.files.mapping.rows import dataset_of_rows
+from clickstream.files.cleaning import MAX_ROWS, CleanedFile, CleaningReport, RefusedRow, refuse_empty
+from clickstream.files.history.buckets import ClickBuckets, RefusedRows
+from clickstream.files.history.inputs import LogFile, find_files
+from clickstream.files.history.opening import describe_all, open_described
+from clickstream.files.history.partition import NoClicksError
+from clickstream.files.history.select import SelectMapping
+from clickstream.files.mapping.rows import dataset_of_rows, notes_of
+from clickstream.files.mapping.spec import WHERE, ColumnMapping, UciMapping
+from clickstream.files.mapping.table import ENDINGS_READ, GIVE, columns_of, sample_table
 from clickstream.files.reading import ClickMapping
 from clickstream.files.shop_log import CleanedLog, LoggedClick, shop_log
+from clickstream.files.sifting import SiftingProgress
+from clickstream.files.source import PARQUET, FileSource, read_source
+from clickstream.files.text import advice, encoding_of, lines_of, rows_of
 from clickstream.infra.errors import InputError
+from clickstream.infra.words import counted
 from clickstream.records.shop_click import parser_of
 
 _MEMORY_MIB = 1_024
 _CHUNK = 1 << 20
+_LONGEST_TEXT = 1_000
+_SAMPLED = 200
 
 
-def read_whole(paths: Sequence[str | Path], shop: Shop, mapping: ClickMapping) -> CleanedLog | CleanedFile:
+@dataclass(frozen=True)
+class _Log:
+    """A log that is read whole.
+
+    Attributes:
+        name: for messages.
+        encoding: of its text, before it was put into UTF-8; "" of what is none.
+        sha256: of its bytes.
+        files: what DuckDB reads.
+        mapping: as it holds for these.
+    """
+
+    name: str
+    encoding: str
+    sha256: str
+    files: Sequence[LogFile]
+    mapping: ClickMapping
+
+    @property
+    def text(self) -> LogFile | None:
+        """The one file of text, whose lines can be shown."""
+        return self.files[0] if self.encoding else None
+
+
+def read_whole(
+    source: FileSource,
+    shop: Shop,
+    mapping: ClickMapping,
+    name: str | None,
+    progress: SiftingProgress,
+    *,
+    is_of_any_size: bool,
+) -> CleanedLog | CleanedFile:
     """The clicks of a log, session by session.
 
+    Args:
+        is_of_any_size: DuckDB opens it where it lies: Parquet, zst, a folder, a pattern.
+
     Raises:
-        MissingFileError, InputError, ConfigurationError: as `open_clicks`; or it has more than 500,000
-            clicks.
+        MissingFileError: it is not there.
+        InputError: it is no log, lacks a column that the mapping names, is larger than the bounds, or no row
+            can be used.
+        ConfigurationError: the extra `history` is not installed.
     """
     with tempfile.TemporaryDirectory(prefix="clickstream-") as folder:
-        found = open_clicks(paths, shop, mapping, work=Path(folder), memory_mib=_MEMORY_MIB, buckets=1)
-        if found.kept > MAX_ROWS:
-            raise InputError(
-                f"{_name(paths)} has {found.kept:,} clicks; at most {MAX_ROWS:,} are held in memory at once",
-                "Give fewer files, or fewer days of it.",
-            )
-        cleaning = _cleaning(_name(paths), found)
-        sha256 = _sha256(paths, mapping.sha256)
-        rows = (row for batch in found.batches(0) for row in batch.to_pylist())
-        if shop is UCI553:
-            dataset = dataset_of_rows(cleaning.name, sha256, mapping.time_source, rows)
-            return CleanedFile(dataset, cleaning)
-        sessions = dict(_sessions(rows, shop, mapping.time_source))
-        log = shop_log(shop.definition, cleaning.name, sha256, sessions, mapping.time_source)
-        return CleanedLog(log, cleaning)
+        work = Path(folder)
+        if isinstance(source, Path) and is_of_any_size:
+            paths = find_files([source])
+            log = _Log(source.name, "", _sha256(paths), describe_all(paths, mapping, work), mapping)
+        else:
+            log = _put_into(work, source, mapping, name)
+        progress(0.2)
+        try:
+            found = open_described(log.files, shop.definition, log.mapping, work, _MEMORY_MIB, 1, MAX_ROWS)
+        except NoClicksError as error:
+            cleaning = _cleaning(log, error.rows, 0, error.left_out, error.refused, ())
+            if error.rows > cleaning.reasons.get("text", 0):
+                _refuse_unseen(log)
+            refuse_empty(cleaning)
+            raise
+        _check_rows(log.name, found.rows if log.text else found.kept)
+        progress(0.8)
+        cleaning = _cleaning(log, found.rows, found.kept, found.left_out, found.refused, found.notes)
+        clicks = _clicks(found, shop, mapping, cleaning, log.sha256)
+    progress(1.0)
+    return clicks
+
+
+def _put_into(work: Path, source: FileSource, mapping: ClickMapping, name: str | None) -> _Log:
+    """A file of bounded size as one that DuckDB reads."""
+    name, content = read_source(source, name, ENDINGS_READ, GIVE)
+    sha256 = hashlib.sha256(content).hexdigest()
+    path = work / "log"
+    if content.startswith(PARQUET):
+        path.write_bytes(content)
+        _check_rows(name, _rows_of_parquet(path, name))
+        return _Log(name, "", sha256, describe_all([path], mapping, work, name), mapping)
+    layout = mapping.log if isinstance(mapping, SelectMapping) else mapping.file
+    encoding = encoding_of(name, content, layout.encoding)
+    content = _as_duckdb_reads(content, encoding)
+    path.write_bytes(content)
+    if layout.encoding is not None:
+        key = "log" if isinstance(mapping, SelectMapping) else "file"
+        mapping = mapping.model_copy(update={key: layout.model_copy(update={"encoding": "utf-8"})})
+    files = describe_all([path], mapping, work, name)
+    if content.count(b"\n") > MAX_ROWS:
+        # Lines are no rows; rows are counted once there are so many lines.
+        _check_rows(name, sum(1 for _ in zip(_texts(files[0]), range(MAX_ROWS + 2), strict=False)) - 1)
+    return _Log(name, "utf-8" if encoding == "utf-8-sig" else encoding, sha256, files, mapping)
+
+
+def _as_duckdb_reads(content: bytes, encoding: str) -> bytes:
+    """A text in UTF-8 whose lines all end the same way."""
+    if encoding != "utf-8":
+        content = content.decode(encoding).encode()
+    returns, both = content.count(b"\r"), content.count(b"\r\n")
+    if returns and not returns == both == content.count(b"\n"):
+        content = re.sub(rb"\r\n?", b"\n", content)
+    return content
+
+
+def _rows_of_parquet(path: Path, name: str) -> int:
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name} begins like a Parquet file and is none: {error}", WHERE) from error
+
+
+def _check_rows(name: str, rows: int) -> None:
+    if rows > MAX_ROWS:
+        raise InputError(
+            f"{name} has more than {counted(MAX_ROWS, 'row')}, as many as are held in memory at once",
+            "Split it into several files, or let sessions go to a folder, which takes logs of any size:"
+            " clickstream score FILE --out FOLDER.",
+        )
+
+
+def _clicks(
+    found: ClickBuckets, shop: Shop, mapping: ClickMapping, cleaning: CleaningReport, sha256: str
+) -> CleanedLog | CleanedFile:
+    sha256 = hashlib.sha256(f"{sha256}{mapping.sha256}".encode()).hexdigest()
+    rows = (row for batch in found.batches(0) for row in batch.to_pylist())
+    if shop is UCI553:
+        dataset = dataset_of_rows(cleaning.name, sha256, mapping.time_source, rows)
+        notes = notes_of(mapping) if isinstance(mapping, UciMapping) else ()
+        return CleanedFile(dataset, replace(cleaning, notes=(*cleaning.notes, *notes)))
+    sessions = dict(_sessions(rows, shop, mapping.time_source))
+    log = shop_log(shop.definition, cleaning.name, sha256, sessions, mapping.time_source)
+    return CleanedLog(log, cleaning)
 
 
 def _sessions(
@@ -64,29 +190,71 @@ def _sessions(
         yield session_id, clicks
 
 
-def _cleaning(name: str, found: ClickBuckets) -> CleaningReport:
-    files = {one.file for one in found.refused.examples}
-    refused = tuple(
+def _cleaning(
+    log: _Log, rows: int, kept: int, left_out: int, refused: RefusedRows, notes: tuple[str, ...]
+) -> CleaningReport:
+    files = {one.file for one in refused.examples}
+    lines = {one.line for one in refused.examples if one.line is not None}
+    texts: dict[int, str] = {}
+    if log.text is not None and lines:
+        texts = {line: text for line, text in _texts(log.text, max(lines)) if line in lines}
+    shown = [
         RefusedRow(
-            one.line or 0, one.reason, one.detail if len(files) < 2 else f"{one.file}: {one.detail}", ""
+            one.line or 0,
+            one.reason,
+            one.detail if len(files) < 2 else f"{one.file}: {one.detail}",
+            texts.get(one.line or 0, ""),
         )
-        for one in found.refused.examples
-    )
+        for one in refused.examples
+    ]
+    if log.text is not None:
+        shown.sort()
     return CleaningReport(
-        name, "", "", found.rows, found.kept, found.left_out, refused, found.notes, found.refused.reasons
+        log.name,
+        log.encoding,
+        "" if log.text is None else log.text.delimiter,
+        rows,
+        kept,
+        left_out,
+        tuple(shown),
+        notes,
+        None if len(shown) == refused.count else refused.reasons,
     )
 
 
-def _name(paths: Sequence[str | Path]) -> str:
-    first = Path(paths[0]).name
-    return first if len(paths) == 1 else f"{first} and {len(paths) - 1:,} more"
+def _texts(file: LogFile, last: int | None = None) -> Iterator[tuple[int, str]]:
+    """The line of each row of a text up to the line `last`, and the row, for people."""
+    with Path(file.path).open("rb") as opened:
+        lines = lines_of(opened, "utf-8")
+        if file.format == "jsonl":
+            rows = ((one.number, text) for one in lines if (text := one.text.strip()))
+        else:
+            rows = ((one.line, file.delimiter.join(one.fields)) for one in rows_of(lines, file.delimiter))
+        for line, text in rows:
+            yield line, text[:_LONGEST_TEXT]
+            if last is not None and line >= last:
+                return
 
 
-def _sha256(paths: Sequence[str | Path], mapping: str) -> str:
+def _refuse_unseen(log: _Log) -> None:
+    """Refuse JSON lines whose objects have none of the columns by the names of the mapping."""
+    if log.text is None or log.text.format != "jsonl" or not isinstance(log.mapping, ColumnMapping):
+        return
+    wanted = columns_of(log.mapping)
+    sample = sample_table(log.name, Path(log.text.path).read_bytes()[:_CHUNK], wanted, _SAMPLED)
+    unseen = [column for column in wanted if all(row(column) is None for row in sample.rows)]
+    if unseen:
+        raise InputError(
+            f"{log.name}: no row has {', '.join(map(repr, unseen))}, which the mapping names; rows have"
+            f" {', '.join(map(repr, sample.columns))[:300]}",
+            advice(unseen, sample.columns) + "Correct the names in the mapping file. " + WHERE,
+        )
+
+
+def _sha256(paths: Collection[Path]) -> str:
     found = hashlib.sha256()
-    for path in find_files(paths):
+    for path in paths:
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 found.update(chunk)
-    found.update(mapping.encode())
     return found.hexdigest()

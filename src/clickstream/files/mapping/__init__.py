@@ -1,8 +1,6 @@
 """Mapping: a log file of any shop as clicks, by a description of its columns."""
 
 from clickstream.files.mapping.guess import ColumnChoice, choices_of, mapped_fields, mapping_file, read_sample
-from clickstream.files.mapping.rows import map_dataset
-from clickstream.files.mapping.shop import map_log
 from clickstream.files.mapping.spec import (
     ColumnMapping,
     UciMapping,
@@ -16,8 +14,6 @@ __all__ = [
     "ColumnMapping",
     "UciMapping",
     "choices_of",
-    "map_dataset",
-    "map_log",
     "mapped_fields",
     "mapping_by_name",
     "mapping_file",

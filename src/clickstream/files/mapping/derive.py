@@ -34,16 +34,10 @@ SELECT category, list_sum(list(mean ORDER BY mean)) / count(*) AS mean FROM (
 """`mean_prices` in SQL, digit by digit, of a table `clicks`."""
 
 
-def depths(clicks: Iterable[tuple[str, str]], at_most: int) -> list[int]:
-    """For the (category, product) of each click of a session in order: the number of different products of
-    its category up to it, at most `at_most`.
-    """
-    of_session = SessionDepth(at_most)
-    return [of_session.next(category, product) for category, product in clicks]
-
-
 class SessionDepth:
-    """The depth of one click of a session after the other."""
+    """Of each click of a session in order, the number of different products of its category up to it, at most
+    `at_most`.
+    """
 
     def __init__(self, at_most: int) -> None:
         self._at_most = at_most

@@ -24,8 +24,8 @@ from clickstream.files.mapping.spec import (
     UciMapping,
     mapping_onto,
 )
-from clickstream.files.mapping.table import ENDINGS, FileSample, sample_table
-from clickstream.files.source import FileSource, read_source
+from clickstream.files.mapping.table import ENDINGS_READ, GIVE, FileSample, sample_table
+from clickstream.files.source import PARQUET, FileSource, read_source
 
 _ROWS = 200
 
@@ -94,9 +94,14 @@ def read_sample(source: FileSource, name: str, definition: ShopDefinition) -> Fi
     """The columns of a log file and its first rows.
 
     Raises:
-        InputError: it is no CSV file, no JSON lines, nor a zip that holds one.
+        InputError: it is no CSV file, no JSON lines, no Parquet, nor a zip that holds one.
+        ConfigurationError: it is Parquet, and the extra `history` is not installed.
     """
-    name, content = read_source(source, name, ENDINGS, "Give a CSV file or JSON lines.")
+    name, content = read_source(source, name, ENDINGS_READ, GIVE)
+    if content.startswith(PARQUET):
+        from clickstream.files.history.sample import sample_parquet
+
+        return sample_parquet(name, content, _ROWS)
     wanted = [one.name for one in mapped_fields(definition)]
     return sample_table(name, content, wanted, _ROWS)
 

@@ -1,7 +1,6 @@
 """Judge: whether a row of a log is a click, the end of a visit or neither, and of each other why not.
 
-It has the last word, however a row was read: row by row, or by a library that reads millions at once and
-hands over those that are not plain.
+It has the last word: DuckDB reads millions of rows at once, and hands over those that are not plain.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Table: the rows of a log file, CSV or JSON lines, and how to fetch a column of one."""
+"""Table: what a log file is by its beginning, CSV or JSON lines, its columns, and its first rows.
+
+DuckDB reads the rows. What stays here is what it has no answer for: a header by the names that a mapping
+wants, a delimiter among those that people use, and the numbers of JSON as they are written, digit by digit.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,6 @@ from typing import Any, Literal, NamedTuple, NoReturn
 from clickstream.files.mapping.fields import ColumnGetter, in_list, in_object
 from clickstream.files.mapping.spec import WHERE, ColumnMapping, FileLayout
 from clickstream.files.text import (
-    TextRow,
     advice,
     below_head,
     encoding_of,
@@ -20,55 +23,20 @@ from clickstream.files.text import (
     lines_of,
     named_columns,
     rows_of,
-    width_problem,
     without_empty_end,
 )
 from clickstream.infra.errors import InputError
 
 ENDINGS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json")
+ENDINGS_READ = (*ENDINGS, ".parquet")
+GIVE = "Give a CSV file, JSON lines or Parquet."
 
 _PROBED = 400
 _HEAD = 1 << 20
-_MOST_COLUMNS = 500
+MOST_COLUMNS = 500
+"""Of a file, that are offered to be chosen from."""
+
 _DELIMITERS = (",", ";", "\t", "|")
-
-
-class TableRecord(NamedTuple):
-    """A row: a list or a JSON object. With a `problem` it cannot be used; `text` is for people."""
-
-    line: int
-    row: Any
-    text: str
-    problem: str | None
-
-
-class TableFile(NamedTuple):
-    """A file as rows. `fetch` gives, for the name of a column, the function that takes it from a row."""
-
-    encoding: str
-    delimiter: str
-    fetch: Callable[[str], ColumnGetter]
-    records: Iterator[TableRecord]
-
-
-def open_table(name: str, content: bytes, mapping: ColumnMapping) -> TableFile:
-    """The table in a file.
-
-    Raises:
-        InputError: it is no such file, or lacks a column that the mapping names.
-    """
-    layout = mapping.file
-    encoding = encoding_of(name, content, layout.encoding)
-    if (layout.format or format_of(content, encoding)) == "jsonl":
-        refuse_array(name, content, encoding)
-        return TableFile(encoding, "", in_object, objects_of(content, encoding))
-    wanted = columns_of(mapping)
-    delimiter, columns = header_of(name, content, encoding, layout, wanted)
-    check_columns(name, wanted, columns)
-    rows = below_head(content, encoding, delimiter)
-    return TableFile(
-        encoding, delimiter, lambda column: in_list(columns, column), lists_of(rows, delimiter, len(columns))
-    )
 
 
 def check_columns(name: str, wanted: list[str], columns: list[str]) -> None:
@@ -122,17 +90,19 @@ def sample_table(name: str, content: bytes, wanted: list[str], at_most: int) -> 
     """
     encoding = encoding_of(name, content)
     if format_of(content, encoding) == "jsonl":
-        found = [one.row for one in islice(objects_of(content, encoding), at_most) if one.problem is None]
+        lines = (line for line in lines_of(content, encoding) if line.text.strip())
+        objects = [object_of(line.text.strip()) for line in islice(lines, at_most) if line.problem is None]
+        found = [one for one in objects if isinstance(one, dict)]
         if not found:
             raise InputError(f"{name} begins with no JSON object", "Write one object a line, for each click.")
         keys = dict.fromkeys(key for row in found for key in _keys(row))
-        return FileSample(list(keys)[:_MOST_COLUMNS], [partial(_in_row, in_object, row) for row in found])
+        return FileSample(list(keys)[:MOST_COLUMNS], [partial(_in_row, in_object, row) for row in found])
     delimiter, columns = header_of(name, content, encoding, FileLayout(), wanted)
-    rows = lists_of(below_head(content, encoding, delimiter), delimiter, len(columns))
-    usable = [one.row for one in islice(rows, at_most) if one.problem is None]
+    rows = islice(below_head(content, encoding, delimiter), at_most)
+    lists = [without_empty_end(row.fields, len(columns)) for row in rows if row.problem is None]
     return FileSample(
-        [one for one in dict.fromkeys(columns) if one][:_MOST_COLUMNS],
-        [partial(_in_row, partial(in_list, columns), row) for row in usable],
+        [one for one in dict.fromkeys(columns) if one][:MOST_COLUMNS],
+        [partial(_in_row, partial(in_list, columns), row) for row in lists if len(row) == len(columns)],
     )
 
 
@@ -181,24 +151,6 @@ def header_of(
         found[delimiter] = named_columns(header.fields) if header else []
     delimiter = max(delimiters, key=lambda one: (len(set(wanted) & set(found[one])), len(found[one])))
     return delimiter, found[delimiter]
-
-
-def lists_of(rows: Iterator[TextRow], delimiter: str, width: int) -> Iterator[TableRecord]:
-    for row in rows:
-        fields = without_empty_end(row.fields, width)
-        problem = row.problem or width_problem(row._replace(fields=fields), width)
-        yield TableRecord(row.line, fields, delimiter.join(row.fields), problem)
-
-
-def objects_of(content: bytes, encoding: str) -> Iterator[TableRecord]:
-    for line in lines_of(content, encoding):
-        text = line.text.strip()
-        if line.problem is not None:
-            yield TableRecord(line.number, None, text, line.problem)
-        elif text:
-            row = object_of(text)
-            problem = row if isinstance(row, str) else None
-            yield TableRecord(line.number, None if problem else row, text, problem)
 
 
 def object_of(text: str) -> dict[str, Any] | str:
