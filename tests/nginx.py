@@ -16,8 +16,8 @@ import pytest
 from certificates import Authority
 from shop import wait_for
 
-from clickstream.infra.certificates import served_certificate
 from clickstream.local.child import HOST, free_port
+from clickstream.operate.doctor.x509 import served_certificate
 
 LOOKUP, DASHBOARD = "lookup.shop.example", "dashboard.shop.example"
 USER, PASSWORD = "ben@shop.test", "sesame"

@@ -18,9 +18,9 @@ from shop import wait_for
 from token_endpoint import AUDIENCE, TokenEndpoint
 
 from clickstream.drills.proxy import Proxy
-from clickstream.infra.certificates import read_certificate, served_certificate
 from clickstream.local.broker import EmbeddedKafka
 from clickstream.local.child import HOST
+from clickstream.operate.doctor.x509 import read_certificate, served_certificate
 
 USER = "clicks"
 PASSWORD = "sesame"

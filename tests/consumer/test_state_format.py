@@ -16,17 +16,23 @@ from clickstream.consumer.refusals import OpenUnder, SettingsChangedError, check
 from clickstream.consumer.state_format import (
     STATE_VERSION,
     DamagedError,
+    ForgedError,
     decode,
     encode,
     meta_fields,
     read_meta,
+    relied_on,
 )
+from clickstream.consumer.store import LostError
+from clickstream.features.fold import entropy
 from clickstream.features.session import FOLD_VERSION
-from clickstream.features.shop import UCI553
+from clickstream.features.shop import UCI553, shop_of
+from clickstream.features.shop_file import built_in
 from clickstream.infra.errors import BundleError, ConfigurationError, RefusedError
 from clickstream.infra.kafka import CommittedOffset, Topic
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.models.online import read_online_state
+from clickstream.records.shop_click import click_model
 from clickstream.windows import fingerprint as fingerprints
 from clickstream.windows.fingerprint import fingerprint, rules_of, rules_text
 from clickstream.windows.open_session import OpenSession, PendingClick
@@ -142,6 +148,28 @@ def test_a_session_that_is_nested_beyond_reason_is_refused() -> None:
     deep = b"\x94" + whole[1:] + b"\x80" + b"\x91" * 100_000 + b"\xc0"
     with pytest.raises(DamagedError, match="cannot be read"):
         decode(encode(kept())[:1] + zlib.crc32(deep).to_bytes(4) + deep, UCI553)
+
+
+def test_a_goal_with_more_decision_points_than_clicks_can_be_is_refused_and_not_counted_through() -> None:
+    shop = shop_of(built_in("online-store"))
+    click = click_model(shop.definition)(session_id="visit", event_time=1_000, event="home")
+    window = shop.open(shop.step_of(click), session_id="visit")
+    assert decode(encode(OpenSession(window)), shop).window == window
+    assert window.goal is not None
+    window.goal.points = 1 << 40
+    with pytest.raises(DamagedError, match="cannot be read"):
+        decode(encode(OpenSession(window)), shop)
+
+
+def test_numbers_that_do_not_add_up_are_damage_of_their_partition_and_a_loss_stays_a_loss() -> None:
+    words = "of partition 7 is damaged: under a checksum that is right"
+    with pytest.raises(ForgedError, match=words) as found, relied_on(7):
+        entropy({"a": 1, "b": -1})
+    assert found.value.partition == 7
+    assert found.value.retriable
+    assert "who else writes there" in found.value.remedy
+    with pytest.raises(LostError, match="gone"), relied_on(7):
+        raise LostError("gone")
 
 
 def test_online_models_with_numbers_of_thousands_of_digits_are_refused() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from certificates import Authority, Identity
 
-from clickstream.infra.certificates import read_certificate
 from clickstream.infra.errors import ConfigurationError
 from clickstream.infra.tls import client_context
+from clickstream.operate.doctor.x509 import read_certificate
 
 SETTING = "CLICKSTREAM_KAFKA"
 

@@ -11,14 +11,16 @@ import confluent_kafka
 import orjson
 import pytest
 from confluent_kafka.admin import AdminClient
-from factory import click_json
+from factory import click_json, session, step
 from shop import Shop, stop, wait_for
 from stored_damage import OWNERSHIP, damage
 
 from clickstream.audit.verdict import AFTER_A_LOSS, unchecked_parts
+from clickstream.consumer.state_format import encode
 from clickstream.infra.kafka import Admin
 from clickstream.infra.redis import connect
 from clickstream.local.processes import Process
+from clickstream.windows.open_session import OpenSession
 
 pytestmark = pytest.mark.integration
 
@@ -39,6 +41,14 @@ def committed(shop: Shop) -> dict[int, int]:
     with closing(Admin(shop.settings)) as admin:
         offsets = admin.group_offsets(shop.settings.group, shop.topic.name)
     return {partition: found.offset for partition, found in offsets.items()}
+
+
+def forged(**numbers: float) -> bytes:
+    """A session of two clicks under a checksum that is right, with numbers that no fold makes."""
+    window = session(step(AT), step(AT + 1_000))
+    for name, number in numbers.items():
+        setattr(window.body, name, number)
+    return encode(OpenSession(window))
 
 
 def delete_before(shop: Shop, partition: int, offset: int) -> None:
@@ -74,7 +84,7 @@ def test_offsets_deleted_under_a_running_consumer_refuse_their_partition_and_the
     stop(consumer)
 
 
-@pytest.mark.parametrize("damaged", ["session", "meta", "due", "online", "type"])
+@pytest.mark.parametrize("damaged", ["session", "forged", "forged overflow", "meta", "due", "online", "type"])
 def test_a_damaged_value_in_redis_is_rebuilt_and_every_session_scored_once(shop: Shop, damaged: str) -> None:
     for partition in (0, 1):
         for name in ("one", "two"):
@@ -87,6 +97,10 @@ def test_a_damaged_value_in_redis_is_rebuilt_and_every_session_scored_once(shop:
     with closing(connect(shop.settings)) as redis:
         if damaged == "session":
             redis.hset(sessions, "one-0", b"\x82damaged")
+        elif damaged == "forged":
+            redis.hset(sessions, "one-0", forged(price_squares=-1e9, price_mean=1.0))
+        elif damaged == "forged overflow":
+            redis.hset(sessions, "one-0", forged(clicks=(1 << 64) - 1))
         elif damaged == "meta":
             redis.hset(meta, "newest", "12x")
         elif damaged == "due":
@@ -116,7 +130,10 @@ def test_a_damaged_value_in_redis_is_rebuilt_and_every_session_scored_once(shop:
     report = shop.audit()
     assert not report.flawed, report
     assert unchecked_parts(report).keys() <= set(AFTER_A_LOSS)
-    assert "Traceback" not in consumer.log.read_text()
+    log = consumer.log.read_text()
+    assert "Traceback" not in log
+    if damaged.startswith("forged"):
+        assert "the state in Redis of partition 0 is damaged: under a checksum that is right" in log
 
 
 def test_a_damaged_state_that_cannot_be_rebuilt_is_refused_by_name_and_left_as_it_is(shop: Shop) -> None:

@@ -18,11 +18,13 @@ from clickstream.infra.errors import ConfigurationError, UnavailableError
 from clickstream.infra.kafka import Admin
 from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings
-from clickstream.local.child import free_port
+from clickstream.local.child import HOST, free_port
 from clickstream.local.processes import Process
 from clickstream.local.replicated import ReplicatedValkey
 from clickstream.local.sentinels import EmbeddedSentinels
 from clickstream.local.valkey_cluster import SLOTS, EmbeddedCluster
+from clickstream.operate.doctor.memory import check_redis
+from clickstream.operate.doctor.sentinels import check_sentinels, data_hosts
 from clickstream.operate.rights import Role, redis_command, redis_rights
 from clickstream.producer.plan import Plan
 from clickstream.windows.fingerprint import rules_of
@@ -142,6 +144,39 @@ def test_a_slot_that_moves_is_waited_for(cluster: EmbeddedCluster, settings: Set
         assert cluster.owner_of(slot) is others[0]
         store.commit({0: Changes("first", 7, 9, {"newest": 2})})
         assert store.peek(0).applied == 9
+
+
+def test_doctor_says_who_is_master_now_and_how_far_its_replicas_are(
+    sentinels: EmbeddedSentinels, settings: Settings
+) -> None:
+    (master,) = sentinels.masters()
+    (replica,) = (node for node in sentinels.nodes if node is not master)
+    own = sentinels.reached_by(settings)
+    named, lag = check_sentinels(own)
+    assert (named.status, lag.status) == ("ok", "ok")
+    assert named.what == f"1 Sentinel of the URL: master of clickstream is {master.address}"
+    assert lag.what.startswith(f"its replica at {replica.address} is ")
+    assert any(f"Redis at {master.address} answers" in check.what for check in check_redis(own))
+    assert list(data_hosts(own)) == [(HOST, master.port), (HOST, replica.port)]
+    # One that is away, and a replica that is.
+    both = f"redis://{sentinels.sentinels[0].address},{HOST}:1/0"
+    away = own.model_copy(update={"redis_url": SecretStr(both)})
+    replica.freeze()
+    try:
+
+        def late() -> list[str]:
+            return [check.what for check in check_sentinels(away) if check.status == "warn"]
+
+        wait_for(lambda: len(late()) == 2, "doctor warns of both", 40)
+        assert f"the Sentinel at {HOST}:1 does not answer" in late()[0]
+    finally:
+        replica.thaw()
+    wait_for(lambda: sentinels.in_step(), "the replica is back")
+    unknown = check_sentinels(own.model_copy(update={"redis_sentinel_service": "another"}))
+    first = next(unknown)
+    assert (first.status, "No such master" in first.what) == ("fail", True)
+    with pytest.raises(UnavailableError, match="name no master"):
+        next(unknown)
 
 
 def test_what_passes_after_a_failover_is_waited_for(sentinels: EmbeddedSentinels, settings: Settings) -> None:

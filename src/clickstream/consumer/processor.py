@@ -25,7 +25,14 @@ from clickstream.consumer.ports import Ports
 from clickstream.consumer.recovery import Claim, Recovery
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
 from clickstream.consumer.shadow import Shadow
-from clickstream.consumer.state_format import DamagedError, meta_fields, pack_online
+from clickstream.consumer.state_format import (
+    IMPOSSIBLE,
+    DamagedError,
+    ForgedError,
+    meta_fields,
+    pack_online,
+    relied_on,
+)
 from clickstream.consumer.step import ParsedRecord, TakenRecords, advance, outbox_of, parse_records
 from clickstream.consumer.store import Basis, Changes, LoadedSessions, OutboxRecord
 from clickstream.infra.errors import RefusedError
@@ -81,6 +88,7 @@ class Processor:
         self.model_metrics = model_metrics
         self.shadow = shadow
         self._opened = opened
+        self._distrusted: set[int] = set()
         self.published_at = self._clock()
 
     def step(self, read: Mapping[int, Sequence[Record]], membership: Membership, read_at: float) -> None:
@@ -89,13 +97,30 @@ class Processor:
         Raises:
             ClickstreamError: the outcome is not known; drop all claims and recover.
         """
+        try:
+            self._step(read, membership, read_at)
+        except ForgedError as error:
+            self._distrust(error)
+            raise
+
+    def _distrust(self, error: ForgedError) -> None:
+        """Delete what does not add up, so that the next claim rebuilds it from the log.
+
+        Where that was done before, the state is not to blame, and what was raised first goes on.
+        """
+        if error.partition in self._distrusted:
+            raise error.__cause__ or error
+        self._distrusted.add(error.partition)
+        self._store.wipe(error.partition, self._claims.held[error.partition].token)
+
+    def _step(self, read: Mapping[int, Sequence[Record]], membership: Membership, read_at: float) -> None:
         stage = self.counters.stage
         taken = self._advance_all(read)
         failpoint("after_load")
 
         with stage("score"):
             unscored = [one for p in taken for one in self._unscored(self._claims.held[p])]
-            scores = self._scorer.score(unscored)
+            scores = self._score(unscored)
         windows = [one for one in unscored if isinstance(one, UnscoredWindow)]
         published: dict[int, list[OutboxRecord]] = {p: [] for p in taken}
         for one, score in zip(unscored, scores, strict=True):
@@ -135,6 +160,16 @@ class Processor:
         """Commit the offsets that wait because their steps had nothing to publish."""
         self._publish({}, membership, self._clock())
 
+    def _score(self, unscored: Sequence[UnscoredWindow | UnscoredPoint]) -> list[bytes | None]:
+        try:
+            return self._scorer.score(unscored)
+        except IMPOSSIBLE:
+            # Whose it is, shows when each partition's are scored alone.
+            for partition in sorted({one.partition for one in unscored}):
+                with relied_on(partition):
+                    self._scorer.score([one for one in unscored if one.partition == partition])
+            raise
+
     def _unscored(self, claim: Claim) -> Iterable[UnscoredWindow | UnscoredPoint]:
         """What a claim has to score, in the order of offsets: a click comes before what closes with it."""
         windows = [
@@ -149,10 +184,12 @@ class Processor:
         ]
         if self._opened is None or claim.open_points is None:
             return windows
-        points = (
-            self._opened.unscored(claim.partition, point, claim.online, point.offset >= claim.publish_from)
-            for point in claim.open_points.points
-        )
+        partition = claim.partition
+        with relied_on(partition):
+            points = [
+                self._opened.unscored(partition, point, claim.online, point.offset >= claim.publish_from)
+                for point in claim.open_points.points
+            ]
         return merge((one for one in points if one is not None), windows, key=_offset)
 
     def _advance_all(self, read: Mapping[int, Sequence[Record]]) -> dict[int, TakenRecords]:
@@ -214,8 +251,10 @@ class Processor:
         """The records that were taken: all, or up to the one that closed the last of `most_closed`."""
         claim, stage = step.claim, self.counters.stage
         with stage("load"):
-            claim.logic.load(loaded())
-        with stage("advance"):
+            sessions = loaded()
+            with relied_on(claim.partition):
+                claim.logic.load(sessions)
+        with stage("advance"), relied_on(claim.partition):
             taken = advance(claim.logic, step.records, step.parsed, most_closed)
         claim.read_at = self._clock()
         return taken
@@ -228,7 +267,8 @@ class Processor:
 
     def _changes(self, claim: Claim, applied: int, outbox: Sequence[OutboxRecord], learned: bool) -> Changes:
         logic = claim.logic
-        sessions, deleted = logic.changes()
+        with relied_on(claim.partition):
+            sessions, deleted = logic.changes()
         meta = meta_fields(logic, self._recovery.rules_text, self._topic.partitions, claim.learn_from)
         online = pack_online(self._scorer.bundle.id, claim.online.state()) if learned else None
         return Changes(claim.token, claim.stored, applied, meta, sessions, deleted, online, outbox)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -51,6 +52,34 @@ class DamagedError(RefusedError):
             "A consumer that reads it rebuilds the partition from the log. If it happens again, look at the"
             " server's memory and disk, and at who else writes there.",
         )
+
+
+class ForgedError(DamagedError):
+    """A session's checksum is right, and its numbers are none that clicks add up to."""
+
+    def __init__(self, partition: int, error: Exception) -> None:
+        self.partition = partition
+        what = f"{type(error).__name__}: {str(error)[:200]}"
+        super().__init__(partition, f"under a checksum that is right, its sessions do not add up ({what})")
+
+
+IMPOSSIBLE = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+"""What is raised where numbers of a session contradict each other."""
+
+
+@contextmanager
+def relied_on(partition: int) -> Iterator[None]:
+    """For what is computed of stored sessions of a partition, without I/O.
+
+    To look for each contradiction in each session that is read costs more than all else that is done with it.
+
+    Raises:
+        ForgedError: it could not be computed.
+    """
+    try:
+        yield
+    except IMPOSSIBLE as error:
+        raise ForgedError(partition, error) from error
 
 
 @dataclass(frozen=True, slots=True)

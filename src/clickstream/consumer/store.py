@@ -22,6 +22,7 @@ from clickstream.consumer.state_format import (
     decode,
     encode,
     read_meta,
+    relied_on,
     state_keys,
     texts_of,
 )
@@ -194,10 +195,13 @@ class Store:
         Raises:
             LostError: a partition is not ours any more, or its state is not the one we started from. The
                 others may have been written.
+            ForgedError: a number has outgrown what is stored of one.
         """
-        self._all_ok(
-            "writing", self._commit, {p: (self.keys(p), _arguments(changes)) for p, changes in steps.items()}
-        )
+        calls: dict[int, Call] = {}
+        for partition, changes in steps.items():
+            with relied_on(partition):
+                calls[partition] = (self.keys(partition), _arguments(changes))
+        self._all_ok("writing", self._commit, calls)
 
     def trim(self, committed: Mapping[int, tuple[str, int]]) -> None:
         """Forget records of outboxes that a committed transaction published.

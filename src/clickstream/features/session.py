@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from copy import copy
-from typing import Any, Generic, Protocol, Self
+from typing import Annotated, Any, Generic, Protocol, Self
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from typing_extensions import TypeVar
 
 from clickstream.features.goal import is_drawn
@@ -123,7 +123,8 @@ class GoalState(Struct, Generic[A], array_like=True):
 
     session_id: str
     opened_at: int
-    points: int = 0
+    # One that is stored is believed, and counted through.
+    points: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     drawn: A | None = None
     reached_at: int | None = None
     revenue: float = 0.0

@@ -136,27 +136,49 @@ def connect(settings: Settings) -> Any:
         ConfigurationError: no URL, a malformed URL, or a wrong password.
     """
     found = redis_address(settings)
-    # A retry of the client's could repeat a write whose answer was lost; our scripts decide about that.
-    once = Retry(NoBackoff(), 0)
-    timeouts: dict[str, Any] = {
-        "socket_timeout": min(5.0, settings.patience / 1000),
-        "socket_connect_timeout": 2.0,
-    }
-    options = {**found.options, **timeouts, "protocol": 2, "decode_responses": False}
+    options = {**found.options, **_bounded(settings), "decode_responses": False}
     with translated(_FIRST, settings):
         if settings.redis_cluster:
-            client = _cluster(found, options, once)
+            client = _cluster(found, options)
         elif settings.redis_sentinel_service is not None:
-            client = _behind_sentinels(settings, found, options | {"retry": once}, timeouts | {"retry": once})
+            options.pop("connection_class", None)
+            sentinel = sentinels_of(settings)
+            client = sentinel.master_for(settings.redis_sentinel_service, ssl=found.encrypted, **options)
         else:
             if found.hosts:
                 options["host"], options["port"] = found.hosts[0]
-            client = redis.Redis.from_pool(redis.ConnectionPool(**options, retry=once))
+            client = redis.Redis.from_pool(redis.ConnectionPool(**options))
         client.ping()
     return client
 
 
-def _cluster(found: RedisAddress, options: dict[str, Any], retry: Retry) -> Any:
+def sentinels_of(settings: Settings) -> Any:
+    """The Sentinels that the URL names, none of them asked yet; `sentinels` has a client for each.
+
+    Raises:
+        ConfigurationError: as `redis_address`.
+    """
+    found = redis_address(settings)
+    asking = found.tls | _bounded(settings) | {"ssl": found.encrypted}
+    if given(settings, "redis_sentinel_password"):
+        asking["credential_provider"] = Password(settings, "redis_sentinel_password")
+    return Sentinel(found.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
+
+
+def _bounded(settings: Settings) -> dict[str, Any]:
+    """How long a connection waits, and that it does not try again.
+
+    A retry of the client's could repeat a write whose answer was lost; our scripts decide about that.
+    """
+    return {
+        "socket_timeout": min(5.0, settings.patience / 1000),
+        "socket_connect_timeout": 2.0,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+    }
+
+
+def _cluster(found: RedisAddress, options: dict[str, Any]) -> Any:
     if options.pop("db", 0):
         raise ConfigurationError(
             "CLICKSTREAM_REDIS_URL names a database, and a Redis Cluster has but number 0",
@@ -164,18 +186,7 @@ def _cluster(found: RedisAddress, options: dict[str, Any], retry: Retry) -> Any:
         )
     options.pop("connection_class", None)
     nodes = [ClusterNode(*host) for host in found.hosts]  # type: ignore[no-untyped-call]
-    return RedisCluster(startup_nodes=nodes, ssl=found.encrypted, retry=retry, **options)
-
-
-def _behind_sentinels(
-    settings: Settings, found: RedisAddress, options: dict[str, Any], timeouts: dict[str, Any]
-) -> Any:
-    options.pop("connection_class", None)
-    asking = found.tls | timeouts | {"ssl": found.encrypted, "protocol": 2}
-    if given(settings, "redis_sentinel_password"):
-        asking["credential_provider"] = Password(settings, "redis_sentinel_password")
-    sentinel: Any = Sentinel(found.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
-    return sentinel.master_for(settings.redis_sentinel_service, ssl=found.encrypted, **options)
+    return RedisCluster(startup_nodes=nodes, ssl=found.encrypted, **options)
 
 
 def evicting(client: Any) -> str | None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
-from clickstream.consumer.state_format import DamagedError
+from clickstream.consumer.state_format import relied_on
 from clickstream.consumer.state_reader import ReadState, StateReader
 from clickstream.infra.errors import ClickstreamError, RefusedError, UnavailableError
 from clickstream.infra.kafka import Admin, Topic, partition_for
@@ -153,16 +153,13 @@ class Lookup:
                 f"Start `serve` with the settings of the consumers; it has {self._description}.",
             )
         shop = self._rules.shop
-        try:
+        with relied_on(partition):
             visits = {
                 session_id: so_far(session_id, state, self._rules)
                 for session_id, state in found.sessions.items()
             }
             whole = {session_id: shop.whole(visit.session) for session_id, visit in visits.items()}
             cases = [Case(shop.known(visit.session), whole[name]) for name, visit in visits.items()]
-        except (ValueError, ArithmeticError) as error:
-            # Counts that no fold makes, under a checksum that is right.
-            raise DamagedError(partition, f"a session cannot be counted ({error})") from error
         answers = self._models.predict(partition, cases)
         models = {"bundle": self._models.bundle_id, "lessons": self._models.lessons(partition)}
         doubt = Doubt(self._rules.gap + self._rules.allowed_lateness, meta.partial_before, meta.doubtful)

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from clickstream.infra.certificates import Certificate, read_certificate, served_certificate
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.kafka.credentials import tls_context, uses_tls
 from clickstream.infra.redis_address import redis_address
 from clickstream.infra.settings import Settings
 from clickstream.operate.doctor.check import Check, failed
+from clickstream.operate.doctor.sentinels import data_hosts
+from clickstream.operate.doctor.x509 import Certificate, read_certificate, served_certificate
 
 _SOON = datetime.timedelta(days=14)
 _MOST_WAIT_S = 3.0
@@ -40,7 +41,7 @@ def check_kafka_certificates(settings: Settings) -> Iterator[Check]:
 
 
 def check_redis_certificates(settings: Settings) -> Iterator[Check]:
-    """Check what TLS to Redis needs, its Sentinels and the first nodes of a cluster alike.
+    """Check what TLS to Redis needs: a server, some nodes of a cluster, or Sentinels and whom they watch.
 
     Settings that contradict each other are told when it is asked.
     """
@@ -49,7 +50,7 @@ def check_redis_certificates(settings: Settings) -> Iterator[Check]:
         found = redis_address(settings)
         if found.encrypted:
             yield from _files("Redis", settings.redis_certificate_file, settings.redis_ca_file)
-            yield from _served("Redis", found.hosts)
+            yield from _served("Redis", (*found.hosts, *data_hosts(settings)))
 
 
 def _private(settings: Settings, *names: str) -> Iterator[Check]:

@@ -15,6 +15,7 @@ from clickstream.operate.doctor.check import Check, failed
 from clickstream.operate.doctor.machine import check_machine
 from clickstream.operate.doctor.memory import check_partition_state, check_redis, read_partition_state
 from clickstream.operate.doctor.replication import check_replication
+from clickstream.operate.doctor.sentinels import check_sentinels
 from clickstream.operate.doctor.writers import check_keys, check_other_groups
 
 HOUR = 3_600_000
@@ -40,6 +41,7 @@ def examine(settings: Settings, survive: int = HOUR) -> Iterator[Check]:
     if settings.redis_url is not None:
         yield from check_redis_certificates(settings)
         try:
+            yield from check_sentinels(settings)
             yield from check_redis(settings)
             if topic is not None:
                 state = read_partition_state(settings, topic)

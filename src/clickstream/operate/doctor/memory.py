@@ -56,6 +56,9 @@ def _by_node(
     settings: Settings, a_name: str, ask: Callable[..., Any], client: Any
 ) -> dict[str, dict[str, Any]]:
     """What each node answers; `a_name` is in every answer."""
+    if settings.redis_sentinel_service is not None:
+        host, port = client.connection_pool.get_master_address()
+        return {f"Redis at {host}:{port}": ask()}
     if not settings.redis_cluster:
         return {f"Redis at {address(settings)}": ask()}
     found: dict[str, Any] = ask(target_nodes=client.PRIMARIES)
