@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -74,16 +75,23 @@ def _fuzz(name: str, check: Callable[[bytes], None], seconds: int, folder: Path)
     grown = folder / name
     grown.mkdir(parents=True, exist_ok=True)
     options = [
-        f"-max_total_time={seconds}",
         f"-max_len={_LONGEST}",
         f"-timeout={_SLOWEST_S}",
         f"-artifact_prefix={grown.parent}/{name}-",
         f"-dict={CORPUS.parent / 'words.dict'}",
-        "-print_final_stats=1",
         "-verbosity=1",
     ]
 
+    begun, runs = time.monotonic(), 0
+
     def found(data: bytes) -> None:
+        nonlocal runs
+        if (taken := time.monotonic() - begun) > seconds:
+            print(f"{name}: {runs:,} inputs in {taken:.0f} s, nothing found", file=sys.stderr, flush=True)
+            # At once: with DuckDB in the process, malloc() finds a corrupted list in libFuzzer's own end. It
+            # finds none where the same inputs are read without libFuzzer.
+            os._exit(0)
+        runs += 1
         try:
             check(data)
         except Exception:  # noqa: BLE001

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import gzip
 import io
+import random
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 import zstandard
+from row_by_row import row_by_row
 from typer.testing import CliRunner
 
 from clickstream.cli.main import command_line
 from clickstream.features.shop import UCI553, Shop, shop_of
 from clickstream.features.shop_file import built_in
-from clickstream.files.mapping import choices_of, read_sample
+from clickstream.files.cleaning import CleaningReport, RefusedRow
+from clickstream.files.mapping import choices_of, read_sample, read_shop_mapping
 from clickstream.files.reading import read_any_mapping, read_clicks
 from clickstream.files.source import MAX_BYTES
 from clickstream.infra.errors import InputError, UsageError
@@ -187,3 +192,134 @@ def test_a_parquet_file_whose_columns_have_no_names_in_utf_8_is_damaged(tmp_path
         read_sample(damaged, "log", shop.definition)
     with pytest.raises(InputError, match=r"damaged|cannot be read|and is none"):
         read_clicks(damaged, shop, read_any_mapping(said, shop.definition), "log")
+
+
+THREE = read_shop_mapping(
+    b"""[clicks]
+session_id = "session_id"
+event_time = { column = "event_time", format = "ms" }
+event = "event"
+""",
+    built_in("online-store"),
+)
+HEADER = "session_id,event_time,event\n"
+ROW = "v,1772445600000,{}\n"
+
+
+def read(content: bytes, name: str = "log.csv") -> tuple[Any, CleaningReport]:
+    return read_clicks(content, SHOPS["online-store"][0], THREE, name)
+
+
+MADE_UP = '"x"y,1,"a"z"v",1772445600009,made up'
+MISPLACED = ['"'] * 6 + [
+    *('""', ' "', '"x"y', MADE_UP, f"\n{MADE_UP}\n"),
+    *("\0", "\r", "\r\n", "\n", "\n\n", "\t", " ", ","),
+]
+
+
+def mutant(drawn: random.Random) -> str:
+    """A CSV some of whose fields are in quotation marks, with characters where none should be."""
+    delimiter = drawn.choice(",,;\t")
+    rows = [HEADER]
+    for n in range(drawn.randint(3, 12)):
+        fields = [drawn.choice("vw"), str(1_772_445_600_000 + n), drawn.choice(["home", "cart", "a b"])]
+        rows.append(",".join(f'"{one}"' if drawn.random() < 0.3 else one for one in fields) + "\n")
+    text = "".join(rows).replace(",", delimiter)
+    if drawn.random() < 0.3:
+        text = text.replace("\n", "\r\n")
+    for _ in range(drawn.randint(1, 4)):
+        at = drawn.randrange(len(HEADER) + 1, len(text) + 1)
+        text = text[:at] + drawn.choice(MISPLACED) + text[at:]
+    return text
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_characters_where_none_should_be_spoil_the_rows_that_they_spoil_row_by_row(seed: int) -> None:
+    drawn, shop = random.Random(seed), SHOPS["online-store"][0]
+    for _ in range(25):
+        text = mutant(drawn)
+        # Where lines end in several ways, they end in one, also inside quotation marks.
+        ends = set(re.findall("\r\n|\r|\n", text))
+        content = (text if ends == {"\r\n"} else re.sub("\r\n?", "\n", text)).encode()
+        sessions, expected = row_by_row("log.csv", content, shop, THREE)
+        if not sessions:
+            continue
+        log, cleaning = read(text.encode())
+        assert replace(cleaning, notes=()) == expected, text
+        assert log.sessions == sessions, text
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r", "both"])
+def test_lines_end_as_they_like(ends: str) -> None:
+    rows = [HEADER, *(ROW.format(f"e{n}") for n in range(4)), "v,1772445600000\n"]
+    of_rows = [("\n", "\r\n")[n % 2] if ends == "both" else ends for n in range(len(rows))]
+    text = "".join(row.replace("\n", end) for row, end in zip(rows, of_rows, strict=True))
+    log, cleaning = read(text.encode())
+    assert [one.event for one in log.sessions["v"]] == ["e0", "e1", "e2", "e3"]
+    assert cleaning.refused == (
+        RefusedRow(6, "fields", "2 fields where the header has 3", "v,1772445600000"),
+    )
+
+
+@pytest.mark.parametrize("letters", [70_000, 40_000])
+def test_a_line_is_bounded_by_its_characters_and_the_next_one_is_read(letters: int) -> None:
+    rows = [ROW.format("\u00e9" * letters), ROW.format("a\0b"), ROW.format("home")]
+    log, cleaning = read((HEADER + "".join(rows)).encode())
+    assert [one.event for one in log.sessions["v"]] == ["home"]
+    assert [(one.line, one.reason) for one in cleaning.refused] == [
+        (2, "text" if letters > 65_536 else "event"),
+        (3, "text"),
+    ]
+
+
+def test_marks_around_fields_between_tabulators_are_none_of_them() -> None:
+    text = (HEADER + '"v",1772445600000,"say ""hi"""\n"v","x","y"\n \t\t\n').replace(",", "\t")
+    log, cleaning = read(text.encode())
+    assert [one.event for one in log.sessions["v"]] == ['say "hi"']
+    assert [(one.line, one.reason) for one in cleaning.refused] == [(3, "event_time")]
+    assert cleaning.rows == 2
+
+
+def test_a_mark_where_none_can_be_spoils_its_row_and_makes_no_other() -> None:
+    rows = ['"v","1772445600000","ho"me\nw,1772445600000,cart"\n', *(ROW.format(n) for n in "ab")]
+    rows += ['"x"y,1,"a"z"v",1772445600000,made up\n', 'v,1772445600000,"open\n', ROW.format("taken")]
+    log, cleaning = read((HEADER + "".join(rows)).encode())
+    assert list(log.sessions) == ["v", "w"]
+    assert [one.event for one in log.sessions["v"]] == ["a", "b"]
+    assert [(one.line, one.reason) for one in cleaning.refused] == [(2, "text"), (6, "text"), (8, "text")]
+    assert cleaning.rows == cleaning.kept + len(cleaning.refused)
+
+
+def test_blanks_before_a_mark_are_none_of_the_field_and_the_line_is_known() -> None:
+    log, cleaning = read((HEADER + ' "v", 1772445600000, "home"\n "v", "x", "home"\n').encode())
+    assert [one.event for one in log.sessions["v"]] == ["home"]
+    assert [(one.line, one.reason) for one in cleaning.refused] == [(3, "event_time")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "windows-1252"])
+def test_what_is_said_of_an_upload_is_how_it_came(encoding: str) -> None:
+    text = (HEADER + ROW.format("caf\u00e9") + ROW.format("")).replace(",", ";")
+    log, cleaning = read(text.encode(encoding), "<b>log</b>.csv")
+    assert [one.event for one in log.sessions["v"]] == ["caf\u00e9"]
+    assert (cleaning.name, cleaning.delimiter) == ("<b>log</b>.csv", ";")
+    assert cleaning.encoding == encoding.removesuffix("-sig")
+    assert cleaning.refused == (RefusedRow(3, "event", "'', empty", "v;1772445600000;"),)
+
+
+def test_a_blank_first_line_is_told_in_words() -> None:
+    with pytest.raises(InputError, match="lacks the columns session_id, event_time, event"):
+        read(b"\n" + (HEADER + ROW.format("home")).encode())
+
+
+def test_a_mapping_in_sql_reads_no_row_that_a_mark_makes_up(tmp_path: Path) -> None:
+    sql = tmp_path / "mapping.sql"
+    sql.write_text("SELECT session_id, CAST(event_time AS BIGINT) AS event_time, event FROM log")
+    shop = SHOPS["online-store"][0]
+    log, cleaning = read_clicks(
+        f"{HEADER}{ROW.format('home')}{MADE_UP}\n".encode(),
+        shop,
+        read_any_mapping(sql, shop.definition),
+        "log.csv",
+    )
+    assert (list(log.session_ids), cleaning.rows) == (["v"], 2)
+    assert [(one.line, one.reason, one.text) for one in cleaning.refused] == [(3, "text", MADE_UP)]

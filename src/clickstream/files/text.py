@@ -179,6 +179,7 @@ def advice(missing: Sequence[str], columns: list[str]) -> str:
 
 def rows_of(lines: Iterator[TextLine], delimiter: str) -> Iterator[TextRow]:
     """The rows of a CSV file, without blank ones. A row may stand on several lines, in quotation marks.
+    Blanks before a field are none of it: as for DuckDB, there may be some before such a mark.
 
     Where tabulators separate, a row is a line: there a quotation mark is mostly one of the text.
     """
@@ -186,18 +187,21 @@ def rows_of(lines: Iterator[TextLine], delimiter: str) -> Iterator[TextRow]:
         yield from _rows_of_tabs(lines)
         return
     problems: list[tuple[str, str]] = []
+    last = ""
 
     def texts() -> Iterator[str]:
+        nonlocal last
         for line in lines:
+            last = line.text[:_SHOWN].rstrip("\r\n")
             if line.problem is None:
                 yield line.text
             else:
                 # Half a line could open a quotation that takes the next ones with it.
-                problems.append((line.problem, line.text[:_SHOWN]))
+                problems.append((line.problem, last))
                 yield ""
 
     # Strict: what follows a closing quotation mark must be a delimiter, or one row would take in others.
-    reader = csv.reader(texts(), delimiter=delimiter, strict=True)
+    reader = csv.reader(texts(), delimiter=delimiter, strict=True, skipinitialspace=delimiter != " ")
     before = 0
     while True:
         try:
@@ -206,7 +210,7 @@ def rows_of(lines: Iterator[TextLine], delimiter: str) -> Iterator[TextRow]:
             return
         except csv.Error as error:
             fields = []
-            problems.append((_NEVER_CLOSED if "field limit" in str(error) else str(error), ""))
+            problems.append((_NEVER_CLOSED if "field limit" in str(error) else str(error), last))
         taken, before = reader.line_num - before, reader.line_num
         if problems:
             problem, text = problems[0]

@@ -45,6 +45,7 @@ class LogFile:
         path: what is read: the file itself, or its text in UTF-8 where that is another one.
         columns: of a CSV, in its order.
         skip: lines before the first row of a CSV.
+        longest_line: in bytes; longer ones are refused.
     """
 
     name: str
@@ -55,6 +56,7 @@ class LogFile:
     columns: tuple[str, ...] = ()
     width: int = 0
     skip: int = 0
+    longest_line: int = LONGEST_LINE
 
     @property
     def layout(self) -> tuple[object, ...]:
@@ -155,7 +157,8 @@ def describe(
     if columns is not None:
         return LogFile(name, str(path), "csv", packed, delimiter, tuple(columns), len(columns))
     first, _ = head_of(head, encoding)
-    fields = next(rows_of(iter([first]), delimiter)).fields
+    row = next(rows_of(iter([first]), delimiter), None)
+    fields = row.fields if row else []
     return LogFile(
         name,
         str(path),
@@ -168,7 +171,7 @@ def describe(
     )
 
 
-def scan(files: Sequence[LogFile], longest_line: int = LONGEST_LINE) -> str:
+def scan(files: Sequence[LogFile], longest_line: int | None = None) -> str:
     """The files, of one layout, as a table of DuckDB: columns `c0`, `c1` and so on of a CSV, `line` of JSON
     lines, its own of Parquet; and `filename`. Rows that are none are put into `reject_errors`.
     """
@@ -188,8 +191,8 @@ def scan(files: Sequence[LogFile], longest_line: int = LONGEST_LINE) -> str:
     return (
         f"read_csv({paths}, columns = {{{columns}}}, auto_detect = false, header = false, skip = {one.skip},"
         f" delim = {quoted(delimiter)}, quote = {quoted(quote)}, escape = {quoted(quote)},"
-        f" compression = {quoted(one.packed)}, max_line_size = {longest_line}, ignore_errors = true,"
-        " store_rejects = true, rejects_limit = 0, filename = true)"
+        f" compression = {quoted(one.packed)}, max_line_size = {longest_line or one.longest_line},"
+        " ignore_errors = true, store_rejects = true, rejects_limit = 0, filename = true)"
     )
 
 

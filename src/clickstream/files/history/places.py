@@ -7,7 +7,7 @@ further than the last of them.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def find_lines(file: LogFile, wanted: Sequence[Held], columns: Sequence[str]) ->
     Args:
         columns: those of the row that it is known by.
     """
-    places: dict[Held, list[int]] = defaultdict(list)
+    places: dict[Held, deque[int]] = defaultdict(deque)
     for number, held in enumerate(wanted):
         if file.format == "jsonl":
             held = tuple(one and one.strip() for one in held)
@@ -35,7 +35,7 @@ def find_lines(file: LogFile, wanted: Sequence[Held], columns: Sequence[str]) ->
     left = len(wanted)
     for line, held in _rows(file, columns):
         if (of_row := places.get(held)) and left:
-            found[of_row.pop(0)] = line
+            found[of_row.popleft()] = line
             left -= 1
         if not left:
             break

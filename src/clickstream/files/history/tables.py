@@ -60,13 +60,21 @@ def _csv(files: Sequence[LogFile], mapping: ColumnMapping, may_lack: bool) -> Ta
     texts = [f"NULLIF({_stripped(cell)}, '') AS t{n}" for n, cell in enumerate(cells)]
     return Table(
         mapping,
-        f"SELECT filename, NULL AS row, {', '.join(texts)} FROM {scan(files)}",
+        f"SELECT filename, NULL AS row, {', '.join(texts)} FROM {scan(files)}{_but_blank(files[0])}",
         {column: Cell(f"t{n}") for n, column in enumerate(wanted)},
         "true",
         f"[{', '.join(f't{n}' for n in range(len(wanted)))}]",
         _without_nul,
         _in_list(wanted),
     )
+
+
+def _but_blank(file: LogFile) -> str:
+    """Where tabulators separate, a line of nothing else is blank."""
+    if file.delimiter != "\t":
+        return ""
+    fields = ", ".join(f"c{place}" for place in range(file.width))
+    return f" WHERE trim(concat({fields}), {quoted(SPACES)}) <> ''"
 
 
 def _without_nul(values: list[str | None]) -> list[str | None] | str:
@@ -208,7 +216,9 @@ def rejected(
     while rows := found.fetchmany(_AT_ONCE):
         for file, start, problems, text in rows:
             problem = next((_BROKEN[one] for one in problems if one in _BROKEN), None)
-            yield file, start - 1, text, problem
+            # Where lines end in two characters it takes the second for the beginning of the next.
+            begun = text is not None and text.startswith("\n")
+            yield file, start - 1 + begun, text[1:] if begun else text, problem
 
 
 def by_hand(

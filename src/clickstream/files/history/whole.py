@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -26,6 +26,7 @@ from clickstream.files.history.inputs import LogFile, find_files
 from clickstream.files.history.opening import describe_all, open_described
 from clickstream.files.history.partition import NoClicksError
 from clickstream.files.history.select import SelectMapping
+from clickstream.files.mapping.judge import reason_of
 from clickstream.files.mapping.rows import dataset_of_rows, notes_of
 from clickstream.files.mapping.spec import WHERE, ColumnMapping, UciMapping
 from clickstream.files.mapping.table import ENDINGS_READ, GIVE, columns_of, sample_table
@@ -33,7 +34,7 @@ from clickstream.files.reading import ClickMapping
 from clickstream.files.shop_log import CleanedLog, LoggedClick, shop_log
 from clickstream.files.sifting import SiftingProgress
 from clickstream.files.source import PARQUET, FileSource, read_source
-from clickstream.files.text import advice, encoding_of, lines_of, rows_of
+from clickstream.files.text import LONGEST_LINE, advice, encoding_of, lines_of, rows_of
 from clickstream.infra.errors import InputError
 from clickstream.infra.words import counted
 from clickstream.records.shop_click import parser_of
@@ -42,6 +43,7 @@ _MEMORY_MIB = 1_024
 _CHUNK = 1 << 20
 _LONGEST_TEXT = 1_000
 _SAMPLED = 200
+_OVERLONG = re.compile(rb"[^\n]{%d}" % (LONGEST_LINE + 1))
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class _Log:
         sha256: of its bytes.
         files: what DuckDB reads.
         mapping: as it holds for these.
+        spoiled: rows that were taken out of the text, as they are none.
     """
 
     name: str
@@ -61,6 +64,7 @@ class _Log:
     sha256: str
     files: Sequence[LogFile]
     mapping: ClickMapping
+    spoiled: tuple[RefusedRow, ...] = ()
 
     @property
     def text(self) -> LogFile | None:
@@ -100,7 +104,7 @@ def read_whole(
             found = open_described(log.files, shop.definition, log.mapping, work, _MEMORY_MIB, 1, MAX_ROWS)
         except NoClicksError as error:
             cleaning = _cleaning(log, error.rows, 0, error.left_out, error.refused, ())
-            if error.rows > cleaning.reasons.get("text", 0):
+            if cleaning.rows > cleaning.reasons.get("text", 0):
                 _refuse_unseen(log)
             refuse_empty(cleaning)
             raise
@@ -132,7 +136,13 @@ def _put_into(work: Path, source: FileSource, mapping: ClickMapping, name: str |
     if content.count(b"\n") > MAX_ROWS:
         # Lines are no rows; rows are counted once there are so many lines.
         _check_rows(name, sum(1 for _ in zip(_texts(files[0]), range(MAX_ROWS + 2), strict=False)) - 1)
-    return _Log(name, "utf-8" if encoding == "utf-8-sig" else encoding, sha256, files, mapping)
+    spoiled = _spoiled(content, files[0])
+    if spoiled:
+        path.write_bytes(_without(content, spoiled))
+    # Its lines are of bounded characters, each of up to four bytes.
+    files = [replace(files[0], longest_line=4 * (LONGEST_LINE + 1))]
+    shown = "utf-8" if encoding == "utf-8-sig" else encoding
+    return _Log(name, shown, sha256, files, mapping, tuple(spoiled))
 
 
 def _as_duckdb_reads(content: bytes, encoding: str) -> bytes:
@@ -143,6 +153,34 @@ def _as_duckdb_reads(content: bytes, encoding: str) -> bytes:
     if returns and not returns == both == content.count(b"\n"):
         content = re.sub(rb"\r\n?", b"\n", content)
     return content
+
+
+def _spoiled(content: bytes, file: LogFile) -> dict[RefusedRow, int]:
+    """Rows that are none, each with how many lines it takes: one is too long, holds a NUL wherever in it, or
+    a quotation mark where none can be. After such a mark DuckDB goes on in the middle of a line: it makes up
+    a click there, or loses one.
+    """
+    has_marks = file.format == "csv" and file.delimiter != "\t" and b'"' in content
+    if not has_marks and b"\0" not in content and _OVERLONG.search(content) is None:
+        return {}
+    lines = lines_of(content, "utf-8")
+    if file.format == "jsonl":
+        rows = ((one.number, one.problem, one.text.strip(), 1) for one in lines)
+    else:
+        rows = ((one.line, one.problem, one.fields[0], one.lines) for one in rows_of(lines, file.delimiter))
+    return {
+        RefusedRow(line, reason_of(problem), problem, text[:_LONGEST_TEXT]): taken
+        for line, problem, text, taken in rows
+        if problem is not None and line > file.skip
+    }
+
+
+def _without(content: bytes, spoiled: Mapping[RefusedRow, int]) -> bytes:
+    """A text with blank lines for these rows, so that the others keep theirs."""
+    lines = content.replace(b"\r\n", b"\n").split(b"\n")
+    for row, taken in spoiled.items():
+        lines[row.line - taken : row.line] = [b""] * taken
+    return b"\n".join(lines)
 
 
 def _rows_of_parquet(path: Path, name: str) -> int:
@@ -208,17 +246,17 @@ def _cleaning(
         for one in refused.examples
     ]
     if log.text is not None:
-        shown.sort()
+        shown = sorted([*shown, *log.spoiled])
     return CleaningReport(
         log.name,
         log.encoding,
         "" if log.text is None else log.text.delimiter,
-        rows,
+        rows + len(log.spoiled),
         kept,
         left_out,
         tuple(shown),
         notes,
-        None if len(shown) == refused.count else refused.reasons,
+        None if len(refused.examples) == refused.count else refused.reasons,
     )
 
 
