@@ -22,6 +22,7 @@ from clickstream.features.shop_file import built_in
 from clickstream.files.cleaning import CleaningReport, RefusedRow
 from clickstream.files.mapping import choices_of, read_sample, read_shop_mapping
 from clickstream.files.reading import read_any_mapping, read_clicks
+from clickstream.files.shop_log import ShopLog
 from clickstream.files.source import MAX_BYTES
 from clickstream.infra.errors import InputError, UsageError
 
@@ -247,6 +248,27 @@ def test_characters_where_none_should_be_spoil_the_rows_that_they_spoil_row_by_r
         log, cleaning = read(text.encode())
         assert replace(cleaning, notes=()) == expected, text
         assert log.sessions == sessions, text
+
+
+@pytest.mark.parametrize("seed", range(10, 13))
+@pytest.mark.parametrize("packed", ["", ".gz"])
+def test_so_they_do_in_files_that_duckdb_reads_where_they_lie(seed: int, packed: str, tmp_path: Path) -> None:
+    drawn, shop = random.Random(seed), SHOPS["online-store"][0]
+    for number in range(15):
+        text = mutant(drawn)
+        content = re.sub("\r\n?", "\n", text).replace("\n", drawn.choice(["\n", "\r\n"])).encode()
+        sessions, expected = row_by_row("log.csv", content, shop, THREE)
+        if not sessions:
+            continue
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / f"log.csv{packed}").write_bytes(gzip.compress(content) if packed else content)
+        log, cleaning = read_clicks(folder, shop, THREE)
+        assert isinstance(log, ShopLog)
+        assert log.sessions == sessions, text
+        refused = sorted((one.line, one.reason) for one in cleaning.refused)
+        assert refused == [(one.line, one.reason) for one in expected.refused], text
+        assert (cleaning.rows, cleaning.kept) == (expected.rows, expected.kept)
 
 
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r", "both"])

@@ -247,7 +247,7 @@ def open_packed(path: Path, packed: str) -> BinaryIO:
 
 def _in_utf8(path: Path, packed: str, encoding: str, work: Path) -> Path:
     """The text of a file in UTF-8, of which DuckDB reads more than of any other."""
-    target = _target(path, work)
+    target = copy_of(path, work)
     decoder = codecs.getincrementaldecoder(encoding)()
     try:
         with open_packed(path, packed) as file, target.open("w", encoding="utf-8", newline="") as written:
@@ -262,7 +262,7 @@ def _in_utf8(path: Path, packed: str, encoding: str, work: Path) -> Path:
 
 
 def _unzipped(path: Path, work: Path) -> Path:
-    target = _target(path, work)
+    target = copy_of(path, work)
     with path.open("rb") as file:
         file.seek(max(path.stat().st_size - LONGEST_END, 0))
         check_directory(path.name, file.read())
@@ -280,7 +280,8 @@ def _unzipped(path: Path, work: Path) -> Path:
     return target
 
 
-def _target(path: Path, work: Path) -> Path:
+def copy_of(path: Path, work: Path) -> Path:
+    """Where a copy of the text of a file is put."""
     folder = work / "text"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{hashlib.sha256(str(path).encode()).hexdigest()[:16]}-{path.stem}"

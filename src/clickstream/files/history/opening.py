@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +16,7 @@ from clickstream.files.history.engine import open_engine
 from clickstream.files.history.inputs import WHERE, LogFile, describe, find_files
 from clickstream.files.history.partition import EXAMPLES, Partitioning
 from clickstream.files.history.select import SelectMapping, create_views, mapping_of_view
+from clickstream.files.history.spoiled import SpoiledError, SpoiledRow, mend
 from clickstream.files.mapping.spec import ColumnMapping, mapping_by_name
 from clickstream.files.mapping.table import columns_of
 from clickstream.files.reading import ClickMapping, read_any_mapping
@@ -97,25 +98,34 @@ def open_described(
     Raises:
         InputError, ConfigurationError: as `open_clicks`.
     """
-    (work / "clicks").mkdir(parents=True, exist_ok=True)
-    if isinstance(mapping, SelectMapping):
-        return _open_selected(log, definition, mapping, work, memory_mib, buckets, examples)
-    with _opened(work, memory_mib, log) as engine:
-        run = Partitioning(engine, definition, mapping, work, buckets, examples)
-        for _, group in groupby(sorted(log, key=lambda one: str(one.layout)), lambda one: one.layout):
-            run.take(list(group))
-        return run.finish(memory_mib)
+    mended: dict[LogFile, list[SpoiledRow]] = {}
+    while True:
+        (work / "clicks").mkdir(parents=True, exist_ok=True)
+        try:
+            return _in_buckets(log, definition, mapping, work, memory_mib, buckets, examples, mended)
+        except SpoiledError as error:
+            shutil.rmtree(work / "clicks")
+            copies = {file.path: mend(file, work) for file in log if file.path in error.paths}
+            mended |= dict(copies.values())
+            log = [copies[file.path][0] if file.path in copies else file for file in log]
 
 
-def _open_selected(
+def _in_buckets(
     log: Sequence[LogFile],
     definition: ShopDefinition,
-    mapping: SelectMapping,
+    mapping: ClickMapping,
     work: Path,
     memory_mib: int,
     buckets: int,
     examples: int,
+    mended: Mapping[LogFile, Sequence[SpoiledRow]],
 ) -> ClickBuckets:
+    if isinstance(mapping, ColumnMapping):
+        with _opened(work, memory_mib, log) as engine:
+            run = Partitioning(engine, definition, mapping, work, buckets, examples, mended)
+            for _, group in groupby(sorted(log, key=lambda one: str(one.layout)), lambda one: one.layout):
+                run.take(list(group))
+            return run.finish(memory_mib)
     beside = {
         name: describe(path, mapping.files[name], [], work, mapping.files[name].columns)
         for name, path in mapping.paths().items()
@@ -123,7 +133,7 @@ def _open_selected(
     with _opened(work, memory_mib, [*log, *beside.values()]) as engine:
         create_views(engine, mapping, log, beside)
         by_name, places = mapping_of_view(engine, mapping, definition)
-        run = Partitioning(engine, definition, by_name, work, buckets, examples)
+        run = Partitioning(engine, definition, by_name, work, buckets, examples, mended)
         run.take_selected(log, mapping.name, places)
         return run.finish(memory_mib)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from clickstream.files.history.kept import BucketRow, Example, KeptRows, Place, 
 from clickstream.files.history.places import find_lines, lines_at
 from clickstream.files.history.plain import DOUBTFUL, LEFT_OUT, Table, bucket_of, plain_clicks
 from clickstream.files.history.select import MAPPED
+from clickstream.files.history.spoiled import SpoiledRow, refuse_spoiled
 from clickstream.files.history.tables import by_hand, open_table, rejected, typed_table
 from clickstream.files.mapping.derive import MEAN_PRICES
 from clickstream.files.mapping.judge import REFUSED, RowJudge, reason_of, refusal_of
@@ -49,7 +50,11 @@ _LONGEST_DETAIL = 1_000
 
 
 class Partitioning:
-    """One pass over a log."""
+    """One pass over a log.
+
+    Methods that take files raise SpoiledError where rows of one must be taken out first; `mended` are copies
+    of which that was done, each with these rows.
+    """
 
     def __init__(
         self,
@@ -59,6 +64,7 @@ class Partitioning:
         work: Path,
         buckets: int,
         examples: int = EXAMPLES,
+        mended: Mapping[LogFile, Sequence[SpoiledRow]] | None = None,
     ) -> None:
         self._most_examples = examples
         self._engine = engine
@@ -73,6 +79,10 @@ class Partitioning:
         self._examples: list[Example] = []
         self._left_out = 0
         self._parts = 0
+        self._mended = {file.path for file in mended or ()}
+        for file, rows in (mended or {}).items():
+            for row in rows:
+                self._refuse(Place(file.name, row.line), reason_of(row.problem), row.problem)
 
     def take(self, files: Sequence[LogFile]) -> None:
         """Put the rows of files of one layout into their buckets."""
@@ -80,6 +90,7 @@ class Partitioning:
         first = len(self._examples)
         with self._judged() as kept:
             judge = self._sort_out(table, files[0].name, kept)
+            refuse_spoiled(self._engine, files, self._mended)
             if files[0].format != "parquet":
                 columns = columns_of(table.mapping)
                 for file, start, text, problem in rejected(self._engine, files):
@@ -93,6 +104,7 @@ class Partitioning:
         first = len(self._examples)
         with self._judged() as kept:
             self._sort_out(table, name if len(log) > 1 else log[0].name, kept)
+        refuse_spoiled(self._engine, log, self._mended)
         names = {one.path: one.name for one in log}
         for number, one in enumerate(self._examples[first:], first):
             file = names.get(one.place.file, one.place.file)

@@ -26,6 +26,7 @@ from clickstream.files.history.inputs import LogFile, find_files
 from clickstream.files.history.opening import describe_all, open_described
 from clickstream.files.history.partition import NoClicksError
 from clickstream.files.history.select import SelectMapping
+from clickstream.files.history.spoiled import spoiled_rows
 from clickstream.files.mapping.judge import reason_of
 from clickstream.files.mapping.rows import dataset_of_rows, notes_of
 from clickstream.files.mapping.spec import WHERE, ColumnMapping, UciMapping
@@ -156,22 +157,13 @@ def _as_duckdb_reads(content: bytes, encoding: str) -> bytes:
 
 
 def _spoiled(content: bytes, file: LogFile) -> dict[RefusedRow, int]:
-    """Rows that are none, each with how many lines it takes: one is too long, holds a NUL wherever in it, or
-    a quotation mark where none can be. After such a mark DuckDB goes on in the middle of a line: it makes up
-    a click there, or loses one.
-    """
+    """Rows that are none, each with how many lines it takes; looked for where there can be any."""
     has_marks = file.format == "csv" and file.delimiter != "\t" and b'"' in content
     if not has_marks and b"\0" not in content and _OVERLONG.search(content) is None:
         return {}
-    lines = lines_of(content, "utf-8")
-    if file.format == "jsonl":
-        rows = ((one.number, one.problem, one.text.strip(), 1) for one in lines)
-    else:
-        rows = ((one.line, one.problem, one.fields[0], one.lines) for one in rows_of(lines, file.delimiter))
     return {
-        RefusedRow(line, reason_of(problem), problem, text[:_LONGEST_TEXT]): taken
-        for line, problem, text, taken in rows
-        if problem is not None and line > file.skip
+        RefusedRow(one.line, reason_of(one.problem), one.problem, one.text[:_LONGEST_TEXT]): one.lines
+        for one in spoiled_rows(lines_of(content, "utf-8"), file)
     }
 
 
