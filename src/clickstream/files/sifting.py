@@ -1,7 +1,9 @@
 """A file in the layout of UCI 553, taken row by row: what can be used is kept, and the rest reported.
 
 The rows are checked as those of `read_dataset`, which refuses the whole file for one of them. Encoding and
-delimiter may be others; orders may have holes, as a stream may.
+delimiter may be others; orders may have holes, as a stream may. By hand, not by DuckDB: which session is
+first, on which day it is, and which of two clicks of one order counts, is said by where their rows stand; and
+the dataset needs no extra.
 """
 
 from __future__ import annotations
