@@ -28,7 +28,7 @@ from clickstream.files.history.kept import BucketRow, Example, KeptRows, Place, 
 from clickstream.files.history.places import find_lines, lines_at
 from clickstream.files.history.plain import DOUBTFUL, LEFT_OUT, Table, bucket_of, plain_clicks
 from clickstream.files.history.select import MAPPED
-from clickstream.files.history.spoiled import SpoiledRow, refuse_spoiled
+from clickstream.files.history.spoiled import SpoiledRow, check_marks
 from clickstream.files.history.tables import by_hand, open_table, rejected, typed_table
 from clickstream.files.mapping.derive import MEAN_PRICES
 from clickstream.files.mapping.judge import REFUSED, RowJudge, reason_of, refusal_of
@@ -79,10 +79,7 @@ class Partitioning:
         self._examples: list[Example] = []
         self._left_out = 0
         self._parts = 0
-        self._mended = {file.path for file in mended or ()}
-        for file, rows in (mended or {}).items():
-            for row in rows:
-                self._refuse(Place(file.name, row.line), reason_of(row.problem), row.problem)
+        self._mended = {file.path: rows for file, rows in (mended or {}).items()}
 
     def take(self, files: Sequence[LogFile]) -> None:
         """Put the rows of files of one layout into their buckets."""
@@ -90,7 +87,7 @@ class Partitioning:
         first = len(self._examples)
         with self._judged() as kept:
             judge = self._sort_out(table, files[0].name, kept)
-            refuse_spoiled(self._engine, files, self._mended)
+            self._refuse_spoiled(files)
             if files[0].format != "parquet":
                 columns = columns_of(table.mapping)
                 for file, start, text, problem in rejected(self._engine, files):
@@ -104,12 +101,12 @@ class Partitioning:
         first = len(self._examples)
         with self._judged() as kept:
             self._sort_out(table, name if len(log) > 1 else log[0].name, kept)
-        refuse_spoiled(self._engine, log, self._mended)
         names = {one.path: one.name for one in log}
         for number, one in enumerate(self._examples[first:], first):
             file = names.get(one.place.file, one.place.file)
             self._examples[number] = one._replace(place=one.place._replace(file=file))
         first = len(self._examples)
+        self._refuse_spoiled(log)
         for file_of_log in log:
             if file_of_log.format == "csv":
                 for file, start, text, problem in rejected(self._engine, [file_of_log]):
@@ -135,6 +132,12 @@ class Partitioning:
                     self._take(judge, row, place, kept)
         shutil.rmtree(folder, ignore_errors=True)
         return judge
+
+    def _refuse_spoiled(self, files: Sequence[LogFile]) -> None:
+        check_marks(self._engine, files, self._mended)
+        for file in files:
+            for row in self._mended.get(file.path, ()):
+                self._refuse(Place(file.path, row.line), reason_of(row.problem), row.problem)
 
     def _placed(self, files: Sequence[LogFile], columns: list[str], examples: list[Example]) -> list[Example]:
         """These examples, of rows of these files, with the lines that they stand on."""

@@ -52,11 +52,9 @@ def spoiled_rows(lines: Iterator[TextLine], file: LogFile) -> Iterator[SpoiledRo
             yield SpoiledRow(row.line, row.lines, row.problem, row.fields[0])
 
 
-def refuse_spoiled(
-    engine: duckdb.DuckDBPyConnection, files: Sequence[LogFile], mended: Collection[str]
-) -> None:
-    """Refuse what was read of these files if there are misplaced quotation marks in one; `mended` are paths
-    of copies without them.
+def check_marks(engine: duckdb.DuckDBPyConnection, files: Sequence[LogFile], mended: Collection[str]) -> None:
+    """Check that there are no misplaced quotation marks in these files; `mended` are paths of copies without
+    such rows.
 
     Raises:
         SpoiledError: there are.
