@@ -70,20 +70,23 @@ def check_marks(engine: duckdb.DuckDBPyConnection, files: Sequence[LogFile], men
         raise SpoiledError(spoiled)
 
 
-def mend(file: LogFile, work: Path) -> tuple[LogFile, list[SpoiledRow]]:
-    """A copy of a file with blank lines for its spoiled rows, so that the others keep theirs; and these."""
+def mend(file: LogFile, work: Path, encoding: str = _ONE_BYTE) -> tuple[LogFile, list[SpoiledRow]]:
+    """A copy of a file with blank lines for its spoiled rows, so that the others keep theirs; and these rows.
+    A file that has none is left as it is.
+
+    Args:
+        encoding: in which characters of a line are counted.
+    """
     with open_packed(Path(file.path), file.packed) as opened:
-        spoiled = list(spoiled_rows(lines_of(opened, _ONE_BYTE), file))
+        spoiled = list(spoiled_rows(lines_of(opened, encoding), file))
+    if not spoiled:
+        return file, []
+    blank = {line for row in spoiled for line in range(row.line - row.lines + 1, row.line + 1)}
     target = copy_of(Path(file.path), work)
-    blank = iter(spoiled)
-    row = next(blank, None)
     with (
         open_packed(Path(file.path), file.packed) as opened,
-        target.open("w", encoding=_ONE_BYTE, newline="") as written,
+        target.open("w", encoding=encoding, newline="") as written,
     ):
-        for line in lines_of(opened, _ONE_BYTE):
-            while row is not None and row.line < line.number:
-                row = next(blank, None)
-            is_of_row = row is not None and line.number > row.line - row.lines
-            written.write("\n" if is_of_row else line.text.rstrip("\r\n") + "\n")
+        for line in lines_of(opened, encoding):
+            written.write("\n" if line.number in blank else line.text.rstrip("\r\n") + "\n")
     return replace(file, path=str(target), packed="none"), spoiled

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -26,7 +26,7 @@ from clickstream.files.history.inputs import LogFile, find_files
 from clickstream.files.history.opening import describe_all, open_described
 from clickstream.files.history.partition import NoClicksError
 from clickstream.files.history.select import SelectMapping
-from clickstream.files.history.spoiled import spoiled_rows
+from clickstream.files.history.spoiled import SpoiledRow, mend
 from clickstream.files.mapping.judge import reason_of
 from clickstream.files.mapping.rows import dataset_of_rows, notes_of
 from clickstream.files.mapping.spec import WHERE, ColumnMapping, UciMapping
@@ -65,7 +65,7 @@ class _Log:
     sha256: str
     files: Sequence[LogFile]
     mapping: ClickMapping
-    spoiled: tuple[RefusedRow, ...] = ()
+    spoiled: Sequence[SpoiledRow] = ()
 
     @property
     def text(self) -> LogFile | None:
@@ -137,13 +137,13 @@ def _put_into(work: Path, source: FileSource, mapping: ClickMapping, name: str |
     if content.count(b"\n") > MAX_ROWS:
         # Lines are no rows; rows are counted once there are so many lines.
         _check_rows(name, sum(1 for _ in zip(_texts(files[0]), range(MAX_ROWS + 2), strict=False)) - 1)
-    spoiled = _spoiled(content, files[0])
-    if spoiled:
-        path.write_bytes(_without(content, spoiled))
+    spoiled: list[SpoiledRow] = []
+    if _may_be_spoiled(content, files[0]):
+        files[0], spoiled = mend(files[0], work, "utf-8")
     # Its lines are of bounded characters, each of up to four bytes.
     files = [replace(files[0], longest_line=4 * (LONGEST_LINE + 1))]
     shown = "utf-8" if encoding == "utf-8-sig" else encoding
-    return _Log(name, shown, sha256, files, mapping, tuple(spoiled))
+    return _Log(name, shown, sha256, files, mapping, spoiled)
 
 
 def _as_duckdb_reads(content: bytes, encoding: str) -> bytes:
@@ -156,23 +156,9 @@ def _as_duckdb_reads(content: bytes, encoding: str) -> bytes:
     return content
 
 
-def _spoiled(content: bytes, file: LogFile) -> dict[RefusedRow, int]:
-    """Rows that are none, each with how many lines it takes; looked for where there can be any."""
+def _may_be_spoiled(content: bytes, file: LogFile) -> bool:
     has_marks = file.format == "csv" and file.delimiter != "\t" and b'"' in content
-    if not has_marks and b"\0" not in content and _OVERLONG.search(content) is None:
-        return {}
-    return {
-        RefusedRow(one.line, reason_of(one.problem), one.problem, one.text[:_LONGEST_TEXT]): one.lines
-        for one in spoiled_rows(lines_of(content, "utf-8"), file)
-    }
-
-
-def _without(content: bytes, spoiled: Mapping[RefusedRow, int]) -> bytes:
-    """A text with blank lines for these rows, so that the others keep theirs."""
-    lines = content.replace(b"\r\n", b"\n").split(b"\n")
-    for row, taken in spoiled.items():
-        lines[row.line - taken : row.line] = [b""] * taken
-    return b"\n".join(lines)
+    return has_marks or b"\0" in content or _OVERLONG.search(content) is not None
 
 
 def _rows_of_parquet(path: Path, name: str) -> int:
@@ -238,7 +224,11 @@ def _cleaning(
         for one in refused.examples
     ]
     if log.text is not None:
-        shown = sorted([*shown, *log.spoiled])
+        shown += (
+            RefusedRow(one.line, reason_of(one.problem), one.problem, one.text[:_LONGEST_TEXT])
+            for one in log.spoiled
+        )
+        shown.sort()
     return CleaningReport(
         log.name,
         log.encoding,
