@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from factory import STORED, click, heartbeat, session, step
 
-from clickstream.records.click import Click, Heartbeat
+from clickstream.records.click import Click, Forget, Heartbeat
 from clickstream.windows.open_session import OpenSession, PendingClick
 from clickstream.windows.partition import (
     EVERY_SESSION,
@@ -41,11 +41,13 @@ class Log:
         self.partition = partition or Partition(rules or Rules())
         self.offset = 0
 
-    def read(self, *records: Click | Heartbeat, timestamp: int | None = None) -> list[ClosedWindow]:
+    def read(self, *records: Click | Heartbeat | Forget, timestamp: int | None = None) -> list[ClosedWindow]:
         """The windows that these records close."""
         before = len(self.partition.closed)
         for record in records:
-            at = record.event_time if timestamp is None else timestamp
+            at = timestamp
+            if timestamp is None and not isinstance(record, Forget):
+                at = record.event_time
             self.partition.advance(self.offset, at, record)
             self.offset += 1
         return self.partition.closed[before:]
@@ -833,6 +835,15 @@ def test_where_max_clicks_cut_a_window_that_may_lack_clicks_the_next_ones_are_ma
         ([5], True),
         ([6], False),
     ]
+
+
+def test_a_session_that_was_in_doubt_and_is_forgotten_makes_no_other_doubtful() -> None:
+    rules = Rules(max_open_sessions=1)
+    log = Log(rules, Partition(rules, newest=T0, partial_before=T0 + GAP))
+    log.read(click(T0 + GAP, 9, "in doubt"), Forget(session_id="in doubt"))
+    after = T0 + GAP + LATENESS + 1
+    closed = only(log.read(click(after, 1, "alone"), click(after + 1, 1, "one too many")))
+    assert (closed.session_id, closed.closed_by, closed.partial) == ("alone", "limit", False)
 
 
 @pytest.mark.parametrize(

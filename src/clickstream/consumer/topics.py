@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.kafka import Admin, Topic
 from clickstream.infra.settings import Settings, score_topics
 
@@ -19,8 +18,6 @@ def prepare_topics(settings: Settings) -> Topic:
     try:
         limits = {"retention.ms": "-1", "message.timestamp.after.max.ms": str(settings.max_ahead)}
         clicks = _there(admin, settings, settings.clicks_topic, settings.partitions, limits)
-        if clicks is None:
-            raise ClickstreamError(f"topic {settings.clicks_topic} was created and is not there")
         for name in score_topics(settings):
             _there(admin, settings, name, clicks.partitions)
         _there(admin, settings, settings.dead_letter_topic, 1)
@@ -31,13 +28,7 @@ def prepare_topics(settings: Settings) -> Topic:
 
 def _there(
     admin: Admin, settings: Settings, name: str, partitions: int, config: Mapping[str, str] | None = None
-) -> Topic | None:
-    """The topic, created where it is missing: to ask for what is there takes no right to create.
-
-    None: it was created this moment, and the broker that was asked does not know yet.
-    """
+) -> Topic:
+    """The topic, created where it is missing: to ask for what is there takes no right to create."""
     topic = admin.describe_topic(name)
-    if topic is None:
-        admin.create_topic(name, partitions, config or {}, settings.replication_factor)
-        topic = admin.describe_topic(name)
-    return topic
+    return topic or admin.create_topic(name, partitions, config or {}, settings.replication_factor)

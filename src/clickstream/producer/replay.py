@@ -192,13 +192,11 @@ def prepare(settings: Settings, partitions: int | None) -> Topic:
     admin = Admin(settings)
     try:
         config = {"retention.ms": "-1", "message.timestamp.after.max.ms": str(settings.max_ahead)}
-        topic = admin.describe_topic(name)
-        if topic is None:
-            admin.create_topic(name, partitions or settings.partitions, config, settings.replication_factor)
-            topic = admin.describe_topic(name)
-        if topic is None:
-            raise UnavailableError(f"topic {name} was created and is not there yet", "Try again.")
-        kept = admin.topic_config(name)["retention.ms"]
+        there = admin.describe_topic(name)
+        topic = there or admin.create_topic(
+            name, partitions or settings.partitions, config, settings.replication_factor
+        )
+        kept = admin.topic_config(name)["retention.ms"] if there else config["retention.ms"]
     finally:
         admin.close()
     if kept != "-1":

@@ -28,7 +28,7 @@ class Doubt:
         self._reach = reach
         self.before = before
         self.sessions = dict(sessions or {})
-        self.last = max(before, *self.sessions.values()) if self.sessions else before
+        self.last = self._last()
 
     def arrived(self, session_id: str, event_time: int) -> None:
         """Note a click of a session, in order or late: doubt that it falls into goes on beyond it."""
@@ -54,11 +54,13 @@ class Doubt:
     def settled(self, session_id: str, last_click_at: int) -> None:
         """End the doubt of a session: a window of it is known to have closed with its click at this time."""
         if last_click_at >= self.before:
-            self.sessions.pop(session_id, None)
+            self.dropped(session_id)
 
     def dropped(self, session_id: str) -> None:
         """End the doubt of a session of which nothing is open any more, here or there."""
-        self.sessions.pop(session_id, None)
+        if self.sessions.pop(session_id, CERTAIN) == self.last:
+            # The next step begins with what the others say, and so must this one go on.
+            self.last = self._last()
 
     def clear(self) -> None:
         """End all doubt: nothing is open, here or in the run that lost nothing."""
@@ -71,3 +73,6 @@ class Doubt:
 
     def _until(self, session_id: str) -> int:
         return max(self.before, self.sessions.get(session_id, CERTAIN))
+
+    def _last(self) -> int:
+        return max((self.before, *self.sessions.values()))

@@ -40,14 +40,19 @@ class Admin:
 
     def create_topic(
         self, name: str, partitions: int, config: Mapping[str, str], replication_factor: int | None = None
-    ) -> bool:
-        """Create a topic and wait for its leaders; False when it was there.
+    ) -> Topic:
+        """Create a topic, unless it was there, and wait until it has its leaders and is described.
 
         With three copies or more, one may be away and a record is still on two. None: as the brokers do.
+
+        Raises:
+            UnavailableError: the brokers do not know of it within the patience.
         """
         two = {"min.insync.replicas": "2"} if (replication_factor or 0) > 2 else {}
+        wait_ms = self._settings.patience + partitions * _EACH_PARTITION_MS
+        deadline = time.monotonic() + wait_ms / 1000
         with translated(f"creating topic {name}", self._settings):
-            try:
+            with suppress(kafka_errors.TopicAlreadyExistsError):
                 self._client.create_topics(
                     {
                         name: {
@@ -58,12 +63,13 @@ class Admin:
                     },
                     timeout_ms=self._settings.patience,
                 )
-            except kafka_errors.TopicAlreadyExistsError:
-                return False
-            self._client.wait_for_topics(
-                [name], timeout_ms=self._settings.patience + partitions * _EACH_PARTITION_MS
-            )
-        return True
+            self._client.wait_for_topics([name], timeout_ms=wait_ms)
+            # Any broker may answer, each as late as it likes: the next one may not have heard of it.
+            while (topic := self.describe_topic(name)) is None:
+                if time.monotonic() > deadline:
+                    raise kafka_errors.KafkaTimeoutError(f"{name} is not known to every broker")
+                time.sleep(0.1)
+        return topic
 
     def describe_topic(self, name: str) -> Topic | None:
         """None when there is no such topic."""
