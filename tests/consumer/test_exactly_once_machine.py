@@ -224,7 +224,7 @@ class Worker:
         claim.open_points.clear()
         outbox: list[OutboxRecord] = []
         if records:
-            needs = logic.needs((read.offset, read.record) for read in records)
+            needs = logic.needs((read.offset for read in records), (read.record for read in records))
             basis = Basis(claim.token, claim.stored, logic.open_sessions)
             logic.load(self.store.load({0: (basis, needs)})[0]())
             self._pass("load", dies_after)

@@ -99,7 +99,7 @@ def test_it_goes_on_from_stored_bytes_wherever_a_step_ends(
     for size in cycle(sizes):
         records, left = left[:size], left[size:]
         part = Partition(rules, part.newest, part.open_sessions, early=part.early)
-        named, until, first = part.needs((read.offset, read.record) for read in records)
+        named, until, first = part.needs((read.offset for read in records), (read.record for read in records))
         next_due = sorted(stored, key=lambda name: (stored[name][1], name))[:first]
         wanted = named | {name for name, (_, due) in stored.items() if due <= until} | set(next_due)
         part.load({name: decode(stored[name][0], shop) for name in wanted if name in stored})

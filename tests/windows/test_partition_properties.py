@@ -115,7 +115,9 @@ def in_steps(rules: Rules, log: Sequence[Read], sizes: Sequence[int], partial_be
 
 def needed(partition: Partition, records: Sequence[Read], dues: dict[str, int]) -> set[str]:
     """The session ids that a store finds for what a step needs."""
-    named, until, first = partition.needs((read.offset, read.record) for read in records)
+    named, until, first = partition.needs(
+        (read.offset for read in records), (read.record for read in records)
+    )
     by_due = sorted(dues, key=lambda name: (dues[name], name))
     return named | {name for name, due in dues.items() if due <= until} | set(by_due[:first])
 

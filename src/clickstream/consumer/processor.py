@@ -231,7 +231,7 @@ class Processor:
                 if claim.open_points is not None:
                     claim.open_points.clear()
                 parsed = parse_records(self._parser, records, self._settings.max_record_bytes)
-                needs = claim.logic.needs(zip((record.offset for record in records), parsed, strict=True))
+                needs = claim.logic.needs((record.offset for record in records), parsed)
                 steps.append(_ParsedStep(claim, records, parsed, needs))
         return steps
 

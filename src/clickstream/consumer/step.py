@@ -31,7 +31,13 @@ class TakenRecords(NamedTuple):
 
 def parse_records(parser: ClickParser, records: Sequence[Record], max_bytes: int) -> list[ParsedRecord]:
     """Parse each record; one that cannot be used becomes the error that says why."""
-    return [_parsed(parser, record, max_bytes) for record in records]
+    read, parsed = parser.read, list[ParsedRecord]()
+    for record in records:
+        try:
+            parsed.append(read(record.value, record.key, max_bytes))
+        except InvalidRecordError as error:
+            parsed.append(error)
+    return parsed
 
 
 def advance(
@@ -64,13 +70,6 @@ def outbox_of(
     by_offset: Mapping[int, Record] = {record.offset: record for record in records} if refused else {}
     letters = [_letter(by_offset[one.offset], one, letters_topic) for one in refused]
     return sorted([*scores, *letters], key=lambda record: record.offset)
-
-
-def _parsed(parser: ClickParser, record: Record, max_bytes: int) -> ParsedRecord:
-    try:
-        return parser.read(record.value, record.key, max_bytes)
-    except InvalidRecordError as error:
-        return error
 
 
 def _letter(record: Record, refused: RefusedRecord, topic: str) -> OutboxRecord:

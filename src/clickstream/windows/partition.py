@@ -180,8 +180,10 @@ class Partition:
         """Clicks before this event time are late (T1)."""
         return self.newest - self.rules.allowed_lateness
 
-    def needs(self, records: Iterable[tuple[int, ClickFields | Heartbeat | Forget | Exception]]) -> Needs:
-        """What `load` must bring for a step over these records, each with its offset.
+    def needs(
+        self, offsets: Iterable[int], records: Iterable[ClickFields | Heartbeat | Forget | Exception]
+    ) -> Needs:
+        """What `load` must bring for a step over records with these offsets.
 
         Every session that a record names, every one due at the step's last watermark, and, near the bound on
         open sessions, those due first. Records that will be refused may be among them: loading too much does
@@ -189,9 +191,7 @@ class Partition:
         """
         named: set[str] = set()
         newest, flushes = self.newest, False
-        offsets: list[int] = []
-        for offset, record in records:
-            offsets.append(offset)
+        for record in records:
             if isinstance(record, Exception):
                 continue
             if type(record) is Heartbeat:
@@ -282,7 +282,8 @@ class Partition:
 
     def closed_by_scores(self, offsets: Iterable[int]) -> set[str]:
         """Ids of sessions that these records closed, by the scores: a step needs them, named or not."""
-        return {one.session_id for offset in offsets for one in self._published.get(offset, ())}
+        published = self._published
+        return {one.session_id for at in offsets for one in published.get(at, ())} if published else set()
 
     def rebuild_from(self) -> RebuildPoint | None:
         """The place to rebuild from, about the horizon back; None before the first record."""

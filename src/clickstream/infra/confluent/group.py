@@ -7,11 +7,11 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from typing import Any
 
 import confluent_kafka
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from msgspec import Struct
 
 from clickstream.infra.confluent.connection import Refusals
 from clickstream.infra.confluent.errors import OUT_OF_RANGE, UNREADABLE, translated
@@ -35,9 +35,8 @@ _GROUP_METADATA = b"CGMDv2:"
 """What librdkafka begins a member's identity with; the generation follows, a C int of 32 bits."""
 
 
-@dataclass(slots=True)
-class ReadRecord:
-    """A Record."""
+class ReadRecord(Struct, gc=False):
+    """A Record. It holds nothing that could hold it."""
 
     topic: str
     partition: int
