@@ -242,6 +242,13 @@ def test_something_other_than_the_models_is_refused(bundle: Bundle, content: obj
         bundle.online(forged(bundle, content))
 
 
+@pytest.mark.parametrize("row", [(1,), 7, ("a", "b", "c", "d", "e", "f")], ids=repr)
+def test_a_lesson_of_something_other_than_sessions_is_refused(bundle: Bundle, row: object) -> None:
+    *learned, _ = bundle.online().models()
+    with pytest.raises(BundleError, match="the lesson of the online models cannot be read"):
+        bundle.online(forged(bundle, (*learned, [row])))
+
+
 def test_bytes_that_are_no_pickle_are_refused(bundle: Bundle) -> None:
     payload = b"\x80\x05garbage"
     head = b"clickstream-online-1 %s 0 %d\n" % (bundle.id.encode(), zlib.crc32(payload))

@@ -12,6 +12,7 @@ import re
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,18 +60,24 @@ class Table(NamedTuple):
     """What online models look at of n sessions.
 
     Attributes:
-        rows: of each, as a lesson keeps it: plain numbers, which nothing that is learned changes.
         seen: which have evidence, shape (n,); what is said of the others means nothing.
         numbers: of the evidence, shape (n, f).
         places: of the texts among the inputs, shape (n, t); the place after the last where one is not known.
         points: among the centres, shape (n, inputs of the clusters).
     """
 
-    rows: list[Any]
     seen: NDArray[np.bool_]
     numbers: Floats
     places: NDArray[np.intp]
     points: Floats
+
+
+class Noted(NamedTuple):
+    """A session of a lesson: where it stands in a table, and what became of it, in plain numbers."""
+
+    table: Table
+    place: int
+    truth: tuple[Any, ...]
 
 
 class OnlineModels(ABC):
@@ -84,7 +91,7 @@ class OnlineModels(ABC):
     def __init__(self, bundle_id: str) -> None:
         self.bundle_id = bundle_id
         self.lessons = 0
-        self._lesson: list[Any] = []
+        self._lesson: list[Noted] = []
         self._cases: Sequence[Case] = ()
         # By identity: features are dictionaries. As the cases are kept, no other object gets their ids.
         self._places: dict[int, int] = {}
@@ -122,7 +129,9 @@ class OnlineModels(ABC):
 
         Without evidence only the clusters learn.
         """
-        self._lesson.append(self._noted(case, outcome))
+        at = self._places.get(id(case))
+        table, place = (self._tabled([case]), 0) if at is None else (self._table, at)
+        self._lesson.append(Noted(table, place, self._truth(case, outcome)))
         self.lessons += 1
         if len(self._lesson) == LESSON:
             self.end_lesson()
@@ -130,7 +139,7 @@ class OnlineModels(ABC):
     def end_lesson(self) -> None:
         """Learn the lesson that is filling, full or not. Training ends with it: a stream begins anew."""
         if self._lesson:
-            self._teach(self._lesson)
+            self._teach(_gathered(self._lesson), [noted.truth for noted in self._lesson])
             self._lesson.clear()
             self._answers = []
 
@@ -138,12 +147,24 @@ class OnlineModels(ABC):
     def models(self) -> tuple[Any, ...]:
         """The River models, what else has learned, and the lesson that is filling, as they are pickled."""
 
-    def _prepared(self, case: Case) -> tuple[Any, ...]:
-        """The row of a session."""
-        at = self._places.get(id(case))
-        table, place = (self._tabled([case]), 0) if at is None else (self._table, at)
-        prepared: tuple[Any, ...] = table.rows[place]
-        return prepared
+    def _kept(self) -> list[tuple[Any, ...]]:
+        """The lesson that is filling, in plain numbers."""
+        return [self._row(*noted) for noted in self._lesson]
+
+    def _go_on(self, rows: list[Any]) -> None:
+        """Go on with a lesson of which these rows were kept.
+
+        Raises:
+            BundleError: they are none.
+        """
+        try:
+            noted = [self._noted(*row) for row in rows]
+        except (TypeError, ValueError) as error:
+            raise BundleError(
+                f"the lesson of the online models cannot be read: {type(error).__name__}: {error}",
+                "Delete the state: the models begin again from the bundle's warm start.",
+            ) from error
+        self._lesson = noted
 
     @abstractmethod
     def _tabled(self, cases: Sequence[Case]) -> Table:
@@ -154,11 +175,19 @@ class OnlineModels(ABC):
         """What the models say of the sessions in these places of a table: of each as if it were alone."""
 
     @abstractmethod
-    def _noted(self, case: Case, outcome: Outcome) -> tuple[Any, ...]:
-        """What a lesson keeps of a session: plain numbers."""
+    def _truth(self, case: Case, outcome: Outcome) -> tuple[Any, ...]:
+        """What a lesson keeps of what became of a session: plain numbers."""
 
     @abstractmethod
-    def _teach(self, lesson: list[Any]) -> None:
+    def _row(self, table: Table, place: int, truth: tuple[Any, ...]) -> tuple[Any, ...]:
+        """A session of a lesson as the state keeps it: plain numbers."""
+
+    @abstractmethod
+    def _noted(self, *row: Any) -> Noted:
+        """The reverse of `_row`."""
+
+    @abstractmethod
+    def _teach(self, lesson: Table, truths: Sequence[tuple[Any, ...]]) -> None:
         """Learn all sessions of a lesson."""
 
     def state(self) -> bytes:
@@ -170,6 +199,20 @@ class OnlineModels(ABC):
     def payload(self) -> bytes:
         """The pickled models, which is the file of a bundle."""
         return pickle.dumps(self.models(), protocol=5)
+
+
+def _gathered(lesson: Sequence[Noted]) -> Table:
+    """The sessions of a lesson as one table, from those of the steps in which they closed."""
+    steps = [list(of) for _, of in groupby(lesson, key=lambda noted: id(noted.table))]
+    parts = [_rows(of[0].table, [noted.place for noted in of]) for of in steps]
+    if len(parts) == 1:
+        return parts[0]
+    return Table(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _rows(table: Table, places: list[int]) -> Table:
+    seen, numbers, texts, points = table
+    return Table(seen[places], numbers[places], texts[places], points[places])
 
 
 def read_online_state(state: bytes, bundle_id: str) -> tuple[int, bytes]:

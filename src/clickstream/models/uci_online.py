@@ -35,7 +35,7 @@ from clickstream.models.lessons import (
     standardised,
 )
 from clickstream.models.matrix import CATEGORICAL, CLUSTERED, PUBLISHED
-from clickstream.models.online import BaseRates, Global, OnlineModels, Table, restore
+from clickstream.models.online import BaseRates, Global, Noted, OnlineModels, Table, restore
 from clickstream.models.reasons import Attribution, linear_attribution
 
 RATE = 0.02
@@ -49,11 +49,6 @@ _INTERCEPT = len(PUBLISHED)
 
 # What stands in the place of a text that is seen: of categories and pages, then of the product.
 _VALUES = np.array([1.0] * len(CATEGORICAL) + [PRODUCT_VALUE])
-
-_Prepared = tuple[list[float] | None, list[int], int | None, list[float]]
-"""The numbers of set `prefix`, None without evidence; the places of indicators and product; the point among
-the centres. Plain, as it is kept in the state until its lesson is full."""
-
 
 _Models = tuple[Any, Any, Any, list[list[float]], list[Any]]
 
@@ -107,7 +102,8 @@ class UciOnlineModels(OnlineModels):
         models = (
             _begin(clusters, self._first_product) if payload is None else restore(payload, allowed, *_KINDS)
         )
-        self._scaler, self._conversion, self._revenue, self._centres, self._lesson = models
+        self._scaler, self._conversion, self._revenue, self._centres, lesson = models
+        self._go_on(lesson)
         self._read_off()
 
     def _answered(self, table: Table, places: slice) -> list[ScorerOutput]:
@@ -130,33 +126,54 @@ class UciOnlineModels(OnlineModels):
         return linear_attribution(self._conversion, inputs, self._feature_of)
 
     def models(self) -> _Models:
-        return self._scaler, self._conversion, self._revenue, self._centres, self._lesson
+        return self._scaler, self._conversion, self._revenue, self._centres, self._kept()
 
-    def _noted(self, case: Case, outcome: Outcome) -> tuple[Any, ...]:
+    def _truth(self, _: Case, outcome: Outcome) -> tuple[bool, float | None]:
         revenue = None if outcome.revenue is None else min(outcome.revenue, self._revenue_limit)
-        return (*self._prepared(case), outcome.converted, revenue)
+        return outcome.converted, revenue
 
-    def _teach(self, lesson: list[Any]) -> None:
-        move_centres(self._centres, np.array([point for _, _, _, point, _, _ in lesson]))
-        seen = [one for one in lesson if one[0] is not None]
-        if not seen:
+    def _row(self, table: Table, place: int, truth: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Numbers of set `prefix`, None without evidence; places of indicators and product; point; truth."""
+        point = table.points[place].tolist()
+        if not table.seen[place]:
+            return None, [], None, point, *truth
+        *indicators, product = table.places[place].tolist()
+        shown = [at for at in indicators if at != self._size]
+        return table.numbers[place].tolist(), shown, None if product == self._size else product, point, *truth
+
+    def _noted(self, *row: Any) -> Noted:
+        numbers, indicators, product, point, *truth = row
+        hidden = [self._size] * (len(CATEGORICAL) - len(indicators))
+        places = [*indicators, *hidden, self._size if product is None else product]
+        table = Table(
+            np.array([numbers is not None]),
+            np.array([numbers or [0.0] * len(PUBLISHED)], dtype=np.float64),
+            np.array([places], dtype=np.intp),
+            np.array([point], dtype=np.float64),
+        )
+        return Noted(table, 0, tuple(truth))
+
+    def _teach(self, lesson: Table, truths: Sequence[tuple[Any, ...]]) -> None:
+        move_centres(self._centres, lesson.points)
+        seen = np.flatnonzero(lesson.seen)
+        if not len(seen):
             return
-        rows = np.zeros((len(seen), self._size))
-        rows[:, :_INTERCEPT] = [numbers for numbers, *_ in seen]
-        shown = [(at, place) for at, (_, places, *_) in enumerate(seen) for place in places]
-        _set(rows, shown, 1.0)
-        products = [(at, product) for at, (_, _, product, *_) in enumerate(seen) if product is not None]
-        _set(rows, products, PRODUCT_VALUE)
+        # What is not in the vocabulary falls into a column of its own, which is left out.
+        wide = np.zeros((len(seen), self._size + 1))
+        wide[:, :_INTERCEPT] = lesson.numbers[seen]
+        wide[np.arange(len(seen))[:, None], lesson.places[seen]] = _VALUES
+        rows = wide[:, : self._size]
         scaled = rows.copy()
         scaled[:, :_INTERCEPT] = standardised(self._scaler, rows[:, :_INTERCEPT])
         used = [*range(_INTERCEPT), *(np.flatnonzero(rows[:, _INTERCEPT:].any(axis=0)) + _INTERCEPT).tolist()]
-        converted = np.array([converted for *_, converted, _ in seen], dtype=float)
+        became = [truths[at] for at in seen.tolist()]
+        converted = np.array([converted for converted, _ in became], dtype=float)
         learn_linear(self._conversion, scaled[:, used], used, converted)
         learn_scale(self._scaler, rows[:, :_INTERCEPT])
-        earning = [at for at, one in enumerate(seen) if one[-1] is not None]
+        earning = [at for at, (_, revenue) in enumerate(became) if revenue is not None]
         rows[:, _INTERCEPT] = 1.0
         linear = rows[earning, : self._first_product]
-        learn_bayesian(self._revenue, linear, np.array([seen[at][-1] for at in earning]))
+        learn_bayesian(self._revenue, linear, np.array([became[at][1] for at in earning]))
         self._read_off()
 
     def _read_off(self) -> None:
@@ -180,15 +197,7 @@ class UciOnlineModels(OnlineModels):
         points = (np.minimum(whole, self._cluster_limits) - self._mean) / self._scale
         numbers, places = self._evident(evidence)
         seen = np.array([case.evidence is not None for case in cases])
-        parts = zip(seen.tolist(), numbers.tolist(), places.tolist(), points.tolist(), strict=True)
-        return Table([self._row(*part) for part in parts], seen, numbers, places, points)
-
-    def _row(self, seen: bool, numbers: list[float], places: list[int], point: list[float]) -> _Prepared:
-        if not seen:
-            return None, [], None, point
-        none = self._size
-        *indicators, product = places
-        return numbers, [at for at in indicators if at != none], None if product == none else product, point
+        return Table(seen, numbers, places, points)
 
     def _evident(self, rows: Sequence[Features]) -> tuple[Floats, NDArray[np.intp]]:
         """Numbers, shape (n, f), and places of the texts, shape (n, t), the product last, of set `prefix`.
@@ -198,11 +207,6 @@ class UciOnlineModels(OnlineModels):
         numbers = np.array([self._numbers(row) for row in rows], dtype=np.float64)
         places = [[known.get(row[name], self._size) for row in rows] for name, known in self._texts]
         return np.minimum(numbers, self._limits), np.array(places).T
-
-
-def _set(rows: Floats, places: Sequence[tuple[int, int]], value: float) -> None:
-    row, column = np.array(places, dtype=np.intp).reshape(-1, 2).T
-    rows[row, column] = value
 
 
 def _begin(clusters: Clusters, inputs: int) -> _Models:

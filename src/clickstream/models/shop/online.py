@@ -27,7 +27,7 @@ from clickstream.models.lessons import (
     sigmoid,
     standardised,
 )
-from clickstream.models.online import BaseRates, Global, OnlineModels, Table, restore
+from clickstream.models.online import BaseRates, Global, Noted, OnlineModels, Table, restore
 from clickstream.models.reasons import Attribution, linear_attribution
 from clickstream.models.shop.clusters import ShopClusters
 from clickstream.models.shop.inputs import MOST_CATEGORIES, ShopInputs
@@ -44,10 +44,6 @@ _KINDS = (
 )
 
 _Evident = tuple[list[float], list[int]]
-
-_Prepared = tuple[list[float] | None, list[int], list[float]]
-"""The numbers and the places of the texts of the evidence, None and none without it; the point among the
-centres. Plain, as it is kept in the state until its lesson is full."""
 
 
 class _Weights(NamedTuple):
@@ -104,7 +100,8 @@ class ShopOnline(OnlineModels):
         self._size = place
         self._last: tuple[Features, _Evident] | None = None
         models = _begin(clusters) if payload is None else restore(payload, allowed, *_KINDS)
-        self._scaler, self._conversion, self._spending, self._centres, self._lesson = models
+        self._scaler, self._conversion, self._spending, self._centres, lesson = models
+        self._go_on(lesson)
         self._read_off()
 
     def _answered(self, table: Table, places: slice) -> list[ScorerOutput]:
@@ -128,35 +125,49 @@ class ShopOnline(OnlineModels):
         return linear_attribution(self._conversion, inputs, self._feature_of)
 
     def models(self) -> tuple[Any, ...]:
-        return self._scaler, self._conversion, self._spending, self._centres, self._lesson
+        return self._scaler, self._conversion, self._spending, self._centres, self._kept()
 
-    def _noted(self, case: Case, outcome: Outcome) -> tuple[Any, ...]:
-        numbers, places, point = self._prepared(case)
+    def _truth(self, case: Case, outcome: Outcome) -> tuple[float, bool, float | None]:
         revenue = None
         if self._inputs.spending and outcome.converted and outcome.revenue is not None:
             # In units of the mean, so that a rate of learning fits any currency.
             revenue = outcome.revenue / self._inputs.spending - 1.0
-        return numbers, places, case.weight, point, outcome.converted, revenue
+        return case.weight, outcome.converted, revenue
 
-    def _teach(self, lesson: list[Any]) -> None:
-        move_centres(self._centres, np.array([one[3] for one in lesson]))
-        seen = [one for one in lesson if one[0] is not None]
-        if not seen:
+    def _row(self, table: Table, place: int, truth: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Numbers and places of the texts of the evidence, None and none without it; weight; point; truth."""
+        weight, *became = truth
+        point = table.points[place].tolist()
+        if not table.seen[place]:
+            return None, [], weight, point, *became
+        shown = [at for at in table.places[place].tolist() if at != self._size]
+        return table.numbers[place].tolist(), shown, weight, point, *became
+
+    def _noted(self, *row: Any) -> Noted:
+        numbers, places, weight, point, *became = row
+        evident = None if numbers is None else (numbers, places)
+        return Noted(self._table_of([evident], [point]), 0, (weight, *became))
+
+    def _teach(self, lesson: Table, truths: Sequence[tuple[Any, ...]]) -> None:
+        move_centres(self._centres, lesson.points)
+        seen = np.flatnonzero(lesson.seen)
+        if not len(seen):
             return
-        numbers = np.array([one[0] for one in seen])
-        rows = np.zeros((len(seen), self._size))
+        numbers = lesson.numbers[seen]
+        # What is not in the vocabulary falls into a column of its own, which is left out.
+        wide = np.zeros((len(seen), self._size + 1))
         # What is absent adds nothing.
-        rows[:, : numbers.shape[1]] = np.nan_to_num(standardised(self._scaler, numbers))
-        for row, one in zip(rows, seen, strict=True):
-            row[one[1]] = 1.0
+        wide[:, : numbers.shape[1]] = np.nan_to_num(standardised(self._scaler, numbers))
+        wide[np.arange(len(seen))[:, None], lesson.places[seen]] = 1.0
+        rows = wide[:, : self._size]
         used = np.flatnonzero(rows.any(axis=0)).tolist()
-        weights = np.array([one[2] for one in seen])
-        learn_linear(
-            self._conversion, rows[:, used], used, np.array([one[4] for one in seen], float), weights
-        )
-        paid = [at for at, one in enumerate(seen) if one[5] is not None]
+        became = [truths[at] for at in seen.tolist()]
+        weights = np.array([weight for weight, _, _ in became])
+        converted = np.array([converted for _, converted, _ in became], dtype=float)
+        learn_linear(self._conversion, rows[:, used], used, converted, weights)
+        paid = [at for at, (_, _, revenue) in enumerate(became) if revenue is not None]
         if paid:
-            spent = np.array([seen[at][5] for at in paid])
+            spent = np.array([became[at][2] for at in paid])
             learn_linear(self._spending, rows[np.ix_(paid, used)], used, spent, weights[paid])
         learn_scale(self._scaler, numbers)
         self._read_off()
@@ -170,18 +181,18 @@ class ShopOnline(OnlineModels):
 
     def _tabled(self, cases: Sequence[Case]) -> Table:
         points = [list(self._clusters.point(case.whole).values()) for case in cases]
+        evident = [None if case.evidence is None else self._evident(case.evidence) for case in cases]
+        return self._table_of(evident, points)
+
+    def _table_of(self, evident: Sequence[_Evident | None], points: Sequence[Sequence[float]]) -> Table:
         unseen: _Evident = [0.0] * (2 * len(self._numbers)), []
-        evident = [unseen if case.evidence is None else self._evident(case.evidence) for case in cases]
         none = [self._size] * len(self._texts)
+        given = [one or unseen for one in evident]
         return Table(
-            [
-                (None, [], point) if one is unseen else (*one, point)
-                for one, point in zip(evident, points, strict=True)
-            ],
-            np.array([one is not unseen for one in evident]),
-            np.array([numbers for numbers, _ in evident]),
-            np.array([(places + none)[: len(none)] for _, places in evident], dtype=np.intp),
-            np.array(points),
+            np.array([one is not None for one in evident]),
+            np.array([numbers for numbers, _ in given], dtype=np.float64),
+            np.array([(places + none)[: len(none)] for _, places in given], dtype=np.intp),
+            np.array(points, dtype=np.float64),
         )
 
     def _evident(self, evidence: Features) -> _Evident:
