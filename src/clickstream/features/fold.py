@@ -309,7 +309,7 @@ class _Writer:
             yield f"NOTHING = Step({nothing})  # in place of a click where there is none"
             yield ""
             yield ""
-        yield "class Aggregate(Struct, array_like=True):"
+        yield "class Aggregate(Struct, array_like=True, gc=False):"
         yield '    """What is kept of a run of clicks."""'
         yield ""
         yield from (f"    {name}: {annotation} = {first}" for name, annotation, first in attributes)

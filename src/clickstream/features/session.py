@@ -102,7 +102,7 @@ S = TypeVar("S", bound=SessionStep, default=Any)
 A = TypeVar("A", bound=CompiledAggregate, default=Any)
 
 
-class GoalState(Struct, Generic[A], array_like=True):
+class GoalState(Struct, Generic[A], array_like=True, gc=False):
     """What is known of a goal that is an event: whether a click has met it, and what had been seen before.
 
     Each click in order before the first that meets the goal is a decision point: a moment at which the models
@@ -148,7 +148,7 @@ class GoalState(Struct, Generic[A], array_like=True):
             self.points += 1
 
 
-class Session(Struct, Generic[S, A], array_like=True):
+class Session(Struct, Generic[S, A], array_like=True, gc=False):
     """One window of one session id, from its first settled click on.
 
     `seen` holds the orders counted, as a flat list of disjoint inclusive ranges [low, high, low, high…];

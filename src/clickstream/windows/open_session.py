@@ -1,6 +1,8 @@
 """What is open of one session id: its clicks settle here, and here it is decided when its window closes.
 
 The rules T1 to T10 are described, with examples in numbers, in docs/semantics.md.
+
+gc=False: what waits and what settles holds nothing that could hold it, so no search for cycles needs it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ FOREVER = 1 << 62
 """An event time beyond all others."""
 
 
-class PendingClick(Struct, Generic[S], array_like=True):
+class PendingClick(Struct, Generic[S], array_like=True, gc=False):
     """A click that the watermark has not passed, and how many copies of it came."""
 
     click: S
@@ -31,7 +33,7 @@ def _order(pending: PendingClick) -> tuple[Any, ...]:
     return key
 
 
-class OpenSession(Struct, Generic[S, A], array_like=True):
+class OpenSession(Struct, Generic[S, A], array_like=True, gc=False):
     """All that is open of one session id: a window of settled clicks, and clicks that wait, in order.
 
     `fired`: conditions on open scores, and the event time of the click with which each held first.
