@@ -31,7 +31,7 @@ def main() -> None:
             state_dir=folder,
             loglevel="WARNING",
             # As many clicks a transaction as our own steps take at the most.
-            commit_every=5_000,
+            commit_every=10_000,
         )
         # The time of a record is that of its click.
         stream = app.dataframe(app.topic(clicks, value_deserializer="json", key_deserializer="str"))

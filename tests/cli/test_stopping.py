@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from clickstream.terminal.stopping import asked_to_stop, interruptible
+from clickstream.terminal.stopping import asked_once, asked_to_stop, interruptible
 
 WISHES = [signal.SIGINT, signal.SIGTERM]
 
@@ -40,3 +40,14 @@ def test_a_signal_that_the_shell_had_ignored_asks_to_stop(sign: signal.Signals) 
     assert not asked.is_set()
     os.kill(os.getpid(), sign)
     assert asked.wait(5)
+
+
+@pytest.mark.usefixtures("ignored")
+def test_the_first_wish_is_noted_and_the_second_interrupts() -> None:
+    told: list[str] = []
+    asked = asked_once(also=lambda: told.append("noted"))
+    os.kill(os.getpid(), signal.SIGINT)
+    assert asked.wait(5)
+    assert told == ["noted"]
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -24,9 +26,10 @@ from clickstream.drills.stage import DrillStage, RedisKind
 from clickstream.infra.errors import UsageError
 from clickstream.infra.settings import Duration, load_settings
 from clickstream.terminal.chaos_view import fault_lines, outcome_as_dict, show_outcome, show_plans
-from clickstream.terminal.stopping import interruptible
+from clickstream.terminal.stopping import asked_once, interruptible
 
 _SPEED = 600.0
+_ENDING = b"\nno more faults: what was played is audited now; once more ends it at once\n"
 
 
 class _For(BaseModel):
@@ -73,7 +76,8 @@ def chaos(
     """Break a running system on purpose, fault after fault, and audit every score.
 
     Starts a Kafka, a Valkey, consumers and an endless replay of its own on this machine, and ends them. The
-    order of the faults is that of the seed; when each strikes also depends on the machine.
+    order of the faults is that of the seed; when each strikes also depends on the machine. Ctrl-C once: no
+    more faults, and the audit of what was played; twice: the end.
 
     Exit codes: 0 nothing missing, duplicate or wrong, and the system went on after each fault; 1 otherwise.
     """
@@ -124,7 +128,13 @@ def chaos(
                 between=not CUT_OFF.keys().isdisjoint(faults),
             ) as stage,
         ):
-            outcome = play(stage, faults, seed, deadline=until, report=fault_lines(console))
+            # Whoever is asked may be in the middle of printing.
+            asked = asked_once(also=lambda: os.write(sys.stderr.fileno(), _ENDING))
+
+            def stop() -> bool:
+                return asked.is_set() or (until is not None and time.monotonic() > until)
+
+            outcome = play(stage, faults, seed, stop=stop, report=fault_lines(console))
     except BaseException:
         console.print(f"what the processes said is in {folder}")
         raise

@@ -173,14 +173,13 @@ def play(
     faults: Sequence[str],
     seed: int,
     *,
-    deadline: float | None = None,
+    stop: Callable[[], bool] = lambda: False,
     report: Callable[[str, FaultResult], None] = lambda *_: None,
 ) -> DrillOutcome:
     """Play the faults on a stage that is set up, then let it finish, and audit it.
 
     Args:
-        deadline: end of playing on the monotonic clock; faults that are left then are not played. None:
-            all are.
+        stop: asked before each fault; once it is true, those that are left are not played.
         report: called after each fault.
 
     Raises:
@@ -191,7 +190,7 @@ def play(
     rows: dict[str, FaultResult] = {name: FaultResult() for name in sorted(set(faults))}
     stage.wait(lambda: bool(stage.committed()), _RECOVERY_DEADLINE_S)
     for name in faults:
-        if deadline is not None and time.monotonic() > deadline:
+        if stop():
             break
         row = rows[name]
         if row.left_out:

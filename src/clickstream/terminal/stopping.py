@@ -38,6 +38,17 @@ def asked_to_stop(also: Callable[[], None] = lambda: None) -> Stop:
     return asked
 
 
+def asked_once(also: Callable[[], object]) -> Stop:
+    """As `asked_to_stop`, for the first wish; the next one raises KeyboardInterrupt."""
+
+    def first() -> None:
+        for sign in _WISHES:
+            signal.signal(sign, signal.default_int_handler)
+        also()
+
+    return asked_to_stop(first)
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Ctrl-C and SIGTERM raise KeyboardInterrupt within the block, which ends its parts in order."""
