@@ -303,20 +303,28 @@ WORK: Mapping[Role, Callable[[Servers, Settings], None]] = {
 }
 
 
-def about(role: Role, servers: Servers, scored: Shop) -> Settings:
+BY_CLIENT = [
+    (role, client)
+    for role in Role
+    for client in (("kafka-python", "confluent-kafka") if role is Role.CONSUMER else ("kafka-python",))
+]
+"""Consumers work by either of the two clients, all others by the one."""
+
+
+def about(role: Role, client: str, servers: Servers, scored: Shop) -> Settings:
     """What the role works on: the consumer on topics of its own, the others on what is scored."""
     if role is not Role.CONSUMER:
         return scored.settings
-    settings = renamed(servers.settings)
+    settings = renamed(servers.settings).model_copy(update={"kafka_client": client})
     prepare_topics(settings)
     return settings
 
 
-@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize(("role", "client"), BY_CLIENT)
 def test_a_role_does_its_work_with_exactly_its_rights(
-    role: Role, servers_with_acls: Servers, scored: Shop
+    role: Role, client: str, servers_with_acls: Servers, scored: Shop
 ) -> None:
-    settings = about(role, servers_with_acls, scored)
+    settings = about(role, client, servers_with_acls, scored)
     redis = redis_rights(role, settings)
     command = None if redis is None else redis_command(redis, "{user}", cluster=False)
     user = user_with(servers_with_acls, settings, kafka_rights(role, settings), command)
@@ -327,16 +335,17 @@ class OneLess(NamedTuple):
     """A role without one of its rights: the number of a right of Kafka, or a command of Redis."""
 
     role: Role
+    client: str
     lacks: int | str
 
 
 def each_right() -> list[OneLess]:
     settings = Settings(open_scores="1")
     found: list[OneLess] = []
-    for role in Role:
-        found += [OneLess(role, number) for number in range(len(kafka_rights(role, settings)))]
+    for role, client in BY_CLIENT:
+        found += [OneLess(role, client, number) for number in range(len(kafka_rights(role, settings)))]
         redis = redis_rights(role, settings)
-        found += [OneLess(role, command) for command in (redis.commands if redis else ())]
+        found += [OneLess(role, client, command) for command in (redis.commands if redis else ())]
     return found
 
 
@@ -349,7 +358,7 @@ def test_one_right_less_is_told(servers_with_acls: Servers, scored: Shop, drill_
 
 def untold_of(one: OneLess, servers: Servers, scored: Shop) -> str:
     """What is wrong with what the role without this right is told; empty: it names it, and what to do."""
-    settings = about(one.role, servers, scored)
+    settings = about(one.role, one.client, servers, scored)
     kafka = list(kafka_rights(one.role, settings))
     redis = redis_rights(one.role, settings)
     if isinstance(one.lacks, int):
