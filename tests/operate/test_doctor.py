@@ -171,6 +171,7 @@ def test_servers_that_are_away_fail_with_their_address_and_without_their_passwor
     settings = Settings(
         home=tmp_path,
         kafka_bootstrap=f"127.0.0.1:{port}",
+        kafka_security_protocol="SASL_PLAINTEXT",
         kafka_username="clicker",
         kafka_password=SecretStr("sesame1"),
         redis_url=SecretStr(f"redis://:sesame2@127.0.0.1:{port}/0"),
