@@ -85,7 +85,9 @@ def _as_ours(error: Exception, doing: str, where: str, settings: Settings) -> Cl
         return UnavailableError(f"{doing}: {where} is not ready ({error})", "It usually is soon.")
     if isinstance(error, MasterNotFoundError):
         return UnavailableError(
-            f"{doing}: the Sentinels at {address(settings)} name no master that answers ({error})",
+            # Behind the colon the client shows itself.
+            f"{doing}: the Sentinels at {address(settings)} name no master that answers"
+            f" ({text.partition(' : ')[0]})",
             "Check CLICKSTREAM_REDIS_SENTINEL_SERVICE, and the Sentinels. A running consumer goes on"
             " by itself.",
         )

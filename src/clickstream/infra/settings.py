@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from clickstream.infra.errors import ConfigurationError
+from clickstream.infra.tokens import check_endpoint
 
 SHORTEST_KEY = 32
 """Characters of a key for bundles: as many bytes as the hash gives (RFC 2104, section 3)."""
@@ -408,6 +409,8 @@ class Settings(BaseSettings):
         if not protocol.startswith("SASL"):
             self._refuse_unused(_FOR_SASL, "SASL_SSL or SASL_PLAINTEXT")
             return self
+        if self.kafka_token_url is not None:
+            check_endpoint(self.kafka_token_url)
         needed = {
             "kafka_username": self.kafka_username,
             "kafka_password or kafka_password_file": self.kafka_password or self.kafka_password_file,
