@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,12 @@ def test_a_cluster_that_is_away_is_waited_for(changes: dict[str, object]) -> Non
     settings = load_settings(redis_url=f"redis://127.0.0.1:{free_port()},127.0.0.1:{free_port()}", **changes)
     with pytest.raises(UnavailableError):
         connect(settings)
+
+
+def test_a_user_who_may_not_ask_for_the_slots_of_a_cluster_lacks_a_right(tmp_path: Path) -> None:
+    with EmbeddedValkey(tmp_path / "valkey") as valkey:
+        with closing(connect(load_settings(redis_url=valkey.url))) as owner:
+            owner.execute_command("ACL", "SETUSER", "me", "reset", "on", ">sesame", "+ping", "~*")
+        at = valkey.url.partition("//")[2]
+        with pytest.raises(ConfigurationError, match=r"does not permit it .*cluster\|slots"):
+            connect(load_settings(redis_url=f"redis://me:sesame@{at}", redis_cluster=True))
