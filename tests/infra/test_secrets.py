@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from clickstream.infra.errors import ConfigurationError
 from clickstream.infra.secrets import secret
-from clickstream.infra.settings import Settings, load_settings
+from clickstream.infra.settings import Settings, as_environment, load_settings
 
 
 def test_a_file_counts_as_it_is_when_it_is_asked_for(tmp_path: Path) -> None:
     file = tmp_path / "password"
-    settings = Settings(kafka_password_file=file)
+    settings = Settings(redis_password_file=file)
     file.write_text("first\n")
-    assert secret(settings, "kafka_password") == "first"
+    assert secret(settings, "redis_password") == "first"
     file.write_text("second")
-    assert secret(settings, "kafka_password") == "second"
-    assert secret(Settings(kafka_password="third"), "kafka_password") == "third"
-    assert secret(Settings(), "kafka_password") is None
+    assert secret(settings, "redis_password") == "second"
+    assert secret(Settings(redis_password="third"), "redis_password") == "third"
+    assert secret(Settings(), "redis_password") is None
 
 
 @pytest.mark.parametrize(
@@ -39,8 +40,8 @@ def test_what_is_no_secret_is_said_without_showing_it(
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(ConfigurationError, match=words) as caught:
-        secret(Settings(kafka_password_file=file), "kafka_password")
-    assert "CLICKSTREAM_KAFKA_PASSWORD_FILE" in caught.value.what
+        secret(Settings(redis_password_file=file), "redis_password")
+    assert "CLICKSTREAM_REDIS_PASSWORD_FILE" in caught.value.what
     assert "xxx" not in str(caught.value)
 
 
@@ -67,6 +68,13 @@ def test_a_token_in_a_file_is_as_long_as_one_in_the_environment(tmp_path: Path) 
             },
             "OAUTHBEARER needs kafka_token_url",
         ),
+        ({"kafka_username": "a", "kafka_password": "sesame"}, "kafka_username, kafka_password are set"),
+        ({"kafka_ca_file": "a"}, "kafka_ca_file is set, .* PLAINTEXT makes no use of that: set it to SSL"),
+        ({"kafka_key_password": "sesame"}, "kafka_key_password is set"),
+        (
+            {"kafka_security_protocol": "SSL", "kafka_sasl_mechanism": "PLAIN", "kafka_token_scope": "a"},
+            "kafka_sasl_mechanism, kafka_token_scope are set, .* SSL makes no use .* SASL_SSL",
+        ),
         ({"kafka_certificate_file": "a"}, "kafka_certificate_file and kafka_key_file belong together"),
     ],
 )
@@ -74,3 +82,25 @@ def test_settings_that_lack_something_are_refused(given: dict[str, str], words: 
     with pytest.raises(ConfigurationError, match=words) as caught:
         load_settings(**given)
     assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"lookup_token": "sesame"}, {"redis_url": "redis://u:sesame@h/0", "gap": "x"}, {"bundle_key": "sesame"}],
+)
+def test_what_is_wrong_of_settings_is_said_without_what_was_given(given: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(reversed(given))) as caught:
+        Settings(**given)
+    assert "sesame" not in str(caught.value)
+
+
+def test_no_secret_is_shown_where_settings_contradict_each_other() -> None:
+    with pytest.raises(ValueError, match="max_ahead") as caught:
+        Settings(redis_url="redis://:sesame@h/0", lookup_token="sesame" * 9, gap=1_000)
+    assert "sesame" not in str(caught.value)
+
+
+def test_settings_handed_to_another_process_are_as_good_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in as_environment(Settings()).items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().kafka_security_protocol == "PLAINTEXT"

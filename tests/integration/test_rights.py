@@ -394,12 +394,12 @@ def test_settings_that_a_user_may_not_see_are_told_and_not_taken_for_the_default
 
 
 def test_what_is_printed_is_what_is_tried() -> None:
-    words = ["acls", "look-up", "--group", "shop[1]", "--clicks-topic", "c", "--user", "{role}-1"]
+    words = ["acls", "look-up", "--group", "shop[1]", "--clicks-topic", "c;id", "--user", "{role}-1"]
     printed = CliRunner().invoke(command_line(words), words)
     assert printed.output.splitlines() == [
         "# look-up",
         "kafka-acls.sh --bootstrap-server localhost:9092 --add --allow-principal User:look-up-1"
-        " --operation Describe --topic 'c'",
+        " --operation Describe --topic 'c;id'",
         "ACL SETUSER look-up-1 reset on >PASSWORD %R~clickstream:shop\\[1\\]:* +ping +multi +exec +hgetall"
         " +hmget +hexists +get +getrange +zrevrange",
         "",

@@ -107,6 +107,14 @@ def test_who_is_known_reads_and_publishes(connected: Connected, client: Client, 
     assert _published_and_read(connected(client, way)) == [b"a"]
 
 
+@pytest.mark.parametrize("client", CLIENTS)
+def test_without_a_ca_file_the_authorities_of_ssl_cert_file_count(
+    connected: Connected, secured_kafka: SecuredKafka, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(secured_kafka.authority.file))
+    assert _published_and_read(connected(client, "TLS", kafka_ca_file=None)) == [b"a"]
+
+
 def _said_by_clients(wrong: Settings, topic: str) -> Iterator[str]:
     clients = clients_of(wrong)
     for connect in (

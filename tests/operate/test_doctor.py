@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import typer
+from certificates import Authority
 from factory import click_json
 
 # Training of the one small bundle is shared with the tests of the models.
@@ -29,6 +30,7 @@ from clickstream.infra.redis import connect
 from clickstream.infra.settings import Settings, format_duration
 from clickstream.local.child import free_port
 from clickstream.operate.doctor import Check, examine
+from clickstream.operate.doctor.certificates import check_secret_files
 from clickstream.windows.fingerprint import rules_of, rules_text
 from clickstream.windows.partition import Partition
 from clickstream.windows.rules import Rules
@@ -171,6 +173,7 @@ def test_servers_that_are_away_fail_with_their_address_and_without_their_passwor
     settings = Settings(
         home=tmp_path,
         kafka_bootstrap=f"127.0.0.1:{port}",
+        kafka_security_protocol="SASL_PLAINTEXT",
         kafka_username="clicker",
         kafka_password=SecretStr("sesame1"),
         redis_url=SecretStr(f"redis://:sesame2@127.0.0.1:{port}/0"),
@@ -384,3 +387,24 @@ def test_the_command_ends_with_1_when_something_fails_and_speaks_json(
     told = json.loads(ill.output)
     assert told["ok"] is False
     assert [check["part"] for check in told["checks"] if check["status"] == "fail"] == ["bundle"]
+
+
+def test_files_of_secrets_and_keys_that_all_can_read_are_named(tmp_path: Path) -> None:
+    identity = Authority(tmp_path).issue("serve", ends=3)
+    for name, mode in (("bundle", 0o644), ("token", 0o604), ("password", 0o640)):
+        (tmp_path / name).touch()
+        (tmp_path / name).chmod(mode)
+    identity.key.chmod(0o644)
+    settings = Settings(
+        home=tmp_path,
+        bundle_key_file=tmp_path / "bundle",
+        lookup_token_file=tmp_path / "token",
+        lookup_certificate_file=identity.certificate,
+        lookup_key_file=identity.key,
+        redis_password_file=tmp_path / "password",
+    )
+    said = [check.what for check in check_secret_files(settings) if check.status == "warn"]
+    for file in (tmp_path / "bundle", tmp_path / "token", identity.key):
+        assert any(f"{file} can be read by every user" in what for what in said)
+    assert any("our certificate for serve" in what and "ends at" in what for what in said)
+    assert len(said) == 4

@@ -13,6 +13,7 @@ import typer
 from clickstream.bundles.bundle import load_bundle
 from clickstream.cli.options import Shop
 from clickstream.consumer.assembly import open_engine
+from clickstream.consumer.clients import clients_of
 from clickstream.consumer.engine import Engine
 from clickstream.consumer.publisher import transactional_id
 from clickstream.consumer.restart import restart_from
@@ -106,6 +107,8 @@ def _run(settings: Settings, restart: str | None, partitions: Collection[int], s
     # A start and a step make tens of thousands of objects without cycles, and a step lets go of its own when
     # it ends: searching them for cycles in the middle of it costs a tenth of the time.
     gc.set_threshold(200_000, 20, 20)
+    # A client that is not installed is named before a bundle is loaded.
+    clients_of(settings)
     models = load_bundle(settings)
     candidate = None if shadow is None else load_bundle(settings, shadow)
     if restart is not None:

@@ -50,6 +50,8 @@ def _as_ours(error: Exception, doing: str, where: str, settings: Settings) -> Cl
     renewed = ConfigurationError if doing == _FIRST else UnavailableError
     if problem := _certificate_problem(error):
         return renewed(f"{doing}: {where}: {problem[0]}", problem[1])
+    if "Cluster mode is not enabled" in text and (denied := _denied(error)) is not None:
+        text = str(denied)
     if "EXEC without MULTI" in text:
         # The client does not look at what MULTI was answered.
         text = f"this user has no permissions to run the 'multi' command: {text}"
@@ -85,7 +87,9 @@ def _as_ours(error: Exception, doing: str, where: str, settings: Settings) -> Cl
         return UnavailableError(f"{doing}: {where} is not ready ({error})", "It usually is soon.")
     if isinstance(error, MasterNotFoundError):
         return UnavailableError(
-            f"{doing}: the Sentinels at {address(settings)} name no master that answers ({error})",
+            # Behind the colon the client shows itself.
+            f"{doing}: the Sentinels at {address(settings)} name no master that answers"
+            f" ({text.partition(' : ')[0]})",
             "Check CLICKSTREAM_REDIS_SENTINEL_SERVICE, and the Sentinels. A running consumer goes on"
             " by itself.",
         )
@@ -108,6 +112,14 @@ _NOT_READY = (
     redis.BusyLoadingError,
 )
 _NOT_READY_WORDS = ("BUSY ", "NOREPLICAS ", "MISCONF ")
+
+
+def _denied(error: BaseException) -> BaseException | None:
+    """The permission that was lacking, of an error or what caused it: the client takes it for no cluster."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, redis.exceptions.NoPermissionError):
+        found = found.__cause__ or found.__context__
+    return found
 
 
 def _certificate_problem(error: BaseException) -> tuple[str, str] | None:

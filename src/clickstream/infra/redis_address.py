@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from redis.connection import SSLConnection, parse_url
 from redis.credentials import CredentialProvider
@@ -18,6 +18,17 @@ from clickstream.infra.tls import client_context
 
 _VARIABLE = "CLICKSTREAM_REDIS_URL"
 _DEFAULT_PORT = 6379
+_REMEDIES = {
+    "username": "Write it before the host: redis://user@host:port/0.",
+    "password": "Set CLICKSTREAM_REDIS_PASSWORD, or CLICKSTREAM_REDIS_PASSWORD_FILE.",
+    "ssl_ca_certs": "Set CLICKSTREAM_REDIS_CA_FILE.",
+    "ssl_certfile": "Set CLICKSTREAM_REDIS_CERTIFICATE_FILE.",
+    "ssl_keyfile": "Set CLICKSTREAM_REDIS_KEY_FILE.",
+    "ssl_cert_reqs": "Certificates are always checked: name the authority in CLICKSTREAM_REDIS_CA_FILE.",
+    "ssl_check_hostname": "Names of hosts are always checked: connect by one that the certificate has.",
+    "socket_timeout": "Set CLICKSTREAM_PATIENCE.",
+}
+"""What is meant for those that the client library would take from a URL."""
 
 
 class Password(CredentialProvider):
@@ -80,6 +91,7 @@ def redis_address(settings: Settings) -> RedisAddress:
             "Write it as redis://[user:password@]host:port/0, with / : @ of the password as %2F %3A %40;"
             " rediss:// for TLS, and host:port,host:port for several nodes of a cluster or Sentinels.",
         ) from None
+    _refuse_parameters(settings.redis_url.get_secret_value())
     encrypted = options.get("connection_class") is SSLConnection
     files = {
         "ssl_ca_certs": settings.redis_ca_file,
@@ -154,6 +166,16 @@ def redis_absence(settings: Settings) -> tuple[str, str]:
         # A server that wants a certificate may hang up before its reason has arrived.
         remedy += " If it asks for a certificate, name ours in CLICKSTREAM_REDIS_CERTIFICATE_FILE."
     return what, remedy
+
+
+def _refuse_parameters(url: str) -> None:
+    """The client library takes all its options from a URL: one would switch off what makes TLS safe."""
+    for name in parse_qs(urlsplit(url).query, keep_blank_values=True):
+        if name != "db":
+            raise ConfigurationError(
+                f"{_VARIABLE} has the parameter {name!r}; none but db is taken",
+                _REMEDIES.get(name, "Leave it out of the URL."),
+            )
 
 
 def _read(url: str) -> tuple[tuple[tuple[str, int], ...], dict[str, Any]]:

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from clickstream.infra.errors import ConfigurationError
+from clickstream.infra.tokens import check_endpoint
 
 SHORTEST_KEY = 32
 """Characters of a key for bundles: as many bytes as the hash gives (RFC 2104, section 3)."""
@@ -106,6 +107,23 @@ def _xdg_folder(variable: str) -> Path | None:
     return named / "clickstream" if named.is_absolute() else None
 
 
+_FOR_TLS = (
+    "kafka_ca_file",
+    "kafka_certificate_file",
+    "kafka_key_file",
+    "kafka_key_password",
+    "kafka_key_password_file",
+)
+_FOR_SASL = (
+    "kafka_sasl_mechanism",
+    "kafka_username",
+    "kafka_password",
+    "kafka_password_file",
+    "kafka_token_url",
+    "kafka_token_scope",
+)
+
+
 class Settings(BaseSettings):
     """All settings, from the environment (`CLICKSTREAM_…`) or by name: one frozen object.
 
@@ -118,7 +136,9 @@ class Settings(BaseSettings):
     ('shop', 1200000, 1200000)
     """
 
-    model_config = SettingsConfigDict(env_prefix="CLICKSTREAM_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="CLICKSTREAM_", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     home: Path = Field(
         default_factory=default_home,
@@ -382,8 +402,15 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _kafka_is_told_who_we_are(self) -> Settings:
-        if not self.kafka_security_protocol.startswith("SASL"):
+        protocol = self.kafka_security_protocol
+        if not protocol.endswith("SSL"):
+            # A connection without TLS would be made, and nobody would hear that these count for nothing.
+            self._refuse_unused(_FOR_TLS, "SSL or SASL_SSL")
+        if not protocol.startswith("SASL"):
+            self._refuse_unused(_FOR_SASL, "SASL_SSL or SASL_PLAINTEXT")
             return self
+        if self.kafka_token_url is not None:
+            check_endpoint(self.kafka_token_url)
         needed = {
             "kafka_username": self.kafka_username,
             "kafka_password or kafka_password_file": self.kafka_password or self.kafka_password_file,
@@ -397,6 +424,16 @@ class Settings(BaseSettings):
                 f" {self.kafka_sasl_mechanism} needs {' and '.join(missing)}"
             )
         return self
+
+    def _refuse_unused(self, names: Iterable[str], protocols: str) -> None:
+        # Processes hand each other all settings: a default that is written out says nothing.
+        given = [name for name in names if getattr(self, name) != type(self).model_fields[name].default]
+        if given:
+            raise ValueError(
+                f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} set, and kafka_security_protocol"
+                f" {self.kafka_security_protocol} makes no use of that: set it to {protocols}, or leave"
+                f" {'it' if len(given) == 1 else 'them'} out"
+            )
 
     @property
     def bundles(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 import time
 import urllib.error
@@ -24,6 +25,37 @@ class Token:
 
     text: str
     expires_at: float
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Redirections are errors: the client's secret would go to whom the answer names."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+def check_endpoint(url: str) -> None:
+    """Check that a secret may be sent there: https, or http to this machine, and no user in the URL.
+
+    Raises:
+        ValueError: it may not; what is said holds nothing of a password in the URL.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host = parts.hostname or ""
+        user = "@" in parts.netloc
+    except ValueError:
+        raise ValueError("kafka_token_url is no URL: write it as https://host/path") from None
+    if user:
+        raise ValueError(
+            "kafka_token_url has a user: leave it out, and set kafka_username and kafka_password_file"
+        )
+    here = host == "localhost" or host == "::1" or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and here)):
+        raise ValueError(
+            f"kafka_token_url has the scheme {parts.scheme!r} and the host {host!r}: the client's secret is"
+            " sent to https://host/path alone, or by http:// to this machine"
+        )
 
 
 class TokenSource:
@@ -69,7 +101,8 @@ class TokenSource:
                     "Accept": "application/json",
                 },
             )
-            with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:
+            opener = urllib.request.build_opener(_NoRedirect)
+            with opener.open(request, timeout=self._timeout_s) as answer:
                 found = json.loads(answer.read(_MOST_BYTES))
             return Token(str(found["access_token"]), now + float(found.get("expires_in", 300)))
         except urllib.error.HTTPError as error:
@@ -78,6 +111,11 @@ class TokenSource:
             if error.code >= 500 or error.code == 429:
                 raise UnavailableError(
                     f"{where} answers {error.code}: {said}", "It usually is better soon."
+                ) from None
+            if 300 <= error.code < 400:
+                raise ConfigurationError(
+                    f"{where} answers {error.code}, a redirection, and the secret is sent nowhere else",
+                    "Set CLICKSTREAM_KAFKA_TOKEN_URL to the address that it redirects to, if that is right.",
                 ) from None
             raise ConfigurationError(
                 f"{where} refuses the client {client!r} ({error.code}: {said})",

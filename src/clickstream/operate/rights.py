@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -135,9 +136,10 @@ def kafka_commands(rights: Sequence[KafkaRight], user: str, bootstrap: str) -> I
         )
         yield " ".join(
             [
-                f"kafka-acls.sh --bootstrap-server {bootstrap} --add --allow-principal User:{user}",
+                f"kafka-acls.sh --bootstrap-server {shlex.quote(bootstrap)} --add",
+                f"--allow-principal {shlex.quote(f'User:{user}')}",
                 *(f"--operation {operation}" for operation in operations),
-                f"--{resource} '{name}'",
+                f"--{resource} {shlex.quote(name)}",
                 *(["--resource-pattern-type prefixed"] if prefix else []),
             ]
         )

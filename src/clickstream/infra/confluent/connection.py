@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -103,6 +104,13 @@ def _contents(settings: Settings) -> tuple[bytes | None, ...]:
     return tuple(content(file) for file in files.values())
 
 
+def _authorities() -> dict[str, str]:
+    """Those that OpenSSL finds on this machine, by SSL_CERT_FILE too: librdkafka would look elsewhere."""
+    paths = ssl.get_default_verify_paths()
+    found = paths.cafile or paths.capath
+    return {} if found is None else {"ssl.ca.location": found}
+
+
 def client_options(settings: Settings, note: Callable[[KafkaError], None]) -> dict[str, Any]:
     """Where the broker is, and how it knows us; `note` is called with errors of the connections.
 
@@ -124,7 +132,7 @@ def client_options(settings: Settings, note: Callable[[KafkaError], None]) -> di
     }
     if uses_tls(settings):
         tls_context(settings)
-        options |= certificate_files(settings, *_FILES)
+        options |= _authorities() | certificate_files(settings, *_FILES)
         if (unlocks := key_password(settings)) is not None:
             options["ssl.key.password"] = unlocks
     if uses_sasl(settings):

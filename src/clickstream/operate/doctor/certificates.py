@@ -22,7 +22,6 @@ _MOST_WAIT_S = 3.0
 
 def check_kafka_certificates(settings: Settings) -> Iterator[Check]:
     """Check what TLS to Kafka needs; that the brokers take it is seen when they are asked."""
-    yield from _private(settings, "kafka_password_file", "kafka_key_password_file", "kafka_key_file")
     if not uses_tls(settings):
         return
     try:
@@ -45,7 +44,6 @@ def check_redis_certificates(settings: Settings) -> Iterator[Check]:
 
     Settings that contradict each other are told when it is asked.
     """
-    yield from _private(settings, "redis_password_file", "redis_sentinel_password_file", "redis_key_file")
     with suppress(ClickstreamError):
         found = redis_address(settings)
         if found.encrypted:
@@ -53,11 +51,16 @@ def check_redis_certificates(settings: Settings) -> Iterator[Check]:
             yield from _served("Redis", (*found.hosts, *data_hosts(settings)))
 
 
-def _private(settings: Settings, *names: str) -> Iterator[Check]:
-    for name in names:
+def check_secret_files(settings: Settings) -> Iterator[Check]:
+    """Check that nobody else can read the files of secrets and keys; and our own certificate of `serve`."""
+    for name in type(settings).model_fields:
+        secret = name.endswith("_file") and hasattr(settings, name.removesuffix("_file"))
+        if not (secret or name.endswith("_key_file")):
+            continue
         file: Path | None = getattr(settings, name)
         if file is not None and (open_to := _readable_by_all(file)):
             yield open_to
+    yield from _files("serve", settings.lookup_certificate_file, None)
 
 
 def _files(server: str, ours: Path | None, authority: Path | None) -> Iterator[Check]:

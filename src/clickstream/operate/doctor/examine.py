@@ -10,7 +10,11 @@ from clickstream.infra.errors import ClickstreamError, RefusedError
 from clickstream.infra.kafka import ClusterAdmin, Topic
 from clickstream.infra.settings import Settings
 from clickstream.operate.doctor.broker import check_broker, check_group, check_topics, log_range
-from clickstream.operate.doctor.certificates import check_kafka_certificates, check_redis_certificates
+from clickstream.operate.doctor.certificates import (
+    check_kafka_certificates,
+    check_redis_certificates,
+    check_secret_files,
+)
 from clickstream.operate.doctor.check import Check, failed
 from clickstream.operate.doctor.machine import check_machine
 from clickstream.operate.doctor.memory import check_partition_state, check_redis, read_partition_state
@@ -24,6 +28,7 @@ HOUR = 3_600_000
 def examine(settings: Settings, survive: int = HOUR) -> Iterator[Check]:
     """Run every check; `survive` is the longest loss of Redis to get over, in ms. Changes nothing."""
     yield from check_machine(settings)
+    yield from check_secret_files(settings)
     topic: Topic | None = None
     if settings.kafka_bootstrap is not None:
         yield from check_kafka_certificates(settings)
