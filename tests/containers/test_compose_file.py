@@ -108,6 +108,13 @@ def test_the_look_up_whose_token_is_published_is_called_by_its_own_name_alone() 
     assert names == ["lookup"]
 
 
+def test_the_dashboard_which_has_no_login_promotes_nothing() -> None:
+    assert "--read-only" in SERVICES["dashboard"]["command"]
+    assert [volume for volume in SERVICES["dashboard"]["volumes"] if str(volume).startswith("bundles:")] == [
+        "bundles:/var/lib/clickstream/bundles:ro"
+    ]
+
+
 def test_no_two_services_take_the_same_port() -> None:
     ports = [port.split(":-")[1] for service in SERVICES.values() for port in service.get("ports", [])]
     assert len({port.split("}")[0] for port in ports}) == len(ports)

@@ -158,6 +158,8 @@ def test_behind_nginx_who_logs_in_has_that_name_and_no_other(
 @pytest.mark.parametrize(
     ("changed", "host", "said"),
     [
+        ({}, "0.0.0.0", "anybody who reaches the port could promote"),
+        ({}, "shop.example", "anybody who reaches the port could promote"),
         ({"dashboard_user_header": "X-User"}, "0.0.0.0", "anybody could send X-User"),
         ({"dashboard_promoters": "anna"}, "127.0.0.1", "nobody has a name"),
         ({"dashboard_proxy_secret": SecretStr(SECRET)}, "127.0.0.1", "nobody has a name"),
@@ -170,5 +172,16 @@ def test_a_login_that_cannot_hold_is_refused_at_the_start(
         check_login(Settings(home=tmp_path).model_copy(update=changed), host)
 
 
-def test_on_this_machine_a_header_alone_may_do(tmp_path: Path) -> None:
-    check_login(Settings(home=tmp_path, dashboard_user_header="X-User"), "127.0.0.1")
+@pytest.mark.parametrize(
+    ("changed", "host"),
+    [
+        ({}, "127.0.0.1"),
+        ({"dashboard_user_header": "X-User"}, "127.0.0.1"),
+        ({"dashboard_read_only": True}, "0.0.0.0"),
+        ({"dashboard_user_header": "X-User", "dashboard_proxy_secret": SecretStr(SECRET)}, "0.0.0.0"),
+    ],
+)
+def test_on_this_machine_for_reading_and_behind_a_login_it_starts(
+    changed: dict[str, object], host: str, tmp_path: Path
+) -> None:
+    check_login(Settings(home=tmp_path).model_copy(update=changed), host)

@@ -1,8 +1,8 @@
 """Who looks at the pages, where a proxy before the dashboard makes people log in, by OpenID Connect or else.
 
 The proxy names the person in a header, and proves by a secret in another one that it is the proxy. Whoever
-comes without both is shown nothing. Without such a proxy set, nobody has a name, and whoever is here may
-promote.
+comes without both is shown nothing. Without such a proxy set, nobody has a name: whoever is on this machine
+may promote, and from others nobody.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def check_login(settings: Settings, host: str) -> None:
     """Whether the settings of a login hold on this address.
 
     Raises:
-        ConfigurationError: beyond this machine, anybody could name himself.
+        ConfigurationError: beyond this machine, anybody could promote, or name himself.
     """
     if settings.dashboard_user_header is None:
         if settings.dashboard_promoters or settings.dashboard_proxy_secret is not None:
@@ -41,6 +41,13 @@ def check_login(settings: Settings, host: str) -> None:
                 "dashboard_promoters or dashboard_proxy_secret without dashboard_user_header: nobody has"
                 " a name",
                 "Set CLICKSTREAM_DASHBOARD_USER_HEADER to the header in which your proxy names a person.",
+            )
+        # The names that are let in are no password: who is no browser sends the one that he likes.
+        if host not in LOOPBACK and not settings.dashboard_read_only:
+            raise ConfigurationError(
+                f"on {host} anybody who reaches the port could promote models",
+                "Give --read-only; or have a proxy log people in, and set CLICKSTREAM_DASHBOARD_USER_HEADER"
+                " (docs/dashboard.md#login); or keep to 127.0.0.1.",
             )
     elif settings.dashboard_proxy_secret is None and host not in LOOPBACK:
         raise ConfigurationError(
