@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from socket import create_connection
 from ssl import create_default_context
@@ -59,21 +60,22 @@ class Page:
                     return texts
 
 
-@pytest.fixture(scope="module")
-def models(synthetic_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    home = tmp_path_factory.mktemp("home")
+@contextmanager
+def dashboard(bundle: Path, home: Path, **changed: object) -> Iterator[Page]:
+    """Behind a login, with this bundle in use; `changed`: settings of its own."""
     folder = home / "bundles"
-    shutil.copytree(synthetic_bundle, folder / synthetic_bundle.name)
-    promote(folder, synthetic_bundle.name)
+    shutil.copytree(bundle, folder / bundle.name)
+    promote(folder, bundle.name)
     port = free_port()
+    settings = Settings(
+        home=home,
+        dashboard_user_header="X-Forwarded-Email",
+        dashboard_proxy_secret=SecretStr(SECRET),
+        dashboard_promoters="anna@shop.test, ben@shop.test",
+    )
     process = Process(
         ["dashboard", "--port", str(port), "--allow-host", DASHBOARD],
-        Settings(
-            home=home,
-            dashboard_user_header="X-Forwarded-Email",
-            dashboard_proxy_secret=SecretStr(SECRET),
-            dashboard_promoters="anna@shop.test, ben@shop.test",
-        ),
+        settings.model_copy(update=changed),
         home / "log",
     )
 
@@ -90,6 +92,12 @@ def models(synthetic_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         yield Page(port)
     finally:
         process.stop()
+
+
+@pytest.fixture(scope="module")
+def models(synthetic_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with dashboard(synthetic_bundle, tmp_path_factory.mktemp("home")) as page:
+        yield page
 
 
 def named(name: str) -> tuple[str, str]:
@@ -130,6 +138,16 @@ def test_who_is_logged_in_looks_and_who_is_named_promotes(models: Page, syntheti
     assert synthetic_bundle.name in promoting
     assert LOOK_ONLY not in promoting
     assert "Roll back" in promoting
+
+
+def test_who_logged_in_too_long_ago_looks_and_promotes_after_another_login(
+    synthetic_bundle: Path, tmp_path: Path
+) -> None:
+    with dashboard(synthetic_bundle, tmp_path, dashboard_login_lasts=1) as models:
+        texts = models(PROOF, named("ben@shop.test"))
+    assert synthetic_bundle.name in texts
+    assert "logged in more than 1ms ago: reload the page" in texts
+    assert "Roll back" not in texts
 
 
 @needs_nginx

@@ -8,9 +8,12 @@ may promote, and from others nobody.
 from __future__ import annotations
 
 import hmac
-from typing import NamedTuple
+import time
+from typing import Any, NamedTuple
 
 import streamlit as st
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from clickstream.infra.errors import ConfigurationError, RefusedError
 from clickstream.infra.settings import Settings
@@ -23,10 +26,17 @@ _LONGEST = 200
 
 
 class Visitor(NamedTuple):
-    """Who looks: a name, None where there is no login; and whether this person may promote and roll back."""
+    """Who looks.
+
+    Attributes:
+        name: None where there is no login.
+        may_promote: whether this person may promote and roll back.
+        too_long_ago: this person might, had the login been asked since `dashboard_login_lasts`.
+    """
 
     name: str | None
     may_promote: bool
+    too_long_ago: bool = False
 
 
 def check_login(settings: Settings, host: str) -> None:
@@ -58,7 +68,10 @@ def check_login(settings: Settings, host: str) -> None:
 
 
 def visitor(settings: Settings) -> Visitor:
-    """Who looks at this page, by the headers of the request that opened it.
+    """Who looks at this page, by the headers of the request that opened its web socket.
+
+    The proxy is asked at that request alone, which a tab may outlive by days: whoever lost the right to log
+    in meanwhile must not promote.
 
     Raises:
         RefusedError: it did not come through the proxy, or names nobody.
@@ -80,8 +93,21 @@ def visitor(settings: Settings) -> Visitor:
             f"nobody is logged in: the proxy named no person in {settings.dashboard_user_header}",
             "Log in; whoever runs the proxy has it send that header once, and drop what browsers send.",
         )
-    may = name in promoters(settings)
-    return Visitor(name, may and not settings.dashboard_read_only)
+    named_promoter = name in promoters(settings) and not settings.dashboard_read_only
+    fresh = _open_for_s() * 1_000 <= settings.dashboard_login_lasts
+    return Visitor(name, named_promoter and fresh, named_promoter and not fresh)
+
+
+def _open_for_s() -> float:
+    """Age of this page's web socket, s; without end where it is closed.
+
+    Streamlit has no public name for it. Counted from the first run of the page, a socket that was opened
+    and kept silent would never be too old.
+    """
+    context = get_script_run_ctx()
+    sessions: Any = runtime.get_instance()._session_mgr
+    opened = None if context is None else sessions._session_connect_times.get(context.session_id)
+    return float("inf") if opened is None else time.monotonic() - opened
 
 
 def promoters(settings: Settings) -> frozenset[str]:
