@@ -244,7 +244,10 @@ def test_a_look_up_without_redis_says_so_and_answers_when_it_is_back(shop: Shop,
             status, refused = client.get(path)
             assert status == 503
             assert "Redis" in refused["error"]
-        assert client.get("/readyz")[0] == 503
+        # No token is asked for there: which server is away, but not where it is.
+        _, told = client.get("/readyz", token=None)
+        assert told == {"ready": False, "reasons": ["Redis does not answer; the log says more"]}
+        assert valkey.url.rpartition("/")[0].removeprefix("redis://") in client.process.log.read_text()
         assert client.get("/healthz")[0] == 200
 
         valkey.start()
