@@ -72,7 +72,7 @@ def test_help_shows_brackets_and_wraps_once(tmp_path: Path, width: str) -> None:
     shown = run(["dashboard", "--help"], tmp_path, COLUMNS=width).stdout
     assert "clickstream-scoring[dashboard]" in shown
     text = shown.partition("╭")[0].strip().splitlines()
-    first = next(n for n, line in enumerate(text) if "Without a proxy" in line)
+    first = next(n for n, line in enumerate(text) if "Whoever reaches" in line)
     assert len(text[first].rstrip()) > int(width) - 15
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -98,6 +99,20 @@ def test_a_service_waits_for_the_health_of_those_that_have_one(name: str) -> Non
 def test_ports_are_of_the_loopback_alone_and_can_be_moved(name: str) -> None:
     for port in SERVICES[name].get("ports", []):
         assert re.fullmatch(r"127\.0\.0\.1:\$\{[A-Z]+_PORT:-\d+\}:\d+", port), port
+
+
+def test_the_look_up_whose_token_is_published_is_called_by_its_own_name_alone() -> None:
+    assert environment("lookup")["CLICKSTREAM_LOOKUP_TOKEN"].startswith("for-this-machine-alone")
+    command = SERVICES["lookup"]["command"]
+    names = [name for option, name in pairwise(command) if option == "--allow-host"]
+    assert names == ["lookup"]
+
+
+def test_the_dashboard_which_has_no_login_promotes_nothing() -> None:
+    assert "--read-only" in SERVICES["dashboard"]["command"]
+    assert [volume for volume in SERVICES["dashboard"]["volumes"] if str(volume).startswith("bundles:")] == [
+        "bundles:/var/lib/clickstream/bundles:ro"
+    ]
 
 
 def test_no_two_services_take_the_same_port() -> None:

@@ -130,7 +130,10 @@ def test_the_look_up_answers_the_host_with_the_token_alone(stack: Stack) -> None
     with pytest.raises(HTTPError, match="401"):
         urlopen(url, timeout=10)
     token = environment("lookup")["CLICKSTREAM_LOOKUP_TOKEN"]
-    with urlopen(Request(url, headers={"Authorization": f"Bearer {token}"}), timeout=10) as answer:
+    headers = {"Authorization": f"Bearer {token}"}
+    with pytest.raises(HTTPError, match="400"):
+        urlopen(Request(url, headers=headers | {"Host": "evil.example"}), timeout=10)
+    with urlopen(Request(url, headers=headers), timeout=10) as answer:
         assert orjson.loads(answer.read()).keys() == {"sessions", "open", "considered"}
 
 

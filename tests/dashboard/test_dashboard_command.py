@@ -79,7 +79,7 @@ def _handshake(port: int, name: str) -> int:
 def test_on_all_addresses_only_those_are_let_in_who_use_an_allowed_name(tmp_path: Path) -> None:
     port = free_port()
     process = Process(
-        ["dashboard", "--host", "0.0.0.0", "--port", str(port), "--allow-host", "shop.test"],
+        ["dashboard", "--host", "0.0.0.0", "--port", str(port), "--allow-host", "shop.test", "--read-only"],
         Settings(home=tmp_path),
         tmp_path / "log",
     )

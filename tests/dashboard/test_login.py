@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from socket import create_connection
 from ssl import create_default_context
@@ -59,21 +60,22 @@ class Page:
                     return texts
 
 
-@pytest.fixture(scope="module")
-def models(synthetic_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    home = tmp_path_factory.mktemp("home")
+@contextmanager
+def dashboard(bundle: Path, home: Path, **changed: object) -> Iterator[Page]:
+    """Behind a login, with this bundle in use; `changed`: settings of its own."""
     folder = home / "bundles"
-    shutil.copytree(synthetic_bundle, folder / synthetic_bundle.name)
-    promote(folder, synthetic_bundle.name)
+    shutil.copytree(bundle, folder / bundle.name)
+    promote(folder, bundle.name)
     port = free_port()
+    settings = Settings(
+        home=home,
+        dashboard_user_header="X-Forwarded-Email",
+        dashboard_proxy_secret=SecretStr(SECRET),
+        dashboard_promoters="anna@shop.test, ben@shop.test",
+    )
     process = Process(
         ["dashboard", "--port", str(port), "--allow-host", DASHBOARD],
-        Settings(
-            home=home,
-            dashboard_user_header="X-Forwarded-Email",
-            dashboard_proxy_secret=SecretStr(SECRET),
-            dashboard_promoters="anna@shop.test, ben@shop.test",
-        ),
+        settings.model_copy(update=changed),
         home / "log",
     )
 
@@ -90,6 +92,12 @@ def models(synthetic_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         yield Page(port)
     finally:
         process.stop()
+
+
+@pytest.fixture(scope="module")
+def models(synthetic_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with dashboard(synthetic_bundle, tmp_path_factory.mktemp("home")) as page:
+        yield page
 
 
 def named(name: str) -> tuple[str, str]:
@@ -132,6 +140,16 @@ def test_who_is_logged_in_looks_and_who_is_named_promotes(models: Page, syntheti
     assert "Roll back" in promoting
 
 
+def test_who_logged_in_too_long_ago_looks_and_promotes_after_another_login(
+    synthetic_bundle: Path, tmp_path: Path
+) -> None:
+    with dashboard(synthetic_bundle, tmp_path, dashboard_login_lasts=1) as models:
+        texts = models(PROOF, named("ben@shop.test"))
+    assert synthetic_bundle.name in texts
+    assert "logged in more than 1ms ago: reload the page" in texts
+    assert "Roll back" not in texts
+
+
 @needs_nginx
 def test_behind_nginx_who_logs_in_has_that_name_and_no_other(
     models: Page, synthetic_bundle: Path, tmp_path: Path
@@ -158,6 +176,8 @@ def test_behind_nginx_who_logs_in_has_that_name_and_no_other(
 @pytest.mark.parametrize(
     ("changed", "host", "said"),
     [
+        ({}, "0.0.0.0", "anybody who reaches the port could promote"),
+        ({}, "shop.example", "anybody who reaches the port could promote"),
         ({"dashboard_user_header": "X-User"}, "0.0.0.0", "anybody could send X-User"),
         ({"dashboard_promoters": "anna"}, "127.0.0.1", "nobody has a name"),
         ({"dashboard_proxy_secret": SecretStr(SECRET)}, "127.0.0.1", "nobody has a name"),
@@ -170,5 +190,16 @@ def test_a_login_that_cannot_hold_is_refused_at_the_start(
         check_login(Settings(home=tmp_path).model_copy(update=changed), host)
 
 
-def test_on_this_machine_a_header_alone_may_do(tmp_path: Path) -> None:
-    check_login(Settings(home=tmp_path, dashboard_user_header="X-User"), "127.0.0.1")
+@pytest.mark.parametrize(
+    ("changed", "host"),
+    [
+        ({}, "127.0.0.1"),
+        ({"dashboard_user_header": "X-User"}, "127.0.0.1"),
+        ({"dashboard_read_only": True}, "0.0.0.0"),
+        ({"dashboard_user_header": "X-User", "dashboard_proxy_secret": SecretStr(SECRET)}, "0.0.0.0"),
+    ],
+)
+def test_on_this_machine_for_reading_and_behind_a_login_it_starts(
+    changed: dict[str, object], host: str, tmp_path: Path
+) -> None:
+    check_login(Settings(home=tmp_path).model_copy(update=changed), host)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
+import time
 from functools import cache
 from pathlib import Path
 
@@ -34,6 +36,10 @@ from clickstream.infra.settings import Settings
 _MOST_BYTES_OF_BUNDLE = 1 << 30
 
 _MOST_BYTES_OF_RECORD = 16 << 20
+
+_TRIES = 20
+
+_LONGEST_PAUSE_S = 0.3
 
 _REMEDY = "Use another bundle, or upload it again from a copy that `clickstream models verify` finds fine."
 
@@ -139,15 +145,24 @@ class BundleStore:
         """Add a line to the record of promotions, after those that others add meanwhile.
 
         Raises:
+            BundleError: each time somebody else had written it meanwhile, or the store says so.
             UnavailableError, ConfigurationError: the store does not answer, or refuses.
         """
-        while True:
+        for turn in range(_TRIES):
             content, tag = self._record()
             try:
                 self._objects.replace(RECORD, (content or b"") + line, tag)
             except ChangedMeanwhileError:
+                # Of several who write at once each waits another time.
+                time.sleep(random.uniform(0, _LONGEST_PAUSE_S * (turn + 1) / _TRIES))
                 continue
             return
+        raise BundleError(
+            f"the promotion was made, but {self.url}/{RECORD} lacks it: {_TRIES} times the store said that"
+            " somebody else wrote it meanwhile",
+            "Does the store know conditional writes (If-Match, If-None-Match)? The line is in the record of"
+            " this home.",
+        )
 
     def _champion(self) -> bytes | None:
         found = self._get(CHAMPION, MOST_BYTES_OF_CHAMPION)

@@ -36,12 +36,13 @@ def dashboard(
 ) -> None:
     """Score files, watch the stream, look at models and data of a shop, in a browser.
 
-    Without a proxy where people log in, whoever reaches the port sees all of it, and may promote models
-    unless it is --read-only; with one, CLICKSTREAM_DASHBOARD_USER_HEADER is its header. Files are kept in
-    memory, and sent nowhere.
+    Whoever reaches the port sees all of it, and may promote models. Beyond this machine it starts
+    --read-only, or behind a proxy where people log in: CLICKSTREAM_DASHBOARD_USER_HEADER is its header.
+    Files are kept in memory, and sent nowhere.
     Needs `pip install 'clickstream-scoring[dashboard]'`. Ctrl-C ends it.
 
-    Exit codes: 0 stopped; 78 the port is in use, the extra is missing, or a setting is wrong.
+    Exit codes: 0 stopped; 78 the port is in use, the extra is missing, a setting is wrong, or beyond this
+    machine anybody could promote.
     """
     need("dashboard", "the dashboard", *_NEEDED)
     # The pages read their settings as any process does.

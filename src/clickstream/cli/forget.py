@@ -102,6 +102,7 @@ def _say_what_is_kept(
     console.print(
         f"The record that forgets it, with its id, is on {plain(settings.clicks_topic)} from now on. Bundles"
         " and online models hold no session ids; what they learned from it stays in their weights."
+        " Files that `score` and `sessions` wrote, and your logs, are yours to delete."
     )
 
 

@@ -20,6 +20,13 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65_535)] = 8700,
     workers: Annotated[int, typer.Option(help="Processes that answer.", min=1, max=64)] = 1,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A name by which it may be called, beside addresses and localhost; '*' = any. Repeatable."
+            " Without: any with a token, none else without one."
+        ),
+    ] = None,
     tls_cert: Annotated[
         Path | None, typer.Option(help="PEM file with a certificate: HTTPS is spoken; with --tls-key.")
     ] = None,
@@ -57,4 +64,4 @@ def serve(
     def listening(address: str) -> None:
         Console(stderr=True, highlight=False).print(f"Open sessions  {address}/v1/sessions; Ctrl-C ends it.")
 
-    serve_lookups(settings, host, port, workers, listening)
+    serve_lookups(settings, host, port, workers, allow_host or [], listening)

@@ -1,16 +1,19 @@
 """Who looks at the pages, where a proxy before the dashboard makes people log in, by OpenID Connect or else.
 
 The proxy names the person in a header, and proves by a secret in another one that it is the proxy. Whoever
-comes without both is shown nothing. Without such a proxy set, nobody has a name, and whoever is here may
-promote.
+comes without both is shown nothing. Without such a proxy set, nobody has a name: whoever is on this machine
+may promote, and from others nobody.
 """
 
 from __future__ import annotations
 
 import hmac
-from typing import NamedTuple
+import time
+from typing import Any, NamedTuple
 
 import streamlit as st
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from clickstream.infra.errors import ConfigurationError, RefusedError
 from clickstream.infra.settings import Settings
@@ -23,17 +26,24 @@ _LONGEST = 200
 
 
 class Visitor(NamedTuple):
-    """Who looks: a name, None where there is no login; and whether this person may promote and roll back."""
+    """Who looks.
+
+    Attributes:
+        name: None where there is no login.
+        may_promote: whether this person may promote and roll back.
+        too_long_ago: this person might, had the login been asked since `dashboard_login_lasts`.
+    """
 
     name: str | None
     may_promote: bool
+    too_long_ago: bool = False
 
 
 def check_login(settings: Settings, host: str) -> None:
     """Whether the settings of a login hold on this address.
 
     Raises:
-        ConfigurationError: beyond this machine, anybody could name himself.
+        ConfigurationError: beyond this machine, anybody could promote, or name himself.
     """
     if settings.dashboard_user_header is None:
         if settings.dashboard_promoters or settings.dashboard_proxy_secret is not None:
@@ -41,6 +51,13 @@ def check_login(settings: Settings, host: str) -> None:
                 "dashboard_promoters or dashboard_proxy_secret without dashboard_user_header: nobody has"
                 " a name",
                 "Set CLICKSTREAM_DASHBOARD_USER_HEADER to the header in which your proxy names a person.",
+            )
+        # The names that are let in are no password: who is no browser sends the one that he likes.
+        if host not in LOOPBACK and not settings.dashboard_read_only:
+            raise ConfigurationError(
+                f"on {host} anybody who reaches the port could promote models",
+                "Give --read-only; or have a proxy log people in, and set CLICKSTREAM_DASHBOARD_USER_HEADER"
+                " (docs/dashboard.md#login); or keep to 127.0.0.1.",
             )
     elif settings.dashboard_proxy_secret is None and host not in LOOPBACK:
         raise ConfigurationError(
@@ -51,7 +68,10 @@ def check_login(settings: Settings, host: str) -> None:
 
 
 def visitor(settings: Settings) -> Visitor:
-    """Who looks at this page, by the headers of the request that opened it.
+    """Who looks at this page, by the headers of the request that opened its web socket.
+
+    The proxy is asked at that request alone, which a tab may outlive by days: whoever lost the right to log
+    in meanwhile must not promote.
 
     Raises:
         RefusedError: it did not come through the proxy, or names nobody.
@@ -73,8 +93,21 @@ def visitor(settings: Settings) -> Visitor:
             f"nobody is logged in: the proxy named no person in {settings.dashboard_user_header}",
             "Log in; whoever runs the proxy has it send that header once, and drop what browsers send.",
         )
-    may = name in promoters(settings)
-    return Visitor(name, may and not settings.dashboard_read_only)
+    named_promoter = name in promoters(settings) and not settings.dashboard_read_only
+    fresh = _open_for_s() * 1_000 <= settings.dashboard_login_lasts
+    return Visitor(name, named_promoter and fresh, named_promoter and not fresh)
+
+
+def _open_for_s() -> float:
+    """Age of this page's web socket, s; without end where it is closed.
+
+    Streamlit has no public name for it. Counted from the first run of the page, a socket that was opened
+    and kept silent would never be too old.
+    """
+    context = get_script_run_ctx()
+    sessions: Any = runtime.get_instance()._session_mgr
+    opened = None if context is None else sessions._session_connect_times.get(context.session_id)
+    return float("inf") if opened is None else time.monotonic() - opened
 
 
 def promoters(settings: Settings) -> frozenset[str]:

@@ -17,7 +17,7 @@ from clickstream.bundles.store import store_of
 from clickstream.dashboard import theme
 from clickstream.dashboard.login import Visitor, visitor
 from clickstream.infra.errors import ClickstreamError
-from clickstream.infra.settings import Settings
+from clickstream.infra.settings import Settings, format_duration
 
 _REPORT_HEIGHT = 900
 _DONE, _ASKED = "models-done", "models-asked"
@@ -41,6 +41,9 @@ def page() -> None:
     who = visitor(settings)
     if settings.dashboard_read_only:
         st.caption("Read-only: nothing is promoted here. `clickstream models promote` does.")
+    elif who.too_long_ago:
+        limit = format_duration(settings.dashboard_login_lasts)
+        st.caption(f"You logged in more than {limit} ago: reload the page to log in again, then promote.")
     elif not who.may_promote:
         st.caption("You may look, and not promote: CLICKSTREAM_DASHBOARD_PROMOTERS does not name you.")
     else:

@@ -59,7 +59,8 @@ def serve_pages(settings: Settings, host: str, port: int, open_browser: bool, al
     """Serve the pages until Ctrl-C or SIGTERM. `allowed`: further names by which this machine may be called.
 
     Raises:
-        ConfigurationError: the address or port cannot be used, or the login cannot hold there.
+        ConfigurationError: the address or port cannot be used, or anybody there could promote, or name
+            himself.
     """
     check_login(settings, host)
     _check_free(host, port)

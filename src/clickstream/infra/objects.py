@@ -236,6 +236,11 @@ class ObjectFolder:
             return self._refused(what, code)
         if status == 404:
             return FileNotFoundError(what)
+        if status == 501:
+            return ConfigurationError(
+                f"cannot {what} in {self.url}: it answers 501 {code}: the store lacks what is asked of it",
+                "To promote it must know conditional writes (If-Match, If-None-Match): see its manual.",
+            )
         if status >= 500 or code in ("SlowDown", "RequestTimeout"):
             return UnavailableError(f"cannot {what} in {self.url}: it answers {status} {code}", _LATER)
         return self._refused(what, code or str(status))

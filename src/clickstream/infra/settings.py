@@ -368,6 +368,11 @@ class Settings(BaseSettings):
         description="with a login, who may promote and roll back: names as the proxy gives them, with commas"
         " between; the others look",
     )
+    dashboard_login_lasts: Annotated[Duration, Field(ge=1)] = Field(
+        3_600_000,
+        description="with a login, how long after a page was opened through the proxy it may promote; then it"
+        " is reloaded, and the proxy asks again who that is",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="what is logged: this, and what is worse"
     )

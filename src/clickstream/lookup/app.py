@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +21,6 @@ from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import make_asgi_app
 from starlette.datastructures import Headers
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clickstream import __version__
@@ -32,6 +31,7 @@ from clickstream.infra.secrets import secret
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.lookup.counts import RequestCounters
 from clickstream.lookup.jobs import Jobs
+from clickstream.lookup.names import AllowedNames
 from clickstream.lookup.service import CONSIDERED, PATIENCE_MS, Answerer, Lookup
 from clickstream.lookup.views import OpenSessionsView, OpenSessionView, Refusal
 from clickstream.monitoring.exposition import registry
@@ -46,20 +46,18 @@ SWITCH_S = 0.000_5
 """How long the thread of the models may keep the interpreter from the event loop: 5 ms are usual, at each of
 several turns of a request."""
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
-"""Names by which this machine calls itself: without a token others are not answered."""
-
 SessionIdInPath = Annotated[str, InPath(min_length=1, max_length=256)]
 Chance = Annotated[float, Query(ge=0, le=1)]
 Limit = Annotated[int, Query(ge=1, le=_MOST)]
 HowMany = Annotated[int, Query(ge=0, le=_MOST, description="features that moved each prediction most")]
 
 
-def create(counts: Path) -> FastAPI:
+def create(counts: Path, names: Collection[str] = ()) -> FastAPI:
     """The application of one of several workers, by the settings of the environment.
 
     Args:
         counts: the folder in which they count together.
+        names: as of `application`.
     """
     settings = load_settings()
     logs.configure(settings)
@@ -72,7 +70,7 @@ def create(counts: Path) -> FastAPI:
         # Another is started, until one finds what this one missed.
         logger("lookup").error("worker not started", error=error.what, remedy=error.remedy)
         raise SystemExit(error.exit_code) from None
-    return application(settings, lookup, RequestCounters(counts))
+    return application(settings, lookup, RequestCounters(counts), names)
 
 
 def _outlive_not(parent: Any) -> None:
@@ -81,8 +79,15 @@ def _outlive_not(parent: Any) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def application(settings: Settings, lookup: Lookup, counters: RequestCounters) -> FastAPI:
-    """The application over a look-up, which it closes when it ends."""
+def application(
+    settings: Settings, lookup: Lookup, counters: RequestCounters, names: Collection[str] = ()
+) -> FastAPI:
+    """The application over a look-up, which it closes when it ends.
+
+    Args:
+        names: by which it is called, beside addresses and `localhost`; `*` among them = any. None given: any
+            with a token, no other without one.
+    """
     token = secret(settings, "lookup_token")
     jobs = Jobs(PATIENCE_MS / 1_000)
     sys.setswitchinterval(SWITCH_S)
@@ -105,9 +110,9 @@ def application(settings: Settings, lookup: Lookup, counters: RequestCounters) -
         docs_url=None,
         redoc_url=None,
     )
-    if token is None:
-        # Without a token a page of another site, whose name was bound to this address, could ask as we do.
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK, www_redirect=False)
+    # Of a page whose name was bound to this address, only a token holds that it does not know.
+    if "*" not in names and (names or token is None):
+        app.add_middleware(AllowedNames, names=names)
     app.add_middleware(Guard, token=token, counters=counters)
     app.mount("/metrics", make_asgi_app(registry((counters.samples,))))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +17,7 @@ from clickstream.infra.errors import ConfigurationError
 from clickstream.infra.secrets import secret
 from clickstream.infra.settings import Settings
 from clickstream.infra.tls import server_context
-from clickstream.lookup.app import LOOPBACK, application, create
+from clickstream.lookup.app import application, create
 from clickstream.lookup.counts import RequestCounters
 from clickstream.lookup.service import Lookup
 from clickstream.terminal.stopping import asked_to_stop
@@ -25,16 +25,25 @@ from clickstream.terminal.stopping import asked_to_stop
 _DRAIN_S = 5
 """Time that requests under way have to end when the server is stopped."""
 
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
 _START_S = 60
 """After so long without a sign a worker is replaced; while it loads its libraries it gives none."""
 
 
 def serve_lookups(
-    settings: Settings, host: str, port: int, workers: int, listening_on: Callable[[str], None]
+    settings: Settings,
+    host: str,
+    port: int,
+    workers: int,
+    allowed: Sequence[str],
+    listening_on: Callable[[str], None],
 ) -> None:
     """Answer until Ctrl-C or SIGTERM. With more than one worker, each reads the settings of the environment.
 
     Args:
+        allowed: names by which it may be called, beside addresses, `localhost` and `host`; empty: as of
+            `application`.
         listening_on: is told the address, once nothing stands in the way.
 
     Raises:
@@ -43,18 +52,21 @@ def serve_lookups(
         UnavailableError: a server is away at the start.
         BundleError: there are no models.
     """
-    if secret(settings, "lookup_token") is None and host not in LOOPBACK:
+    if secret(settings, "lookup_token") is None and host not in _LOOPBACK:
         raise ConfigurationError(
             f"on {host} anybody who reaches the port could read sessions",
             "Set CLICKSTREAM_LOOKUP_TOKEN, which requests then carry; or keep to 127.0.0.1.",
         )
     tls = tls_of(settings)
+    names = (host, *allowed) if allowed else ()
     with bound(host, port) as listening, TemporaryDirectory(prefix="clickstream-serve-") as folder:
         counts = Path(folder)
         # Loaded once before workers are: what is wrong is said once, with the exit code it has.
         lookup = Lookup(settings)
         config = uvicorn.Config(
-            application(settings, lookup, RequestCounters()) if workers == 1 else partial(create, counts),
+            application(settings, lookup, RequestCounters(), names)
+            if workers == 1
+            else partial(create, counts, names),
             factory=workers > 1,
             workers=workers,
             log_config=None,

@@ -62,6 +62,7 @@ class Lookup:
         self._asking = threading.Lock()
         self._reader = StateReader(self._settings, self._topic.id, self._rules.shop)
         self._models = CurrentModels(settings)
+        self._logged = ""
 
     def session(self, session_id: str, reasons: int = 0) -> dict[str, Any] | None:
         """What is open of a session; None where nothing is. The content of an OpenSessionView.
@@ -129,12 +130,20 @@ class Lookup:
         return self._models.predict(partition, cases)
 
     def problem(self) -> str:
-        """Why no answer can be given now; empty where one can."""
+        """Why no answer can be given now; empty where one can.
+
+        No address is in it, as no token is asked of whoever wants to know: the log has the whole.
+        """
+        what = problem = ""
         try:
             self._reader.ping()
         except ClickstreamError as error:
-            return error.what
-        return ""
+            what = error.what
+            problem = f"Redis {'does not answer' if error.retriable else 'refuses us'}; the log says more"
+        if what != self._logged:
+            log.warning("not ready", error=what) if what else log.info("ready again")
+            self._logged = what
+        return problem
 
     def close(self) -> None:
         """Drop the connections."""
