@@ -18,7 +18,7 @@ from typing import BinaryIO, Literal
 
 import zstandard
 
-from clickstream.files.history.engine import listed, quoted
+from clickstream.files.history.engine import listed, parquet, pattern_of, quoted
 from clickstream.files.mapping.spec import FileLayout
 from clickstream.files.mapping.table import ENDINGS, format_of, header_of, refuse_array
 from clickstream.files.source import GZIP, LONGEST_END, PARQUET, ZIP, ZSTD, check_directory, only_entry
@@ -129,7 +129,7 @@ def describe(
     except OSError as error:
         raise MissingFileError(f"{path} cannot be read: {error.strerror}", WHERE) from error
     if magic == PARQUET:
-        return LogFile(name, str(path), "parquet")
+        return LogFile(name, str(path.resolve()), "parquet")
     if not magic:
         raise InputError(f"{name} is empty", WHERE)
     if magic.startswith(ZIP):
@@ -152,16 +152,16 @@ def describe(
     kind = layout.format or format_of(head, encoding)
     if kind == "jsonl":
         refuse_array(name, head, encoding)
-        return LogFile(name, str(path), "jsonl", packed)
+        return LogFile(name, str(path.resolve()), "jsonl", packed)
     delimiter, header = header_of(name, head, encoding, layout, wanted)
     if columns is not None:
-        return LogFile(name, str(path), "csv", packed, delimiter, tuple(columns), len(columns))
+        return LogFile(name, str(path.resolve()), "csv", packed, delimiter, tuple(columns), len(columns))
     first, _ = head_of(head, encoding)
     row = next(rows_of(iter([first]), delimiter), None)
     fields = row.fields if row else []
     return LogFile(
         name,
-        str(path),
+        str(path.resolve()),
         "csv",
         packed,
         delimiter,
@@ -175,12 +175,15 @@ def scan(files: Sequence[LogFile], longest_line: int | None = None) -> str:
     """The files, of one layout, as a table of DuckDB: columns `c0`, `c1` and so on of a CSV, `line` of JSON
     lines, its own of Parquet; and `filename`. Rows that are none are put into `reject_errors`.
     """
-    one, paths = files[0], listed(file.path for file in files)
+    one, paths = files[0], [file.path for file in files]
     if one.format == "parquet":
         # Some programs write texts without saying that they are.
-        return (
-            f"read_parquet({paths}, filename = true, file_row_number = true, union_by_name = true,"
-            " binary_as_string = true)"
+        return parquet(
+            paths,
+            "filename = true",
+            "file_row_number = true",
+            "union_by_name = true",
+            "binary_as_string = true",
         )
     names = ["line"] if one.format == "jsonl" else [f"c{number}" for number in range(one.width)]
     columns = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in names)
@@ -188,8 +191,11 @@ def scan(files: Sequence[LogFile], longest_line: int | None = None) -> str:
     delimiter, quote = ("\x01\x02\x03\x04", "") if one.format == "jsonl" else (one.delimiter, '"')
     if delimiter == "\t":
         quote = ""
+    # Who begins to read within quotation marks takes lines of what stands in them for rows.
+    parallel = "false" if quote else "true"
     return (
-        f"read_csv({paths}, columns = {{{columns}}}, auto_detect = false, header = false, skip = {one.skip},"
+        f"read_csv({listed(map(pattern_of, paths))}, columns = {{{columns}}}, hive_partitioning = false,"
+        f" auto_detect = false, header = false, skip = {one.skip}, parallel = {parallel},"
         f" delim = {quoted(delimiter)}, quote = {quoted(quote)}, escape = {quoted(quote)},"
         f" compression = {quoted(one.packed)}, max_line_size = {longest_line or one.longest_line},"
         " ignore_errors = true, store_rejects = true, rejects_limit = 0, filename = true)"

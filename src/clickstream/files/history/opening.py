@@ -55,7 +55,7 @@ def open_clicks(
     """
     if not 1 <= buckets <= 1_024:
         raise UsageError(f"{buckets} buckets", "Take 1 to 1,024.")
-    definition = shop.definition
+    definition, work = shop.definition, work.resolve()
     chosen = mapping_of(mapping, definition)
     files = find_files(paths)
     for folder in ("clicks", "text", "spilled"):
@@ -99,6 +99,7 @@ def open_described(
         InputError, ConfigurationError: as `open_clicks`.
     """
     mended: dict[LogFile, list[SpoiledRow]] = {}
+    work = work.resolve()
     while True:
         (work / "clicks").mkdir(parents=True, exist_ok=True)
         try:

@@ -21,7 +21,7 @@ from clickstream.files.history.buckets import (
     RefusedRows,
     unsorted_schema,
 )
-from clickstream.files.history.engine import listed, named, quoted
+from clickstream.files.history.engine import named, parquet, quoted
 from clickstream.files.history.finishing import END_ROW
 from clickstream.files.history.inputs import LogFile
 from clickstream.files.history.kept import BucketRow, Example, KeptRows, Place, RowTarget
@@ -179,8 +179,8 @@ class Partitioning:
         """
         self._left_out += _rows_in(self._clicks / f"bucket={LEFT_OUT}")
         shutil.rmtree(self._clicks / f"bucket={LEFT_OUT}", ignore_errors=True)
-        files = sorted(map(str, self._clicks.glob("*/*.parquet")))
-        clicks = f"read_parquet({listed(files)})"
+        files = sorted(self._clicks.glob("*/*.parquet"))
+        clicks = parquet(files)
         fields = [one.name for one in self._definition.fields]
         counts = ", ".join(
             ["count(*)", f"count_if({END_ROW})", *(f"count({named(name)})" for name in fields)]
@@ -272,7 +272,7 @@ class Partitioning:
         path = self._clicks / f"{self._part()}.judged"
         pq.write_table(pa.table(columns, schema=schema), path)
         bucket = bucket_of("session_id", self._buckets)
-        self._write(f"SELECT {bucket} AS bucket, * FROM read_parquet({quoted(str(path))})", self._part())
+        self._write(f"SELECT {bucket} AS bucket, * FROM {parquet([path])}", self._part())
         path.unlink()
         kept.clear()
 
