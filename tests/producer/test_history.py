@@ -274,11 +274,6 @@ def test_files_of_several_layouts_in_a_folder_are_one_log(tmp_path: Path) -> Non
         ("log.jsonl", b'{"visit": "v"}\n', "none of 1 row can be used"),
         ("log.zip", zipped({"../out.csv": b"x"}), "a path outside"),
         ("log.zip", zipped({"a.txt.zip": b"x"}), "must hold one"),
-        (
-            "log.csv",
-            b"visit,at,what,page,price,member\nv,1772445600,a,1,1,1\r\nv,1772445600,b,1,1,1\n",
-            "invalid state",
-        ),
     ],
 )
 def test_a_damaged_or_foreign_file_is_named_with_what_it_is(
