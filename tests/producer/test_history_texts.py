@@ -5,14 +5,17 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
 from history_logs import click, opened, rows_of, written
 
-from clickstream.files.history import ClickBuckets
-from clickstream.infra.errors import InputError
+from clickstream.files.history import ClickBuckets, opening
+from clickstream.files.history.stored import find_log
+from clickstream.infra.errors import InputError, MissingFileError
 
 
 def test_lines_within_quotation_marks_are_no_rows_however_long_the_file_is(tmp_path: Path) -> None:
@@ -174,3 +177,62 @@ def test_the_encoding_is_found_by_the_first_letter_beyond_ascii(tmp_path: Path) 
     found = opened(tmp_path, tmp_path / "western.csv", tmp_path / "spoiled.csv")
     assert [one["event"] for one in rows_of(found) if one["session_id"] == "b"] == ["café"] * 2
     assert [(one.file, one.line) for one in found.refused.examples] == [("spoiled.csv", 40_004)]
+
+
+def test_a_folder_that_may_not_be_seen_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "logs" / "closed").mkdir(parents=True)
+    written(tmp_path / "logs", "a.csv", [click("v")])
+    seen = Path.iterdir
+
+    def iterdir(folder: Path) -> Iterator[Path]:
+        if folder.name == "closed":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return seen(folder)
+
+    # Whoever runs this may see everything.
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    with pytest.raises(MissingFileError, match="closed cannot be read: Permission denied") as error:
+        opened(tmp_path, tmp_path / "logs")
+    assert error.value.exit_code == 66
+
+
+def test_a_file_of_several_names_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = written(tmp_path, "a.csv", [click("v")])
+    (tmp_path / "b.csv").symlink_to(path)
+    assert opened(tmp_path, path, "a.csv", "b.csv", "*.csv", tmp_path).rows == 1
+    assert len(find_log([path, "a.csv", "./b.csv"], 1.0)) == 1
+    (tmp_path / "b.csv").unlink()
+    (tmp_path / "b.csv").symlink_to("gone.csv")
+    with pytest.raises(MissingFileError, match=r"b\.csv is a link to what is not there"):
+        opened(tmp_path, tmp_path)
+
+
+def test_what_is_in_the_making_or_made_of_a_log_is_none(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    for folder in ("", "_temporary", ".trash", "sessions/day=2026-03-02"):
+        (logs / folder).mkdir(parents=True, exist_ok=True)
+        written(logs / folder, "a.csv", [click("v")])
+    (logs / "sessions" / "_history.json").touch()
+    (logs / "notes.md").touch()
+    found = opened(tmp_path, logs)
+    assert found.rows == 1
+    assert found.notes == ("1 file in folders not read, being named like no log: notes.md",)
+    assert find_log([f"{logs}/**/*.csv"], 1.0) == [logs / "_temporary" / "a.csv", logs / "a.csv"]
+
+
+def test_a_log_that_grows_while_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, "log.csv", [click("v")])
+    read = opening.describe_all
+
+    def grown(*given: Any, **named: Any) -> Any:
+        with path.open("a") as file:
+            file.write("\n" + row_of("w"))
+        return read(*given, **named)
+
+    monkeypatch.setattr(opening, "describe_all", grown)
+    with pytest.raises(InputError, match=r"log\.csv changed while it was read") as error:
+        opened(tmp_path, path)
+    assert error.value.exit_code == 65

@@ -7,7 +7,8 @@ import hashlib
 import shutil
 import zipfile
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from glob import glob, has_magic
 from pathlib import Path
@@ -23,6 +24,12 @@ from clickstream.files.source import LONGEST_END, PARQUET, ZIP, check_directory,
 from clickstream.files.text import LONGEST_LINE, encoding_of, head_of, named_columns, rows_of
 from clickstream.infra.errors import ClickstreamError, InputError, MissingFileError
 from clickstream.infra.objects import url_of
+from clickstream.infra.words import counted
+
+MANIFEST = "_history.json"
+"""The file by which a folder of sessions is known."""
+
+READ_WHOLE = "Read what is written to no more: whole days, or a copy."
 
 WHERE = "Give files, folders or patterns of CSV, JSON lines or Parquet; gz, zst and zip of text are read."
 
@@ -33,6 +40,7 @@ HEAD = 1 << 20
 """Bytes of a text by which it is known what it is."""
 
 _CHUNK = 1 << 20
+_SHOWN = 5
 _ENDINGS = (*ENDINGS, ".parquet")
 _PACKED = ("", ".gz", ".zst", ".zip")
 
@@ -102,12 +110,13 @@ class LogFile:
 
 
 def find_files(paths: Sequence[str | Path]) -> list[Path]:
-    """The files that are meant: of a folder those below it that end like a log, of a pattern what fits.
+    """The files that are meant: of a folder those below it that end like a log, of a pattern what fits. A
+    file of several names is one.
 
     Raises:
-        MissingFileError: one is not there, or nothing fits.
+        MissingFileError: one is not there, may not be seen, or nothing fits.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}
     for given in paths:
         path = Path(given)
         if (url := url_of(given)) is not None:
@@ -118,23 +127,96 @@ def find_files(paths: Sequence[str | Path]) -> list[Path]:
         if "://" in str(given):
             raise MissingFileError(f"{given} is not on this machine", "Copy it here first, or mount it.")
         if path.is_dir():
-            inside = [one for one in sorted(path.rglob("*")) if one.is_file() and is_log(one.name)]
+            inside = [one for one in _files_below(path) if is_log(one.name)]
         elif path.is_file():
             inside = [path]
         elif has_magic(str(given)):
-            inside = sorted(Path(one) for one in glob(str(given), recursive=True) if Path(one).is_file())
+            inside = [one for one in map(Path, sorted(glob(str(given), recursive=True))) if one.is_file()]
+            if "**" in str(given):
+                inside = [one for one in inside if not any((up / MANIFEST).exists() for up in one.parents)]
         else:
             raise MissingFileError(f"{given} is not there", WHERE)
         if not inside:
             raise MissingFileError(f"{given} holds no log", WHERE)
-        found |= dict.fromkeys(inside)
-    return list(found)
+        for one in inside:
+            found.setdefault(one.resolve(), one)
+    return list(found.values())
+
+
+def other_files(paths: Sequence[str | Path]) -> list[str]:
+    """Sentences about files in these folders that do not end like a log."""
+    others = {
+        one.resolve(): one.name
+        for path in map(Path, paths)
+        if path.is_dir()
+        for one in _files_below(path)
+        if not is_log(one.name)
+    }
+    names = [name for _, name in sorted(others.items()) if not is_hidden(name)]
+    if not names:
+        return []
+    return [f"{counted(len(names), 'file')} in folders not read, being named like no log: {first_of(names)}"]
+
+
+def first_of(names: Sequence[str]) -> str:
+    """The first of these names."""
+    return ", ".join([*names[:_SHOWN], *(["..."] if len(names) > _SHOWN else [])])
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """The files below a folder, in order, but for folders of sessions and those whose names begin with `_` or
+    a point, as programs call what is in the making.
+
+    Raises:
+        MissingFileError: one may not be seen, or is a link to what is not there.
+    """
+    try:
+        inside = sorted(folder.iterdir())
+        for one in inside:
+            if one.is_dir():
+                # A link may lead back to where it stands.
+                if one.is_symlink() or is_hidden(one.name) or (one / MANIFEST).exists():
+                    continue
+                yield from _files_below(one)
+            elif one.is_file():
+                yield one
+            elif one.is_symlink() and is_log(one.name):
+                raise MissingFileError(f"{one} is a link to what is not there", WHERE)
+    except OSError as error:
+        raise MissingFileError(f"{error.filename} cannot be read: {error.strerror}", WHERE) from error
+
+
+@contextmanager
+def unchanged(files: Sequence[Path]) -> Iterator[None]:
+    """Read files that nobody else writes to.
+
+    Raises:
+        InputError: one is another one after the block.
+    """
+    before = [_stamp(path) for path in files]
+    yield
+    for path, stamp in zip(files, before, strict=True):
+        if _stamp(path) != stamp:
+            raise InputError(f"{path} changed while it was read", READ_WHOLE)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is called as programs call what is in the making, or about others."""
+    return name.startswith((".", "_"))
 
 
 def is_log(name: str) -> bool:
     """Whether a file of this name, found in a folder, is one of a log."""
     name = name.lower()
-    return not name.startswith((".", "_")) and any(
+    return not is_hidden(name) and any(
         name.endswith(f"{ending}{packed}") for ending in _ENDINGS for packed in _PACKED
     )
 

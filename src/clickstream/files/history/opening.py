@@ -15,7 +15,16 @@ from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import Shop
 from clickstream.files.history.buckets import ClickBuckets
 from clickstream.files.history.engine import open_engine
-from clickstream.files.history.inputs import WHERE, EmptyFileError, LogFile, describe, find_files
+from clickstream.files.history.inputs import (
+    WHERE,
+    EmptyFileError,
+    LogFile,
+    describe,
+    find_files,
+    first_of,
+    other_files,
+    unchanged,
+)
 from clickstream.files.history.partition import Partitioning
 from clickstream.files.history.select import (
     LONGEST_LINE_IN_SQL,
@@ -36,7 +45,6 @@ if TYPE_CHECKING:
     import duckdb
 
 _LONGEST_DETAIL = 1_000
-_SHOWN = 5
 
 
 def open_clicks(
@@ -60,7 +68,8 @@ def open_clicks(
 
     Raises:
         MissingFileError: a file is not there.
-        InputError: one is no log, lacks a column that the mapping names, or no row can be used.
+        InputError: one is no log, lacks a column that the mapping names, or changes while it is read; or no
+            row can be used.
         ConfigurationError: the extra `history` is not installed.
     """
     if not 1 <= buckets <= 1_024:
@@ -71,13 +80,15 @@ def open_clicks(
     for folder in ("clicks", "text", "spilled"):
         shutil.rmtree(work / folder, ignore_errors=True)
     if chosen is not None:
-        log, notes = describe_all(files, chosen, work)
-        read = open_described(log, definition, chosen, work, memory_mib, buckets)
-        return replace(read, notes=(*notes, *read.notes))
+        with unchanged(files):
+            log, notes = describe_all(files, chosen, work)
+            read = open_described(log, definition, chosen, work, memory_mib, buckets)
+        return replace(read, notes=(*other_files(paths), *notes, *read.notes))
     (work / "clicks").mkdir(parents=True)
     with _opened(work, memory_mib, []) as engine:
         run = Partitioning(engine, definition, mapping_by_name(definition), work, buckets)
-        run.take_layout_of_uci(files)
+        with unchanged(files):
+            run.take_layout_of_uci(files)
         return run.finish(memory_mib)
 
 
@@ -107,8 +118,7 @@ def describe_all(
                 raise
     if not empty:
         return found, []
-    shown = ", ".join([*empty[:_SHOWN], *(["..."] if len(empty) > _SHOWN else [])])
-    return found, [f"{len(empty):,} of {counted(len(files), 'file')} are empty: {shown}"]
+    return found, [f"{len(empty):,} of {counted(len(files), 'file')} are empty: {first_of(empty)}"]
 
 
 def _described(

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from clickstream.features.shop import UCI553, Shop
 from clickstream.files.cleaning import MAX_ROWS, CleanedFile, CleaningReport, RefusedRow, refuse_empty
 from clickstream.files.history.buckets import ClickBuckets, RefusedRows
-from clickstream.files.history.inputs import LogFile, find_files
+from clickstream.files.history.inputs import LogFile, find_files, other_files
 from clickstream.files.history.opening import describe_all, open_described
 from clickstream.files.history.partition import NoClicksError
 from clickstream.files.history.select import SelectMapping
@@ -92,6 +92,7 @@ def read_whole(
         if isinstance(source, Path) and is_of_any_size:
             paths = find_files([source])
             files, notes = describe_all(paths, mapping, work, examples=MAX_ROWS)
+            notes += other_files([source])
             log = _Log(source.name, "", _sha256(paths), files, mapping, notes=notes)
         else:
             log = _put_into(work, source, mapping, name)
