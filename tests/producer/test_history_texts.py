@@ -170,13 +170,15 @@ def test_what_tools_write_around_packed_text_is_none_of_it(tmp_path: Path) -> No
 
 def test_the_encoding_is_found_by_the_first_letter_beyond_ascii(tmp_path: Path) -> None:
     plain = HEADER + row_of("a") * 40_000
-    (tmp_path / "western.csv").write_bytes((plain + row_of("b", "café")).encode("windows-1252"))
-    (tmp_path / "spoiled.csv").write_bytes(
-        (plain + row_of("b", "café")).encode() + row_of("c").encode() + b"\xe9\n"
-    )
-    found = opened(tmp_path, tmp_path / "western.csv", tmp_path / "spoiled.csv")
-    assert [one["event"] for one in rows_of(found) if one["session_id"] == "b"] == ["café"] * 2
-    assert [(one.file, one.line) for one in found.refused.examples] == [("spoiled.csv", 40_004)]
+    text = plain + row_of("b", "café")
+    damaged = plain.encode() + b"\xe9\n" + row_of("b", "café").encode() * 2
+    (tmp_path / "western.csv").write_bytes(text.encode("windows-1252"))
+    (tmp_path / "spoiled.csv").write_bytes(text.encode() + row_of("c").encode() + b"\xe9\n")
+    (tmp_path / "damaged.csv").write_bytes(damaged)
+    found = opened(tmp_path, *(tmp_path / f"{name}.csv" for name in ("western", "spoiled", "damaged")))
+    assert [one["event"] for one in rows_of(found) if one["session_id"] == "b"] == ["café"] * 4
+    refused = [(one.file, one.line) for one in found.refused.examples]
+    assert refused == [("spoiled.csv", 40_004), ("damaged.csv", 40_002)]
 
 
 def test_a_folder_that_may_not_be_seen_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from clickstream.infra.errors import InputError
 _WESTERN = "windows-1252"
 _UTF8 = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _LONGEST_CHARACTER = 4
+_ASCII = bytes(range(128))
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _RUNS = (b"\n" * (MOST_BLANK + 2), b"\r\n" * (MOST_BLANK + 2))
 
@@ -40,16 +41,27 @@ def sound_text(file: LogFile, work: Path, encoding: str | None = None, examples:
     blocks = Blocks(Path(file.path), file.packed, file.name)
     look = _Look(file)
     look.through(blocks)
-    western = None
-    if encoding is None and look.late and not _UTF8.match(look.late):
+    if encoding is None and look.late and not _UTF8.match(look.late) and _is_western(blocks):
+        western = None
         # If it is no such text either, its rows are refused one by one.
         with suppress(InputError):
             western = in_utf8(file, _WESTERN, work)
-    if western is not None:
-        return sound_text(western, work, _WESTERN, examples)
+        if western is not None:
+            return sound_text(western, work, _WESTERN, examples)
     if look.must_be_copied or blocks.is_padded:
         return mend(file, work, examples, copied=True)
     return mend(file, work, examples) if look.has_long_rows else file
+
+
+def _is_western(blocks: Iterable[bytes]) -> bool:
+    """Whether most of what is none of ASCII is none of UTF-8 either."""
+    characters = others = 0
+    for block in blocks:
+        if not block.isascii():
+            found = _UTF8.findall(block)
+            characters += len(found)
+            others += len(block.translate(None, _ASCII)) - sum(map(len, found))
+    return others > characters
 
 
 @dataclass
