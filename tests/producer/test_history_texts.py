@@ -73,11 +73,11 @@ def visits_of(found: ClickBuckets) -> list[str]:
 
 def test_nothing_behind_many_blank_lines_is_lost(tmp_path: Path) -> None:
     blank = 5_000
-    text = HEADER + row_of("a") + "\n" * blank + row_of("b") + BAD + "\n" * blank + row_of("c") + "short\n"
+    text = HEADER + row_of("a") + "\n" * blank + row_of("b") + BAD + "\n" * blank + "short\n" + row_of("c")
     (tmp_path / "log.csv").write_text(text)
     found = opened(tmp_path, tmp_path / "log.csv")
     assert visits_of(found) == ["a", "b", "c"]
-    assert [line for line, _ in refused_of(found)] == [blank + 4, 2 * blank + 6]
+    assert [line for line, _ in refused_of(found)] == [blank + 4, 2 * blank + 5]
     (tmp_path / "log.jsonl").write_text(line_of("a") + "\r\n" * 200_000 + line_of("b") + "{\n")
     found = opened(tmp_path, tmp_path / "log.jsonl")
     assert (visits_of(found), [line for line, _ in refused_of(found)]) == (["a", "b"], [200_003])
@@ -132,6 +132,9 @@ def test_a_quotation_mark_that_is_left_open_takes_no_more_than_its_row(tmp_path:
     assert found.rows == found.kept + found.refused.count
     assert found.kept > 290_000
     assert all("is a quotation mark" in detail for _, detail in refused_of(found))
+    (tmp_path / "log.csv").write_text(HEADER + row_of("a") + row_of("b", '"open') + row_of("c"))
+    problem = "unexpected end of data, over 2 lines: is a quotation mark left open?"
+    assert refused_of(opened(tmp_path, tmp_path / "log.csv")) == [(4, problem)]
 
 
 @pytest.mark.parametrize("ends", ["\n\r\n", "\r\n\n", "\r\n\r", "\n\r", "\r\r", "\r\n\r\n"])

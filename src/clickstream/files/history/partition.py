@@ -148,7 +148,7 @@ class Partitioning:
             for one in of_file:
                 line = of_rows.get(id(one), one.place.line)
                 if one.place.start is not None and line is not None:
-                    line += firsts[one.place.start] - 1
+                    line = file.line_of(line + firsts[one.place.start] - 1)
                 placed.append(one._replace(place=Place(file.name, line)))
             found += sorted(placed, key=lambda one: one.place.line or 0)
         return found

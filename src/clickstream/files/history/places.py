@@ -44,7 +44,7 @@ def find_lines(file: LogFile, wanted: Sequence[Held], columns: Sequence[str]) ->
 
 
 def lines_at(file: LogFile, starts: Sequence[int]) -> dict[int, int]:
-    """The line, from 1, on which each of these bytes of a text stands."""
+    """The line, from 1, on which each of these bytes of the text that is read stands there."""
     found: dict[int, int] = {}
     line, at, before = 1, 0, b""
     with open_packed(Path(file.path), file.packed) as opened:
@@ -52,7 +52,7 @@ def lines_at(file: LogFile, starts: Sequence[int]) -> dict[int, int]:
             while at < start and (chunk := opened.read(min(start - at, _CHUNK))):
                 line += _ends(before + chunk) - _ends(before)
                 at, before = at + len(chunk), chunk[-1:]
-            found[start] = file.line_of(line)
+            found[start] = line
     return found
 
 

@@ -50,7 +50,7 @@ def sound_text(file: LogFile, work: Path, encoding: str | None = None, examples:
             return sound_text(western, work, _WESTERN, examples)
     if look.must_be_copied or blocks.is_padded:
         return mend(file, work, examples, copied=True)
-    return mend(file, work, examples) if look.has_long_rows else file
+    return mend(file, work, examples) if look.has_doubtful_rows else file
 
 
 def _is_western(blocks: Iterable[bytes]) -> bool:
@@ -69,12 +69,12 @@ class _Look:
     """What a look through a text finds.
 
     Attributes:
-        has_long_rows: a row may be longer than a line may be.
+        has_doubtful_rows: one may be longer than a line may be, or the last end amid quotation marks.
         late: the first bytes that are none of ASCII, where none is in the head.
     """
 
     file: LogFile
-    has_long_rows: bool = False
+    has_doubtful_rows: bool = False
     has_blank_runs: bool = False
     late: bytes = b""
     _line_feeds: int = 0
@@ -94,10 +94,10 @@ class _Look:
         for block in blocks:
             self._count_ends(seam[-1:], block)
             seam = self._find_runs(seam, block)
-            if not self.has_long_rows:
+            if not self.has_doubtful_rows:
                 row += block
                 end = _end_of_rows(row, self.file.longest_line, has_marks)
-                self.has_long_rows = end is None
+                self.has_doubtful_rows = end is None
                 row = b"" if end is None else row[end:]
             if is_ascii and (first := None if block.isascii() else _NOT_ASCII.search(block)) is not None:
                 is_ascii = False
@@ -106,6 +106,7 @@ class _Look:
             elif 0 < len(self.late) < _LONGEST_CHARACTER:
                 self.late += block[:_LONGEST_CHARACTER]
             read += len(block)
+        self.has_doubtful_rows |= has_marks and row.count(b'"') % 2 == 1
 
     def _count_ends(self, before: bytes, block: bytes) -> None:
         self._line_feeds += block.count(b"\n")
@@ -129,8 +130,8 @@ def _end_of_rows(text: bytes, longest: int, has_marks: bool) -> int | None:
     Within quotation marks no row ends: where a text has rows, an even number of marks stands before each.
     """
     at = 0
-    while len(text) - at > longest + 2:
-        end = text.rfind(b"\n", at, at + longest + 2)
+    while len(text) - at > longest:
+        end = text.rfind(b"\n", at, at + longest + 1)
         while has_marks and end >= 0 and text.count(b'"', at, end) % 2:
             end = text.rfind(b"\n", at, text.rfind(b'"', at, end))
         if end < 0:
