@@ -9,6 +9,7 @@ or an upload, unpacked, and `MAX_ROWS` rows.
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -126,8 +127,7 @@ def _put_into(work: Path, source: FileSource, mapping: ClickMapping, name: str |
         return _Log(name, "", sha256, describe_all([path], mapping, work, name)[0], mapping)
     layout = mapping.log if isinstance(mapping, SelectMapping) else mapping.file
     encoding = encoding_of(name, content, layout.encoding)
-    if encoding != "utf-8":
-        content = content.decode(encoding).encode()
+    content = _as_duckdb_reads(content, encoding)
     path.write_bytes(content)
     if layout.encoding is not None:
         key = "log" if isinstance(mapping, SelectMapping) else "file"
@@ -142,6 +142,16 @@ def _put_into(work: Path, source: FileSource, mapping: ClickMapping, name: str |
         file = mend(file, work, MAX_ROWS)
     shown = "utf-8" if encoding == "utf-8-sig" else encoding
     return _Log(name, shown, sha256, [file], mapping, text)
+
+
+def _as_duckdb_reads(content: bytes, encoding: str) -> bytes:
+    """A text in UTF-8 whose lines all end the same way."""
+    if encoding != "utf-8":
+        content = content.decode(encoding).encode()
+    returns, both = content.count(b"\r"), content.count(b"\r\n")
+    if returns and not returns == both == content.count(b"\n"):
+        content = re.sub(rb"\r\n?", b"\n", content)
+    return content
 
 
 def _may_be_spoiled(content: bytes, file: LogFile) -> bool:
