@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,13 @@ from clickstream.cli.score import score
 from clickstream.cli.sessions import sessions
 from clickstream.features.shop import shop_of
 from clickstream.features.shop_file import built_in
+from clickstream.files.history import open_clicks
 from clickstream.files.history.stored import find_log
 from clickstream.history import run as module
 from clickstream.history.bucket import BucketFolder
 from clickstream.history.fold import fold_clicks
 from clickstream.history.run import HistoryReport, make_sessions
-from clickstream.infra.errors import RefusedError, UsageError
+from clickstream.infra.errors import InputError, RefusedError, UsageError
 from clickstream.infra.files import replacing
 from clickstream.infra.settings import Settings
 from clickstream.producer.synthetic_shop import SHOP, known_log
@@ -129,6 +131,32 @@ def test_what_is_made_of_something_else_is_refused(logs: Path, interrupted: Path
     with pytest.raises(RefusedError, match=r"one\.parquet has changed"):
         make(logs, interrupted)
     os.utime(logs / "one.parquet", ns=(at.st_atime_ns, at.st_mtime_ns))
+
+
+def test_a_log_that_changes_while_it_is_read_makes_no_sessions(
+    logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grown, reading = tmp_path / "one.parquet", open_clicks
+    shutil.copy(logs / "one.parquet", grown)
+
+    def growing(*given: Any, **named: Any) -> Any:
+        shutil.copy(logs / "two.parquet", grown)
+        return reading(*given, **named)
+
+    monkeypatch.setattr(module, "open_clicks", growing)
+    with pytest.raises(InputError, match=r"one\.parquet changed while it was read"):
+        make(grown, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("day=*"))
+
+
+def test_sessions_written_among_the_log_are_none_of_it(logs: Path, tmp_path: Path) -> None:
+    among = tmp_path / "logs"
+    shutil.copytree(logs, among)
+    (among / "README.md").touch()
+    report = make(among, among / "out")
+    assert report is not None
+    assert report.notes == ("1 file in folders not read, being named like no log: README.md",)
+    assert make(among, among / "out") is None
 
 
 def test_two_runs_do_not_share_a_folder(logs: Path, interrupted: Path) -> None:

@@ -15,63 +15,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from history_logs import MAPPING, SHOP, click, opened, rows_of, written
 from log_files import map_dataset, map_log
 from row_by_row import row_by_row
-from shop_definitions import EVENTS
 from shop_files import zipped
 
-from clickstream.features.shop import UCI553, Shop, shop_of
-from clickstream.files.history import ClickBuckets, open_clicks
+from clickstream.features.shop import UCI553
+from clickstream.files.history import open_clicks
 from clickstream.files.mapping import read_mapping, read_shop_mapping
 from clickstream.infra.errors import InputError, MissingFileError
 
-SHOP = shop_of(EVENTS)
-MAPPING = """
-[clicks]
-session_id = "visit"
-event_time = { column = "at", format = "s" }
-event = "what"
-page = "page"
-price = "price"
-member = "member"
-"""
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own-clicks"
-
-
-def opened(
-    tmp_path: Path, *paths: Path | str, mapping: str = MAPPING, shop: Shop = SHOP, buckets: int = 3
-) -> ClickBuckets:
-    said = tmp_path / "mapping.toml"
-    said.write_text(mapping)
-    return open_clicks(paths, shop, said, work=tmp_path / "work", memory_mib=512, buckets=buckets)
-
-
-def rows_of(buckets: ClickBuckets) -> list[dict[str, Any]]:
-    """All clicks, bucket by bucket."""
-    return [row for n in range(buckets.buckets) for batch in buckets.batches(n) for row in batch.to_pylist()]
-
-
-def written(tmp_path: Path, name: str, rows: list[dict[str, Any]]) -> Path:
-    """A log of these rows in the format that its name says."""
-    path = tmp_path / name
-    lines = [",".join(rows[0]), *(",".join("" if v is None else str(v) for v in r.values()) for r in rows)]
-    objects = [json.dumps(row) for row in rows]
-    text = "\n".join(objects if ".jsonl" in name else lines).encode()
-    if name.endswith(".parquet"):
-        pq.write_table(pa.Table.from_pylist(rows), path)
-    elif name.endswith(".gz"):
-        path.write_bytes(gzip.compress(text))
-    elif name.endswith(".zst"):
-        path.write_bytes(zstandard.compress(text))
-    else:
-        path.write_bytes(text)
-    return path
-
-
-def click(visit: str, second: int = 0, what: str = "look", **more: Any) -> dict[str, Any]:
-    row = {"visit": visit, "at": 1_772_445_600 + second, "what": what, "page": 3, "price": 2.5}
-    return row | {"member": "true"} | more
-
 
 ROWS = [click(f"v{n % 5}", 40 - n, price=n / 4) for n in range(20)]
 
@@ -320,11 +274,6 @@ def test_files_of_several_layouts_in_a_folder_are_one_log(tmp_path: Path) -> Non
         ("log.jsonl", b'{"visit": "v"}\n', "none of 1 row can be used"),
         ("log.zip", zipped({"../out.csv": b"x"}), "a path outside"),
         ("log.zip", zipped({"a.txt.zip": b"x"}), "must hold one"),
-        (
-            "log.csv",
-            b"visit,at,what,page,price,member\nv,1772445600,a,1,1,1\r\nv,1772445600,b,1,1,1\n",
-            "invalid state",
-        ),
     ],
 )
 def test_a_damaged_or_foreign_file_is_named_with_what_it_is(

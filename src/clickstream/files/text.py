@@ -87,19 +87,34 @@ def encoding_of(name: str, content: bytes, given: str | None = None) -> str:
     )
 
 
-def lines_of(content: bytes | BinaryIO, encoding: str) -> Iterator[TextLine]:
-    """The lines, without their ends; an overlong one is cut and says so."""
+def lines_of(
+    content: bytes | BinaryIO, encoding: str, longest: int = LONGEST_LINE, errors: str = "strict"
+) -> Iterator[TextLine]:
+    """The lines; one longer than so many characters is cut and says so.
+
+    Args:
+        errors: what is done with bytes that are none of the encoding, as of `bytes.decode`.
+    """
     file = io.BytesIO(content) if isinstance(content, bytes) else content
-    text = io.TextIOWrapper(file, encoding, newline="")
+    text = io.TextIOWrapper(file, encoding, errors, newline="")
     number = 0
-    while line := text.readline(LONGEST_LINE + 1):
+    is_cut = False
+    while line := text.readline(longest + 2):
+        if is_cut and line == "\n":
+            # Of the end of the line before.
+            is_cut = False
+            continue
         number += 1
         problem = "a NUL character" if "\0" in line else None
-        if len(line) > LONGEST_LINE:
-            problem = f"a line longer than {LONGEST_LINE:,} characters"
+        if len(line.rstrip("\r\n")) > longest:
+            problem = f"a line longer than {longest:,} characters"
             rest = line
             while rest and not rest.endswith(("\n", "\r")):
                 rest = text.readline(_CHUNK)
+            line = line[:longest]
+            is_cut = rest.endswith("\r")
+        else:
+            is_cut = False
         yield TextLine(number, line, problem)
 
 

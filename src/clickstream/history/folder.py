@@ -20,13 +20,13 @@ import msgspec
 from clickstream.features.shop import Shop
 from clickstream.files.history import ClickBuckets, RefusedRows
 from clickstream.files.history.buckets import Finishing
+from clickstream.files.history.inputs import MANIFEST, READ_WHOLE
 from clickstream.files.history.select import read_select
 from clickstream.files.history.stored import LogSource, StoredFile
 from clickstream.infra.errors import InputError, RefusedError, UsageError
 from clickstream.infra.files import replace_file
 from clickstream.windows.fingerprint import rule_differences
 
-_MANIFEST = "_history.json"
 _WORK = "_work"
 
 MAKING = ".making"
@@ -64,6 +64,23 @@ class Source(msgspec.Struct, frozen=True):
     with_clicks: bool = False
 
 
+def check_unchanged(source: Source) -> None:
+    """Check that the files on this machine are those that a run began with.
+
+    Raises:
+        InputError: one is not.
+    """
+    for one in source.files:
+        path = Path(one.path)
+        if not one.tag and not (path.exists() and _stamp(path) == one):
+            raise InputError(f"{one.path} changed while it was read", READ_WHOLE)
+
+
+def _stamp(path: Path) -> SourceFile:
+    found = path.stat()
+    return SourceFile(str(path.resolve()), found.st_size, found.st_mtime_ns)
+
+
 class _Partitioned(msgspec.Struct):
     """What is known of clicks that lie in buckets."""
 
@@ -92,8 +109,7 @@ def source_of(
         if isinstance(one, StoredFile):
             stamps.append(SourceFile(one.url, one.bytes, tag=one.tag))
             continue
-        found = one.stat()
-        stamps.append(SourceFile(str(one.resolve()), found.st_size, found.st_mtime_ns))
+        stamps.append(_stamp(one))
     digest = "" if mapping is None else hashlib.sha256(mapping.read_bytes()).hexdigest()
     return Source(tuple(stamps), digest, rules, bundle, buckets, with_clicks)
 
@@ -181,7 +197,7 @@ def open_folder(path: Path, source: Source) -> Iterator[HistoryFolder]:
         RefusedError: it holds sessions that are made of something else; says what differs.
     """
     path.mkdir(parents=True, exist_ok=True)
-    folder, manifest = HistoryFolder(path), path / _MANIFEST
+    folder, manifest = HistoryFolder(path), path / MANIFEST
     with (path / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -206,7 +222,7 @@ def open_folder(path: Path, source: Source) -> Iterator[HistoryFolder]:
 
 def holds_sessions(path: Path) -> bool:
     """Whether a folder is one that a run writes its sessions to."""
-    return (path / _MANIFEST).is_file()
+    return (path / MANIFEST).is_file()
 
 
 def days_to_train_on(path: Path, rules: str) -> list[Path]:
@@ -219,7 +235,7 @@ def days_to_train_on(path: Path, rules: str) -> list[Path]:
         RefusedError: they were made by other rules or of another shop, are not all written, or carry none.
         InputError: the folder cannot be read.
     """
-    made_of, folder = _read(path / _MANIFEST), HistoryFolder(path)
+    made_of, folder = _read(path / MANIFEST), HistoryFolder(path)
     if made_of.rules != rules:
         raise RefusedError(
             f"{path} holds sessions by other rules: {rule_differences(made_of.rules, rules)} here",

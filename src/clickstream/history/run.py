@@ -28,9 +28,10 @@ import pyarrow.parquet as pq
 
 from clickstream.bundles.bundle import find_bundle, load_bundle
 from clickstream.files.history import ClickBuckets, RefusedRows, open_clicks
+from clickstream.files.history.inputs import other_files
 from clickstream.files.history.stored import LogSource, StoredFile, at_hand, find_log
 from clickstream.history.bucket import BucketFolder, Part
-from clickstream.history.folder import HistoryFolder, open_folder, source_of
+from clickstream.history.folder import HistoryFolder, Source, check_unchanged, open_folder, source_of
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.files import replacing
 from clickstream.infra.settings import Settings
@@ -123,7 +124,7 @@ def make_sessions(
         each = (memory_mib - MIB_OF_THE_PARENT) // workers - MIB_OF_A_WORKER
         clicks = folder.clicks(rules.shop, source, each)
         partition = partial(
-            _partition, files, settings, mapping, folder, memory_mib - MIB_OF_THE_PARENT, buckets
+            _partition, files, source, settings, mapping, folder, memory_mib - MIB_OF_THE_PARENT, buckets
         )
         if clicks is None:
             clicks = replace(partition() if buckets == 1 else _apart(partition), memory_mib=each)
@@ -138,7 +139,8 @@ def make_sessions(
             with _processes(workers, _ready_to_fold, (folder, clicks, settings, path, with_clicks)) as pool:
                 for left in _each_done([pool.submit(_fold, number) for number in todo]):
                     progress(_READING + (_WRITING - _READING) * (1 - left / buckets), f"sessions of {told}")
-        return _gather(folder, clicks, progress)
+        report = _gather(folder, clicks, progress)
+    return replace(report, notes=(*other_files(paths), *report.notes))
 
 
 def size_of(files: Sequence[LogSource]) -> int:
@@ -156,6 +158,7 @@ _READING, _WRITING = 0.2, 0.95
 
 def _partition(
     files: Sequence[LogSource],
+    source: Source,
     settings: Settings,
     mapping: Path | None,
     folder: HistoryFolder,
@@ -165,6 +168,7 @@ def _partition(
     shop = rules_of(settings).shop
     with at_hand(files, folder.work / "stored", settings.patience / 1_000) as paths:
         clicks = open_clicks(paths, shop, mapping, work=folder.work, memory_mib=memory_mib, buckets=buckets)
+        check_unchanged(source)
         folder.note(clicks)
     return clicks
 

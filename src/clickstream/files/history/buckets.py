@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clickstream.features.definition import FieldType, ShopDefinition
-from clickstream.files.history.engine import listed, named, open_engine, quoted
+from clickstream.files.history.engine import named, open_engine, parquet
 from clickstream.files.history.finishing import END_ROW, with_depths, with_ends
 
 ROWS_OF_A_BATCH = 65_536
@@ -93,9 +93,9 @@ class ClickBuckets:
         if not files:
             return
         finishing = self.finishing
-        clicks = f"read_parquet({listed(map(str, files))})"
+        clicks = parquet(files)
         if finishing.levels is not None:
-            mean = f"(SELECT category, mean FROM read_parquet({quoted(str(finishing.levels))}))"
+            mean = f"(SELECT category, mean FROM {parquet([finishing.levels])})"
             level = "CASE WHEN price > mean THEN 1 ELSE 2 END AS price_2"
             clicks = f"(SELECT * REPLACE ({level}) FROM {clicks} LEFT JOIN {mean} USING (category))"
         order = ", ".join(f"{named(name)} NULLS FIRST" for name in sort_order(self.definition))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clickstream.infra.errors import UsageError
 from clickstream.infra.extras import need_history
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 _LEAST_MIB = 128
 _MIB_OF_A_THREAD = 256
+_SIGNS = re.compile(r"[*?\[]")
 
 
 def open_engine(work: Path, memory_mib: int, opened: Iterable[str | Path] = ()) -> duckdb.DuckDBPyConnection:
@@ -33,6 +36,7 @@ def open_engine(work: Path, memory_mib: int, opened: Iterable[str | Path] = ()) 
     need_history("to read logs of any size")
     import duckdb
 
+    work = work.resolve()
     (work / "spilled").mkdir(parents=True, exist_ok=True)
     # Each engine its own: in one folder they would write over one another's files.
     spilled = tempfile.mkdtemp(dir=work / "spilled")
@@ -52,11 +56,34 @@ def open_engine(work: Path, memory_mib: int, opened: Iterable[str | Path] = ()) 
     )
     engine.execute("SET enable_progress_bar = false")
     engine.execute("SET TimeZone = 'UTC'")
-    engine.execute("SET allowed_paths = $1", [[str(path) for path in opened]])
-    engine.execute("SET allowed_directories = $1", [[f"{work}/"]])
+    # What is read is named by a pattern, and found under its own name.
+    named_by = [text for path in opened for text in (str(Path(path).absolute()), pattern_of(path))]
+    engine.execute("SET allowed_paths = $1", [named_by])
+    engine.execute("SET allowed_directories = $1", [[f"{work}/", f"{pattern_of(work)}/"]])
     engine.execute("SET enable_external_access = false")
     engine.execute("SET lock_configuration = true")
     return engine
+
+
+def pattern_of(path: str | Path) -> str:
+    """The pattern that fits this file alone: DuckDB takes every path that it reads for one.
+
+    Raises:
+        UsageError: there is none.
+    """
+    absolute = str(Path(path).absolute())
+    if "\\" in absolute and _SIGNS.search(absolute):
+        raise UsageError(
+            f"{path} has a backslash and one of *, ? and [ in it",
+            "Rename it: DuckDB cannot be told to read it.",
+        )
+    return _SIGNS.sub(r"[\g<0>]", absolute)
+
+
+def parquet(paths: Iterable[str | Path], *options: str) -> str:
+    """Parquet files as a table of DuckDB: with their own columns, whatever their folders are called."""
+    given = ", ".join((listed(map(pattern_of, paths)), "hive_partitioning = false", *options))
+    return f"read_parquet({given})"
 
 
 def quoted(text: str) -> str:

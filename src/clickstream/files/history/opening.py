@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,20 +15,36 @@ from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import Shop
 from clickstream.files.history.buckets import ClickBuckets
 from clickstream.files.history.engine import open_engine
-from clickstream.files.history.inputs import WHERE, LogFile, describe, find_files
-from clickstream.files.history.partition import EXAMPLES, Partitioning
-from clickstream.files.history.select import SelectMapping, create_views, mapping_of_view
-from clickstream.files.history.spoiled import SpoiledError, SpoiledRow, mend
-from clickstream.files.mapping.spec import ColumnMapping, mapping_by_name
+from clickstream.files.history.inputs import (
+    WHERE,
+    EmptyFileError,
+    LogFile,
+    describe,
+    find_files,
+    first_of,
+    other_files,
+    unchanged,
+)
+from clickstream.files.history.partition import Partitioning
+from clickstream.files.history.select import (
+    LONGEST_LINE_IN_SQL,
+    SelectMapping,
+    create_views,
+    mapping_of_view,
+)
+from clickstream.files.history.sound import sound_text
+from clickstream.files.history.spoiled import EXAMPLES, SpoiledError, mend
+from clickstream.files.mapping.spec import ColumnMapping, FileLayout, mapping_by_name
 from clickstream.files.mapping.table import columns_of
 from clickstream.files.reading import ClickMapping, read_any_mapping
+from clickstream.files.text import LONGEST_LINE
 from clickstream.infra.errors import InputError, UsageError
+from clickstream.infra.words import counted
 
 if TYPE_CHECKING:
     import duckdb
 
 _LONGEST_DETAIL = 1_000
-_TWO_ENDS = "reached an invalid state"
 
 
 def open_clicks(
@@ -50,35 +68,71 @@ def open_clicks(
 
     Raises:
         MissingFileError: a file is not there.
-        InputError: one is no log, lacks a column that the mapping names, or no row can be used.
+        InputError: one is no log, lacks a column that the mapping names, or changes while it is read; or no
+            row can be used.
         ConfigurationError: the extra `history` is not installed.
     """
     if not 1 <= buckets <= 1_024:
         raise UsageError(f"{buckets} buckets", "Take 1 to 1,024.")
-    definition = shop.definition
+    definition, work = shop.definition, work.resolve()
     chosen = mapping_of(mapping, definition)
     files = find_files(paths)
     for folder in ("clicks", "text", "spilled"):
         shutil.rmtree(work / folder, ignore_errors=True)
     if chosen is not None:
-        return open_described(
-            describe_all(files, chosen, work), definition, chosen, work, memory_mib, buckets
-        )
+        with unchanged(files):
+            log, notes = describe_all(files, chosen, work)
+            read = open_described(log, definition, chosen, work, memory_mib, buckets)
+        return replace(read, notes=(*other_files(paths), *notes, *read.notes))
     (work / "clicks").mkdir(parents=True)
     with _opened(work, memory_mib, []) as engine:
         run = Partitioning(engine, definition, mapping_by_name(definition), work, buckets)
-        run.take_layout_of_uci(files)
+        with unchanged(files):
+            run.take_layout_of_uci(files)
         return run.finish(memory_mib)
 
 
 def describe_all(
-    files: Sequence[Path], mapping: ClickMapping, work: Path, name: str | None = None
-) -> list[LogFile]:
-    """What each file of a log is. Args and errors as of `describe`."""
+    files: Sequence[Path],
+    mapping: ClickMapping,
+    work: Path,
+    name: str | None = None,
+    examples: int = EXAMPLES,
+) -> tuple[list[LogFile], list[str]]:
+    """What each file of a log is, and sentences about those that are empty. Args and errors as of `describe`
+    and `sound_text`.
+    """
     if isinstance(mapping, SelectMapping):
-        return [describe(path, mapping.log, [], work, mapping.log.columns, name) for path in files]
-    wanted = columns_of(mapping)
-    return [describe(path, mapping.file, wanted, work, name=name) for path in files]
+        given = partial(
+            _described, layout=mapping.log, columns=mapping.log.columns, longest=LONGEST_LINE_IN_SQL
+        )
+    else:
+        given = partial(_described, layout=mapping.file, wanted=columns_of(mapping))
+    found, empty = [], []
+    for path in files:
+        try:
+            found.append(given(path, work=work, name=name, examples=examples))
+        except EmptyFileError:
+            empty.append(path.name)
+            if len(empty) == len(files):
+                raise
+    if not empty:
+        return found, []
+    return found, [f"{len(empty):,} of {counted(len(files), 'file')} are empty: {first_of(empty)}"]
+
+
+def _described(
+    path: Path,
+    layout: FileLayout,
+    work: Path,
+    wanted: Sequence[str] = (),
+    columns: Sequence[str] | None = None,
+    name: str | None = None,
+    longest: int = LONGEST_LINE,
+    examples: int = EXAMPLES,
+) -> LogFile:
+    file = describe(path, layout, list(wanted), work, columns, name, longest)
+    return sound_text(file, work, layout.encoding, examples)
 
 
 def open_described(
@@ -98,16 +152,14 @@ def open_described(
     Raises:
         InputError, ConfigurationError: as `open_clicks`.
     """
-    mended: dict[LogFile, list[SpoiledRow]] = {}
+    work = work.resolve()
     while True:
         (work / "clicks").mkdir(parents=True, exist_ok=True)
         try:
-            return _in_buckets(log, definition, mapping, work, memory_mib, buckets, examples, mended)
+            return _in_buckets(log, definition, mapping, work, memory_mib, buckets, examples)
         except SpoiledError as error:
             shutil.rmtree(work / "clicks")
-            copies = {file.path: mend(file, work) for file in log if file.path in error.paths}
-            mended |= dict(copies.values())
-            log = [copies[file.path][0] if file.path in copies else file for file in log]
+            log = [mend(file, work, examples) if file.path in error.paths else file for file in log]
 
 
 def _in_buckets(
@@ -118,22 +170,27 @@ def _in_buckets(
     memory_mib: int,
     buckets: int,
     examples: int,
-    mended: Mapping[LogFile, Sequence[SpoiledRow]],
 ) -> ClickBuckets:
     if isinstance(mapping, ColumnMapping):
         with _opened(work, memory_mib, log) as engine:
-            run = Partitioning(engine, definition, mapping, work, buckets, examples, mended)
+            run = Partitioning(engine, definition, mapping, work, buckets, examples)
             for _, group in groupby(sorted(log, key=lambda one: str(one.layout)), lambda one: one.layout):
                 run.take(list(group))
             return run.finish(memory_mib)
     beside = {
-        name: describe(path, mapping.files[name], [], work, mapping.files[name].columns)
+        name: _described(
+            path,
+            mapping.files[name],
+            work,
+            columns=mapping.files[name].columns,
+            longest=LONGEST_LINE_IN_SQL,
+        )
         for name, path in mapping.paths().items()
     }
     with _opened(work, memory_mib, [*log, *beside.values()]) as engine:
         create_views(engine, mapping, log, beside)
         by_name, places = mapping_of_view(engine, mapping, definition)
-        run = Partitioning(engine, definition, by_name, work, buckets, examples, mended)
+        run = Partitioning(engine, definition, by_name, work, buckets, examples)
         run.take_selected(log, mapping.name, places)
         return run.finish(memory_mib)
 
@@ -154,8 +211,6 @@ def _opened(work: Path, memory_mib: int, files: Sequence[LogFile]) -> Iterator[d
         raise InputError("the log is damaged: the name of a column is no text in UTF-8", WHERE) from error
     except duckdb.Error as error:
         remedy = "A mapping in SQL takes TRY_CAST and try_strptime where not every row has what it says."
-        if _TWO_ENDS in str(error):
-            remedy = "Its lines end in two ways, by \\n and by \\r\\n: save it with one of them."
         said = _said(error)
         for file in files:
             said = said.replace(file.path, file.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,14 +21,14 @@ from clickstream.files.history.buckets import (
     RefusedRows,
     unsorted_schema,
 )
-from clickstream.files.history.engine import listed, named, quoted
+from clickstream.files.history.engine import named, parquet, quoted
 from clickstream.files.history.finishing import END_ROW
 from clickstream.files.history.inputs import LogFile
 from clickstream.files.history.kept import BucketRow, Example, KeptRows, Place, RowTarget
 from clickstream.files.history.places import find_lines, lines_at
 from clickstream.files.history.plain import DOUBTFUL, LEFT_OUT, Table, bucket_of, plain_clicks
 from clickstream.files.history.select import MAPPED
-from clickstream.files.history.spoiled import SpoiledRow, check_marks
+from clickstream.files.history.spoiled import EXAMPLES, check_marks
 from clickstream.files.history.tables import by_hand, open_table, rejected, typed_table
 from clickstream.files.mapping.derive import MEAN_PRICES
 from clickstream.files.mapping.judge import REFUSED, RowJudge, reason_of, refusal_of
@@ -42,9 +42,6 @@ from clickstream.infra.words import counted
 if TYPE_CHECKING:
     import duckdb
 
-EXAMPLES = 1_000
-"""Refused rows of a log of any size that are shown."""
-
 _SHOWN = 5
 _LONGEST_DETAIL = 1_000
 
@@ -52,8 +49,7 @@ _LONGEST_DETAIL = 1_000
 class Partitioning:
     """One pass over a log.
 
-    Methods that take files raise SpoiledError where rows of one must be taken out first; `mended` are copies
-    of which that was done, each with these rows.
+    Methods that take files raise SpoiledError where rows of one must be taken out first.
     """
 
     def __init__(
@@ -64,7 +60,6 @@ class Partitioning:
         work: Path,
         buckets: int,
         examples: int = EXAMPLES,
-        mended: Mapping[LogFile, Sequence[SpoiledRow]] | None = None,
     ) -> None:
         self._most_examples = examples
         self._engine = engine
@@ -79,7 +74,6 @@ class Partitioning:
         self._examples: list[Example] = []
         self._left_out = 0
         self._parts = 0
-        self._mended = {file.path: rows for file, rows in (mended or {}).items()}
 
     def take(self, files: Sequence[LogFile]) -> None:
         """Put the rows of files of one layout into their buckets."""
@@ -134,10 +128,11 @@ class Partitioning:
         return judge
 
     def _refuse_spoiled(self, files: Sequence[LogFile]) -> None:
-        check_marks(self._engine, files, self._mended)
+        check_marks(self._engine, files)
         for file in files:
-            for row in self._mended.get(file.path, ()):
+            for row in file.spoiled.shown:
                 self._refuse(Place(file.path, row.line), reason_of(row.problem), row.problem)
+            self._reasons.update(dict(file.spoiled.others))
 
     def _placed(self, files: Sequence[LogFile], columns: list[str], examples: list[Example]) -> list[Example]:
         """These examples, of rows of these files, with the lines that they stand on."""
@@ -153,7 +148,7 @@ class Partitioning:
             for one in of_file:
                 line = of_rows.get(id(one), one.place.line)
                 if one.place.start is not None and line is not None:
-                    line += firsts[one.place.start] - 1
+                    line = file.line_of(line + firsts[one.place.start] - 1)
                 placed.append(one._replace(place=Place(file.name, line)))
             found += sorted(placed, key=lambda one: one.place.line or 0)
         return found
@@ -179,8 +174,8 @@ class Partitioning:
         """
         self._left_out += _rows_in(self._clicks / f"bucket={LEFT_OUT}")
         shutil.rmtree(self._clicks / f"bucket={LEFT_OUT}", ignore_errors=True)
-        files = sorted(map(str, self._clicks.glob("*/*.parquet")))
-        clicks = f"read_parquet({listed(files)})"
+        files = sorted(self._clicks.glob("*/*.parquet"))
+        clicks = parquet(files)
         fields = [one.name for one in self._definition.fields]
         counts = ", ".join(
             ["count(*)", f"count_if({END_ROW})", *(f"count({named(name)})" for name in fields)]
@@ -272,7 +267,7 @@ class Partitioning:
         path = self._clicks / f"{self._part()}.judged"
         pq.write_table(pa.table(columns, schema=schema), path)
         bucket = bucket_of("session_id", self._buckets)
-        self._write(f"SELECT {bucket} AS bucket, * FROM read_parquet({quoted(str(path))})", self._part())
+        self._write(f"SELECT {bucket} AS bucket, * FROM {parquet([path])}", self._part())
         path.unlink()
         kept.clear()
 

@@ -11,7 +11,8 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from clickstream.files.history.inputs import LogFile, open_packed
+from clickstream.files.history.inputs import LogFile
+from clickstream.files.history.packed import open_packed
 from clickstream.files.text import lines_of, rows_of, without_empty_end
 
 _CHUNK = 1 << 20
@@ -35,7 +36,7 @@ def find_lines(file: LogFile, wanted: Sequence[Held], columns: Sequence[str]) ->
     left = len(wanted)
     for line, held in _rows(file, columns):
         if (of_row := places.get(held)) and left:
-            found[of_row.popleft()] = line
+            found[of_row.popleft()] = file.line_of(line)
             left -= 1
         if not left:
             break
@@ -43,7 +44,7 @@ def find_lines(file: LogFile, wanted: Sequence[Held], columns: Sequence[str]) ->
 
 
 def lines_at(file: LogFile, starts: Sequence[int]) -> dict[int, int]:
-    """The line, from 1, on which each of these bytes of a text stands."""
+    """The line, from 1, on which each of these bytes of the text that is read stands there."""
     found: dict[int, int] = {}
     line, at, before = 1, 0, b""
     with open_packed(Path(file.path), file.packed) as opened:
@@ -64,7 +65,7 @@ def _rows(file: LogFile, columns: Sequence[str]) -> Iterator[tuple[int, Held]]:
         # A NUL makes a row one that is refused, not one that cannot be found.
         lines = (
             line._replace(problem=None) if line.problem and "\0" in line.text else line
-            for line in lines_of(opened, "utf-8-sig")
+            for line in lines_of(opened, "utf-8-sig", file.longest_line, "surrogateescape")
         )
         if file.format == "jsonl":
             for line in lines:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from clickstream.files.history.engine import named, open_engine, quoted
+from clickstream.files.history.engine import named, open_engine, parquet
 from clickstream.files.history.tables import text_of
 from clickstream.files.mapping.table import GIVE, MOST_COLUMNS, FileSample
 from clickstream.infra.errors import InputError
@@ -32,7 +32,7 @@ def sample_parquet(name: str, content: bytes, at_most: int) -> FileSample:
         path.write_bytes(content)
         engine = open_engine(Path(folder), _MEMORY_MIB, [path])
         try:
-            source = f"read_parquet({quoted(str(path))}, binary_as_string = true)"
+            source = parquet([path], "binary_as_string = true")
             found = engine.execute(f"SELECT * FROM {source} LIMIT 0").description or []
             columns = dict(pair for column, kind, *_ in found for pair in _leaves([column], kind))
             columns = dict(list(columns.items())[:MOST_COLUMNS])

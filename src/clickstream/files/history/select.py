@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import UCI553
 from clickstream.files.history.engine import named, quoted
-from clickstream.files.history.inputs import LogFile, read_head, scan
+from clickstream.files.history.inputs import HEAD, LogFile, read_head, scan
 from clickstream.files.mapping.spec import (
     Column,
     ColumnMapping,
@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 
 WHERE = "docs/own-clicks.md, section A mapping in SQL, says what it may hold; examples/logs has six."
 
+LONGEST_LINE_IN_SQL = 1 << 20
+"""Characters: a session with its events may stand in one line."""
+
 MAPPED = "_mapped"
 """The view of what the SELECT yields."""
 
@@ -53,8 +56,6 @@ _LARGEST = 1 << 20
 _HEADER = re.compile(r"\s*/\*(.*?)\*/", re.DOTALL)
 _PLACES = ("filename", "line")
 _SAMPLED = 20
-# A session with its events in one line.
-_LONGEST_LINE = 1 << 20
 _SHOWN = 600
 
 
@@ -208,7 +209,7 @@ def create_views(
 
 def _rows(engine: duckdb.DuckDBPyConnection, files: Sequence[LogFile]) -> str:
     """A SELECT of files of one layout, in which what is text in them is text."""
-    one, source = files[0], scan(files, _LONGEST_LINE)
+    one, source = files[0], scan(files)
     if one.format == "parquet":
         return f"SELECT * EXCLUDE (file_row_number), file_row_number + 1 AS line FROM {source}"
     if one.format == "csv":
@@ -220,7 +221,7 @@ def _rows(engine: duckdb.DuckDBPyConnection, files: Sequence[LogFile]) -> str:
     lines: list[str] = []
     for file in files[:_SAMPLED]:
         head = read_head(Path(file.path), file.packed, file.name).decode(errors="replace")
-        lines += head.splitlines()[: -1 if len(head) >= _LONGEST_LINE else None]
+        lines += head.splitlines()[: -1 if len(head) >= HEAD else None]
     structure = engine.execute(
         "SELECT json_group_structure(one) FROM (SELECT CASE WHEN json_valid(line) THEN CAST(line AS JSON) END"
         " AS one FROM (SELECT unnest($1) AS line)) WHERE json_type(one) = 'OBJECT'",

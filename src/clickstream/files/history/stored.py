@@ -16,7 +16,7 @@ from glob import has_magic
 from pathlib import Path
 from typing import NamedTuple
 
-from clickstream.files.history.inputs import WHERE, find_files, is_log
+from clickstream.files.history.inputs import READ_WHOLE, WHERE, find_files, is_hidden, is_log
 from clickstream.infra.errors import InputError, MissingFileError, StorageError
 from clickstream.infra.objects import ChangedMeanwhileError, ListedObject, ObjectFolder, url_of
 
@@ -46,7 +46,7 @@ def find_log(paths: Sequence[str | LogSource], patience_s: float) -> list[LogSou
         UnavailableError: a store does not answer.
         ConfigurationError: it refuses, or the extra `s3` is not installed.
     """
-    found: dict[LogSource, None] = {}
+    found: dict[LogSource, LogSource] = {}
     for given in paths:
         inside: Sequence[LogSource]
         if isinstance(given, StoredFile):
@@ -55,8 +55,9 @@ def find_log(paths: Sequence[str | LogSource], patience_s: float) -> list[LogSou
             inside = _stored(url, patience_s)
         else:
             inside = find_files([given])
-        found |= dict.fromkeys(inside)
-    return list(found)
+        for one in inside:
+            found.setdefault(one.resolve() if isinstance(one, Path) else one, one)
+    return list(found.values())
 
 
 def _stored(url: str, patience_s: float) -> list[StoredFile]:
@@ -69,7 +70,9 @@ def _stored(url: str, patience_s: float) -> list[StoredFile]:
         is_meant = one.key == path or (
             _fits(one.key.split("/"), pattern)
             if pattern
-            else one.key.startswith(folder) and is_log(one.key.rpartition("/")[2])
+            else one.key.startswith(folder)
+            and not any(map(is_hidden, one.key.removeprefix(folder).split("/")))
+            and is_log(one.key.rpartition("/")[2])
         )
         # A key that ends so is what some programs show a folder by.
         if is_meant and not one.key.endswith("/"):
@@ -116,7 +119,7 @@ def at_hand(files: Sequence[LogSource], folder: Path, patience_s: float) -> Iter
         except ChangedMeanwhileError as error:
             raise InputError(
                 f"{one.url} was replaced or removed while the log was read",
-                "Read what is written to no more: whole days, or a copy.",
+                READ_WHOLE,
             ) from error
     yield [targets[one] if isinstance(one, StoredFile) else one for one in files]
     shutil.rmtree(folder, ignore_errors=True)

@@ -230,7 +230,7 @@ def by_hand(
         return
     width = len(file.columns)
     places = [file.columns.index(column) for column in wanted]
-    for row in rows_of(lines_of(text.encode(), "utf-8"), file.delimiter):
+    for row in rows_of(lines_of(text.encode(), "utf-8", file.longest_line), file.delimiter):
         fields = without_empty_end(row.fields, width)
         wrong = row.problem or width_problem(row._replace(fields=fields), width)
         yield row.line, wrong or [fields[place].strip() for place in places]

@@ -22,12 +22,11 @@ import pyarrow.parquet as pq
 from clickstream.features.shop import UCI553, Shop
 from clickstream.files.cleaning import MAX_ROWS, CleanedFile, CleaningReport, RefusedRow, refuse_empty
 from clickstream.files.history.buckets import ClickBuckets, RefusedRows
-from clickstream.files.history.inputs import LogFile, find_files
+from clickstream.files.history.inputs import LogFile, find_files, other_files
 from clickstream.files.history.opening import describe_all, open_described
 from clickstream.files.history.partition import NoClicksError
 from clickstream.files.history.select import SelectMapping
-from clickstream.files.history.spoiled import SpoiledRow, mend
-from clickstream.files.mapping.judge import reason_of
+from clickstream.files.history.spoiled import mend
 from clickstream.files.mapping.rows import dataset_of_rows, notes_of
 from clickstream.files.mapping.spec import WHERE, ColumnMapping, UciMapping
 from clickstream.files.mapping.table import ENDINGS_READ, GIVE, columns_of, sample_table
@@ -35,7 +34,7 @@ from clickstream.files.reading import ClickMapping
 from clickstream.files.shop_log import CleanedLog, LoggedClick, shop_log
 from clickstream.files.sifting import SiftingProgress
 from clickstream.files.source import PARQUET, FileSource, read_source
-from clickstream.files.text import LONGEST_LINE, advice, encoding_of, lines_of, rows_of
+from clickstream.files.text import advice, encoding_of, lines_of, rows_of
 from clickstream.infra.errors import InputError
 from clickstream.infra.words import counted
 from clickstream.records.shop_click import parser_of
@@ -44,7 +43,6 @@ _MEMORY_MIB = 1_024
 _CHUNK = 1 << 20
 _LONGEST_TEXT = 1_000
 _SAMPLED = 200
-_OVERLONG = re.compile(rb"[^\n]{%d}" % (LONGEST_LINE + 1))
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,8 @@ class _Log:
         sha256: of its bytes.
         files: what DuckDB reads.
         mapping: as it holds for these.
-        spoiled: rows that were taken out of the text, as they are none.
+        text: the one file of text, whose lines can be shown.
+        notes: sentences about what was unusual and taken all the same.
     """
 
     name: str
@@ -65,12 +64,8 @@ class _Log:
     sha256: str
     files: Sequence[LogFile]
     mapping: ClickMapping
-    spoiled: Sequence[SpoiledRow] = ()
-
-    @property
-    def text(self) -> LogFile | None:
-        """The one file of text, whose lines can be shown."""
-        return self.files[0] if self.encoding else None
+    text: LogFile | None = None
+    notes: Sequence[str] = ()
 
 
 def read_whole(
@@ -97,7 +92,9 @@ def read_whole(
         work = Path(folder)
         if isinstance(source, Path) and is_of_any_size:
             paths = find_files([source])
-            log = _Log(source.name, "", _sha256(paths), describe_all(paths, mapping, work), mapping)
+            files, notes = describe_all(paths, mapping, work, examples=MAX_ROWS)
+            notes += other_files([source])
+            log = _Log(source.name, "", _sha256(paths), files, mapping, notes=notes)
         else:
             log = _put_into(work, source, mapping, name)
         progress(0.2)
@@ -111,7 +108,9 @@ def read_whole(
             raise
         _check_rows(log.name, found.rows if log.text else found.kept)
         progress(0.8)
-        cleaning = _cleaning(log, found.rows, found.kept, found.left_out, found.refused, found.notes)
+        cleaning = _cleaning(
+            log, found.rows, found.kept, found.left_out, found.refused, (*log.notes, *found.notes)
+        )
         clicks = _clicks(found, shop, mapping, cleaning, log.sha256)
     progress(1.0)
     return clicks
@@ -125,7 +124,7 @@ def _put_into(work: Path, source: FileSource, mapping: ClickMapping, name: str |
     if content.startswith(PARQUET):
         path.write_bytes(content)
         _check_rows(name, _rows_of_parquet(path, name))
-        return _Log(name, "", sha256, describe_all([path], mapping, work, name), mapping)
+        return _Log(name, "", sha256, describe_all([path], mapping, work, name)[0], mapping)
     layout = mapping.log if isinstance(mapping, SelectMapping) else mapping.file
     encoding = encoding_of(name, content, layout.encoding)
     content = _as_duckdb_reads(content, encoding)
@@ -133,17 +132,16 @@ def _put_into(work: Path, source: FileSource, mapping: ClickMapping, name: str |
     if layout.encoding is not None:
         key = "log" if isinstance(mapping, SelectMapping) else "file"
         mapping = mapping.model_copy(update={key: layout.model_copy(update={"encoding": "utf-8"})})
-    files = describe_all([path], mapping, work, name)
+    (file,), _ = describe_all([path], mapping, work, name, MAX_ROWS)
+    # As it was given: rows that are none are shown as well.
+    text = replace(file, path=str(path), packed="none", left_out=())
     if content.count(b"\n") > MAX_ROWS:
         # Lines are no rows; rows are counted once there are so many lines.
-        _check_rows(name, sum(1 for _ in zip(_texts(files[0]), range(MAX_ROWS + 2), strict=False)) - 1)
-    spoiled: list[SpoiledRow] = []
-    if _may_be_spoiled(content, files[0]):
-        files[0], spoiled = mend(files[0], work, "utf-8")
-    # Its lines are of bounded characters, each of up to four bytes.
-    files = [replace(files[0], longest_line=4 * (LONGEST_LINE + 1))]
+        _check_rows(name, sum(1 for _ in zip(_texts(text), range(MAX_ROWS + 2), strict=False)) - 1)
+    if _may_be_spoiled(content, file) and not file.is_mended:
+        file = mend(file, work, MAX_ROWS)
     shown = "utf-8" if encoding == "utf-8-sig" else encoding
-    return _Log(name, shown, sha256, files, mapping, spoiled)
+    return _Log(name, shown, sha256, [file], mapping, text)
 
 
 def _as_duckdb_reads(content: bytes, encoding: str) -> bytes:
@@ -157,8 +155,7 @@ def _as_duckdb_reads(content: bytes, encoding: str) -> bytes:
 
 
 def _may_be_spoiled(content: bytes, file: LogFile) -> bool:
-    has_marks = file.format == "csv" and file.delimiter != "\t" and b'"' in content
-    return has_marks or b"\0" in content or _OVERLONG.search(content) is not None
+    return b"\0" in content or (file.format == "csv" and file.delimiter != "\t" and b'"' in content)
 
 
 def _rows_of_parquet(path: Path, name: str) -> int:
@@ -223,17 +220,11 @@ def _cleaning(
         )
         for one in refused.examples
     ]
-    if log.text is not None:
-        shown += (
-            RefusedRow(one.line, reason_of(one.problem), one.problem, one.text[:_LONGEST_TEXT])
-            for one in log.spoiled
-        )
-        shown.sort()
     return CleaningReport(
         log.name,
         log.encoding,
         "" if log.text is None else log.text.delimiter,
-        rows + len(log.spoiled),
+        rows,
         kept,
         left_out,
         tuple(shown),
