@@ -14,6 +14,8 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import zstandard
 
 from clickstream.files.history.engine import listed, parquet, pattern_of, quoted
@@ -30,6 +32,9 @@ MANIFEST = "_history.json"
 """The file by which a folder of sessions is known."""
 
 READ_WHOLE = "Read what is written to no more: whole days, or a copy."
+
+FILE = "_clickstream_file"
+"""The column of the path of a file in what is scanned: a name that no log has."""
 
 WHERE = "Give files, folders or patterns of CSV, JSON lines or Parquet; gz, zst and zip of text are read."
 
@@ -75,7 +80,7 @@ class LogFile:
     Attributes:
         name: for messages.
         path: what is read: the file itself, or its text in UTF-8 where that is another one.
-        columns: of a CSV, in its order.
+        columns: of a CSV, in its order; of Parquet with their types, sorted.
         skip: lines before the first row of a CSV.
         longest_line: in characters; longer ones are refused.
         longest_row: in bytes, where that is known; a row may stand on several lines.
@@ -251,7 +256,7 @@ def describe(
     except OSError as error:
         raise MissingFileError(f"{path} cannot be read: {error.strerror}", WHERE) from error
     if magic == PARQUET:
-        return LogFile(name, str(path.resolve()), "parquet")
+        return LogFile(name, str(path.resolve()), "parquet", columns=_typed_columns(path))
     if not magic:
         raise EmptyFileError(f"{name} is empty", WHERE)
     if magic.startswith(ZIP):
@@ -291,19 +296,20 @@ def describe(
     )
 
 
-def scan(files: Sequence[LogFile]) -> str:
+def scan(files: Sequence[LogFile], bytes_are_text: bool = False) -> str:
     """The files, of one layout, as a table of DuckDB: columns `c0`, `c1` and so on of a CSV, `line` of JSON
-    lines, its own of Parquet; and `filename`. Rows that are none are put into `reject_errors`.
+    lines, its own of Parquet; and FILE. Rows that are none are put into `reject_errors`.
+
+    Args:
+        bytes_are_text: of Parquet; bytes that are none in UTF-8 then end the scan.
     """
     one, paths = files[0], [file.path for file in files]
     if one.format == "parquet":
-        # Some programs write texts without saying that they are.
         return parquet(
             paths,
-            "filename = true",
-            "file_row_number = true",
+            f"filename = {quoted(FILE)}",
             "union_by_name = true",
-            "binary_as_string = true",
+            f"binary_as_string = {str(bytes_are_text).lower()}",
         )
     names = ["line"] if one.format == "jsonl" else [f"c{number}" for number in range(one.width)]
     columns = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in names)
@@ -320,8 +326,18 @@ def scan(files: Sequence[LogFile]) -> str:
         f" auto_detect = false, header = false, skip = {one.skip}, parallel = {parallel},"
         f" delim = {quoted(delimiter)}, quote = {quoted(quote)}, escape = {quoted(quote)},"
         f" compression = {quoted(one.packed)}, max_line_size = {longest},"
-        " ignore_errors = true, store_rejects = true, rejects_limit = 0, filename = true)"
+        f" ignore_errors = true, store_rejects = true, rejects_limit = 0, filename = {quoted(FILE)})"
     )
+
+
+def _typed_columns(path: Path) -> tuple[str, ...]:
+    """The columns of a Parquet file; none of one that is damaged, of which DuckDB says what is wrong."""
+    try:
+        schema = pq.ParquetFile(path).schema
+    except (OSError, pa.ArrowException):
+        return ()
+    columns = (schema.column(place) for place in range(len(schema.names)))
+    return tuple(sorted(f"{one.path} {one.physical_type} {one.logical_type}" for one in columns))
 
 
 def read_head(path: Path, packed: Packing, name: str) -> bytes:

@@ -27,9 +27,9 @@ from clickstream.files.history.inputs import LogFile
 from clickstream.files.history.kept import BucketRow, Example, KeptRows, Place, RowTarget
 from clickstream.files.history.places import find_lines, lines_at
 from clickstream.files.history.plain import DOUBTFUL, LEFT_OUT, Table, bucket_of, plain_clicks
-from clickstream.files.history.select import MAPPED
+from clickstream.files.history.select import LONGEST_LINE_IN_SQL, MAPPED, UNREAD
 from clickstream.files.history.spoiled import EXAMPLES, check_marks
-from clickstream.files.history.tables import by_hand, open_table, rejected, typed_table
+from clickstream.files.history.tables import by_hand, object_of_line, open_table, rejected, typed_table
 from clickstream.files.mapping.derive import MEAN_PRICES
 from clickstream.files.mapping.judge import REFUSED, RowJudge, reason_of, refusal_of
 from clickstream.files.mapping.spec import ColumnMapping, UciMapping, mapping_by_name
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     import duckdb
 
 _SHOWN = 5
+_AT_ONCE = 8_192
+_HALF = "not JSON that SQL reads: half a character, as \\ud800, or one that must be escaped"
 _LONGEST_DETAIL = 1_000
 
 
@@ -90,20 +92,24 @@ class Partitioning:
         self._examples[first:] = self._placed(files, columns_of(table.mapping), self._examples[first:])
 
     def take_selected(self, log: Sequence[LogFile], name: str, places: str) -> None:
-        """Put what a SELECT yields into the buckets; rows of the log that are none never came to it."""
+        """Put what a SELECT yields into the buckets; rows of the log that are none never come to it."""
         table = typed_table(self._engine, name, MAPPED, places, self._mapping, may_lack=False)
         first = len(self._examples)
         with self._judged() as kept:
             self._sort_out(table, name if len(log) > 1 else log[0].name, kept)
         names = {one.path: one.name for one in log}
         for number, one in enumerate(self._examples[first:], first):
-            file = names.get(one.place.file, one.place.file)
+            # A log may have a column of this name, which says nothing of where a row stands.
+            file = names.get(one.place.file, name if len(log) > 1 else log[0].name)
             self._examples[number] = one._replace(place=one.place._replace(file=file))
         first = len(self._examples)
         self._refuse_spoiled(log)
+        self._refuse_unread(log)
         for file_of_log in log:
-            if file_of_log.format == "csv":
-                for file, start, text, problem in rejected(self._engine, [file_of_log]):
+            if file_of_log.format != "parquet":
+                is_json = file_of_log.format == "jsonl"
+                longest = (f"{LONGEST_LINE_IN_SQL:,} characters",) if is_json else ()
+                for file, start, text, problem in rejected(self._engine, [file_of_log], *longest):
                     for line, row in by_hand(text, file_of_log, [], problem):
                         wrong = row if isinstance(row, str) else "empty fields beyond the header"
                         self._refuse(Place(file, line, start=start), reason_of(wrong), wrong)
@@ -134,13 +140,26 @@ class Partitioning:
                 self._refuse(Place(file.path, row.line), reason_of(row.problem), row.problem)
             self._reasons.update(dict(file.spoiled.others))
 
+    def _refuse_unread(self, log: Sequence[LogFile]) -> None:
+        """Refuse lines of JSON of which a SELECT sees nothing."""
+        if all(file.format != "jsonl" for file in log):
+            return
+        found = self._engine.execute(f"SELECT filename, line FROM {UNREAD}")
+        while rows := found.fetchmany(_AT_ONCE):
+            for file, line in rows:
+                row = object_of_line(line)
+                wrong = row if isinstance(row, str) else _HALF
+                self._refuse(Place(file, None, (line,)), reason_of(wrong), wrong)
+
     def _placed(self, files: Sequence[LogFile], columns: list[str], examples: list[Example]) -> list[Example]:
         """These examples, of rows of these files, with the lines that they stand on."""
         found = []
         for file in files:
             of_file = [one for one in examples if one.place.file == file.path]
             searched = [one for one in of_file if one.place.line is None]
-            lines = find_lines(file, [one.place.held for one in searched], columns) if searched else []
+            lines: list[int | None] = [None] * len(searched)
+            if searched and file.format != "parquet":
+                lines = find_lines(file, [one.place.held for one in searched], columns)
             starts = [one.place.start for one in of_file if one.place.start is not None]
             firsts = lines_at(file, starts) if starts else {}
             of_rows = dict(zip(map(id, searched), lines, strict=True))

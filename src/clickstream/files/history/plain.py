@@ -10,7 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from itertools import groupby
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from clickstream.features.definition import FieldType, ShopDefinition
 from clickstream.features.shop import UCI553
@@ -41,6 +45,8 @@ SQL_TYPES = {
 SPACES = "".join(one for one in map(chr, range(0x3001)) if one.isspace())
 """What Python strips from a text."""
 
+# A plain time of a zone lies between 1970 and 2100.
+_FIRST_NOON, _DAYS = datetime(1969, 12, 31, 12), 47_484
 _LARGEST_ORDER = 1_000_000
 _MS_OF_A_DAY = 86_400_000
 _NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?"
@@ -211,7 +217,7 @@ def _value(
         absent = f"({text} IS NULL OR NOT {_among(text, list(spec.values))})"
     plain = f"{alias} IS NOT NULL AND {_bounded(alias, kind, low, high)}"
     if kind is FieldType.TEXT:
-        # The readers of lines refuse one with a NUL.
+        # The judge refuses one with a NUL.
         plain += f" AND NOT contains({alias}, chr(0))"
     if optional and spec.missing is None:
         plain = f"({absent} OR ({plain}))"
@@ -258,7 +264,7 @@ def _constant(name: str, spec: Column, target: FieldTarget[Any], value: Any, kin
     if isinstance(found, bool):
         return str(found).lower()
     if isinstance(found, str):
-        return "NULL" if "\0" in found else quoted(found)
+        return quoted(found)
     return f"CAST({found!r} AS {SQL_TYPES[kind]})"
 
 
@@ -307,12 +313,53 @@ def local_time(at: str, zone: str) -> tuple[str, str]:
     """
 
     def instant(time: str) -> str:
-        return f"epoch_ms(timezone({quoted(zone)}, {time}))"
+        return f"TRY(epoch_ms(timezone({quoted(zone)}, {time})))"
 
+    spans = _disputed(zone)
+    if spans is None:
+        return "CAST(NULL AS BIGINT)", "false"
     value = instant(at)
     day = "INTERVAL 1 DAY"
     before, after = instant(f"({at}) - {day}"), instant(f"({at}) + {day}")
-    return value, f"{before} + {_MS_OF_A_DAY} = {value} AND {after} - {_MS_OF_A_DAY} = {value}"
+    agreed = "".join(
+        f" AND NOT ({at}) BETWEEN TIMESTAMP '{first}' AND TIMESTAMP '{last}'" for first, last in spans
+    )
+    return value, (
+        f"{before} + {_MS_OF_A_DAY} = {value} AND {after} - {_MS_OF_A_DAY} = {value}"
+        f" AND ({at}) < TIMESTAMP '{_FIRST_NOON + timedelta(_DAYS - 1)}'{agreed}"
+    )
+
+
+@cache
+def _disputed(zone: str) -> list[tuple[datetime, datetime]] | None:
+    """Spans of local time of a zone in which DuckDB, whose table of zones is another edition than Python's,
+    has other offsets; None where it does not know the zone.
+    """
+    import duckdb
+
+    noons = [_FIRST_NOON + timedelta(day) for day in range(_DAYS)]
+    last = f"TIMESTAMP '{noons[-1]}'"
+    range_of = f"generate_series(TIMESTAMP '{noons[0]}', {last}, INTERVAL 1 DAY)"
+    with duckdb.connect() as engine:
+        try:
+            found = engine.execute(
+                f"SELECT epoch_ms(timezone({quoted(zone)}, noon)) FROM (SELECT unnest({range_of}) AS noon)"
+            ).fetchall()
+        except duckdb.NotImplementedException:
+            return None
+    zone_of_python = ZoneInfo(zone)
+    differs = [
+        int(noon.replace(tzinfo=zone_of_python).timestamp()) * 1_000 != ms
+        for noon, (ms,) in zip(noons, found, strict=True)
+    ]
+    spans, day = [], 0
+    for is_disputed, run in groupby(differs):
+        days = len(list(run))
+        if is_disputed:
+            # The noons around them are agreed upon; between these the change of one of the two may lie.
+            spans.append((_FIRST_NOON + timedelta(day - 1), _FIRST_NOON + timedelta(day + days)))
+        day += days
+    return spans
 
 
 def _possible_time(value: str) -> str:

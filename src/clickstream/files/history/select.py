@@ -18,7 +18,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +27,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from clickstream.features.definition import ShopDefinition
 from clickstream.features.shop import UCI553
 from clickstream.files.history.engine import named, quoted
-from clickstream.files.history.inputs import HEAD, LogFile, read_head, scan
+from clickstream.files.history.inputs import FILE, HEAD, LogFile, read_head, scan
+from clickstream.files.history.tables import KeyPath, line_of, nothing_twice, text_of_bytes
 from clickstream.files.mapping.spec import (
     Column,
     ColumnMapping,
@@ -52,11 +53,18 @@ LONGEST_LINE_IN_SQL = 1 << 20
 MAPPED = "_mapped"
 """The view of what the SELECT yields."""
 
+UNREAD = "_unread"
+"""The view of the lines of a log in JSON that the SELECT does not see: `filename`, and `line`, the text."""
+
 _LARGEST = 1 << 20
 _HEADER = re.compile(r"\s*/\*(.*?)\*/", re.DOTALL)
 _PLACES = ("filename", "line")
 _SAMPLED = 20
 _SHOWN = 600
+_LINE_END = re.compile("\r\n|\r|\n")
+# Whole numbers and others: one that is made the other may lose digits.
+_WHOLE = re.compile(r"\bU?(TINY|SMALL|BIG|HUGE)?INT(EGER)?\b")
+_OTHERS = re.compile(r"\b(FLOAT|DOUBLE|DECIMAL)\b")
 
 
 class LogLayout(FileLayout):
@@ -199,39 +207,127 @@ def create_views(
         groups: dict[tuple[object, ...], list[LogFile]] = {}
         for file in of_view:
             groups.setdefault(file.layout, []).append(file)
-        rows = " UNION ALL BY NAME ".join(_rows(engine, group) for group in groups.values())
-        engine.execute(f"CREATE TEMP VIEW {named(name)} AS {rows}")
+        found = [(group[0].name, *_rows(engine, group)) for group in groups.values()]
+        _check_types(engine, [(of, rows) for of, rows, _ in found])
+        engine.execute(
+            f"CREATE TEMP VIEW {named(name)} AS {' UNION ALL BY NAME '.join(rows for _, rows, _ in found)}"
+        )
+        if unread := [lines for _, _, lines in found if lines and name == "log"]:
+            engine.execute(f"CREATE TEMP VIEW {UNREAD} AS {' UNION ALL '.join(unread)}")
     try:
         engine.execute(f"CREATE TEMP VIEW {MAPPED} AS {mapping.sql}")
     except duckdb.Error as error:
         raise InputError(f"{mapping.name}: {_said(error)}", WHERE) from error
 
 
-def _rows(engine: duckdb.DuckDBPyConnection, files: Sequence[LogFile]) -> str:
-    """A SELECT of files of one layout, in which what is text in them is text."""
+def _rows(engine: duckdb.DuckDBPyConnection, files: Sequence[LogFile]) -> tuple[str, str]:
+    """A SELECT of files of one layout, in which what is text in them is text, and one of the lines that are
+    none of its rows; "" where there are no such lines.
+    """
     one, source = files[0], scan(files)
     if one.format == "parquet":
-        return f"SELECT * EXCLUDE (file_row_number), file_row_number + 1 AS line FROM {source}"
+        return _rows_of_parquet(engine, files), ""
     if one.format == "csv":
         names: list[str] = []
         for column in one.columns:
             names.append(column if column not in names else f"{column}_{len(names) + 1}")
+        _check_names(one.name, names)
         taken = ", ".join(f"c{number} AS {named(name)}" for number, name in enumerate(names))
-        return f"SELECT {taken}, filename FROM {source}"
+        return f"SELECT {taken}{_and_file(names)} FROM {source}", ""
     lines: list[str] = []
     for file in files[:_SAMPLED]:
         head = read_head(Path(file.path), file.packed, file.name).decode(errors="replace")
-        lines += head.splitlines()[: -1 if len(head) >= HEAD else None]
-    structure = engine.execute(
+        lines += _LINE_END.split(head)[: -1 if len(head) >= HEAD else None]
+    found = engine.execute(
         "SELECT json_group_structure(one) FROM (SELECT CASE WHEN json_valid(line) THEN CAST(line AS JSON) END"
         " AS one FROM (SELECT unnest($1) AS line)) WHERE json_type(one) = 'OBJECT'",
         [lines],
     ).fetchone()
-    if structure is None or structure[0] is None:
+    if found is None or found[0] is None:
         raise InputError(f"{one.name} begins with no JSON object", "Write one object a line.")
-    shape = json.dumps(_as_text(json.loads(structure[0])), ensure_ascii=False)
-    taken = f"CASE WHEN json_valid(line) THEN json_transform(line, {quoted(shape)}) END"
-    return f"SELECT unnest({taken}), filename FROM {source} WHERE trim(line, chr(9) || ' ') <> ''"
+    structure = json.loads(found[0])
+    _check_names_within(one.name, structure)
+    shape = json.dumps(_as_text(structure), ensure_ascii=False)
+    # What is asked of JSON fails on what is none.
+    once = nothing_twice(_objects_in(structure))
+    usable = f"CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' AND {once} ELSE false END"
+    read = f"CASE WHEN {usable} THEN json_transform(line, {quoted(shape)}) END"
+    filled = f"FROM {source} WHERE trim(line, chr(9) || ' ') <> ''"
+    return (
+        f"SELECT unnest({read}){_and_file(structure)} {filled} AND {usable}",
+        f"SELECT {FILE} AS filename, line {filled} AND NOT {usable}",
+    )
+
+
+def _rows_of_parquet(engine: duckdb.DuckDBPyConnection, files: Sequence[LogFile]) -> str:
+    source = scan(files)
+    types = _types_of(engine, f"SELECT * EXCLUDE ({FILE}) FROM {source}")
+    _check_names(files[0].name, list(types))
+    texts = ""
+    if any("BLOB" in kind and kind != "BLOB" for kind in types.values()):
+        source = scan(files, bytes_are_text=True)
+    elif of_bytes := [column for column, kind in types.items() if kind == "BLOB"]:
+        replaced = ", ".join(f"{text_of_bytes(named(column))} AS {named(column)}" for column in of_bytes)
+        texts = f" REPLACE ({replaced})"
+    line = "" if "line" in map(str.lower, types) else f", {line_of(types)} AS line"
+    return f"SELECT * EXCLUDE ({FILE}){texts}{_and_file(types)}{line} FROM {source}"
+
+
+def _and_file(columns: Iterable[str]) -> str:
+    """The path of the file as a further column, unless the log has one of this name."""
+    return "" if "filename" in map(str.lower, columns) else f", {FILE} AS filename"
+
+
+def _types_of(engine: duckdb.DuckDBPyConnection, selected: str) -> dict[str, str]:
+    return {column: kind for column, kind, *_ in engine.execute(f"DESCRIBE {selected}").fetchall()}
+
+
+def _check_names(name: str, columns: Iterable[str]) -> None:
+    """Refuse columns of which SQL would take one for the other."""
+    known: dict[str, str] = {}
+    for column in columns:
+        other = known.setdefault(column.lower(), column)
+        if other != column:
+            raise InputError(
+                f"{name} has {other!r} and {column!r}, which SQL does not tell apart",
+                "Rename one of them, or map it with TOML.",
+            )
+
+
+def _check_names_within(name: str, structure: Any) -> None:
+    if isinstance(structure, dict):
+        _check_names(name, structure)
+    for inside in structure.values() if isinstance(structure, dict) else structure:
+        if isinstance(inside, dict | list):
+            _check_names_within(name, inside)
+
+
+def _check_types(engine: duckdb.DuckDBPyConnection, selected: Sequence[tuple[str, str]]) -> None:
+    """Refuse files of one table that SQL would bring to one type in which ids may lose digits."""
+    if len(selected) < 2:
+        return
+    known: dict[str, tuple[str, str]] = {}
+    for file, rows in selected:
+        for column, kind in _types_of(engine, rows).items():
+            other, before = known.setdefault(column.lower(), (file, kind))
+            both = f"{before} {kind}"
+            if before != kind and _WHOLE.search(both) and _OTHERS.search(both):
+                raise InputError(
+                    f"the column {column} is {before[:100]} in {other} and {kind[:100]} in {file}: as one"
+                    " column numbers would lose digits",
+                    "Write it with one type, or map it with TOML, which reads each file by its own.",
+                )
+
+
+def _objects_in(structure: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
+    """The paths of all objects of a structure of JSON."""
+    if isinstance(structure, dict):
+        yield path
+        for key, inside in structure.items():
+            yield from _objects_in(inside, (*path, key))
+    elif isinstance(structure, list):
+        for inside in structure:
+            yield from _objects_in(inside, (*path, None))
 
 
 def _as_text(structure: Any) -> Any:
@@ -251,13 +347,11 @@ def mapping_of_view(
     Raises:
         InputError: it lacks a field that a click needs, or yields what is none.
     """
-    types = {
-        column: kind for column, kind, *_ in engine.execute(f"DESCRIBE SELECT * FROM {MAPPED}").fetchall()
-    }
+    types = _types_of(engine, f"SELECT * FROM {MAPPED}")
     kind = _UciMapping if definition is UCI553.definition else mapping_onto(definition)
     clicks_of: Any = kind.model_fields["clicks"].annotation
     fields = clicks_of.model_fields
-    yielded = [name for name in types if name not in _PLACES]
+    yielded = [name for name in types if name.lower() not in _PLACES]
     missing = [name for name, field in fields.items() if field.is_required() and name not in types]
     unknown = [name for name in yielded if name not in fields]
     if missing or unknown:
@@ -277,8 +371,9 @@ def mapping_of_view(
         "format": "iso" if types["event_time"] == "VARCHAR" else "ms",
     }
     by_name = kind.model_validate({"clicks": clicks, "time_source": mapping.time_source})
+    lower = set(map(str.lower, types))
     places = [
-        f"CAST({name} AS {of})" if name in types else f"CAST(NULL AS {of})"
+        f"TRY_CAST({name} AS {of})" if name in lower else f"CAST(NULL AS {of})"
         for name, of in (("filename", "VARCHAR"), ("line", "BIGINT"))
     ]
     return by_name, f"{places[0]} AS filename, {places[1]} AS row"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from clickstream.files.history.engine import listed, named, quoted
-from clickstream.files.history.inputs import LogFile, scan
+from clickstream.files.history.inputs import FILE, LogFile, scan
 from clickstream.files.history.plain import SPACES, Cell, Table
 from clickstream.files.mapping.fields import ColumnGetter, in_object
 from clickstream.files.mapping.spec import ColumnMapping
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     import duckdb
 
 
+KeyPath = tuple[str | None, ...]
+"""The keys that lead to a value of JSON; None: to each of a list."""
+
 _AT_ONCE = 8_192
-_PLACES = "filename, file_row_number + 1 AS row"
-_BROKEN = {
-    "INVALID ENCODING": "no text in UTF-8",
-    "LINE SIZE OVER MAXIMUM": f"a line longer than {LONGEST_LINE:,} characters",
-}
+_LONG = f"{LONGEST_LINE:,} characters"
+_ROW_NUMBER = "file_row_number"
 
 
 def open_table(
@@ -45,7 +45,15 @@ def open_table(
             return _csv(files, mapping, may_lack)
         case "jsonl":
             return _objects(files, mapping)
-    return typed_table(engine, files[0].name, scan(files), _PLACES, mapping, may_lack)
+    source = scan(files)
+    columns = [name for name, *_ in engine.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]
+    places = f"{FILE} AS filename, {line_of(columns)} AS row"
+    return typed_table(engine, files[0].name, source, places, mapping, may_lack)
+
+
+def line_of(columns: Iterable[str]) -> str:
+    """SQL of the number of a row of Parquet, from 1; not known where a column has the name that it has."""
+    return "CAST(NULL AS BIGINT)" if _ROW_NUMBER in map(str.lower, columns) else f"{_ROW_NUMBER} + 1"
 
 
 def _csv(files: Sequence[LogFile], mapping: ColumnMapping, may_lack: bool) -> Table:
@@ -60,7 +68,8 @@ def _csv(files: Sequence[LogFile], mapping: ColumnMapping, may_lack: bool) -> Ta
     texts = [f"NULLIF({_stripped(cell)}, '') AS t{n}" for n, cell in enumerate(cells)]
     return Table(
         mapping,
-        f"SELECT filename, NULL AS row, {', '.join(texts)} FROM {scan(files)}{_but_blank(files[0])}",
+        f"SELECT {FILE} AS filename, NULL AS row, {', '.join(texts)}"
+        f" FROM {scan(files)}{_but_blank(files[0])}",
         {column: Cell(f"t{n}") for n, column in enumerate(wanted)},
         "true",
         f"[{', '.join(f't{n}' for n in range(len(wanted)))}]",
@@ -85,11 +94,9 @@ def _objects(files: Sequence[LogFile], mapping: ColumnMapping) -> Table:
     wanted = columns_of(mapping)
     # A name with a point is a key, or else the path to one.
     pointers = [_pointer([column]) for column in wanted] + [_pointer(column.split(".")) for column in wanted]
-    parents = {
-        _pointer(column.split(".")[:depth]) for column in wanted for depth in range(column.count(".") + 1)
-    }
-    keys = [f"json_keys(line, {quoted(parent)})" for parent in sorted(parents)]
-    once = " AND ".join(f"coalesce(len({one}) = len(list_distinct({one})), true)" for one in keys)
+    once = nothing_twice(
+        tuple(column.split(".")[:depth]) for column in wanted for depth in range(column.count(".") + 1)
+    )
     listed_pointers = listed(pointers)
     cells, texts = {}, []
     for n, column in enumerate(wanted, 1):
@@ -111,14 +118,34 @@ def _objects(files: Sequence[LogFile], mapping: ColumnMapping) -> Table:
         f"SELECT filename, line, CASE WHEN valid THEN json_type(line) = 'OBJECT' AND {once} END AS usable,"
         f" CASE WHEN valid THEN json_extract_string(line, {listed_pointers}) END AS texts,"
         f" CASE WHEN valid THEN json_type(line, {listed_pointers}) END AS kinds FROM ("
-        f"SELECT filename, line, json_valid(line) AS valid FROM {scan(files)}"
+        f"SELECT {FILE} AS filename, line, json_valid(line) AS valid FROM {scan(files)}"
         " WHERE trim(line, chr(9) || ' ') <> ''))"
     )
     return Table(mapping, relation, cells, "usable", "[line]", _object, in_object)
 
 
+def nothing_twice(objects: Iterable[KeyPath]) -> str:
+    """SQL of whether none of these objects of a `line` of JSON has a key twice."""
+    found = []
+    for path in sorted(set(objects), key=str):
+        if None not in path:
+            keys = f"json_keys(line, {quoted(_pointer([one or '' for one in path]))})"
+            found.append(f"coalesce(len({keys}) = len(list_distinct({keys})), true)")
+        # DuckDB has no path to an empty key inside a list.
+        elif "" not in path:
+            keys = f"json_keys(line, {quoted(_path(path))})"
+            twice = "lambda one: len(one) <> len(list_distinct(one))"
+            found.append(f"coalesce(len(list_filter({keys}, {twice})) = 0, true)")
+    return f"({' AND '.join(found)})"
+
+
 def _object(values: list[str | None]) -> Any:
-    text = (values[0] or "").strip()
+    return object_of_line(values[0] or "")
+
+
+def object_of_line(line: str) -> dict[str, Any] | str:
+    """The JSON object that a line is, or what is wrong with it."""
+    text = line.strip()
     return "a NUL character" if "\0" in text else object_of(text)
 
 
@@ -140,7 +167,9 @@ def typed_table(
         InputError: it lacks a column that the mapping names, or that holds lists or objects.
     """
     types = {
-        column: kind for column, kind, *_ in engine.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+        column: kind
+        for column, kind, *_ in engine.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+        if column != FILE
     }
     if may_lack:
         mapping = present(mapping, types)
@@ -161,7 +190,7 @@ def typed_table(
         time = None
         if kind.startswith(("TIMESTAMP", "DATE")):
             texts.append(f"{value} AS at{n}")
-            time = f"at{n}" if "TIME ZONE" in kind else f"CAST(at{n} AS TIMESTAMP)"
+            time = f"at{n}" if "TIME ZONE" in kind else f"TRY_CAST(at{n} AS TIMESTAMP)"
         cells[column] = Cell(f"t{n}", time=time, is_local="TIME ZONE" not in kind)
     event_time = mapping.clicks.event_time
     if cells[event_time.column].time is not None:
@@ -198,15 +227,32 @@ def text_of(value: str, kind: str) -> str:
             f"CASE WHEN isnan({number}) THEN NULL WHEN {number} = trunc({number}) AND abs({number}) < 1e15"
             f" THEN CAST(CAST({number} AS BIGINT) AS VARCHAR) ELSE CAST({number} AS VARCHAR) END"
         )
-    return f"NULLIF(CAST({value} AS VARCHAR), '')"
+    if kind == "BLOB":
+        return f"NULLIF({text_of_bytes(value)}, '')"
+    # A time can lie beyond all that can be written.
+    return f"NULLIF(TRY(CAST({value} AS VARCHAR)), '')"
+
+
+def text_of_bytes(value: str) -> str:
+    """SQL of bytes as the text that they are in UTF-8, as some programs write texts without saying so; a NUL,
+    which no field may hold, where they are none.
+    """
+    return f"CASE WHEN {value} IS NOT NULL THEN coalesce(TRY(decode({value})), chr(0)) END"
 
 
 def rejected(
-    engine: duckdb.DuckDBPyConnection, files: Sequence[LogFile]
+    engine: duckdb.DuckDBPyConnection, files: Sequence[LogFile], longest: str = _LONG
 ) -> Iterator[tuple[str, int, str, str | None]]:
     """What DuckDB took for no row of these files: the file, where it begins there in bytes, the text, and
     what is wrong with it where that is known already.
+
+    Args:
+        longest: a line that is read, in words.
     """
+    broken = {
+        "INVALID ENCODING": "no text in UTF-8",
+        "LINE SIZE OVER MAXIMUM": f"a line longer than {longest}",
+    }
     paths = listed(file.path for file in files)
     found = engine.execute(
         "SELECT file_path, line_byte_position, list(error_type), any_value(csv_line) FROM reject_errors"
@@ -215,7 +261,7 @@ def rejected(
     )
     while rows := found.fetchmany(_AT_ONCE):
         for file, start, problems, text in rows:
-            problem = next((_BROKEN[one] for one in problems if one in _BROKEN), None)
+            problem = next((broken[one] for one in problems if one in broken), None)
             # Where lines end in two characters it takes the second for the beginning of the next.
             begun = text is not None and text.startswith("\n")
             yield file, start - 1 + begun, text[1:] if begun else text, problem
@@ -266,6 +312,12 @@ def _in_list(columns: Sequence[str]) -> Callable[[str], ColumnGetter]:
         return lambda row: row[place] or ""
 
     return fetch
+
+
+def _path(path: KeyPath) -> str:
+    """A path of JSON as DuckDB has it."""
+    keys = ("[*]" if one is None else '."' + one.replace('"', '\\"') + '"' for one in path)
+    return "$" + "".join(keys)
 
 
 def _pointer(path: Sequence[str]) -> str:

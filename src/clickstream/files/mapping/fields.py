@@ -167,6 +167,8 @@ def as_text(value: Any) -> str:
     if isinstance(value, str | int | float | Decimal):
         text = str(value)
         text.encode()  # Half a character, as JSON can write it, is no text.
+        if "\0" in text:
+            raise ValueError
         return text
     raise ValueError
 

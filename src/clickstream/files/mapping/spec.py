@@ -29,6 +29,7 @@ WHERE = (
 )
 
 _LARGEST = 1 << 20
+_OF_THE_MACHINE = ("localtime", "posixrules")
 
 Scalar = str | int | float | bool
 
@@ -114,9 +115,12 @@ class TimeColumn(_Spec):
     @classmethod
     def _on_earth(cls, given: str) -> str:
         try:
-            zoneinfo.ZoneInfo(given)
+            # That of a machine would be another one on each.
+            known = given not in _OF_THE_MACHINE and zoneinfo.ZoneInfo(given) is not None
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("is no time zone such as UTC or Europe/Warsaw") from None
+            known = False
+        if not known:
+            raise ValueError("is no time zone such as UTC or Europe/Warsaw")
         return given
 
 
