@@ -203,3 +203,14 @@ def test_on_this_machine_for_reading_and_behind_a_login_it_starts(
     changed: dict[str, object], host: str, tmp_path: Path
 ) -> None:
     check_login(Settings(home=tmp_path).model_copy(update=changed), host)
+
+
+def test_the_secret_of_the_proxy_may_lie_in_a_file_and_a_short_one_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    named = {"dashboard_user_header": "X-User", "dashboard_proxy_secret_file": file}
+    settings = Settings(home=tmp_path).model_copy(update=named)
+    file.write_text(SECRET + "\n")
+    check_login(settings, "0.0.0.0")
+    file.write_text("short")
+    with pytest.raises(ConfigurationError, match="CLICKSTREAM_DASHBOARD_PROXY_SECRET_FILE"):
+        check_login(settings, "0.0.0.0")

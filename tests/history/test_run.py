@@ -27,8 +27,15 @@ from clickstream.files.history.stored import find_log
 from clickstream.history import run as module
 from clickstream.history.bucket import BucketFolder
 from clickstream.history.fold import fold_clicks
-from clickstream.history.run import HistoryReport, make_sessions
-from clickstream.infra.errors import InputError, RefusedError, UsageError
+from clickstream.history.run import (
+    LEAST_MIB_OF_AN_ENGINE,
+    MIB_OF_A_WORKER,
+    MIB_OF_THE_PARENT,
+    HistoryReport,
+    make_sessions,
+    workers_within,
+)
+from clickstream.infra.errors import InputError, MissingFileError, RefusedError, UsageError
 from clickstream.infra.files import replacing
 from clickstream.infra.settings import Settings
 from clickstream.producer.synthetic_shop import SHOP, known_log
@@ -157,6 +164,41 @@ def test_sessions_written_among_the_log_are_none_of_it(logs: Path, tmp_path: Pat
     assert report is not None
     assert report.notes == ("1 file in folders not read, being named like no log: README.md",)
     assert make(among, among / "out") is None
+
+
+def test_what_is_left_of_a_run_that_nobody_knows_is_not_gone_on_with(
+    logs: Path, interrupted: Path, tmp_path: Path
+) -> None:
+    left = tmp_path / "left"
+    left.mkdir()
+    shutil.copytree(interrupted / "_work", left / "_work")
+    part = tmp_path / "part"
+    part.mkdir()
+    shutil.copy(logs / "two.parquet", part)
+    report = make(part, left)
+    assert report is not None
+    assert report.rows == pq.read_metadata(part / "two.parquet").num_rows
+
+
+@pytest.mark.parametrize("memory_mib", [1_024, 2_048, 8_192, 65_536])
+def test_all_workers_together_stay_within_the_memory(memory_mib: int) -> None:
+    workers = workers_within(memory_mib)
+    each = MIB_OF_A_WORKER + LEAST_MIB_OF_AN_ENGINE
+    assert MIB_OF_THE_PARENT + workers * each <= memory_mib < MIB_OF_THE_PARENT + (workers + 1) * each
+
+
+def test_where_refused_rows_go_is_looked_at_before_the_log_is_read(logs: Path, tmp_path: Path) -> None:
+    words = [
+        "sessions",
+        str(logs),
+        "--out",
+        str(tmp_path / "out"),
+        "--refused",
+        str(tmp_path / "no" / "r.csv"),
+    ]
+    result = CliRunner().invoke(app, words)
+    assert isinstance(result.exception, MissingFileError)
+    assert not (tmp_path / "out").exists()
 
 
 def test_two_runs_do_not_share_a_folder(logs: Path, interrupted: Path) -> None:

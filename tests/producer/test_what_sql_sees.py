@@ -1,5 +1,5 @@
-"""Logs in which DuckDB and Python could read two things: what is read is what the mapping in TOML says, or the
-row is refused, or the log.
+"""Logs in which DuckDB and Python could read two things: what is read is what the mapping in TOML says, or
+the row is refused, or the log.
 """
 
 from __future__ import annotations

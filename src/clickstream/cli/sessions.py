@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from clickstream.cli.options import HomeOption, Shop
-from clickstream.infra.errors import UsageError
+from clickstream.infra.errors import MissingFileError, UsageError
 from clickstream.infra.extras import need_history
 from clickstream.infra.files import replacing
 from clickstream.infra.settings import Settings, load_settings
@@ -108,6 +108,10 @@ def write_history(
     say = Console(stderr=True, highlight=False, soft_wrap=True)
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file", "Sessions by day go to a folder: name one.")
+    if refused is not None and not os.access(refused.absolute().parent, os.W_OK):
+        raise MissingFileError(
+            f"--refused {refused}: its folder is not there, or may not be written", "Name another."
+        )
     try:
         with share_bar(say) as progress:
             if master is None:
@@ -140,6 +144,8 @@ def write_history(
         raise typer.Exit(130) from None
     if report is None:
         say.print(f"{plain(str(out))} holds all sessions of these logs: nothing was left to do")
+        if refused is not None:
+            say.print("--refused: not written, as no row was read; the run that reads the log writes them")
         return
     if refused is not None:
         with replacing(refused) as file:

@@ -16,6 +16,7 @@ from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from clickstream.infra.errors import ConfigurationError, RefusedError
+from clickstream.infra.secrets import secret_bytes
 from clickstream.infra.settings import Settings
 
 SECRET_HEADER = "X-Clickstream-Proxy-Secret"
@@ -46,7 +47,7 @@ def check_login(settings: Settings, host: str) -> None:
         ConfigurationError: beyond this machine, anybody could promote, or name himself.
     """
     if settings.dashboard_user_header is None:
-        if settings.dashboard_promoters or settings.dashboard_proxy_secret is not None:
+        if settings.dashboard_promoters or _proof_of(settings) is not None:
             raise ConfigurationError(
                 "dashboard_promoters or dashboard_proxy_secret without dashboard_user_header: nobody has"
                 " a name",
@@ -59,12 +60,17 @@ def check_login(settings: Settings, host: str) -> None:
                 "Give --read-only; or have a proxy log people in, and set CLICKSTREAM_DASHBOARD_USER_HEADER"
                 " (docs/dashboard.md#login); or keep to 127.0.0.1.",
             )
-    elif settings.dashboard_proxy_secret is None and host not in LOOPBACK:
+    elif _proof_of(settings) is None and host not in LOOPBACK:
         raise ConfigurationError(
             f"on {host} anybody could send {settings.dashboard_user_header}, and be whom he likes",
             f"Set CLICKSTREAM_DASHBOARD_PROXY_SECRET, and have your proxy send it as {SECRET_HEADER}; or"
             " listen on 127.0.0.1, where the proxy is.",
         )
+
+
+def _proof_of(settings: Settings) -> bytes | None:
+    """What the proxy shows that it is the proxy, if it has to."""
+    return secret_bytes(settings, "dashboard_proxy_secret")
 
 
 def visitor(settings: Settings) -> Visitor:
@@ -79,9 +85,8 @@ def visitor(settings: Settings) -> Visitor:
     if settings.dashboard_user_header is None:
         return Visitor(None, not settings.dashboard_read_only)
     headers = st.context.headers
-    secret = settings.dashboard_proxy_secret
-    proof = headers.get(SECRET_HEADER, "")
-    if secret is not None and not hmac.compare_digest(proof.encode(), secret.get_secret_value().encode()):
+    expected, proof = _proof_of(settings), headers.get(SECRET_HEADER, "")
+    if expected is not None and not hmac.compare_digest(proof.encode(), expected):
         raise RefusedError(
             "this page was not asked for through the login", "Open the address of the login, not this one."
         )

@@ -215,7 +215,9 @@ def open_folder(path: Path, source: Source) -> Iterator[HistoryFolder]:
                 raise UsageError(
                     f"{path} holds {others[0]}, and no sessions of an earlier run", "Name an empty folder."
                 )
-            folder.work.mkdir(exist_ok=True)
+            # Of a run whose manifest somebody removed, nobody knows what it was made of.
+            shutil.rmtree(folder.work, ignore_errors=True)
+            folder.work.mkdir()
             replace_file(manifest, msgspec.json.format(msgspec.json.encode(source)))
         yield folder
 

@@ -48,6 +48,13 @@ MIB_OF_A_WORKER = 400
 
 MIB_OF_THE_PARENT = 200
 LEAST_MIB = 1_024
+LEAST_MIB_OF_AN_ENGINE = 128
+
+
+def workers_within(memory_mib: int) -> int:
+    """How many workers there may be, so that all together stay within this memory; one at least."""
+    return max((memory_mib - MIB_OF_THE_PARENT) // (MIB_OF_A_WORKER + LEAST_MIB_OF_AN_ENGINE), 1)
+
 
 HistoryProgress = Callable[[float, str], None]
 """A function called with the share done, from 0 to 1, and what is being done."""
@@ -114,7 +121,7 @@ def make_sessions(
     bundle, path = ("", None) if found is None else (found.manifest.id, found.path)
     files = find_log(paths, settings.patience / 1_000)
     size, buckets = size_of(files), buckets_for(files)
-    workers = min(workers, buckets)
+    workers = min(workers, buckets, workers_within(memory_mib))
     source = source_of(files, mapping, rules_text(settings), bundle, buckets, with_clicks)
     with open_folder(out, source) as folder:
         if folder.is_finished:

@@ -10,7 +10,7 @@ from clickstream.infra.errors import ConfigurationError
 from clickstream.infra.settings import SHORTEST_KEY, Settings
 
 _MOST_BYTES = 4_096
-_KEYS = frozenset({"bundle_key", "lookup_token"})
+_KEYS = frozenset({"bundle_key", "lookup_token", "dashboard_proxy_secret"})
 """Those that must be long, as `Settings` checks where they come by the environment."""
 
 

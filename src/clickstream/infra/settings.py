@@ -363,6 +363,9 @@ class Settings(BaseSettings):
         description=f"what that proxy sends as `X-Clickstream-Proxy-Secret`, {SHORTEST_KEY} characters or"
         " more; needed where the dashboard listens beyond this machine",
     )
+    dashboard_proxy_secret_file: Path | None = Field(
+        None, description="file with it, read for each page, instead of `dashboard_proxy_secret`"
+    )
     dashboard_promoters: Annotated[str, Field(max_length=10_000)] = Field(
         "",
         description="with a login, who may promote and roll back: names as the proxy gives them, with commas"
