@@ -65,7 +65,21 @@ FULL: Object = values_of_the_page() | {
     },
 }
 
-ALL_VALUES = {"fewest": FEWEST, "the page's": values_of_the_page(), "full": FULL}
+LOOKUP_TLS: Object = FULL | {
+    "secret": {
+        "name": "clickstream",
+        "files": [*FULL["secret"]["files"], "lookup_certificate", "lookup_key"],
+    },
+    "monitoring": {
+        "enabled": True,
+        "lookupTlsConfig": {
+            "serverName": "lookup.example.com",
+            "ca": {"secret": {"name": "lookup-ca", "key": "ca.crt"}},
+        },
+    },
+}
+
+ALL_VALUES = {"fewest": FEWEST, "the page's": values_of_the_page(), "full": FULL, "with TLS": LOOKUP_TLS}
 
 
 @cache
@@ -278,6 +292,26 @@ def test_metrics_are_scraped_under_the_names_that_the_alerts_ask_for() -> None:
         assert endpoint["port"] in [port["name"] for port in service["spec"]["ports"]]
         jobs |= {one["replacement"] for one in endpoint["relabelings"] if one["targetLabel"] == "job"}
     assert jobs == {"clickstream", "clickstream-lookup"}
+
+
+@pytest.mark.parametrize(("name", "scheme"), [("full", "HTTP"), ("with TLS", "HTTPS")])
+def test_the_lookup_is_asked_by_what_it_speaks(name: str, scheme: str) -> None:
+    objects = rendered(name)
+    (lookup,) = of_kind(objects, "Deployment")
+    (container,) = lookup["spec"]["template"]["spec"]["containers"]
+    probes = [container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")]
+    assert [probe["scheme"] for probe in probes] == [scheme] * 3
+    monitors = {
+        one["metadata"]["name"]: one["spec"]["endpoints"][0] for one in of_kind(objects, "ServiceMonitor")
+    }
+    assert monitors["shop-lookup"].get("scheme", "http") == scheme.lower()
+    asked = LOOKUP_TLS["monitoring"]["lookupTlsConfig"] if scheme == "HTTPS" else None
+    assert monitors["shop-lookup"].get("tlsConfig") == asked
+    # A consumer's metrics are plain whatever the look-up speaks.
+    assert {"scheme", "tlsConfig"}.isdisjoint(monitors["shop-consumer"])
+    (consumers,) = of_kind(objects, "StatefulSet")
+    (container,) = consumers["spec"]["template"]["spec"]["containers"]
+    assert "scheme" not in container["readinessProbe"]["httpGet"]
 
 
 def test_only_those_who_are_named_come_in() -> None:

@@ -39,6 +39,11 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- end }}
 {{- end -}}
 
+{{/* What the look-up speaks: with a certificate of its own, TLS. */}}
+{{- define "clickstream.lookupScheme" -}}
+{{- if has "lookup_certificate" .Values.secret.files }}HTTPS{{ else }}HTTP{{ end -}}
+{{- end -}}
+
 {{- define "clickstream.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 10001
