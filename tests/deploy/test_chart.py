@@ -194,6 +194,46 @@ def test_a_pod_is_told_settings_that_there_are(name: str) -> None:
         assert settings.metrics_port in (0, 9_100)
 
 
+def listed(name: str) -> list[str]:
+    """A list that the chart's helpers hold."""
+    helpers = (CHART / "templates" / "_helpers.tpl").read_text()
+    (found,) = re.findall(rf'define "clickstream\.{name}" -}}}}\n(.*?){{{{- end', helpers, re.DOTALL)
+    names: list[str] = yaml.safe_load(found)
+    return names
+
+
+def test_the_chart_knows_which_settings_are_secrets() -> None:
+    secrets = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}
+    assert listed("secrets") == sorted(secrets - {"redis_url"})
+
+
+@pytest.mark.parametrize("name", [*listed("secrets"), "KAFKA_PASSWORD"])
+def test_a_secret_among_the_settings_is_refused(name: str) -> None:
+    with pytest.raises(helm.HelmError, match=f"settings.{name} is a secret.*entry {name.lower()}") as refused:
+        list(render(FEWEST | {"settings": FEWEST["settings"] | {name: "do-not-tell"}}))
+    assert "do-not-tell" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "taken"),
+    [
+        ("redis://scoring:do-not-tell@redis:6379/0", False),
+        ("rediss://:do-not-tell@redis:6379/0", False),
+        ("redis://redis:6379/0?password=do-not-tell", False),
+        ("redis://scoring@one:6379,two:6379/0", True),
+        ("redis://one:26379,two:26379", True),
+    ],
+)
+def test_the_url_of_redis_has_no_password(url: str, taken: bool) -> None:
+    values = FEWEST | {"settings": FEWEST["settings"] | {"redis_url": url}}
+    if taken:
+        assert environment(pods(tuple(render(values)))[0])["CLICKSTREAM_REDIS_URL"] == url
+        return
+    with pytest.raises(helm.HelmError, match=r"settings.redis_url .* redis_password") as refused:
+        list(render(values))
+    assert "do-not-tell" not in str(refused.value)
+
+
 def test_secrets_are_files_and_nothing_else() -> None:
     for pod in pods(rendered("full")):
         told = environment(pod)
