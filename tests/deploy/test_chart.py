@@ -207,9 +207,14 @@ def test_the_chart_knows_which_settings_are_secrets() -> None:
     assert listed("secrets") == sorted(secrets - {"redis_url"})
 
 
+def test_the_chart_knows_which_settings_are_read_from_files() -> None:
+    files = {name.removesuffix("_file") for name in Settings.model_fields if name.endswith("_file")}
+    assert listed("files") == sorted(files)
+
+
 @pytest.mark.parametrize("name", [*listed("secrets"), "KAFKA_PASSWORD"])
 def test_a_secret_among_the_settings_is_refused(name: str) -> None:
-    with pytest.raises(helm.HelmError, match=f"settings.{name} is a secret.*entry {name.lower()}") as refused:
+    with pytest.raises(helm.HelmError, match=f"settings.{name} is a secret") as refused:
         list(render(FEWEST | {"settings": FEWEST["settings"] | {name: "do-not-tell"}}))
     assert "do-not-tell" not in str(refused.value)
 
@@ -372,8 +377,25 @@ def test_only_those_who_are_named_come_in() -> None:
         ({"settings": {"redis_url": "redis://redis:6379/0"}}, "settings.kafka_bootstrap"),
         ({"settings": {"kafka_bootstrap": "kafka:9092"}}, "settings.redis_url"),
         ({"lookup": {"enabled": True}}, "lookup_token"),
+        ({"secret": {"files": ["bundle_key"]}}, "secret.name"),
+        (
+            {"secret": {"name": "a", "files": ["kafka_pasword"]}},
+            "secret.files: kafka_pasword .* kafka_password",
+        ),
+        ({"secret": {"name": "a", "files": ["redis_url"]}}, "secret.files: redis_url"),
+        (
+            {"scaling": {"enabled": True, "minReplicas": 9}},
+            r"scaling.minReplicas: 9 .*settings.partitions \(8\)",
+        ),
+        (
+            {
+                "secret": {"name": "a", "files": ["lookup_token"]},
+                "lookup": {"enabled": True, "replicas": 7},
+            },
+            r"lookup.replicas: 7 .*lookup.maxReplicas \(6\)",
+        ),
     ],
 )
-def test_what_is_missing_is_said_before_anything_is_installed(changed: Object, said: str) -> None:
+def test_what_is_missing_or_wrong_is_said_before_anything_is_installed(changed: Object, said: str) -> None:
     with pytest.raises(helm.HelmError, match=said):
         list(render(FEWEST | changed))

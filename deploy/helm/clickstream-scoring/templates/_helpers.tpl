@@ -25,11 +25,43 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 [bundle_key, dashboard_proxy_secret, kafka_key_password, kafka_password, lookup_token, redis_password, redis_sentinel_password]
 {{- end -}}
 
+{{/* What may come as a file: each setting that has a <name>_file. Held to the program's own likewise. */}}
+{{- define "clickstream.files" -}}
+- bundle_key
+- kafka_ca
+- kafka_certificate
+- kafka_key
+- kafka_key_password
+- kafka_password
+- lookup_certificate
+- lookup_key
+- lookup_token
+- redis_ca
+- redis_certificate
+- redis_key
+- redis_password
+- redis_sentinel_password
+{{- end -}}
+
+{{- define "clickstream.filesExist" -}}
+{{- $files := include "clickstream.files" . | fromYamlArray -}}
+{{- range .Values.secret.files }}
+{{- if not (has . $files) }}
+{{- fail (printf "secret.files: %s is no setting that is read from a file; there are %s" . (join ", " $files)) }}
+{{- end }}
+{{- end }}
+{{- if and .Values.secret.files (not .Values.secret.name) }}
+{{- fail "secret.name: name the Secret whose entries secret.files are" }}
+{{- end }}
+{{- end -}}
+
 {{/* Values are kept by Helm, and an environment is shown by whatever shows a pod. */}}
 {{- define "clickstream.noSecretInValues" -}}
 {{- $secrets := include "clickstream.secrets" . | fromYamlArray -}}
 {{- range $name := keys .Values.settings | sortAlpha }}
-{{- if has (lower $name) $secrets }}
+{{- if eq (lower $name) "dashboard_proxy_secret" }}
+{{- fail (printf "settings.%s is a secret, and of the dashboard, which this chart does not run: leave it out" $name) }}
+{{- else if has (lower $name) $secrets }}
 {{- fail (printf "settings.%s is a secret: put it into the Secret secret.name as the entry %s, and name that in secret.files" $name (lower $name)) }}
 {{- end }}
 {{- if and (eq (lower $name) "redis_url") (regexMatch "://[^@]*:[^@]+@|[?&]password=" (get $.Values.settings $name | toString)) }}
@@ -43,6 +75,7 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- $_ := required "settings.kafka_bootstrap: host:port of the brokers" .Values.settings.kafka_bootstrap -}}
 {{- $_ := required "settings.redis_url: redis://host:port/db; its password is a file, redis_password" .Values.settings.redis_url -}}
 {{- include "clickstream.noSecretInValues" . -}}
+{{- include "clickstream.filesExist" . -}}
 {{- range $name, $value := .Values.settings }}
 - name: CLICKSTREAM_{{ upper $name }}
   value: {{ if kindIs "float64" $value }}{{ int64 $value | quote }}{{ else }}{{ $value | quote }}{{ end }}
