@@ -266,6 +266,12 @@ def test_a_consumer_is_named_by_its_pod_probed_and_given_time_to_end_its_step() 
     assert consumers["spec"]["podManagementPolicy"] == "Parallel"
 
 
+def test_a_pod_that_is_not_ready_holds_up_no_node() -> None:
+    budgets = of_kind(rendered("full"), "PodDisruptionBudget")
+    assert {one["metadata"]["name"] for one in budgets} == {"shop-consumer", "shop-lookup"}
+    assert {one["spec"].get("unhealthyPodEvictionPolicy") for one in budgets} == {"AlwaysAllow"}
+
+
 def test_selectors_find_the_pods_of_their_component_alone() -> None:
     objects = rendered("full")
     labels = {
