@@ -50,7 +50,7 @@ FULL: Object = values_of_the_page() | {
     },
     "secret": {
         "name": "clickstream",
-        "files": ["kafka_password", "kafka_ca", "redis_password", "bundle_key", "lookup_token"],
+        "files": ["kafka_password", "kafka_ca", "redis_password", "redis_ca", "bundle_key", "lookup_token"],
     },
     "env": [{"name": "AWS_ENDPOINT_URL_S3", "value": "https://objects.example.com"}],
     "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/models"}},
@@ -200,6 +200,13 @@ def listed(name: str) -> list[str]:
     (found,) = re.findall(rf'define "clickstream\.{name}" -}}}}\n(.*?){{{{- end', helpers, re.DOTALL)
     names: list[str] = yaml.safe_load(found)
     return names
+
+
+def test_the_page_encrypts_what_goes_to_kafka_and_redis() -> None:
+    values = values_of_the_page()
+    assert values["settings"]["kafka_security_protocol"] == "SASL_SSL"
+    assert values["settings"]["redis_url"].startswith("rediss://")
+    assert {"kafka_ca", "redis_ca"} <= set(values["secret"]["files"])
 
 
 def test_the_chart_knows_which_settings_are_secrets() -> None:
