@@ -383,6 +383,32 @@ def test_only_those_who_are_named_come_in() -> None:
         assert policy["policyTypes"] == ["Ingress", "Egress"]
 
 
+def properties(schema: Object) -> Object:
+    """The names that a schema takes, those within them too; an object that takes any is empty."""
+    return {name: properties(one) for name, one in schema.get("properties", {}).items()}
+
+
+def test_each_value_is_in_the_schema_and_no_other() -> None:
+    def names(values: Object, schema: Object) -> Object:
+        return {
+            name: names(value, schema.get(name, {})) if isinstance(value, dict) and schema.get(name) else {}
+            for name, value in values.items()
+        }
+
+    taken = properties(json.loads((CHART / "values.schema.json").read_text()))
+    assert taken.pop("global") == {}
+    assert taken == names(yaml.safe_load((CHART / "values.yaml").read_text()), taken)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"setings": {}}, {"consumer": {"replica": 3}}, {"scaling": {"enabled": "yes"}}, {"env": {"A": "b"}}],
+)
+def test_a_value_that_there_is_not_is_refused(changed: Object) -> None:
+    with pytest.raises(helm.HelmError, match="schema"):
+        list(render(FEWEST | changed))
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
