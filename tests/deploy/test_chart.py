@@ -50,7 +50,7 @@ FULL: Object = values_of_the_page() | {
     },
     "secret": {
         "name": "clickstream",
-        "files": ["kafka_password", "kafka_ca", "redis_password", "bundle_key", "lookup_token"],
+        "files": ["kafka_password", "kafka_ca", "redis_password", "redis_ca", "bundle_key", "lookup_token"],
     },
     "env": [{"name": "AWS_ENDPOINT_URL_S3", "value": "https://objects.example.com"}],
     "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/models"}},
@@ -65,7 +65,21 @@ FULL: Object = values_of_the_page() | {
     },
 }
 
-ALL_VALUES = {"fewest": FEWEST, "the page's": values_of_the_page(), "full": FULL}
+LOOKUP_TLS: Object = FULL | {
+    "secret": {
+        "name": "clickstream",
+        "files": [*FULL["secret"]["files"], "lookup_certificate", "lookup_key"],
+    },
+    "monitoring": {
+        "enabled": True,
+        "lookupTlsConfig": {
+            "serverName": "lookup.example.com",
+            "ca": {"secret": {"name": "lookup-ca", "key": "ca.crt"}},
+        },
+    },
+}
+
+ALL_VALUES = {"fewest": FEWEST, "the page's": values_of_the_page(), "full": FULL, "with TLS": LOOKUP_TLS}
 
 
 @cache
@@ -180,6 +194,58 @@ def test_a_pod_is_told_settings_that_there_are(name: str) -> None:
         assert settings.metrics_port in (0, 9_100)
 
 
+def listed(name: str) -> list[str]:
+    """A list that the chart's helpers hold."""
+    helpers = (CHART / "templates" / "_helpers.tpl").read_text()
+    (found,) = re.findall(rf'define "clickstream\.{name}" -}}}}\n(.*?){{{{- end', helpers, re.DOTALL)
+    names: list[str] = yaml.safe_load(found)
+    return names
+
+
+def test_the_page_encrypts_what_goes_to_kafka_and_redis() -> None:
+    values = values_of_the_page()
+    assert values["settings"]["kafka_security_protocol"] == "SASL_SSL"
+    assert values["settings"]["redis_url"].startswith("rediss://")
+    assert {"kafka_ca", "redis_ca"} <= set(values["secret"]["files"])
+
+
+def test_the_chart_knows_which_settings_are_secrets() -> None:
+    secrets = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}
+    assert listed("secrets") == sorted(secrets - {"redis_url"})
+
+
+def test_the_chart_knows_which_settings_are_read_from_files() -> None:
+    files = {name.removesuffix("_file") for name in Settings.model_fields if name.endswith("_file")}
+    assert listed("files") == sorted(files)
+
+
+@pytest.mark.parametrize("name", [*listed("secrets"), "KAFKA_PASSWORD"])
+def test_a_secret_among_the_settings_is_refused(name: str) -> None:
+    with pytest.raises(helm.HelmError, match=f"settings.{name} is a secret") as refused:
+        list(render(FEWEST | {"settings": FEWEST["settings"] | {name: "do-not-tell"}}))
+    assert "do-not-tell" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "taken"),
+    [
+        ("redis://scoring:do-not-tell@redis:6379/0", False),
+        ("rediss://:do-not-tell@redis:6379/0", False),
+        ("redis://redis:6379/0?password=do-not-tell", False),
+        ("redis://scoring@one:6379,two:6379/0", True),
+        ("redis://one:26379,two:26379", True),
+    ],
+)
+def test_the_url_of_redis_has_no_password(url: str, taken: bool) -> None:
+    values = FEWEST | {"settings": FEWEST["settings"] | {"redis_url": url}}
+    if taken:
+        assert environment(pods(tuple(render(values)))[0])["CLICKSTREAM_REDIS_URL"] == url
+        return
+    with pytest.raises(helm.HelmError, match=r"settings.redis_url .* redis_password") as refused:
+        list(render(values))
+    assert "do-not-tell" not in str(refused.value)
+
+
 def test_secrets_are_files_and_nothing_else() -> None:
     for pod in pods(rendered("full")):
         told = environment(pod)
@@ -205,6 +271,12 @@ def test_a_consumer_is_named_by_its_pod_probed_and_given_time_to_end_its_step() 
     # A consumer ends itself half a minute after it was asked to stop.
     assert pod["terminationGracePeriodSeconds"] > 30
     assert consumers["spec"]["podManagementPolicy"] == "Parallel"
+
+
+def test_a_pod_that_is_not_ready_holds_up_no_node() -> None:
+    budgets = of_kind(rendered("full"), "PodDisruptionBudget")
+    assert {one["metadata"]["name"] for one in budgets} == {"shop-consumer", "shop-lookup"}
+    assert {one["spec"].get("unhealthyPodEvictionPolicy") for one in budgets} == {"AlwaysAllow"}
 
 
 def test_selectors_find_the_pods_of_their_component_alone() -> None:
@@ -280,6 +352,26 @@ def test_metrics_are_scraped_under_the_names_that_the_alerts_ask_for() -> None:
     assert jobs == {"clickstream", "clickstream-lookup"}
 
 
+@pytest.mark.parametrize(("name", "scheme"), [("full", "HTTP"), ("with TLS", "HTTPS")])
+def test_the_lookup_is_asked_by_what_it_speaks(name: str, scheme: str) -> None:
+    objects = rendered(name)
+    (lookup,) = of_kind(objects, "Deployment")
+    (container,) = lookup["spec"]["template"]["spec"]["containers"]
+    probes = [container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")]
+    assert [probe["scheme"] for probe in probes] == [scheme] * 3
+    monitors = {
+        one["metadata"]["name"]: one["spec"]["endpoints"][0] for one in of_kind(objects, "ServiceMonitor")
+    }
+    assert monitors["shop-lookup"].get("scheme", "http") == scheme.lower()
+    asked = LOOKUP_TLS["monitoring"]["lookupTlsConfig"] if scheme == "HTTPS" else None
+    assert monitors["shop-lookup"].get("tlsConfig") == asked
+    # A consumer's metrics are plain whatever the look-up speaks.
+    assert {"scheme", "tlsConfig"}.isdisjoint(monitors["shop-consumer"])
+    (consumers,) = of_kind(objects, "StatefulSet")
+    (container,) = consumers["spec"]["template"]["spec"]["containers"]
+    assert "scheme" not in container["readinessProbe"]["httpGet"]
+
+
 def test_only_those_who_are_named_come_in() -> None:
     policies = {one["metadata"]["name"]: one["spec"] for one in of_kind(rendered("full"), "NetworkPolicy")}
     monitoring = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
@@ -291,6 +383,32 @@ def test_only_those_who_are_named_come_in() -> None:
         assert policy["policyTypes"] == ["Ingress", "Egress"]
 
 
+def properties(schema: Object) -> Object:
+    """The names that a schema takes, those within them too; an object that takes any is empty."""
+    return {name: properties(one) for name, one in schema.get("properties", {}).items()}
+
+
+def test_each_value_is_in_the_schema_and_no_other() -> None:
+    def names(values: Object, schema: Object) -> Object:
+        return {
+            name: names(value, schema.get(name, {})) if isinstance(value, dict) and schema.get(name) else {}
+            for name, value in values.items()
+        }
+
+    taken = properties(json.loads((CHART / "values.schema.json").read_text()))
+    assert taken.pop("global") == {}
+    assert taken == names(yaml.safe_load((CHART / "values.yaml").read_text()), taken)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"setings": {}}, {"consumer": {"replica": 3}}, {"scaling": {"enabled": "yes"}}, {"env": {"A": "b"}}],
+)
+def test_a_value_that_there_is_not_is_refused(changed: Object) -> None:
+    with pytest.raises(helm.HelmError, match="schema"):
+        list(render(FEWEST | changed))
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
@@ -298,8 +416,25 @@ def test_only_those_who_are_named_come_in() -> None:
         ({"settings": {"redis_url": "redis://redis:6379/0"}}, "settings.kafka_bootstrap"),
         ({"settings": {"kafka_bootstrap": "kafka:9092"}}, "settings.redis_url"),
         ({"lookup": {"enabled": True}}, "lookup_token"),
+        ({"secret": {"files": ["bundle_key"]}}, "secret.name"),
+        (
+            {"secret": {"name": "a", "files": ["kafka_pasword"]}},
+            "secret.files: kafka_pasword .* kafka_password",
+        ),
+        ({"secret": {"name": "a", "files": ["redis_url"]}}, "secret.files: redis_url"),
+        (
+            {"scaling": {"enabled": True, "minReplicas": 9}},
+            r"scaling.minReplicas: 9 .*settings.partitions \(8\)",
+        ),
+        (
+            {
+                "secret": {"name": "a", "files": ["lookup_token"]},
+                "lookup": {"enabled": True, "replicas": 7},
+            },
+            r"lookup.replicas: 7 .*lookup.maxReplicas \(6\)",
+        ),
     ],
 )
-def test_what_is_missing_is_said_before_anything_is_installed(changed: Object, said: str) -> None:
+def test_what_is_missing_or_wrong_is_said_before_anything_is_installed(changed: Object, said: str) -> None:
     with pytest.raises(helm.HelmError, match=said):
         list(render(FEWEST | changed))
