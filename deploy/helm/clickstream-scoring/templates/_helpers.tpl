@@ -28,6 +28,7 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{/* What may come as a file: each setting that has a <name>_file. Held to the program's own likewise. */}}
 {{- define "clickstream.files" -}}
 - bundle_key
+- dashboard_proxy_secret
 - kafka_ca
 - kafka_certificate
 - kafka_key
