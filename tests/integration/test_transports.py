@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from typing import Literal
 
 import pytest
 from shop import Shop, plan_of, stop
 
+from clickstream.infra.confluent.group import ConfluentGroupConsumer
+from clickstream.infra.kafka import Admin, CommittedOffset
 from clickstream.infra.settings import Settings
 from clickstream.local.processes import environment
 from clickstream.producer.faults import FaultOptions
@@ -60,6 +64,18 @@ def test_whoever_takes_over_from_a_consumer_that_died_may_have_the_other_client(
     report = shop.audit()
     assert report.clean
     assert report.scored == 300
+
+
+def test_what_kafka_python_committed_beside_an_offset_is_read_by_confluent_kafka(shop: Shop) -> None:
+    """Whatever its length, and so what lies behind it in memory."""
+    with closing(Admin(shop.settings)) as admin:
+        for length in (*range(8, 24), 34, 98, 194, 284):
+            named = shop.settings.model_copy(update={"group": f"{shop.settings.group}-{length}"})
+            note = CommittedOffset(length, json.dumps({"note": "n" * length}))
+            admin.set_group_offsets(named.group, named.clicks_topic, {0: note})
+            consumer = ConfluentGroupConsumer(on("confluent-kafka", named), named.clicks_topic)
+            assert consumer.committed(0, 5_000) == note
+            consumer.close(leave=True)
 
 
 def test_without_the_library_a_consumer_says_how_to_get_it(shop: Shop) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import time
 from collections import deque
@@ -317,7 +318,26 @@ class ConfluentGroupConsumer:
             (found,) = self._consumer.committed([self._tp(partition)], timeout_ms / 1000)
             if found.error is not None:
                 raise KafkaException(found.error)
-        return None if found.offset < 0 else CommittedOffset.read(found.offset, found.metadata)
+        if found.offset < 0:
+            return None
+        try:
+            text = found.metadata or ""
+            json.loads(text.rstrip("\0") or "{}")
+        except ValueError:
+            # A text committed by kafka-python has no NUL at its end, and librdkafka adds none: what
+            # lies behind it in memory is read with it, and may be no text at all. Ours is JSON.
+            return self._committed_exactly(partition, found.offset)
+        return CommittedOffset.read(found.offset, text)
+
+    def _committed_exactly(self, partition: int, offset: int) -> CommittedOffset:
+        with closing(Admin(self._settings)) as admin:
+            exact = admin.group_offsets(self._settings.group, self._topic).get(partition)
+        if exact is None or exact.offset != offset:
+            raise UnavailableError(
+                f"the committed offset of partition {partition} changed while it was read",
+                "It is read again.",
+            )
+        return exact
 
     def log_range(self, partition: int) -> tuple[int, int]:
         """First offset in the log and the one after the last."""
