@@ -13,12 +13,13 @@ from typing import Any
 from starlette.formparsers import MultiPartParser
 from streamlit import config, net_util
 from streamlit.web import bootstrap
+from streamlit.web.server import Server
 
 from clickstream.dashboard.login import LOOPBACK, check_login
 from clickstream.files.source import MAX_BYTES
 from clickstream.infra.errors import ConfigurationError
 from clickstream.infra.settings import Settings
-from clickstream.terminal.stopping import interruptible
+from clickstream.terminal.stopping import asked_to_stop
 
 _SCRIPT = Path(__file__).with_name("main.py")
 _EVERY = ("0.0.0.0", "::")
@@ -77,6 +78,7 @@ def serve_pages(settings: Settings, host: str, port: int, open_browser: bool, al
     ask_nobody_for_our_address()
     config._main_script_path = str(_SCRIPT)
     bootstrap.load_config_options(options)
+    end_when_asked_while_it_starts()
     address = "127.0.0.1" if host in _EVERY else host
     print(f"Dashboard  http://{f'[{address}]' if ':' in address else address}:{port}", file=sys.stderr)
     if host not in LOOPBACK:
@@ -84,8 +86,23 @@ def serve_pages(settings: Settings, host: str, port: int, open_browser: bool, al
         print(f"Browsers may call it {names}; --allow-host lets in more names.", file=sys.stderr)
     print("Ctrl-C stops it.", file=sys.stderr, flush=True)
     # Ctrl-C while pages are being sent.
-    with contextlib.suppress(KeyboardInterrupt), interruptible():
+    with contextlib.suppress(KeyboardInterrupt):
         bootstrap.run(str(_SCRIPT), False, [], options)
+
+
+def end_when_asked_while_it_starts() -> None:
+    """Note a wish to end until Streamlit listens for it, and end then.
+
+    An exception in the middle of its start would leave a thread behind for which Python waits for ever.
+    """
+    asked, set_up = asked_to_stop(), bootstrap._set_up_signal_handler
+
+    def set_up_and_look(server: Server) -> None:
+        set_up(server)
+        if asked.is_set():
+            server.stop()
+
+    bootstrap._set_up_signal_handler = set_up_and_look
 
 
 def ask_nobody_for_our_address() -> None:
