@@ -20,7 +20,7 @@ import msgspec
 from clickstream.features.shop import Shop
 from clickstream.files.history import ClickBuckets, RefusedRows
 from clickstream.files.history.buckets import Finishing
-from clickstream.files.history.inputs import MANIFEST, READ_WHOLE
+from clickstream.files.history.inputs import MANIFEST, check_stamp, stamp_of
 from clickstream.files.history.select import read_select
 from clickstream.files.history.stored import LogSource, StoredFile
 from clickstream.infra.errors import InputError, RefusedError, UsageError
@@ -71,14 +71,8 @@ def check_unchanged(source: Source) -> None:
         InputError: one is not.
     """
     for one in source.files:
-        path = Path(one.path)
-        if not one.tag and not (path.exists() and _stamp(path) == one):
-            raise InputError(f"{one.path} changed while it was read", READ_WHOLE)
-
-
-def _stamp(path: Path) -> SourceFile:
-    found = path.stat()
-    return SourceFile(str(path.resolve()), found.st_size, found.st_mtime_ns)
+        if not one.tag:
+            check_stamp(Path(one.path), (one.path, one.bytes, one.changed_ns))
 
 
 class _Partitioned(msgspec.Struct):
@@ -109,7 +103,7 @@ def source_of(
         if isinstance(one, StoredFile):
             stamps.append(SourceFile(one.url, one.bytes, tag=one.tag))
             continue
-        stamps.append(_stamp(one))
+        stamps.append(SourceFile(*stamp_of(one)))
     digest = "" if mapping is None else hashlib.sha256(mapping.read_bytes()).hexdigest()
     return Source(tuple(stamps), digest, rules, bundle, buckets, with_clicks)
 

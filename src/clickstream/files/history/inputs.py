@@ -198,19 +198,30 @@ def unchanged(files: Sequence[Path]) -> Iterator[None]:
     Raises:
         InputError: one is another one after the block.
     """
-    before = [_stamp(path) for path in files]
+    before = [(path, stamp_of(path)) for path in files]
     yield
-    for path, stamp in zip(files, before, strict=True):
-        if _stamp(path) != stamp:
-            raise InputError(f"{path} changed while it was read", READ_WHOLE)
+    for path, stamp in before:
+        check_stamp(path, stamp)
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def stamp_of(path: Path) -> tuple[str, int, int]:
+    """By what it is seen that a file is another one: where it lies, its size, and when it was changed."""
+    found = path.stat()
+    return str(path.resolve()), found.st_size, found.st_mtime_ns
+
+
+def check_stamp(path: Path, stamp: tuple[str, int, int]) -> None:
+    """Check that a file is the one that had this stamp.
+
+    Raises:
+        InputError: it is another one, or gone.
+    """
     try:
-        found = path.stat()
+        is_same = stamp_of(path) == stamp
     except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns
+        is_same = False
+    if not is_same:
+        raise InputError(f"{path} changed while it was read", READ_WHOLE)
 
 
 def is_hidden(name: str) -> bool:
