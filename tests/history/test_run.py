@@ -23,12 +23,12 @@ from clickstream.cli.sessions import sessions
 from clickstream.features.shop import shop_of
 from clickstream.features.shop_file import built_in
 from clickstream.files.history import open_clicks
+from clickstream.files.history.engine import LEAST_MIB_OF_AN_ENGINE
 from clickstream.files.history.stored import find_log
 from clickstream.history import run as module
 from clickstream.history.bucket import BucketFolder
 from clickstream.history.fold import fold_clicks
 from clickstream.history.run import (
-    LEAST_MIB_OF_AN_ENGINE,
     MIB_OF_A_WORKER,
     MIB_OF_THE_PARENT,
     HistoryReport,

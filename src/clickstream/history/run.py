@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 
 from clickstream.bundles.bundle import find_bundle, load_bundle
 from clickstream.files.history import ClickBuckets, RefusedRows, open_clicks
+from clickstream.files.history.engine import LEAST_MIB_OF_AN_ENGINE
 from clickstream.files.history.inputs import other_files
 from clickstream.files.history.stored import LogSource, StoredFile, at_hand, find_log
 from clickstream.history.bucket import BucketFolder, Part
@@ -48,7 +49,6 @@ MIB_OF_A_WORKER = 400
 
 MIB_OF_THE_PARENT = 200
 LEAST_MIB = 1_024
-LEAST_MIB_OF_AN_ENGINE = 128
 
 
 def workers_within(memory_mib: int) -> int:

@@ -15,7 +15,7 @@ from clickstream.infra.extras import need_history
 if TYPE_CHECKING:
     import duckdb
 
-_LEAST_MIB = 128
+LEAST_MIB_OF_AN_ENGINE = 128
 _MIB_OF_A_THREAD = 256
 _SIGNS = re.compile(r"[*?\[]")
 
@@ -43,7 +43,7 @@ def open_engine(work: Path, memory_mib: int, opened: Iterable[str | Path] = ()) 
     threads = min(os.cpu_count() or 1, max(memory_mib // _MIB_OF_A_THREAD, 1))
     engine = duckdb.connect(
         config={
-            "memory_limit": f"{max(memory_mib * 3 // 5, _LEAST_MIB)}MiB",
+            "memory_limit": f"{max(memory_mib * 3 // 5, LEAST_MIB_OF_AN_ENGINE)}MiB",
             "temp_directory": spilled,
             "threads": threads,
             # Rows are sorted afterwards; to keep them in the order of the file takes memory.
