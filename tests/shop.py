@@ -70,17 +70,10 @@ class Shop:
 
     def publish(self, plan: Plan, after: int = 0, until: int | None = None) -> None:
         """Publications `after` to `until` of a plan, acknowledged."""
-        producer = Producer(self.settings)
-        for publication in list(plan.publications())[after:until]:
-            producer.send(
-                self.settings.clicks_topic,
-                publication.partition,
-                publication.key,
-                publication.value,
-                timestamp=publication.timestamp,
-            )
-        producer.flush()
-        producer.close()
+        self.send_all(
+            (publication.partition, publication.key, publication.value, publication.timestamp)
+            for publication in list(plan.publications())[after:until]
+        )
 
     def send(self, partition: int, key: bytes | None, value: bytes | None, timestamp: int) -> None:
         """One record, acknowledged."""
@@ -88,7 +81,8 @@ class Shop:
 
     def send_all(self, records: Iterable[tuple[int, bytes | None, bytes | None, int]]) -> None:
         """Records, each a partition, a key, a value and a timestamp, acknowledged."""
-        producer = Producer(self.settings)
+        # A test may want consumers that lose patience soon; this end waits for a broker that is busy.
+        producer = Producer(self.settings.model_copy(update={"patience": Settings().patience}))
         for partition, key, value, timestamp in records:
             producer.send(self.settings.clicks_topic, partition, key, value, timestamp=timestamp)
         producer.flush()

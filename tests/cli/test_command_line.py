@@ -82,6 +82,17 @@ def test_the_version_is_shown(tmp_path: Path) -> None:
     assert ended.stdout.startswith("clickstream 0.")
 
 
+def test_commands_that_use_no_models_do_not_wait_for_their_libraries() -> None:
+    code = (
+        "import sys; from clickstream.cli.main import command_line\n"
+        "for words in 'replay', 'sessions', 'shop check', 'forget', 'topics', 'scores tail':\n"
+        "    command_line(words.split())\n"
+        "print(sorted({'sklearn', 'river', 'pandas', 'duckdb'} & sys.modules.keys()))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ended.stdout.strip() == "[]"
+
+
 def test_an_unknown_variable_is_named_with_the_nearest_setting(tmp_path: Path) -> None:
     ended = run(["--version"], tmp_path, CLICKSTREAM_REDIS_UR="redis://x", CLICKSTREAM_DATA="x")
     assert "CLICKSTREAM_REDIS_UR is no setting" in ended.stderr

@@ -31,7 +31,7 @@ from clickstream.files.mapping import (
 from clickstream.files.mapping.spec import RowSelection
 from clickstream.files.mapping.table import FileSample
 from clickstream.infra.settings import Settings
-from clickstream.offline import score_file
+from clickstream.offline.scoring import score_file
 from clickstream.producer.synthetic_shop import SHOP, known_sessions
 from clickstream.records.shops import load_shop, shop_file
 

@@ -18,7 +18,7 @@ from clickstream.dashboard.table import written
 from clickstream.features.shop import UCI553
 from clickstream.files.dataset import read_dataset
 from clickstream.infra.settings import Settings
-from clickstream.offline import score_file
+from clickstream.offline.scoring import score_file
 from clickstream.records.scorers import SCORERS
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own-clicks"

@@ -19,7 +19,8 @@ from clickstream.infra.settings import Settings
 from clickstream.local.child import free_port
 from clickstream.local.processes import Process
 from clickstream.lookup.service import Lookup
-from clickstream.offline import FileFormat, as_bytes, score_file
+from clickstream.offline.scoring import score_file
+from clickstream.offline.writing import FileFormat, as_bytes
 
 pytestmark = pytest.mark.integration
 

@@ -15,7 +15,7 @@ from clickstream.bundles.bundle import load_bundle
 from clickstream.files.mapping import UciMapping, read_mapping
 from clickstream.files.source import read_source
 from clickstream.infra.settings import Settings
-from clickstream.offline import FileScores, score_file
+from clickstream.offline.scoring import FileScores, score_file
 
 pytestmark = pytest.mark.integration
 

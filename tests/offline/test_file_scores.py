@@ -19,8 +19,10 @@ from clickstream.files.sifting import sift_dataset
 from clickstream.infra.errors import UsageError
 from clickstream.infra.settings import Settings
 from clickstream.models.lessons import LESSON
-from clickstream.offline import FileScores, UnseenValues, columns_of, score_file, trace_session
 from clickstream.offline import scoring as module
+from clickstream.offline.scoring import FileScores, UnseenValues, score_file
+from clickstream.offline.sessions import columns_of
+from clickstream.offline.trace import trace_session
 from clickstream.producer.plan import PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
 from clickstream.windows.fingerprint import fingerprint

@@ -15,8 +15,8 @@ from clickstream.features.shop import UCI553
 from clickstream.features.vector import REFERENCE
 from clickstream.files.cleaning import CleaningReport, RefusedRow
 from clickstream.infra.errors import ConfigurationError
-from clickstream.offline import Sessions, as_bytes, columns_of
-from clickstream.offline.writing import cell, require, write_refused
+from clickstream.offline.sessions import Sessions, columns_of
+from clickstream.offline.writing import as_bytes, cell, require, write_refused
 from clickstream.records.scorers import SCORERS
 
 COLUMNS = columns_of(UCI553)

@@ -20,7 +20,9 @@ from clickstream.features.shop_file import built_in, define
 from clickstream.files.shop_log import ShopLog
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.settings import Settings
-from clickstream.offline import FileScores, as_bytes, columns_of, score_file
+from clickstream.offline.scoring import FileScores, score_file
+from clickstream.offline.sessions import columns_of
+from clickstream.offline.writing import as_bytes
 from clickstream.producer.plan import PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
 from clickstream.producer.synthetic_shop import SHOP, known_log

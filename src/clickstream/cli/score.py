@@ -33,14 +33,8 @@ from clickstream.infra.files import replacing
 from clickstream.infra.objects import url_of
 from clickstream.infra.settings import load_settings
 from clickstream.infra.words import counted
-from clickstream.offline import (
-    FileFormat,
-    FileScores,
-    require,
-    score_file,
-    write_refused,
-    write_sessions,
-)
+from clickstream.offline.scoring import FileScores, score_file
+from clickstream.offline.writing import FileFormat, require, write_refused, write_sessions
 from clickstream.producer.plan import PlanOptions, make_plan
 from clickstream.producer.schedule import ScheduleOptions, make_schedule
 from clickstream.terminal.cleaning_view import show_cleaning

@@ -15,7 +15,8 @@ from clickstream.dashboard.results import ScoredFile
 from clickstream.dashboard.unseen import Unseen, unseen_of
 from clickstream.files.cleaning import CleaningReport
 from clickstream.infra.words import counted
-from clickstream.offline import FileScores, write_refused
+from clickstream.offline.scoring import FileScores
+from clickstream.offline.writing import write_refused
 from clickstream.terminal.summary_view import conversion_in_words
 
 _REASONS_SHOWN = 100

@@ -13,7 +13,7 @@ import streamlit as st
 from clickstream.dashboard import theme
 from clickstream.features.shop import Shop
 from clickstream.models.scorers import scorers_of
-from clickstream.offline import FileScores
+from clickstream.offline.scoring import FileScores
 from clickstream.records.scorers import ScorerName
 
 MOST_KEPT = 3

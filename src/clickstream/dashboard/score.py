@@ -19,7 +19,7 @@ from clickstream.files.rows import missing_columns
 from clickstream.files.source import MAX_BYTES, PARQUET
 from clickstream.files.text import looks_like_data
 from clickstream.infra.errors import ClickstreamError, InputError
-from clickstream.offline import score_file
+from clickstream.offline.scoring import score_file
 
 _EXAMPLES = {
     "uci553": ("own-clicks", "clicks.csv", "a made-up log of another shop, with its mapping"),

@@ -11,7 +11,7 @@ import streamlit as st
 from clickstream.dashboard import theme
 from clickstream.dashboard.results import ScoredFile
 from clickstream.infra.words import counted
-from clickstream.offline import FileFormat, as_bytes
+from clickstream.offline.writing import FileFormat, as_bytes
 
 MOST_SHOWN = 50_000
 """Rows sent to the browser; the download has all."""

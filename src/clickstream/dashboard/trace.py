@@ -14,7 +14,7 @@ from clickstream.dashboard import theme
 from clickstream.dashboard.results import ScoredFile
 from clickstream.features.shop import UCI553, Shop
 from clickstream.infra.words import counted
-from clickstream.offline import SessionTrace, TracedClick, trace_session
+from clickstream.offline.trace import SessionTrace, TracedClick, trace_session
 
 _AMOUNT = {"$": "$,.0f"}
 """Of a chart; it knows the sign of the dollar alone."""

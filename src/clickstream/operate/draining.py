@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
-from clickstream.bundles.bundle import Bundle
-from clickstream.consumer.assembly import open_engine
 from clickstream.infra.errors import RefusedError
 from clickstream.infra.kafka import Admin
 from clickstream.infra.settings import Settings
 from clickstream.windows.fingerprint import read_rules_text
+
+if TYPE_CHECKING:
+    from clickstream.bundles.bundle import Bundle
 
 
 def with_rules(settings: Settings, described: str) -> Settings:
@@ -59,6 +61,9 @@ def serve_partitions(
     Raises:
         ClickstreamError: what ended the consumer, or what `done` raised.
     """
+    # Who only asks what is left needs no models, which take their time to import.
+    from clickstream.consumer.assembly import open_engine
+
     engine = open_engine(settings, bundle, partitions)
     with ThreadPoolExecutor(1, "drain") as thread:
         consumer = thread.submit(engine.run)
