@@ -19,8 +19,8 @@ from clickstream.infra.errors import UsageError
 from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.infra.settings import Settings
 
-SESSIONS = 1_500
-SHARE = 5
+SESSIONS = 1_000
+SHARE = 4
 """Faults of the drill below. Each of the others has its turn with another seed."""
 
 

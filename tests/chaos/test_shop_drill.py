@@ -16,7 +16,7 @@ from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.infra.settings import Settings
 from clickstream.producer.synthetic_shop import SHOP
 
-SESSIONS = 800
+SESSIONS = 500
 IN_EVERY_STEP = sorted(set(FAILPOINTS) - {"after_revoke", "after_give_up", "after_fence"})
 
 

@@ -79,7 +79,7 @@ def shuffled_auc(definition: ShopDefinition, windows: list[ShopWindow], plan: Mo
             known, evaluated = points.at(half == side), half != side
             inputs = learn_inputs(known.table, None)
             fold = folds_of(known, seed)
-            models = fit_plan(definition, plan, inputs, known, fold, seed)
+            models = fit_plan(definition, plan, inputs, known, fold, seed, with_spending=False)
             other = points.at(evaluated)
             predicted = models.uncalibrated(models.matrix(other.table))
             found.append(roc_auc_score(other.converted, predicted, sample_weight=other.weight))

@@ -81,13 +81,14 @@ def fit_plan(
     points: Points,
     fold: NDArray[np.intp],
     seed: int,
+    with_spending: bool = True,
 ) -> ShopBatch:
-    """Fit the models of one plan, without calibration."""
+    """Fit the models of one plan, without calibration; without `with_spending`, that of conversion alone."""
     rates, matrix = _encoded(plan.encoding, inputs, points, fold)
     conversion = classifier(plan, inputs, seed).fit(matrix, points.converted, points.weight)
     spending = None
     converting = points.converted > 0
-    if definition.goal.value is not None and converting.any():
+    if with_spending and definition.goal.value is not None and converting.any():
         spending = regressor(plan, inputs, seed).fit(
             matrix[converting], points.revenue[converting], points.weight[converting]
         )
