@@ -73,8 +73,9 @@ def sessions(
     run that was ended goes on where it was; a folder that holds sessions of other logs is refused.
 
     Exit codes: 0 done; 64 wrong options; 65 a log or the mapping is not right; 66 a file is not there; 69 a
-    worker was killed, or a store does not answer; 78 the folder holds sessions of something else, a store
-    refuses, or the extra history is missing; 130 stopped by Ctrl-C.
+    worker was killed, or a store does not answer; 74 the disk is full; 78 the folder holds sessions of
+    something else, a store refuses, the memory is too small or the extra history is missing; 130 stopped by
+    Ctrl-C.
     """
     settings = load_settings(home=home, shop=shop)
     on_spark = spark_master(engine, master)

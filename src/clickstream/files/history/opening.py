@@ -32,19 +32,20 @@ from clickstream.files.history.select import (
     create_views,
     mapping_of_view,
 )
+from clickstream.files.history.select import WHERE as WHERE_OF_SELECT
 from clickstream.files.history.sound import sound_text
 from clickstream.files.history.spoiled import EXAMPLES, SpoiledError, mend
 from clickstream.files.mapping.spec import ColumnMapping, FileLayout, mapping_by_name
 from clickstream.files.mapping.table import columns_of
 from clickstream.files.reading import ClickMapping, read_any_mapping
 from clickstream.files.text import LONGEST_LINE
-from clickstream.infra.errors import InputError, UsageError
+from clickstream.infra.errors import ClickstreamError, InputError, UsageError, about
 from clickstream.infra.words import counted
 
 if TYPE_CHECKING:
     import duckdb
 
-_LONGEST_DETAIL = 1_000
+_NULL_INSTEAD = "TRY_CAST and try_strptime give NULL where a row has not what it should have."
 
 
 def open_clicks(
@@ -70,7 +71,8 @@ def open_clicks(
         MissingFileError: a file is not there.
         InputError: one is no log, lacks a column that the mapping names, or changes while it is read; or no
             row can be used.
-        ConfigurationError: the extra `history` is not installed.
+        StorageError: the disk is full, or fails.
+        ConfigurationError: the memory does not suffice, or the extra `history` is not installed.
     """
     if not 1 <= buckets <= 1_024:
         raise UsageError(f"{buckets} buckets", "Take 1 to 1,024.")
@@ -79,17 +81,16 @@ def open_clicks(
     files = find_files(paths)
     for folder in ("clicks", "text", "spilled"):
         shutil.rmtree(work / folder, ignore_errors=True)
-    if chosen is not None:
-        with unchanged(files):
+    with about(work), unchanged(files):
+        if chosen is not None:
             log, notes = describe_all(files, chosen, work)
             read = open_described(log, definition, chosen, work, memory_mib, buckets)
-        return replace(read, notes=(*other_files(paths), *notes, *read.notes))
-    (work / "clicks").mkdir(parents=True)
-    with _opened(work, memory_mib, []) as engine:
-        run = Partitioning(engine, definition, mapping_by_name(definition), work, buckets)
-        with unchanged(files):
+            return replace(read, notes=(*other_files(paths), *notes, *read.notes))
+        (work / "clicks").mkdir(parents=True)
+        with _opened(work, memory_mib, [], chosen) as engine:
+            run = Partitioning(engine, definition, mapping_by_name(definition), work, buckets)
             run.take_layout_of_uci(files)
-        return run.finish(memory_mib)
+            return run.finish(memory_mib)
 
 
 def describe_all(
@@ -172,7 +173,7 @@ def _in_buckets(
     examples: int,
 ) -> ClickBuckets:
     if isinstance(mapping, ColumnMapping):
-        with _opened(work, memory_mib, log) as engine:
+        with _opened(work, memory_mib, log, mapping) as engine:
             run = Partitioning(engine, definition, mapping, work, buckets, examples)
             for _, group in groupby(sorted(log, key=lambda one: str(one.layout)), lambda one: one.layout):
                 run.take(list(group))
@@ -187,7 +188,7 @@ def _in_buckets(
         )
         for name, path in mapping.paths().items()
     }
-    with _opened(work, memory_mib, [*log, *beside.values()]) as engine:
+    with _opened(work, memory_mib, [*log, *beside.values()], mapping) as engine:
         create_views(engine, mapping, log, beside)
         by_name, places = mapping_of_view(engine, mapping, definition)
         run = Partitioning(engine, definition, by_name, work, buckets, examples)
@@ -196,34 +197,32 @@ def _in_buckets(
 
 
 @contextmanager
-def _opened(work: Path, memory_mib: int, files: Sequence[LogFile]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """An engine that reads these files; what it raises is said as the fault of one of them."""
-    engine = open_engine(work, memory_mib, [file.path for file in files])
+def _opened(
+    work: Path, memory_mib: int, files: Sequence[LogFile], mapping: ClickMapping | None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An engine that reads these files; what it cannot read is the fault of one of them, or of a SELECT."""
+    paths = [file.path for file in files]
+    said = partial(_wrong, files=files, mapping=mapping)
+    with open_engine(work, memory_mib, paths, said) as engine:
+        try:
+            yield engine
+        except UnicodeDecodeError as error:
+            raise InputError("the log is damaged: the name of a column is no text in UTF-8", WHERE) from error
+
+
+def _wrong(
+    error: Exception, said: str, files: Sequence[LogFile], mapping: ClickMapping | None
+) -> ClickstreamError:
     import duckdb
 
-    try:
-        yield engine
-    except duckdb.OutOfMemoryException as error:
-        raise InputError(
-            f"{memory_mib} MiB of memory do not suffice: {_said(error)}", "Give more, or take more buckets."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputError("the log is damaged: the name of a column is no text in UTF-8", WHERE) from error
-    except duckdb.Error as error:
-        remedy = "A mapping in SQL takes TRY_CAST and try_strptime where not every row has what it says."
-        said = _said(error)
-        for file in files:
-            said = said.replace(file.path, file.name)
-        raise InputError(f"the log cannot be read: {said}", remedy) from error
-    finally:
-        engine.close()
-
-
-def _said(error: Exception) -> str:
-    """What DuckDB says first, and of which file."""
-    first, *rest = str(error).splitlines()
-    file = next((line.strip() for line in rest if line.strip().startswith("file = ")), "")
-    return f"{first[:_LONGEST_DETAIL]} {file}".strip()
+    named = [file for file in files if file.path in said]
+    for file in named:
+        said = said.replace(file.path, file.name)
+    if named or not isinstance(mapping, SelectMapping):
+        read = named or files
+        return InputError(f"{read[0].name if len(read) == 1 else 'the log'} cannot be read: {said}", WHERE)
+    is_cast = isinstance(error, duckdb.ConversionException)
+    return InputError(f"{mapping.name}: {said}", _NULL_INSTEAD if is_cast else WHERE_OF_SELECT)
 
 
 def mapping_of(given: Path | ClickMapping | None, definition: ShopDefinition) -> ClickMapping | None:

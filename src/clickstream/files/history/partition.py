@@ -300,6 +300,10 @@ class NoClicksError(InputError):
         self.left_out = left_out
         self.refused = refused
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A process that reads apart sends it.
+        return type(self), (self.what, self.remedy, self.rows, self.left_out, self.refused)
+
 
 def _refuse_nothing(rows: int, kept: int, left_out: int, refused: RefusedRows) -> None:
     if kept:

@@ -217,6 +217,8 @@ def create_views(
     try:
         engine.execute(f"CREATE TEMP VIEW {MAPPED} AS {mapping.sql}")
     except duckdb.Error as error:
+        if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException):
+            raise
         raise InputError(f"{mapping.name}: {_said(error)}", WHERE) from error
 
 
