@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,9 +103,9 @@ def test_logs_are_scored_to_a_folder_by_day(
 
 
 @pytest.fixture(scope="module")
-def interrupted(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def halfway(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a run ended when some days were written, and one was half."""
-    out = tmp_path_factory.mktemp("interrupted") / "out"
+    out = tmp_path_factory.mktemp("halfway") / "out"
     written: list[Path] = []
 
     def ending(path: Path) -> Any:
@@ -122,6 +123,12 @@ def interrupted(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             make(logs, out)
     assert len(list(out.glob("day=*/*.parquet"))) == 3
     return out
+
+
+@pytest.fixture(scope="module")
+def interrupted(halfway: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, for tests that go on with it."""
+    return Path(shutil.copytree(halfway, tmp_path_factory.mktemp("interrupted") / "out"))
 
 
 def make(logs: Path, out: Path, **settings: Any) -> HistoryReport | None:
@@ -224,6 +231,37 @@ def test_a_run_that_was_ended_goes_on_where_it_was(
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert not list(interrupted.glob("day=*/.*"))
     assert make(logs, interrupted) is None
+
+
+@pytest.mark.parametrize(
+    ("damaged", "left", "removed"),
+    [
+        ("_work/partitioned.json", 0, "_work"),
+        ("_work/clicks/bucket=0/part1_0.parquet", 400, "_work"),
+        ("_work/sessions/0000/0000.arrow", 0, "_work/sessions/0000"),
+        ("_work/sessions/0000/0000.arrow", 400, "_work/sessions/0000"),
+        ("day=*/sessions.parquet", 400, "day=*/sessions.parquet"),
+    ],
+)
+def test_what_is_damaged_of_a_run_is_named_and_made_again(
+    logs: Path, halfway: Path, tmp_path: Path, damaged: str, left: int, removed: str
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(halfway, out)
+    path, made_again = min(out.glob(damaged)), min(out.glob(removed))
+    if "clicks" in damaged:
+        shutil.rmtree(out / "_work" / "sessions")
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(InputError, match=re.escape(str(path))) as error:
+        make(logs, out)
+    assert error.value.exit_code == 65
+    assert f"Remove {made_again} and run" in error.value.remedy
+    if made_again.is_dir():
+        shutil.rmtree(made_again)
+    else:
+        made_again.unlink()
+    make(logs, out)
+    assert {row["score_id"]: row for row in rows_of(out)} == expected(None)
 
 
 def test_a_folder_of_something_else_is_left_alone(logs: Path, tmp_path: Path) -> None:

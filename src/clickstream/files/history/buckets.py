@@ -125,8 +125,8 @@ class ClickBuckets:
 
     def _damaged(self, _: Exception, said: str) -> InputError:
         return InputError(
-            f"{self.work} is damaged: {said}",
-            f"Remove {self.work} and run the command again, which then reads the log once more.",
+            f"the clicks in {self.work} are damaged: {said}",
+            f"Remove {self.work} and run the command again, which reads the log once more.",
         )
 
     def _files(self, bucket: int) -> list[Path]:
