@@ -284,6 +284,18 @@ def test_what_was_unusual_is_shown(logs: Path, tmp_path: Path) -> None:
     assert "no click has a price: is the column 'prize' that the mapping names empty?" in done.output
 
 
+def test_refused_rows_can_be_had_when_nothing_is_left_to_do(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"session_id": "one", "event_time": 1772445600000, "event": "home"}\nnone\n')
+    words = ["sessions", str(log), "--shop", "online-store", "--out", str(tmp_path / "out")]
+    assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
+    wanted = tmp_path / "refused.csv"
+    done = CliRunner().invoke(app, [*words, "--refused", str(wanted)], catch_exceptions=False)
+    assert "nothing was left to do" in done.output
+    header, row = wanted.read_text().splitlines()
+    assert (header, row.split(",")[:3]) == ("file,line,reason,detail", ["log.jsonl", "2", "text"])
+
+
 def test_many_files_need_a_folder(logs: Path) -> None:
     with pytest.raises(UsageError, match="more than one file"):
         CliRunner().invoke(app, ["score", str(logs)], catch_exceptions=False)

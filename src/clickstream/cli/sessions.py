@@ -12,9 +12,8 @@ from rich.console import Console
 from clickstream.cli.options import HomeOption, Shop
 from clickstream.infra.errors import MissingFileError, UsageError
 from clickstream.infra.extras import need_history
-from clickstream.infra.files import replacing
+from clickstream.infra.files import replace_file
 from clickstream.infra.settings import Settings, load_settings
-from clickstream.offline.writing import write_csv
 from clickstream.terminal.printable import plain
 from clickstream.terminal.share_bar import share_bar
 
@@ -103,6 +102,7 @@ def write_history(
         master: of Spark, where it folds them.
     """
     need_history("a log of any size")
+    from clickstream.history.folder import REFUSED
     from clickstream.history.run import make_sessions
     from clickstream.terminal.history_view import show_history
 
@@ -145,10 +145,7 @@ def write_history(
         raise typer.Exit(130) from None
     if report is None:
         say.print(f"{plain(str(out))} holds all sessions of these logs: nothing was left to do")
-        if refused is not None:
-            say.print("--refused: not written, as no row was read; the run that reads the log writes them")
-        return
     if refused is not None:
-        with replacing(refused) as file:
-            write_csv(["file", "line", "reason", "detail"], iter(report.refused.examples), file)
-    show_history(report, out, settings.bundle if scored else "", say)
+        replace_file(refused, (out / REFUSED).read_bytes())
+    if report is not None:
+        show_history(report, out, settings.bundle if scored else "", say)

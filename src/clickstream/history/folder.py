@@ -26,10 +26,14 @@ from clickstream.files.history.inputs import MANIFEST, check_stamp, stamp_of
 from clickstream.files.history.select import read_select
 from clickstream.files.history.stored import LogSource, StoredFile
 from clickstream.infra.errors import InputError, RefusedError, UsageError, is_of_system
-from clickstream.infra.files import replace_file
+from clickstream.infra.files import replace_file, replacing
+from clickstream.offline.writing import write_csv
 from clickstream.windows.fingerprint import rule_differences
 
 _WORK = "_work"
+
+REFUSED = "_refused.csv"
+"""The file of the rows that could not be used, in a folder that is finished."""
 
 MAKING = ".making"
 """Ending of a bucket that is being folded."""
@@ -184,8 +188,10 @@ class HistoryFolder:
         for draft in self.path.glob("day=*/.*"):
             draft.unlink()
 
-    def finish(self) -> None:
-        """Say that all days are written."""
+    def finish(self, refused: RefusedRows) -> None:
+        """Say that all days are written, and which rows are in none of them."""
+        with replacing(self.path / REFUSED) as file:
+            write_csv(["file", "line", "reason", "detail"], iter(refused.examples), file)
         self._made_of = msgspec.structs.replace(self._made_of, finished=True)
         self.declare()
         shutil.rmtree(self.work)

@@ -327,7 +327,7 @@ class RowCounts(Protocol):
 def concluded(folder: HistoryFolder, clicks: RowCounts) -> HistoryReport:
     """The report on the days of a folder, in which nothing is left to do."""
     report = _report(folder, clicks)
-    folder.finish()
+    folder.finish(clicks.refused)
     return report
 
 
