@@ -142,8 +142,9 @@ def test_what_is_made_of_something_else_is_refused(logs: Path, interrupted: Path
         make(logs / "one.parquet", interrupted)
     at = (logs / "one.parquet").stat()
     os.utime(logs / "one.parquet", ns=(at.st_atime_ns, at.st_mtime_ns + 1))
-    with pytest.raises(RefusedError, match=r"one\.parquet has changed"):
+    with pytest.raises(RefusedError, match=r"one\.parquet has changed") as error:
         make(logs, interrupted)
+    assert "as it was run before" not in error.value.remedy
     os.utime(logs / "one.parquet", ns=(at.st_atime_ns, at.st_mtime_ns))
 
 
@@ -161,6 +162,11 @@ def test_a_log_that_changes_while_it_is_read_makes_no_sessions(
     with pytest.raises(InputError, match=r"one\.parquet changed while it was read"):
         make(grown, tmp_path / "out")
     assert not list((tmp_path / "out").glob("day=*"))
+    # Nothing was made of what it was before.
+    monkeypatch.setattr(module, "open_clicks", reading)
+    report = make(grown, tmp_path / "out")
+    assert report is not None
+    assert report.rows == pq.read_metadata(logs / "two.parquet").num_rows
 
 
 def test_sessions_written_among_the_log_are_none_of_it(logs: Path, tmp_path: Path) -> None:

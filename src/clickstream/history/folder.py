@@ -121,13 +121,14 @@ class HistoryFolder:
 
     Attributes:
         path: of the folder.
+        made_of: what its sessions are made of.
         work: what is between.
         sessions: a folder for each bucket that is folded, in `work`.
     """
 
     def __init__(self, path: Path, made_of: Source) -> None:
         self.path = path
-        self._made_of = made_of
+        self.made_of = made_of
         self.work = path / _WORK
         self.sessions = self.work / "sessions"
         self._partitioned = self.work / "partitioned.json"
@@ -135,7 +136,12 @@ class HistoryFolder:
     @property
     def is_finished(self) -> bool:
         """Whether all days are written."""
-        return self._made_of.finished
+        return self.made_of.finished
+
+    @property
+    def holds_any(self) -> bool:
+        """Whether anything was made: where a run ended sooner, the log or the mapping may be put right."""
+        return self.is_finished or self._partitioned.exists() or bool(self.days())
 
     def days(self) -> list[Path]:
         """The files of the days that are written, in order."""
@@ -192,13 +198,13 @@ class HistoryFolder:
         """Say that all days are written, and which rows are in none of them."""
         with replacing(self.path / REFUSED) as file:
             write_csv(["file", "line", "reason", "detail"], iter(refused.examples), file)
-        self._made_of = msgspec.structs.replace(self._made_of, finished=True)
+        self.made_of = msgspec.structs.replace(self.made_of, finished=True)
         self.declare()
         shutil.rmtree(self.work)
 
     def declare(self) -> None:
         """Say of what the sessions are made, and whether all are written."""
-        replace_file(self.path / MANIFEST, msgspec.json.format(msgspec.json.encode(self._made_of)))
+        replace_file(self.path / MANIFEST, msgspec.json.format(msgspec.json.encode(self.made_of)))
 
 
 @contextmanager
@@ -238,21 +244,22 @@ def open_folder(path: Path, source: Source) -> Iterator[HistoryFolder]:
             raise UsageError(
                 f"{path}: another run works on it", "Wait for its end, or name another."
             ) from None
-        if manifest.exists():
-            before = _read(manifest)
-            folder = HistoryFolder(path, before)
-            _check_same(path, before, source)
-            if folder.is_finished:
-                shutil.rmtree(folder.work, ignore_errors=True)
-            else:
-                folder.work.mkdir(exist_ok=True)
-        else:
+        before = HistoryFolder(path, _read(manifest)) if manifest.exists() else None
+        if before is None:
             # What begins with a point is a draft of ours.
             others = [one.name for one in path.iterdir() if one.name != _WORK and one.name[0] != "."]
             if others:
                 raise UsageError(
                     f"{path} holds {others[0]}, and no sessions of an earlier run", "Name an empty folder."
                 )
+        if before is not None and (before.holds_any or before.made_of == source):
+            folder = before
+            _check_same(path, folder.made_of, source)
+            if folder.is_finished:
+                shutil.rmtree(folder.work, ignore_errors=True)
+            else:
+                folder.work.mkdir(exist_ok=True)
+        else:
             folder = HistoryFolder(path, source)
             # Of a run whose manifest somebody removed, nobody knows what it was made of.
             shutil.rmtree(folder.work, ignore_errors=True)
@@ -312,11 +319,14 @@ def _check_same(path: Path, before: Source, now: Source) -> None:
         differs.append("--clicks was given" if before.with_clicks else "--clicks was not given")
     if before.mapping != now.mapping:
         differs.append("the mapping was another one")
-    differs += _differences({one.path: one for one in before.files}, {one.path: one for one in now.files})
-    if differs:
+    of_files = _differences({one.path: one for one in before.files}, {one.path: one for one in now.files})
+    if differs or of_files:
+        remedy = "Name an empty folder, or remove this one."
+        if not of_files:
+            remedy = "Name an empty folder, or run the command as it was run before."
         raise RefusedError(
-            f"{path} holds sessions that are made of something else: {'; '.join(differs)}",
-            "Name an empty folder, or run the command as it was run before.",
+            f"{path} holds sessions that are made of something else: {'; '.join([*differs, *of_files])}",
+            remedy,
         )
 
 
