@@ -29,6 +29,7 @@ from clickstream.infra.errors import (
     InputError,
     MissingFileError,
     StorageError,
+    UsageError,
     about,
     is_of_system,
 )
@@ -127,6 +128,7 @@ def find_files(paths: Sequence[str | Path]) -> list[Path]:
 
     Raises:
         MissingFileError: one is not there, may not be seen, or nothing fits.
+        UsageError: one is a pipe.
     """
     found: dict[Path, Path] = {}
     for given in paths:
@@ -138,6 +140,12 @@ def find_files(paths: Sequence[str | Path]) -> list[Path]:
             )
         if "://" in str(given):
             raise MissingFileError(f"{given} is not on this machine", "Copy it here first, or mount it.")
+        if str(given) == "-" or (path.exists() and not (path.is_dir() or path.is_file())):
+            name = "standard input" if str(given) == "-" else given
+            raise UsageError(
+                f"{name} can be read once, and a log of any size is looked through before it is read",
+                "Write it to a file and name that: … > log.csv",
+            )
         if path.is_dir():
             inside = [one for one in _files_below(path) if is_log(one.name)]
         elif path.is_file():
