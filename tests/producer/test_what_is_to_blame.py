@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from history_logs import SHOP, click, opened, written
@@ -133,6 +134,16 @@ def test_a_damaged_log_is_named_and_not_the_mapping(tmp_path: Path) -> None:
             read()
         assert "TRY_CAST" not in str(error.value)
         assert str(tmp_path) not in str(error.value)
+
+
+def test_a_time_of_no_calendar_is_no_fault_of_the_mapping(tmp_path: Path) -> None:
+    log, times = tmp_path / "log.parquet", pa.array([1_772_445_600_000, 2**62], pa.timestamp("ms"))
+    rows = [row | {"at": at} for row, at in zip(ROWS, times, strict=False)]
+    pq.write_table(pa.Table.from_pylist(rows), log)
+    for read in (partial(opened, tmp_path, log), partial(in_sql, tmp_path, log)):
+        with pytest.raises(InputError, match=r"^log\.parquet cannot be read: ") as error:
+            read()
+        assert "write times in µs" in error.value.remedy
 
 
 def test_a_log_without_clicks_is_said_by_a_process_that_read_it_apart(tmp_path: Path) -> None:

@@ -45,6 +45,10 @@ from clickstream.infra.words import counted
 if TYPE_CHECKING:
     import duckdb
 
+_TIME_OF_NO_CALENDAR = "Could not convert Timestamp(MS)"
+_WRITE_TIMES = (
+    "Its Parquet has a time in ms that no calendar has, and DuckDB reads none of it: write times in µs."
+)
 _NULL_INSTEAD = "TRY_CAST and try_strptime give NULL where a row has not what it should have."
 
 
@@ -218,9 +222,13 @@ def _wrong(
     named = [file for file in files if file.path in said]
     for file in named:
         said = said.replace(file.path, file.name)
-    if named or not isinstance(mapping, SelectMapping):
+    is_time = any(file.format == "parquet" for file in files) and _TIME_OF_NO_CALENDAR in said
+    if named or is_time or not isinstance(mapping, SelectMapping):
         read = named or files
-        return InputError(f"{read[0].name if len(read) == 1 else 'the log'} cannot be read: {said}", WHERE)
+        return InputError(
+            f"{read[0].name if len(read) == 1 else 'the log'} cannot be read: {said}",
+            _WRITE_TIMES if is_time else WHERE,
+        )
     is_cast = isinstance(error, duckdb.ConversionException)
     return InputError(f"{mapping.name}: {said}", _NULL_INSTEAD if is_cast else WHERE_OF_SELECT)
 
