@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -158,17 +158,39 @@ def open_described(
         InputError, ConfigurationError: as `open_clicks`.
     """
     work = work.resolve()
+    beside = _described_beside(mapping, work) if isinstance(mapping, SelectMapping) else {}
     while True:
         (work / "clicks").mkdir(parents=True, exist_ok=True)
         try:
-            return _in_buckets(log, definition, mapping, work, memory_mib, buckets, examples)
+            return _in_buckets(log, beside, definition, mapping, work, memory_mib, buckets, examples)
         except SpoiledError as error:
             shutil.rmtree(work / "clicks")
-            log = [mend(file, work, examples) if file.path in error.paths else file for file in log]
+            mended = {
+                file.path: mend(file, work, examples)
+                for file in (*log, *beside.values())
+                if file.path in error.paths
+            }
+            log = [mended.get(file.path, file) for file in log]
+            beside = {name: mended.get(file.path, file) for name, file in beside.items()}
+
+
+def _described_beside(mapping: SelectMapping, work: Path) -> dict[str, LogFile]:
+    """Name of a table -> what its file beside the mapping is."""
+    return {
+        name: _described(
+            path,
+            mapping.files[name],
+            work,
+            columns=mapping.files[name].columns,
+            longest=LONGEST_LINE_IN_SQL,
+        )
+        for name, path in mapping.paths().items()
+    }
 
 
 def _in_buckets(
     log: Sequence[LogFile],
+    beside: Mapping[str, LogFile],
     definition: ShopDefinition,
     mapping: ClickMapping,
     work: Path,
@@ -182,21 +204,12 @@ def _in_buckets(
             for _, group in groupby(sorted(log, key=lambda one: str(one.layout)), lambda one: one.layout):
                 run.take(list(group))
             return run.finish(memory_mib)
-    beside = {
-        name: _described(
-            path,
-            mapping.files[name],
-            work,
-            columns=mapping.files[name].columns,
-            longest=LONGEST_LINE_IN_SQL,
-        )
-        for name, path in mapping.paths().items()
-    }
     with _opened(work, memory_mib, [*log, *beside.values()], mapping) as engine:
         create_views(engine, mapping, log, beside)
         by_name, places = mapping_of_view(engine, mapping, definition)
         run = Partitioning(engine, definition, by_name, work, buckets, examples)
         run.take_selected(log, mapping.name, places)
+        run.note_unread(beside)
         return run.finish(memory_mib)
 
 
