@@ -121,6 +121,8 @@ def make_sessions(
         UsageError: `out` is in use, or holds something else.
         RefusedError: `out` holds sessions that are made of something else.
         UnavailableError: a worker was killed, or a store does not answer.
+        StorageError, OSError: the disk is full, or fails; what was done stays.
+        ConfigurationError: the memory does not suffice.
     """
     rules = rules_of(settings)
     # Opened by those who fold.
