@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zipfile
 from collections.abc import Iterator
 from itertools import groupby, islice
@@ -37,7 +38,9 @@ def shown(name: str) -> AppTest:
 
 @pytest.fixture(autouse=True)
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A home of its own, and nothing cached from another test."""
+    """A home of its own, and nothing cached from another test, nor left for one."""
+    # Streamlit puts its page in place of the program, which processes that a later test spawns would run.
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     for name in ("KAFKA_BOOTSTRAP", "REDIS_URL", "DATA", "BUNDLE"):
         monkeypatch.delenv(f"CLICKSTREAM_{name}", raising=False)
     monkeypatch.setenv("CLICKSTREAM_HOME", str(tmp_path / "home"))

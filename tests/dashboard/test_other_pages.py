@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
 
 import pytest
-from dashboard_pages import alone, first_sessions, shown
+from dashboard_pages import alone, first_sessions, shown, words
 from shop import wait_for
 
 from clickstream.bundles.champion import champion, promote
@@ -76,6 +77,14 @@ def test_read_only_nothing_is_promoted(bundles: tuple[str, str], monkeypatch: py
     assert not at.button
     assert any("Read-only" in text.value for text in at.caption)
     assert bundles[0] in at.dataframe[0].value["bundle"].tolist()
+
+
+def test_a_full_disk_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/uploads")
+
+    monkeypatch.setattr(models, "page", full)
+    assert "/uploads: No space left on device\nThe disk is full" in words(shown("models"))
 
 
 def test_without_the_dataset_data_says_where_to_get_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,9 +103,9 @@ def test_logs_are_scored_to_a_folder_by_day(
 
 
 @pytest.fixture(scope="module")
-def interrupted(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def halfway(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a run ended when some days were written, and one was half."""
-    out = tmp_path_factory.mktemp("interrupted") / "out"
+    out = tmp_path_factory.mktemp("halfway") / "out"
     written: list[Path] = []
 
     def ending(path: Path) -> Any:
@@ -124,6 +125,12 @@ def interrupted(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="module")
+def interrupted(halfway: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, for tests that go on with it."""
+    return Path(shutil.copytree(halfway, tmp_path_factory.mktemp("interrupted") / "out"))
+
+
 def make(logs: Path, out: Path, **settings: Any) -> HistoryReport | None:
     return make_sessions([logs], out, Settings(shop=SHOP, **settings), scored=False)
 
@@ -135,8 +142,9 @@ def test_what_is_made_of_something_else_is_refused(logs: Path, interrupted: Path
         make(logs / "one.parquet", interrupted)
     at = (logs / "one.parquet").stat()
     os.utime(logs / "one.parquet", ns=(at.st_atime_ns, at.st_mtime_ns + 1))
-    with pytest.raises(RefusedError, match=r"one\.parquet has changed"):
+    with pytest.raises(RefusedError, match=r"one\.parquet has changed") as error:
         make(logs, interrupted)
+    assert "as it was run before" not in error.value.remedy
     os.utime(logs / "one.parquet", ns=(at.st_atime_ns, at.st_mtime_ns))
 
 
@@ -154,6 +162,11 @@ def test_a_log_that_changes_while_it_is_read_makes_no_sessions(
     with pytest.raises(InputError, match=r"one\.parquet changed while it was read"):
         make(grown, tmp_path / "out")
     assert not list((tmp_path / "out").glob("day=*"))
+    # Nothing was made of what it was before.
+    monkeypatch.setattr(module, "open_clicks", reading)
+    report = make(grown, tmp_path / "out")
+    assert report is not None
+    assert report.rows == pq.read_metadata(logs / "two.parquet").num_rows
 
 
 def test_sessions_written_among_the_log_are_none_of_it(logs: Path, tmp_path: Path) -> None:
@@ -226,6 +239,37 @@ def test_a_run_that_was_ended_goes_on_where_it_was(
     assert make(logs, interrupted) is None
 
 
+@pytest.mark.parametrize(
+    ("damaged", "left", "removed"),
+    [
+        ("_work/partitioned.json", 0, "_work"),
+        ("_work/clicks/bucket=0/part1_0.parquet", 400, "_work"),
+        ("_work/sessions/0000/0000.arrow", 0, "_work/sessions/0000"),
+        ("_work/sessions/0000/0000.arrow", 400, "_work/sessions/0000"),
+        ("day=*/sessions.parquet", 400, "day=*/sessions.parquet"),
+    ],
+)
+def test_what_is_damaged_of_a_run_is_named_and_made_again(
+    logs: Path, halfway: Path, tmp_path: Path, damaged: str, left: int, removed: str
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(halfway, out)
+    path, made_again = min(out.glob(damaged)), min(out.glob(removed))
+    if "clicks" in damaged:
+        shutil.rmtree(out / "_work" / "sessions")
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(InputError, match=re.escape(str(path))) as error:
+        make(logs, out)
+    assert error.value.exit_code == 65
+    assert f"Remove {made_again} and run" in error.value.remedy
+    if made_again.is_dir():
+        shutil.rmtree(made_again)
+    else:
+        made_again.unlink()
+    make(logs, out)
+    assert {row["score_id"]: row for row in rows_of(out)} == expected(None)
+
+
 def test_a_folder_of_something_else_is_left_alone(logs: Path, tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").touch()
     with pytest.raises(UsageError, match=r"holds photo\.jpg"):
@@ -244,6 +288,18 @@ def test_what_was_unusual_is_shown(logs: Path, tmp_path: Path) -> None:
     words = ["sessions", str(tmp_path / "log.parquet"), "--mapping", str(mapping), "--shop", SHOP]
     done = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "out")], catch_exceptions=False)
     assert "no click has a price: is the column 'prize' that the mapping names empty?" in done.output
+
+
+def test_refused_rows_can_be_had_when_nothing_is_left_to_do(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"session_id": "one", "event_time": 1772445600000, "event": "home"}\nnone\n')
+    words = ["sessions", str(log), "--shop", "online-store", "--out", str(tmp_path / "out")]
+    assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
+    wanted = tmp_path / "refused.csv"
+    done = CliRunner().invoke(app, [*words, "--refused", str(wanted)], catch_exceptions=False)
+    assert "nothing was left to do" in done.output
+    header, row = wanted.read_text().splitlines()
+    assert (header, row.split(",")[:3]) == ("file,line,reason,detail", ["log.jsonl", "2", "text"])
 
 
 def test_many_files_need_a_folder(logs: Path) -> None:

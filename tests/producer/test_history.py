@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 import re
 from dataclasses import replace
@@ -23,7 +24,7 @@ from shop_files import zipped
 from clickstream.features.shop import UCI553
 from clickstream.files.history import open_clicks
 from clickstream.files.mapping import read_mapping, read_shop_mapping
-from clickstream.infra.errors import InputError, MissingFileError
+from clickstream.infra.errors import InputError, MissingFileError, UsageError
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own-clicks"
 
@@ -291,6 +292,14 @@ def test_a_packed_log_that_ends_too_soon_is_not_taken_for_a_shorter_one(tmp_path
     path.write_bytes(path.read_bytes()[:-12])
     with pytest.raises(InputError, match="is damaged or truncated"):
         opened(tmp_path, path)
+
+
+def test_what_can_be_read_once_is_no_log_of_any_size(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for given, name in ((tmp_path / "pipe", str(tmp_path / "pipe")), ("-", "standard input")):
+        with pytest.raises(UsageError, match=f"{name} can be read once") as error:
+            opened(tmp_path, given)
+        assert "Write it to a file" in error.value.remedy
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:

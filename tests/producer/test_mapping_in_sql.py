@@ -160,6 +160,31 @@ def test_sql_opens_no_file_but_those_it_was_given(tmp_path: Path, source: str) -
     assert rows
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "unread"),
+    [
+        ("prices.csv", 'item,price\na,1\nb,2,3\n"x"y,4\nd,5\n', 2),
+        ("prices.jsonl", '{"item": "a", "price": 1}\nnone\n[]\n{"item": "d", "price": 5}\n', 2),
+        ("prices.csv", "item,price\na,1\nd,5\n", 0),
+    ],
+)
+def test_rows_of_a_further_file_that_cannot_be_read_are_noted(
+    tmp_path: Path, name: str, text: str, unread: int
+) -> None:
+    (tmp_path / name).write_text(text)
+    log, mapping = tmp_path / "log.csv", tmp_path / "mapping.sql"
+    log.write_text("who,item\nv,a\nv,c\nw,d\n")
+    mapping.write_text(
+        f'/*\n[files]\nprices = "{name}"\n*/\nSELECT who AS session_id, 1772445600000 AS event_time,'
+        " 'view' AS event, item AS product, CAST(prices.price AS DOUBLE) AS price"
+        " FROM log LEFT JOIN prices USING (item)"
+    )
+    found = opened(tmp_path, log, mapping)
+    assert (found.rows, found.kept) == (3, 3)
+    assert {one["product"]: one["price"] for one in clicks_of(found)} == {"a": 1, "c": None, "d": 5}
+    assert found.notes == ((f"{unread} rows of {name} cannot be read: left out",) if unread else ())
+
+
 def test_a_link_beside_the_mapping_leads_nowhere_else(tmp_path: Path) -> None:
     (tmp_path / "passwords.csv").symlink_to("/etc/passwd")
     with pytest.raises(InputError, match="does not lie beside"):

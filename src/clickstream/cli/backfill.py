@@ -54,7 +54,8 @@ def backfill_days(
     reference answer; online models learn in the stream alone. The group must have passed the days.
 
     Exit codes: 0 done; 64 wrong options; 65 the file, the mapping or the bundle is not right; 66 the file is
-    not there; 69 a server does not answer: run it again; 75 another run took over; 78 the days are not over.
+    not there; 69 a server does not answer: run it again; 74 the disk is full; 75 another run took
+    over; 78 the days are not over, or the memory is too small.
     """
     need_history("a log of any size")
     from clickstream.files.history import open_clicks

@@ -114,8 +114,9 @@ def score(
     something else is refused.
 
     Exit codes: 0 done; 64 wrong options; 65 the file, the mapping or the bundle is not right; 66 the file is
-    not there; 69 a worker was killed, or a store does not answer; 78 Parquet cannot be written here, the
-    folder holds sessions of something else, or a store refuses; 130 stopped by Ctrl-C.
+    not there; 69 a worker was killed, or a store does not answer; 74 the disk is full; 78 Parquet
+    cannot be written here, the folder holds sessions of something else, a store refuses or the memory is too
+    small; 130 stopped by Ctrl-C.
     """
     on_spark = spark_master(engine, master)
     if _is_folder(out, file_format) and not check:

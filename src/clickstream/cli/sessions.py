@@ -12,9 +12,8 @@ from rich.console import Console
 from clickstream.cli.options import HomeOption, Shop
 from clickstream.infra.errors import MissingFileError, UsageError
 from clickstream.infra.extras import need_history
-from clickstream.infra.files import replacing
+from clickstream.infra.files import replace_file
 from clickstream.infra.settings import Settings, load_settings
-from clickstream.offline.writing import write_csv
 from clickstream.terminal.printable import plain
 from clickstream.terminal.share_bar import share_bar
 
@@ -73,8 +72,9 @@ def sessions(
     run that was ended goes on where it was; a folder that holds sessions of other logs is refused.
 
     Exit codes: 0 done; 64 wrong options; 65 a log or the mapping is not right; 66 a file is not there; 69 a
-    worker was killed, or a store does not answer; 78 the folder holds sessions of something else, a store
-    refuses, or the extra history is missing; 130 stopped by Ctrl-C.
+    worker was killed, or a store does not answer; 74 the disk is full; 78 the folder holds sessions of
+    something else, a store refuses, the memory is too small or the extra history is missing; 130 stopped by
+    Ctrl-C.
     """
     settings = load_settings(home=home, shop=shop)
     on_spark = spark_master(engine, master)
@@ -102,6 +102,7 @@ def write_history(
         master: of Spark, where it folds them.
     """
     need_history("a log of any size")
+    from clickstream.history.folder import REFUSED
     from clickstream.history.run import make_sessions
     from clickstream.terminal.history_view import show_history
 
@@ -144,10 +145,7 @@ def write_history(
         raise typer.Exit(130) from None
     if report is None:
         say.print(f"{plain(str(out))} holds all sessions of these logs: nothing was left to do")
-        if refused is not None:
-            say.print("--refused: not written, as no row was read; the run that reads the log writes them")
-        return
     if refused is not None:
-        with replacing(refused) as file:
-            write_csv(["file", "line", "reason", "detail"], iter(report.refused.examples), file)
-    show_history(report, out, settings.bundle if scored else "", say)
+        replace_file(refused, (out / REFUSED).read_bytes())
+    if report is not None:
+        show_history(report, out, settings.bundle if scored else "", say)

@@ -18,7 +18,7 @@ from clickstream.bundles.bundle import Bundle, load_bundle
 from clickstream.bundles.champion import CHAMPION, bundle_ids, bundles_of, locate
 from clickstream.bundles.store import bring
 from clickstream.features.shop import UCI553, Shop
-from clickstream.infra.errors import ClickstreamError
+from clickstream.infra.errors import ClickstreamError, of_system
 from clickstream.infra.settings import Settings, load_settings
 from clickstream.local.servers import with_running_servers
 from clickstream.models.clusters import NAMES
@@ -167,8 +167,13 @@ def words(text: str) -> None:
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Within the block an error of ours is shown in place of what would follow."""
+    """Within the block an error of ours, or of the system, is shown in place of what would follow."""
     try:
         yield
     except ClickstreamError as error:
         problem(error)
+    except OSError as error:
+        known = of_system(error)
+        if known is None:
+            raise
+        problem(known)

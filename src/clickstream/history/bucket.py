@@ -18,8 +18,9 @@ import pyarrow as pa
 from clickstream.bundles.bundle import Bundle
 from clickstream.files.history import ClickBuckets
 from clickstream.history.fold import fold_clicks
-from clickstream.history.folder import MAKING, HistoryFolder
+from clickstream.history.folder import MAKING, HistoryFolder, undamaged
 from clickstream.infra.days import DAY_MS, day_of
+from clickstream.infra.errors import about
 from clickstream.windows.rules import Rules
 
 SESSIONS_OF_A_PART = 100_000
@@ -85,17 +86,27 @@ def _write_part(path: Path, sessions: pa.Table) -> None:
     names = [day_of(int(day) * DAY_MS).isoformat() for day in different]
     schema = sessions.schema.with_metadata({_DAYS: ",".join(names)})
     options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema, options=options) as writer:
+    with (
+        about(path),
+        pa.OSFile(str(path), "wb") as file,
+        pa.ipc.new_file(file, schema, options=options) as writer,
+    ):
         for first, after in zip(firsts, [*firsts[1:], len(batch)], strict=True):
             writer.write_batch(batch.slice(first, after - first))
 
 
 class Part:
-    """A part that was written: the sessions of each day in it."""
+    """A part that was written: the sessions of each day in it.
+
+    Raises:
+        InputError: it was damaged since.
+    """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         # Read and not mapped: pages of a map are held as long as the part is open.
-        self._file = pa.ipc.open_file(pa.OSFile(str(path)))
+        with undamaged(path, path.parent):
+            self._file = pa.ipc.open_file(pa.OSFile(str(path)))
         self.schema: pa.Schema = self._file.schema.remove_metadata()
         self._places = {
             day: place for place, day in enumerate(self._file.schema.metadata[_DAYS].decode().split(","))
@@ -111,4 +122,5 @@ class Part:
         place = self._places.get(day)
         if place is None:
             return None
-        return pa.Table.from_batches([self._file.get_batch(place)]).replace_schema_metadata(None)
+        with undamaged(self._path, self._path.parent):
+            return pa.Table.from_batches([self._file.get_batch(place)]).replace_schema_metadata(None)

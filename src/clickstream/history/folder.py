@@ -1,8 +1,9 @@
 """Folder: where a run writes its sessions, and what it must know to go on where another was ended.
 
 `day=YYYY-MM-DD/sessions.parquet` is there whole or not at all. What is between, the clicks by bucket and the
-sessions of each bucket, lies in `_work` until all days are written. `_history.json` says of what the sessions
-are made: sessions of something else never come to lie beside them.
+sessions of each bucket, lies in `_work` until all days are written; without it they are made anew.
+`_history.json` says of what the sessions are made, and that all are written: sessions of something else never
+come to lie beside them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 
 from clickstream.features.shop import Shop
 from clickstream.files.history import ClickBuckets, RefusedRows
@@ -23,11 +25,15 @@ from clickstream.files.history.buckets import Finishing
 from clickstream.files.history.inputs import MANIFEST, check_stamp, stamp_of
 from clickstream.files.history.select import read_select
 from clickstream.files.history.stored import LogSource, StoredFile
-from clickstream.infra.errors import InputError, RefusedError, UsageError
-from clickstream.infra.files import replace_file
+from clickstream.infra.errors import InputError, RefusedError, UsageError, is_of_system
+from clickstream.infra.files import replace_file, replacing
+from clickstream.offline.writing import write_csv
 from clickstream.windows.fingerprint import rule_differences
 
 _WORK = "_work"
+
+REFUSED = "_refused.csv"
+"""The file of the rows that could not be used, in a folder that is finished."""
 
 MAKING = ".making"
 """Ending of a bucket that is being folded."""
@@ -54,6 +60,7 @@ class Source(msgspec.Struct, frozen=True):
         bundle: whose predictions they have; empty where they have none.
         buckets: that the sessions are divided into, which gives their order.
         with_clicks: whether they carry their clicks.
+        finished: whether all of them are written.
     """
 
     files: tuple[SourceFile, ...]
@@ -62,6 +69,7 @@ class Source(msgspec.Struct, frozen=True):
     bundle: str
     buckets: int
     with_clicks: bool = False
+    finished: bool = False
 
 
 def check_unchanged(source: Source) -> None:
@@ -113,12 +121,14 @@ class HistoryFolder:
 
     Attributes:
         path: of the folder.
+        made_of: what its sessions are made of.
         work: what is between.
         sessions: a folder for each bucket that is folded, in `work`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, made_of: Source) -> None:
         self.path = path
+        self.made_of = made_of
         self.work = path / _WORK
         self.sessions = self.work / "sessions"
         self._partitioned = self.work / "partitioned.json"
@@ -126,7 +136,12 @@ class HistoryFolder:
     @property
     def is_finished(self) -> bool:
         """Whether all days are written."""
-        return not self.work.exists()
+        return self.made_of.finished
+
+    @property
+    def holds_any(self) -> bool:
+        """Whether anything was made: where a run ended sooner, the log or the mapping may be put right."""
+        return self.is_finished or self._partitioned.exists() or bool(self.days())
 
     def days(self) -> list[Path]:
         """The files of the days that are written, in order."""
@@ -148,12 +163,17 @@ class HistoryFolder:
         replace_file(self._partitioned, msgspec.json.encode(found, enc_hook=str))
 
     def clicks(self, shop: Shop, source: Source, memory_mib: int) -> ClickBuckets | None:
-        """The clicks in their buckets; None where they do not all lie there yet."""
+        """The clicks in their buckets; None where they do not all lie there yet.
+
+        Raises:
+            InputError: what is noted of them cannot be read.
+        """
         if not self._partitioned.exists():
             return None
-        known = msgspec.json.decode(
-            self._partitioned.read_bytes(), type=_Partitioned, dec_hook=lambda _, text: Path(text)
-        )
+        with undamaged(self._partitioned, self.work):
+            known = msgspec.json.decode(
+                self._partitioned.read_bytes(), type=_Partitioned, dec_hook=lambda _, text: Path(text)
+            )
         return ClickBuckets(
             shop.definition,
             self.work,
@@ -174,12 +194,37 @@ class HistoryFolder:
         for draft in self.path.glob("day=*/.*"):
             draft.unlink()
 
-    def finish(self) -> None:
-        """Say that all days are written."""
-        # A work that is half removed would look like one that is half done.
-        done = self.path / f"{_WORK}-done"
-        self.work.rename(done)
-        shutil.rmtree(done)
+    def finish(self, refused: RefusedRows) -> None:
+        """Say that all days are written, and which rows are in none of them."""
+        with replacing(self.path / REFUSED) as file:
+            write_csv(["file", "line", "reason", "detail"], iter(refused.examples), file)
+        self.made_of = msgspec.structs.replace(self.made_of, finished=True)
+        self.declare()
+        shutil.rmtree(self.work)
+
+    def declare(self) -> None:
+        """Say of what the sessions are made, and whether all are written."""
+        replace_file(self.path / MANIFEST, msgspec.json.format(msgspec.json.encode(self.made_of)))
+
+
+@contextmanager
+def undamaged(path: Path, remove: Path) -> Iterator[None]:
+    """Read a file that a run wrote whole.
+
+    Args:
+        remove: what another run then makes again.
+
+    Raises:
+        InputError: it is not what was written.
+    """
+    try:
+        yield
+    except (pa.ArrowException, msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
+        if is_of_system(error):
+            raise
+        raise InputError(
+            f"{path} is damaged: {error}", f"Remove {remove} and run the command again: it makes that anew."
+        ) from error
 
 
 @contextmanager
@@ -191,7 +236,7 @@ def open_folder(path: Path, source: Source) -> Iterator[HistoryFolder]:
         RefusedError: it holds sessions that are made of something else; says what differs.
     """
     path.mkdir(parents=True, exist_ok=True)
-    folder, manifest = HistoryFolder(path), path / MANIFEST
+    manifest = path / MANIFEST
     with (path / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -199,20 +244,27 @@ def open_folder(path: Path, source: Source) -> Iterator[HistoryFolder]:
             raise UsageError(
                 f"{path}: another run works on it", "Wait for its end, or name another."
             ) from None
-        shutil.rmtree(path / f"{_WORK}-done", ignore_errors=True)
-        if manifest.exists():
-            _check_same(path, _read(manifest), source)
-        else:
+        before = HistoryFolder(path, _read(manifest)) if manifest.exists() else None
+        if before is None:
             # What begins with a point is a draft of ours.
             others = [one.name for one in path.iterdir() if one.name != _WORK and one.name[0] != "."]
             if others:
                 raise UsageError(
                     f"{path} holds {others[0]}, and no sessions of an earlier run", "Name an empty folder."
                 )
+        if before is not None and (before.holds_any or before.made_of == source):
+            folder = before
+            _check_same(path, folder.made_of, source)
+            if folder.is_finished:
+                shutil.rmtree(folder.work, ignore_errors=True)
+            else:
+                folder.work.mkdir(exist_ok=True)
+        else:
+            folder = HistoryFolder(path, source)
             # Of a run whose manifest somebody removed, nobody knows what it was made of.
             shutil.rmtree(folder.work, ignore_errors=True)
             folder.work.mkdir()
-            replace_file(manifest, msgspec.json.format(msgspec.json.encode(source)))
+            folder.declare()
         yield folder
 
 
@@ -231,7 +283,8 @@ def days_to_train_on(path: Path, rules: str) -> list[Path]:
         RefusedError: they were made by other rules or of another shop, are not all written, or carry none.
         InputError: the folder cannot be read.
     """
-    made_of, folder = _read(path / MANIFEST), HistoryFolder(path)
+    made_of = _read(path / MANIFEST)
+    folder = HistoryFolder(path, made_of)
     if made_of.rules != rules:
         raise RefusedError(
             f"{path} holds sessions by other rules: {rule_differences(made_of.rules, rules)} here",
@@ -266,11 +319,14 @@ def _check_same(path: Path, before: Source, now: Source) -> None:
         differs.append("--clicks was given" if before.with_clicks else "--clicks was not given")
     if before.mapping != now.mapping:
         differs.append("the mapping was another one")
-    differs += _differences({one.path: one for one in before.files}, {one.path: one for one in now.files})
-    if differs:
+    of_files = _differences({one.path: one for one in before.files}, {one.path: one for one in now.files})
+    if differs or of_files:
+        remedy = "Name an empty folder, or remove this one."
+        if not of_files:
+            remedy = "Name an empty folder, or run the command as it was run before."
         raise RefusedError(
-            f"{path} holds sessions that are made of something else: {'; '.join(differs)}",
-            "Name an empty folder, or run the command as it was run before.",
+            f"{path} holds sessions that are made of something else: {'; '.join([*differs, *of_files])}",
+            remedy,
         )
 
 

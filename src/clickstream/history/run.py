@@ -32,7 +32,14 @@ from clickstream.files.history.engine import LEAST_MIB_OF_AN_ENGINE
 from clickstream.files.history.inputs import other_files
 from clickstream.files.history.stored import LogSource, StoredFile, at_hand, find_log
 from clickstream.history.bucket import BucketFolder, Part
-from clickstream.history.folder import HistoryFolder, Source, check_unchanged, open_folder, source_of
+from clickstream.history.folder import (
+    HistoryFolder,
+    Source,
+    check_unchanged,
+    open_folder,
+    source_of,
+    undamaged,
+)
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.files import replacing
 from clickstream.infra.settings import Settings
@@ -114,6 +121,8 @@ def make_sessions(
         UsageError: `out` is in use, or holds something else.
         RefusedError: `out` holds sessions that are made of something else.
         UnavailableError: a worker was killed, or a store does not answer.
+        StorageError, OSError: the disk is full, or fails; what was done stays.
+        ConfigurationError: the memory does not suffice.
     """
     rules = rules_of(settings)
     # Opened by those who fold.
@@ -320,7 +329,7 @@ class RowCounts(Protocol):
 def concluded(folder: HistoryFolder, clicks: RowCounts) -> HistoryReport:
     """The report on the days of a folder, in which nothing is left to do."""
     report = _report(folder, clicks)
-    folder.finish()
+    folder.finish(clicks.refused)
     return report
 
 
@@ -330,16 +339,17 @@ def _report(folder: HistoryFolder, clicks: RowCounts) -> HistoryReport:
     expected = 0.0
     days = folder.days()
     for path in days:
-        file = pq.ParquetFile(path)
-        scored = "predictions" in file.schema_arrow.names
-        names = ["outcome.converted", *(["predictions.batch.conversion", "error"] if scored else [])]
-        for group in file.iter_batches(columns=names):
-            sessions += len(group)
-            converted += pc.sum(group["outcome"].field("converted")).as_py() or 0
-            if scored:
-                errors += len(group) - group["error"].null_count
-                chances = group["predictions"].field("batch").field("conversion")
-                expected += pc.sum(chances).as_py() or 0.0
+        with undamaged(path, path):
+            file = pq.ParquetFile(path)
+            scored = "predictions" in file.schema_arrow.names
+            names = ["outcome.converted", *(["predictions.batch.conversion", "error"] if scored else [])]
+            for group in file.iter_batches(columns=names):
+                sessions += len(group)
+                converted += pc.sum(group["outcome"].field("converted")).as_py() or 0
+                if scored:
+                    errors += len(group) - group["error"].null_count
+                    chances = group["predictions"].field("batch").field("conversion")
+                    expected += pc.sum(chances).as_py() or 0.0
     answered = sessions - errors
     return HistoryReport(
         clicks.rows,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class ClickstreamError(Exception):
@@ -115,3 +117,27 @@ def of_system(error: OSError) -> ClickstreamError | None:
     what = f"{path}: {error.strerror}" if path else str(error.strerror)
     kind = MissingFileError if error.errno == errno.ENOENT else StorageError
     return kind(what, remedy)
+
+
+def is_of_system(error: Exception) -> bool:
+    """Whether it is the system that refused something, and not what was read that is wrong."""
+    return isinstance(error, OSError) and of_system(error) is not None
+
+
+@contextmanager
+def about(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say of `path` what the system refuses in the block without naming a file, as a write to an open one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename, error.strerror = os.fspath(path), os.strerror(error.errno)
+        raise
+
+
+def in_words_of_system(text: str, path: str | os.PathLike[str]) -> ClickstreamError | None:
+    """What a library says that the system refused, by its words alone; None where it is none of these."""
+    for number in _REMEDIES:
+        if os.strerror(number) in text:
+            return of_system(OSError(number, os.strerror(number), os.fspath(path)))
+    return None

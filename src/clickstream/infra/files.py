@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from clickstream.infra.errors import about
+
 
 def replace_file(path: Path, content: bytes) -> None:
     """Write `path` in one atomic step: a reader finds the former content or this, also after a crash.
@@ -40,7 +42,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         return
     handle, draft = tempfile.mkstemp(prefix=f".{target.name[:200]}-", dir=target.parent)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with about(target), os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

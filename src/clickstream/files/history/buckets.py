@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from clickstream.features.definition import FieldType, ShopDefinition
 from clickstream.files.history.engine import named, open_engine, parquet
 from clickstream.files.history.finishing import END_ROW, with_depths, with_ends
+from clickstream.infra.errors import InputError
 
 ROWS_OF_A_BATCH = 65_536
 
@@ -88,7 +89,12 @@ class ClickBuckets:
         return schema_of(self.definition)
 
     def batches(self, bucket: int) -> Iterator[pa.RecordBatch]:
-        """The clicks of a bucket, sorted by session id and then as the fold takes them."""
+        """The clicks of a bucket, sorted by session id and then as the fold takes them.
+
+        Raises:
+            InputError: a file of them was damaged since.
+            StorageError, ConfigurationError: as of `open_engine`.
+        """
         files = self._files(bucket)
         if not files:
             return
@@ -100,13 +106,10 @@ class ClickBuckets:
             clicks = f"(SELECT * REPLACE ({level}) FROM {clicks} LEFT JOIN {mean} USING (category))"
         order = ", ".join(f"{named(name)} NULLS FIRST" for name in sort_order(self.definition))
         columns = ", ".join(map(named, [*self.schema.names, END_ROW]))
-        engine = open_engine(self.work, self.memory_mib)
-        try:
+        with open_engine(self.work, self.memory_mib, [], self._damaged) as engine:
             found = engine.execute(f"SELECT {columns} FROM {clicks} ORDER BY {order}")
             batches: Iterator[pa.RecordBatch] = iter(found.to_arrow_reader(ROWS_OF_A_BATCH))
             yield from finished(batches, self.schema, finishing)
-        finally:
-            engine.close()
 
     def all_batches(self) -> Iterator[pa.RecordBatch]:
         """The clicks of all buckets, session after session."""
@@ -119,6 +122,12 @@ class ClickBuckets:
         for path in self._files(bucket):
             for batch in pq.ParquetFile(path).iter_batches(ROWS_OF_A_BATCH, columns=schema.names):
                 yield batch.select(schema.names).cast(schema)
+
+    def _damaged(self, _: Exception, said: str) -> InputError:
+        return InputError(
+            f"the clicks in {self.work} are damaged: {said}",
+            f"Remove {self.work} and run the command again, which reads the log once more.",
+        )
 
     def _files(self, bucket: int) -> list[Path]:
         return sorted((self.work / "clicks" / f"bucket={bucket}").glob("*.parquet"))

@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clickstream.infra.errors import UsageError
+from clickstream.infra.errors import (
+    ClickstreamError,
+    ConfigurationError,
+    StorageError,
+    UsageError,
+    in_words_of_system,
+)
 from clickstream.infra.extras import need_history
 
 if TYPE_CHECKING:
@@ -17,10 +24,20 @@ if TYPE_CHECKING:
 
 LEAST_MIB_OF_AN_ENGINE = 128
 _MIB_OF_A_THREAD = 256
+_LONGEST_SAID = 1_000
 _SIGNS = re.compile(r"[*?\[]")
+_NAMED_FILE = re.compile(r'file "([^"]+)"')
+_INTERRUPTED = "Query interrupted"
+_NO_ROOM_TO_SPILL = "max_temp_directory_size"
 
 
-def open_engine(work: Path, memory_mib: int, opened: Iterable[str | Path] = ()) -> duckdb.DuckDBPyConnection:
+@contextmanager
+def open_engine(
+    work: Path,
+    memory_mib: int,
+    opened: Iterable[str | Path],
+    said: Callable[[Exception, str], ClickstreamError],
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database in memory. What does not fit there is spilled into `work`.
 
     It reads and writes below `work`, and reads the files `opened`; all else is out of its reach, whatever it
@@ -29,10 +46,56 @@ def open_engine(work: Path, memory_mib: int, opened: Iterable[str | Path] = ()) 
     Args:
         memory_mib: of the whole process; the engine takes three fifths of it, and what Python and Arrow hold
             beside it has the rest.
+        said: what is wrong where DuckDB does not take a statement, or what it reads: of its error, and of the
+            first words of this.
 
     Raises:
-        ConfigurationError: the extra `history` is not installed.
+        StorageError: the disk did not take what is written or spilled, or did not give what is read.
+        ConfigurationError: the memory does not suffice, or the extra `history` is not installed.
+        KeyboardInterrupt: Ctrl-C came amid a statement.
     """
+    engine = _connected(work, memory_mib, opened)
+    import duckdb
+
+    try:
+        yield engine
+    except (duckdb.Error, OSError, RuntimeError) as error:
+        if isinstance(error, duckdb.InterruptException) or _INTERRUPTED in str(error):
+            raise KeyboardInterrupt from None
+        # Of what is read from a stream the error has no type, but the same words.
+        if not isinstance(error, duckdb.Error) and (type(error) is not OSError or error.errno is not None):
+            raise
+        raise _of_machine(str(error), work, memory_mib) or said(error, first_words(error)) from error
+    finally:
+        engine.close()
+
+
+def _of_machine(text: str, work: Path, memory_mib: int) -> ClickstreamError | None:
+    """What is no fault of the statement, nor of what is read."""
+    if text.startswith("Out of Memory Error"):
+        if _NO_ROOM_TO_SPILL in text:
+            return StorageError(
+                f"{work} has no room for what does not fit into memory",
+                "The disk is full: free some space, or name a folder on another disk.",
+            )
+        return ConfigurationError(
+            f"{memory_mib} MiB of memory do not suffice: {text.splitlines()[0]}",
+            "Give more: a larger --memory, or --workers 1, which has all of it.",
+        )
+    if text.startswith("IO Error"):
+        named = _NAMED_FILE.search(text)
+        return in_words_of_system(text, named[1] if named else work)
+    return None
+
+
+def first_words(error: Exception) -> str:
+    """What DuckDB says first, and of which file."""
+    first, *rest = str(error).splitlines() or [""]
+    file = next((line.strip() for line in rest if line.strip().startswith("file = ")), "")
+    return f"{first[:_LONGEST_SAID]} {file}".strip()
+
+
+def _connected(work: Path, memory_mib: int, opened: Iterable[str | Path]) -> duckdb.DuckDBPyConnection:
     need_history("to read logs of any size")
     import duckdb
 

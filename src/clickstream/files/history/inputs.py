@@ -24,7 +24,15 @@ from clickstream.files.mapping.spec import FileLayout
 from clickstream.files.mapping.table import ENDINGS, format_of, header_of, refuse_array
 from clickstream.files.source import LONGEST_END, PARQUET, ZIP, check_directory, only_entry
 from clickstream.files.text import LONGEST_LINE, encoding_of, head_of, named_columns, rows_of
-from clickstream.infra.errors import ClickstreamError, InputError, MissingFileError
+from clickstream.infra.errors import (
+    ClickstreamError,
+    InputError,
+    MissingFileError,
+    StorageError,
+    UsageError,
+    about,
+    is_of_system,
+)
 from clickstream.infra.objects import url_of
 from clickstream.infra.words import counted
 
@@ -120,6 +128,7 @@ def find_files(paths: Sequence[str | Path]) -> list[Path]:
 
     Raises:
         MissingFileError: one is not there, may not be seen, or nothing fits.
+        UsageError: one is a pipe.
     """
     found: dict[Path, Path] = {}
     for given in paths:
@@ -131,6 +140,12 @@ def find_files(paths: Sequence[str | Path]) -> list[Path]:
             )
         if "://" in str(given):
             raise MissingFileError(f"{given} is not on this machine", "Copy it here first, or mount it.")
+        if str(given) == "-" or (path.exists() and not (path.is_dir() or path.is_file())):
+            name = "standard input" if str(given) == "-" else given
+            raise UsageError(
+                f"{name} can be read once, and a log of any size is looked through before it is read",
+                "Write it to a file and name that: … > log.csv",
+            )
         if path.is_dir():
             inside = [one for one in _files_below(path) if is_log(one.name)]
         elif path.is_file():
@@ -196,11 +211,20 @@ def unchanged(files: Sequence[Path]) -> Iterator[None]:
     """Read files that nobody else writes to.
 
     Raises:
-        InputError: one is another one after the block.
+        InputError: one is another one after the block, or where this could not read it.
     """
     before = [(path, stamp_of(path)) for path in files]
-    yield
-    for path, stamp in before:
+    try:
+        yield
+    except InputError:
+        # What cannot be read of a file that grows is not what is wrong with it.
+        _check_stamps(before)
+        raise
+    _check_stamps(before)
+
+
+def _check_stamps(known: Sequence[tuple[Path, tuple[str, int, int]]]) -> None:
+    for path, stamp in known:
         check_stamp(path, stamp)
 
 
@@ -359,9 +383,11 @@ def read_head(path: Path, packed: Packing, name: str) -> bytes:
         InputError: it is damaged.
     """
     try:
-        with open_packed(path, packed) as file:
+        with about(path), open_packed(path, packed) as file:
             head = file.read(HEAD)
     except (OSError, EOFError, zstandard.ZstdError) as error:
+        if is_of_system(error):
+            raise
         raise InputError(f"{name} is damaged or truncated: {error}", WHERE) from error
     if len(head) < HEAD and not head.strip():
         for _ in Blocks(path, packed, name):
@@ -408,12 +434,17 @@ def _unzipped(path: Path, work: Path) -> Path:
         with zipfile.ZipFile(path) as archive:
             entry = only_entry(path.name, archive, ENDINGS, WHERE)
             if entry.file_size > shutil.disk_usage(target.parent).free:
-                raise InputError(f"{path.name} unpacks to more than the disk of {work} has room for", WHERE)
-            with archive.open(entry) as file, target.open("wb") as written:
+                raise StorageError(
+                    f"{path.name} unpacks to more than the disk of {work} has room for",
+                    "Free some, or name a folder on another disk.",
+                )
+            with about(target), archive.open(entry) as file, target.open("wb") as written:
                 shutil.copyfileobj(file, written, _CHUNK)
     except ClickstreamError:
         raise
     except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
+        if is_of_system(error):
+            raise
         raise InputError(f"{path.name} is a damaged or locked zip: {error}", WHERE) from error
     return target
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -32,19 +32,24 @@ from clickstream.files.history.select import (
     create_views,
     mapping_of_view,
 )
+from clickstream.files.history.select import WHERE as WHERE_OF_SELECT
 from clickstream.files.history.sound import sound_text
 from clickstream.files.history.spoiled import EXAMPLES, SpoiledError, mend
 from clickstream.files.mapping.spec import ColumnMapping, FileLayout, mapping_by_name
 from clickstream.files.mapping.table import columns_of
 from clickstream.files.reading import ClickMapping, read_any_mapping
 from clickstream.files.text import LONGEST_LINE
-from clickstream.infra.errors import InputError, UsageError
+from clickstream.infra.errors import ClickstreamError, InputError, UsageError, about
 from clickstream.infra.words import counted
 
 if TYPE_CHECKING:
     import duckdb
 
-_LONGEST_DETAIL = 1_000
+_TIME_OF_NO_CALENDAR = "Could not convert Timestamp(MS)"
+_WRITE_TIMES = (
+    "Its Parquet has a time in ms that no calendar has, and DuckDB reads none of it: write times in µs."
+)
+_NULL_INSTEAD = "TRY_CAST and try_strptime give NULL where a row has not what it should have."
 
 
 def open_clicks(
@@ -70,7 +75,8 @@ def open_clicks(
         MissingFileError: a file is not there.
         InputError: one is no log, lacks a column that the mapping names, or changes while it is read; or no
             row can be used.
-        ConfigurationError: the extra `history` is not installed.
+        StorageError: the disk is full, or fails.
+        ConfigurationError: the memory does not suffice, or the extra `history` is not installed.
     """
     if not 1 <= buckets <= 1_024:
         raise UsageError(f"{buckets} buckets", "Take 1 to 1,024.")
@@ -79,17 +85,16 @@ def open_clicks(
     files = find_files(paths)
     for folder in ("clicks", "text", "spilled"):
         shutil.rmtree(work / folder, ignore_errors=True)
-    if chosen is not None:
-        with unchanged(files):
+    with about(work), unchanged(files):
+        if chosen is not None:
             log, notes = describe_all(files, chosen, work)
             read = open_described(log, definition, chosen, work, memory_mib, buckets)
-        return replace(read, notes=(*other_files(paths), *notes, *read.notes))
-    (work / "clicks").mkdir(parents=True)
-    with _opened(work, memory_mib, []) as engine:
-        run = Partitioning(engine, definition, mapping_by_name(definition), work, buckets)
-        with unchanged(files):
+            return replace(read, notes=(*other_files(paths), *notes, *read.notes))
+        (work / "clicks").mkdir(parents=True)
+        with _opened(work, memory_mib, [], chosen) as engine:
+            run = Partitioning(engine, definition, mapping_by_name(definition), work, buckets)
             run.take_layout_of_uci(files)
-        return run.finish(memory_mib)
+            return run.finish(memory_mib)
 
 
 def describe_all(
@@ -153,31 +158,25 @@ def open_described(
         InputError, ConfigurationError: as `open_clicks`.
     """
     work = work.resolve()
+    beside = _described_beside(mapping, work) if isinstance(mapping, SelectMapping) else {}
     while True:
         (work / "clicks").mkdir(parents=True, exist_ok=True)
         try:
-            return _in_buckets(log, definition, mapping, work, memory_mib, buckets, examples)
+            return _in_buckets(log, beside, definition, mapping, work, memory_mib, buckets, examples)
         except SpoiledError as error:
             shutil.rmtree(work / "clicks")
-            log = [mend(file, work, examples) if file.path in error.paths else file for file in log]
+            mended = {
+                file.path: mend(file, work, examples)
+                for file in (*log, *beside.values())
+                if file.path in error.paths
+            }
+            log = [mended.get(file.path, file) for file in log]
+            beside = {name: mended.get(file.path, file) for name, file in beside.items()}
 
 
-def _in_buckets(
-    log: Sequence[LogFile],
-    definition: ShopDefinition,
-    mapping: ClickMapping,
-    work: Path,
-    memory_mib: int,
-    buckets: int,
-    examples: int,
-) -> ClickBuckets:
-    if isinstance(mapping, ColumnMapping):
-        with _opened(work, memory_mib, log) as engine:
-            run = Partitioning(engine, definition, mapping, work, buckets, examples)
-            for _, group in groupby(sorted(log, key=lambda one: str(one.layout)), lambda one: one.layout):
-                run.take(list(group))
-            return run.finish(memory_mib)
-    beside = {
+def _described_beside(mapping: SelectMapping, work: Path) -> dict[str, LogFile]:
+    """Name of a table -> what its file beside the mapping is."""
+    return {
         name: _described(
             path,
             mapping.files[name],
@@ -187,43 +186,64 @@ def _in_buckets(
         )
         for name, path in mapping.paths().items()
     }
-    with _opened(work, memory_mib, [*log, *beside.values()]) as engine:
+
+
+def _in_buckets(
+    log: Sequence[LogFile],
+    beside: Mapping[str, LogFile],
+    definition: ShopDefinition,
+    mapping: ClickMapping,
+    work: Path,
+    memory_mib: int,
+    buckets: int,
+    examples: int,
+) -> ClickBuckets:
+    if isinstance(mapping, ColumnMapping):
+        with _opened(work, memory_mib, log, mapping) as engine:
+            run = Partitioning(engine, definition, mapping, work, buckets, examples)
+            for _, group in groupby(sorted(log, key=lambda one: str(one.layout)), lambda one: one.layout):
+                run.take(list(group))
+            return run.finish(memory_mib)
+    with _opened(work, memory_mib, [*log, *beside.values()], mapping) as engine:
         create_views(engine, mapping, log, beside)
         by_name, places = mapping_of_view(engine, mapping, definition)
         run = Partitioning(engine, definition, by_name, work, buckets, examples)
         run.take_selected(log, mapping.name, places)
+        run.note_unread(beside)
         return run.finish(memory_mib)
 
 
 @contextmanager
-def _opened(work: Path, memory_mib: int, files: Sequence[LogFile]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """An engine that reads these files; what it raises is said as the fault of one of them."""
-    engine = open_engine(work, memory_mib, [file.path for file in files])
+def _opened(
+    work: Path, memory_mib: int, files: Sequence[LogFile], mapping: ClickMapping | None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An engine that reads these files; what it cannot read is the fault of one of them, or of a SELECT."""
+    paths = [file.path for file in files]
+    said = partial(_wrong, files=files, mapping=mapping)
+    with open_engine(work, memory_mib, paths, said) as engine:
+        try:
+            yield engine
+        except UnicodeDecodeError as error:
+            raise InputError("the log is damaged: the name of a column is no text in UTF-8", WHERE) from error
+
+
+def _wrong(
+    error: Exception, said: str, files: Sequence[LogFile], mapping: ClickMapping | None
+) -> ClickstreamError:
     import duckdb
 
-    try:
-        yield engine
-    except duckdb.OutOfMemoryException as error:
-        raise InputError(
-            f"{memory_mib} MiB of memory do not suffice: {_said(error)}", "Give more, or take more buckets."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputError("the log is damaged: the name of a column is no text in UTF-8", WHERE) from error
-    except duckdb.Error as error:
-        remedy = "A mapping in SQL takes TRY_CAST and try_strptime where not every row has what it says."
-        said = _said(error)
-        for file in files:
-            said = said.replace(file.path, file.name)
-        raise InputError(f"the log cannot be read: {said}", remedy) from error
-    finally:
-        engine.close()
-
-
-def _said(error: Exception) -> str:
-    """What DuckDB says first, and of which file."""
-    first, *rest = str(error).splitlines()
-    file = next((line.strip() for line in rest if line.strip().startswith("file = ")), "")
-    return f"{first[:_LONGEST_DETAIL]} {file}".strip()
+    named = [file for file in files if file.path in said]
+    for file in named:
+        said = said.replace(file.path, file.name)
+    is_time = any(file.format == "parquet" for file in files) and _TIME_OF_NO_CALENDAR in said
+    if named or is_time or not isinstance(mapping, SelectMapping):
+        read = named or files
+        return InputError(
+            f"{read[0].name if len(read) == 1 else 'the log'} cannot be read: {said}",
+            _WRITE_TIMES if is_time else WHERE,
+        )
+    is_cast = isinstance(error, duckdb.ConversionException)
+    return InputError(f"{mapping.name}: {said}", _NULL_INSTEAD if is_cast else WHERE_OF_SELECT)
 
 
 def mapping_of(given: Path | ClickMapping | None, definition: ShopDefinition) -> ClickMapping | None:

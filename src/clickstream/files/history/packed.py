@@ -12,7 +12,7 @@ from typing import BinaryIO, Literal
 import zstandard
 
 from clickstream.files.source import GZIP, ZSTD
-from clickstream.infra.errors import InputError
+from clickstream.infra.errors import InputError, about, is_of_system
 
 Packing = Literal["none", "gzip", "zstd"]
 
@@ -62,13 +62,15 @@ class Blocks:
             InputError: it is damaged, or ends before what was packed does.
         """
         try:
-            with self._path.open("rb") as file:
+            with about(self._path), self._path.open("rb") as file:
                 if self._packing == "none":
                     while block := file.read(_BLOCK):
                         yield block
                 else:
                     yield from self._gzip(file) if self._packing == "gzip" else self._zstd(file)
         except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+            if is_of_system(error):
+                raise
             raise InputError(f"{self._name} is damaged or truncated: {error}", _REMEDY) from error
 
     def _gzip(self, file: BinaryIO) -> Iterator[bytes]:

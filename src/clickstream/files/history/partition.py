@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from clickstream.files.history.inputs import LogFile
 from clickstream.files.history.kept import BucketRow, Example, KeptRows, Place, RowTarget
 from clickstream.files.history.places import find_lines, lines_at
 from clickstream.files.history.plain import DOUBTFUL, LEFT_OUT, Table, bucket_of, plain_clicks
-from clickstream.files.history.select import LONGEST_LINE_IN_SQL, MAPPED, UNREAD
+from clickstream.files.history.select import LOG, LONGEST_LINE_IN_SQL, MAPPED, unread_of
 from clickstream.files.history.spoiled import EXAMPLES, check_marks
 from clickstream.files.history.tables import by_hand, object_of_line, open_table, rejected, typed_table
 from clickstream.files.mapping.derive import MEAN_PRICES
@@ -75,6 +75,7 @@ class Partitioning:
         self._reasons: Counter[str] = Counter()
         self._examples: list[Example] = []
         self._left_out = 0
+        self._unread: list[str] = []
         self._parts = 0
 
     def take(self, files: Sequence[LogFile]) -> None:
@@ -104,16 +105,17 @@ class Partitioning:
             self._examples[number] = one._replace(place=one.place._replace(file=file))
         first = len(self._examples)
         self._refuse_spoiled(log)
-        self._refuse_unread(log)
-        for file_of_log in log:
-            if file_of_log.format != "parquet":
-                is_json = file_of_log.format == "jsonl"
-                longest = (f"{LONGEST_LINE_IN_SQL:,} characters",) if is_json else ()
-                for file, start, text, problem in rejected(self._engine, [file_of_log], *longest):
-                    for line, row in by_hand(text, file_of_log, [], problem):
-                        wrong = row if isinstance(row, str) else "empty fields beyond the header"
-                        self._refuse(Place(file, line, start=start), reason_of(wrong), wrong)
+        for place, wrong in self._unselected(LOG, log):
+            self._refuse(place, reason_of(wrong), wrong)
         self._examples[first:] = self._placed(log, [], self._examples[first:])
+
+    def note_unread(self, beside: Mapping[str, LogFile]) -> None:
+        """Note how many rows of further files, by the names of their views, the SELECT has not seen."""
+        check_marks(self._engine, list(beside.values()))
+        for name, file in beside.items():
+            spoiled = len(file.spoiled.shown) + sum(count for _, count in file.spoiled.others)
+            if unread := spoiled + sum(1 for _ in self._unselected(name, [file])):
+                self._unread.append(f"{counted(unread, 'row')} of {file.name} cannot be read: left out")
 
     def _sort_out(self, table: Table, name: str, kept: KeptRows) -> RowJudge[BucketRow]:
         """Put the plain rows of a table into their buckets, and let the judge have the others.
@@ -140,16 +142,22 @@ class Partitioning:
                 self._refuse(Place(file.path, row.line), reason_of(row.problem), row.problem)
             self._reasons.update(dict(file.spoiled.others))
 
-    def _refuse_unread(self, log: Sequence[LogFile]) -> None:
-        """Refuse lines of JSON of which a SELECT sees nothing."""
-        if all(file.format != "jsonl" for file in log):
-            return
-        found = self._engine.execute(f"SELECT filename, line FROM {UNREAD}")
-        while rows := found.fetchmany(_AT_ONCE):
-            for file, line in rows:
-                row = object_of_line(line)
-                wrong = row if isinstance(row, str) else _HALF
-                self._refuse(Place(file, None, (line,)), reason_of(wrong), wrong)
+    def _unselected(self, name: str, files: Sequence[LogFile]) -> Iterator[tuple[Place, str]]:
+        """The rows of the files of a view that are none of its rows, and what is wrong with them."""
+        if any(file.format == "jsonl" for file in files):
+            found = self._engine.execute(f"SELECT filename, line FROM {unread_of(name)}")
+            while rows := found.fetchmany(_AT_ONCE):
+                for path, line in rows:
+                    row = object_of_line(line)
+                    yield Place(path, None, (line,)), row if isinstance(row, str) else _HALF
+        for file in files:
+            if file.format == "parquet":
+                continue
+            longest = (f"{LONGEST_LINE_IN_SQL:,} characters",) if file.format == "jsonl" else ()
+            for path, start, text, problem in rejected(self._engine, [file], *longest):
+                for number, row in by_hand(text, file, [], problem):
+                    wrong = row if isinstance(row, str) else "empty fields beyond the header"
+                    yield Place(path, number, start=start), wrong
 
     def _placed(self, files: Sequence[LogFile], columns: list[str], examples: list[Example]) -> list[Example]:
         """These examples, of rows of these files, with the lines that they stand on."""
@@ -225,7 +233,7 @@ class Partitioning:
             left_out,
             refused,
             Finishing(end_rows > 0, levels, depth),
-            tuple(self._notes(absent)),
+            (*self._unread, *self._notes(absent)),
         )
 
     def _notes(self, absent: Sequence[str]) -> Iterator[str]:
@@ -299,6 +307,10 @@ class NoClicksError(InputError):
         self.rows = rows
         self.left_out = left_out
         self.refused = refused
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A process that reads apart sends it.
+        return type(self), (self.what, self.remedy, self.rows, self.left_out, self.refused)
 
 
 def _refuse_nothing(rows: int, kept: int, left_out: int, refused: RefusedRows) -> None:

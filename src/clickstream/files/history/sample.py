@@ -10,7 +10,7 @@ from typing import Any
 from clickstream.files.history.engine import named, open_engine, parquet
 from clickstream.files.history.tables import text_of
 from clickstream.files.mapping.table import GIVE, MOST_COLUMNS, FileSample
-from clickstream.infra.errors import InputError
+from clickstream.infra.errors import InputError, about
 from clickstream.infra.extras import need_history
 
 _MEMORY_MIB = 512
@@ -25,28 +25,26 @@ def sample_parquet(name: str, content: bytes, at_most: int) -> FileSample:
         ConfigurationError: the extra `history` is not installed.
     """
     need_history(f"to read {name}")
-    import duckdb
 
-    with tempfile.TemporaryDirectory(prefix="clickstream-") as folder:
+    def unreadable(_: Exception, said: str) -> InputError:
+        said = said.replace(str(path), name)
+        return InputError(f"{name} is a Parquet file that cannot be read: {said}", GIVE)
+
+    with tempfile.TemporaryDirectory(prefix="clickstream-") as folder, about(folder):
         path = Path(folder) / "log"
         path.write_bytes(content)
-        engine = open_engine(Path(folder), _MEMORY_MIB, [path])
         try:
-            source = parquet([path], "binary_as_string = true")
-            found = engine.execute(f"SELECT * FROM {source} LIMIT 0").description or []
-            columns = dict(pair for column, kind, *_ in found for pair in _leaves([column], kind))
-            columns = dict(list(columns.items())[:MOST_COLUMNS])
-            if not columns:
-                raise InputError(f"{name} has no column that could be a field of a click", GIVE)
-            texts = ", ".join(f"left({text}, {_LONGEST_TEXT})" for text in columns.values())
-            rows = engine.execute(f"SELECT {texts} FROM {source} LIMIT {at_most}").fetchall()
+            with open_engine(Path(folder), _MEMORY_MIB, [path], unreadable) as engine:
+                source = parquet([path], "binary_as_string = true")
+                found = engine.execute(f"SELECT * FROM {source} LIMIT 0").description or []
+                columns = dict(pair for column, kind, *_ in found for pair in _leaves([column], kind))
+                columns = dict(list(columns.items())[:MOST_COLUMNS])
+                if not columns:
+                    raise InputError(f"{name} has no column that could be a field of a click", GIVE)
+                texts = ", ".join(f"left({text}, {_LONGEST_TEXT})" for text in columns.values())
+                rows = engine.execute(f"SELECT {texts} FROM {source} LIMIT {at_most}").fetchall()
         except UnicodeDecodeError as error:
             raise InputError(f"{name} is damaged: the name of a column is no text in UTF-8", GIVE) from error
-        except duckdb.Error as error:
-            said = str(error).partition("\n")[0].replace(str(path), name)
-            raise InputError(f"{name} is a Parquet file that cannot be read: {said}", GIVE) from error
-        finally:
-            engine.close()
     return FileSample(list(columns), [dict(zip(columns, row, strict=True)).get for row in rows])
 
 

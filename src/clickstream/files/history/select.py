@@ -53,8 +53,8 @@ LONGEST_LINE_IN_SQL = 1 << 20
 MAPPED = "_mapped"
 """The view of what the SELECT yields."""
 
-UNREAD = "_unread"
-"""The view of the lines of a log in JSON that the SELECT does not see: `filename`, and `line`, the text."""
+LOG = "log"
+"""The view of the log."""
 
 _LARGEST = 1 << 20
 _HEADER = re.compile(r"\s*/\*(.*?)\*/", re.DOTALL)
@@ -203,7 +203,7 @@ def create_views(
     """
     import duckdb
 
-    for name, of_view in (("log", log), *((name, [file]) for name, file in files.items())):
+    for name, of_view in ((LOG, log), *((name, [file]) for name, file in files.items())):
         groups: dict[tuple[object, ...], list[LogFile]] = {}
         for file in of_view:
             groups.setdefault(file.layout, []).append(file)
@@ -212,12 +212,19 @@ def create_views(
         engine.execute(
             f"CREATE TEMP VIEW {named(name)} AS {' UNION ALL BY NAME '.join(rows for _, rows, _ in found)}"
         )
-        if unread := [lines for _, _, lines in found if lines and name == "log"]:
-            engine.execute(f"CREATE TEMP VIEW {UNREAD} AS {' UNION ALL '.join(unread)}")
+        if unread := [lines for _, _, lines in found if lines]:
+            engine.execute(f"CREATE TEMP VIEW {unread_of(name)} AS {' UNION ALL '.join(unread)}")
     try:
         engine.execute(f"CREATE TEMP VIEW {MAPPED} AS {mapping.sql}")
     except duckdb.Error as error:
+        if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException):
+            raise
         raise InputError(f"{mapping.name}: {_said(error)}", WHERE) from error
+
+
+def unread_of(name: str) -> str:
+    """The view of the lines of JSON that are in no row of a view: `filename`, and `line`, the text."""
+    return f"_unread_{name}"
 
 
 def _rows(engine: duckdb.DuckDBPyConnection, files: Sequence[LogFile]) -> tuple[str, str]:

@@ -35,7 +35,7 @@ from clickstream.files.shop_log import CleanedLog, LoggedClick, shop_log
 from clickstream.files.sifting import SiftingProgress
 from clickstream.files.source import PARQUET, FileSource, read_source
 from clickstream.files.text import advice, encoding_of, lines_of, rows_of
-from clickstream.infra.errors import InputError
+from clickstream.infra.errors import InputError, about
 from clickstream.infra.words import counted
 from clickstream.records.shop_click import parser_of
 
@@ -88,7 +88,7 @@ def read_whole(
             can be used.
         ConfigurationError: the extra `history` is not installed.
     """
-    with tempfile.TemporaryDirectory(prefix="clickstream-") as folder:
+    with tempfile.TemporaryDirectory(prefix="clickstream-") as folder, about(folder):
         work = Path(folder)
         if isinstance(source, Path) and is_of_any_size:
             paths = find_files([source])
