@@ -26,14 +26,15 @@ VERSIONS = ("1.35", "1.36", "1.37")
 Object = dict[str, Any]
 
 
-def values_of_the_page() -> Object:
-    """The values file with which docs/kubernetes.md begins."""
+def values_of_the_page() -> list[Object]:
+    """The values files of docs/kubernetes.md: the one it begins with, and what is added for own users."""
     page = (ROOT / "docs" / "kubernetes.md").read_text()
-    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    assert len(block.splitlines()) <= 10
-    found: Object = yaml.safe_load(block)
-    return found
+    blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert len(blocks[0].splitlines()) <= 10
+    return [yaml.safe_load(block) for block in blocks]
 
+
+PAGE, OWN_USERS_OF_THE_PAGE = values_of_the_page()
 
 FEWEST: Object = {
     "image": {"repository": "registry.example.com/clickstream-scoring"},
@@ -42,7 +43,7 @@ FEWEST: Object = {
     "networkPolicy": {"enabled": False},
 }
 
-FULL: Object = values_of_the_page() | {
+FULL: Object = PAGE | {
     "image": {
         "repository": "registry.example.com/clickstream-scoring",
         "digest": f"sha256:{'a' * 64}",
@@ -79,7 +80,15 @@ LOOKUP_TLS: Object = FULL | {
     },
 }
 
-ALL_VALUES = {"fewest": FEWEST, "the page's": values_of_the_page(), "full": FULL, "with TLS": LOOKUP_TLS}
+OWN_USERS: Object = FULL | OWN_USERS_OF_THE_PAGE
+
+ALL_VALUES = {
+    "fewest": FEWEST,
+    "the page's": PAGE,
+    "full": FULL,
+    "with TLS": LOOKUP_TLS,
+    "own users": OWN_USERS,
+}
 
 
 @cache
@@ -151,6 +160,7 @@ def test_what_is_made_is_what_was_asked_for() -> None:
     assert kinds["fewest"] == ["PodDisruptionBudget", "Service", "ServiceAccount", "StatefulSet"]
     assert set(kinds["the page's"]) - set(kinds["fewest"]) == {"Job", "NetworkPolicy"}
     assert set(kinds["full"]) - set(kinds["the page's"]) == {
+        "ConfigMap",
         "Deployment",
         "HorizontalPodAutoscaler",
         "PrometheusRule",
@@ -203,7 +213,7 @@ def listed(name: str) -> list[str]:
 
 
 def test_the_page_encrypts_what_goes_to_kafka_and_redis() -> None:
-    values = values_of_the_page()
+    values = PAGE
     assert values["settings"]["kafka_security_protocol"] == "SASL_SSL"
     assert values["settings"]["redis_url"].startswith("rediss://")
     assert {"kafka_ca", "redis_ca"} <= set(values["secret"]["files"])
@@ -255,6 +265,36 @@ def test_secrets_are_files_and_nothing_else() -> None:
         assert {"name": "secret", "mountPath": "/run/secrets/clickstream", "readOnly": True} in pod[
             "containers"
         ][0]["volumeMounts"]
+
+
+def test_each_component_comes_as_a_user_of_its_own_with_a_secret_of_its_own() -> None:
+    came = {}
+    for pod in pods(rendered("own users")):
+        (container,) = pod["containers"]
+        told = environment(pod)
+        (secret,) = [one["secret"]["secretName"] for one in pod["volumes"] if "secret" in one]
+        assert told["CLICKSTREAM_KAFKA_PASSWORD_FILE"] == "/run/secrets/clickstream/kafka_password"
+        assert told["CLICKSTREAM_KAFKA_BOOTSTRAP"] == FULL["settings"]["kafka_bootstrap"]
+        redis = (told["CLICKSTREAM_REDIS_URL"] or "").removesuffix("redis.data.svc:6379/0")
+        files = {name for name in told if name.endswith("_FILE")}
+        came[container["name"]] = told["CLICKSTREAM_KAFKA_USERNAME"], redis, secret, len(files)
+    assert came == {
+        "consumer": ("consumer", "rediss://consumer@", "clickstream", 6),
+        "lookup": ("look-up", "rediss://look-up@", "clickstream-lookup", 6),
+        "topics": ("topics", "rediss://", "clickstream-topics", 2),
+    }
+    (user,) = of_kind(rendered("own users"), "ConfigMap")
+    assert user["data"] == {"kafka_username": "keda"}
+    (authentication,) = of_kind(rendered("own users"), "TriggerAuthentication")
+    secrets = {one["name"] for one in authentication["spec"]["secretTargetRef"]}
+    assert secrets == {"clickstream-keda"}
+
+
+def test_a_setting_of_a_component_lies_over_the_common_one_however_it_is_written() -> None:
+    settings = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "kafka_username": "keda"}
+    values = FULL | {"scaling": {"enabled": True, "settings": settings | {"KAFKA_SASL_MECHANISM": "PLAIN"}}}
+    (scaled,) = of_kind(tuple(render(values)), "ScaledObject")
+    assert scaled["spec"]["triggers"][0]["metadata"]["sasl"] == "plaintext"
 
 
 def test_a_consumer_is_named_by_its_pod_probed_and_given_time_to_end_its_step() -> None:
@@ -317,6 +357,11 @@ def test_consumers_are_scaled_by_the_lag_of_their_group_up_to_the_partitions() -
     assert trigger["authenticationRef"]["name"] == authentication["metadata"]["name"]
     parameters = {one["parameter"]: one["key"] for one in authentication["spec"]["secretTargetRef"]}
     assert parameters == {"ca": "kafka_ca", "password": "kafka_password"}
+    (user,) = of_kind(rendered("full"), "ConfigMap")
+    assert user["data"] == {"kafka_username": FULL["settings"]["kafka_username"]}
+    assert authentication["spec"]["configMapTargetRef"] == [
+        {"parameter": "username", "name": user["metadata"]["name"], "key": "kafka_username"}
+    ]
 
 
 def test_without_partitions_the_default_of_the_setting_is_the_bound() -> None:
@@ -422,6 +467,22 @@ def test_a_value_that_there_is_not_is_refused(changed: Object) -> None:
             "secret.files: kafka_pasword .* kafka_password",
         ),
         ({"secret": {"name": "a", "files": ["redis_url"]}}, "secret.files: redis_url"),
+        ({"consumer": {"secret": {"files": ["kafka_ca"]}}}, "consumer.secret.name"),
+        ({"consumer": {"secret": {"name": "a", "files": ["ca"]}}}, "consumer.secret.files: ca is no"),
+        ({"consumer": {"settings": {"kafka_password": "b"}}}, "consumer.settings.kafka_password is a secret"),
+        (
+            {
+                "lookup": {"enabled": True, "secret": {"name": "own", "files": ["redis_password"]}},
+                "secret": {"name": "a", "files": ["lookup_token"]},
+            },
+            "lookup_token",
+        ),
+        (
+            {
+                "scaling": {"enabled": True, "settings": {"kafka_security_protocol": "SASL_SSL"}},
+            },
+            "scaling: .*kafka_username",
+        ),
         (
             {"scaling": {"enabled": True, "minReplicas": 9}},
             r"scaling.minReplicas: 9 .*settings.partitions \(8\)",
