@@ -333,7 +333,8 @@ def test_selectors_find_the_pods_of_their_component_alone() -> None:
             continue
         wanted = selector.get("matchLabels", selector).items()
         found = [kind for kind, of in labels.items() if wanted <= of.items()]
-        assert found == ["Deployment" if one["metadata"]["name"].endswith("lookup") else "StatefulSet"]
+        component = one["metadata"]["name"].removeprefix("shop-")
+        assert found == [{"lookup": "Deployment", "topics": "Job"}.get(component, "StatefulSet")]
 
 
 def test_consumers_are_scaled_by_the_lag_of_their_group_up_to_the_partitions() -> None:
@@ -417,15 +418,81 @@ def test_the_lookup_is_asked_by_what_it_speaks(name: str, scheme: str) -> None:
     assert "scheme" not in container["readinessProbe"]["httpGet"]
 
 
+def policies(objects: tuple[Object, ...]) -> Object:
+    return {one["metadata"]["name"]: one["spec"] for one in of_kind(objects, "NetworkPolicy")}
+
+
 def test_only_those_who_are_named_come_in() -> None:
-    policies = {one["metadata"]["name"]: one["spec"] for one in of_kind(rendered("full"), "NetworkPolicy")}
+    found = policies(rendered("full"))
     monitoring = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
-    (consumers,) = policies["shop-consumer"]["ingress"]
+    (consumers,) = found["shop-consumer"]["ingress"]
     assert consumers["from"] == [monitoring]
-    (lookup,) = policies["shop-lookup"]["ingress"]
+    (lookup,) = found["shop-lookup"]["ingress"]
     assert lookup["from"] == [monitoring, {"podSelector": {"matchLabels": {"app": "shop"}}}]
-    for policy in policies.values():
+    assert found["shop-topics"]["ingress"] == []
+    for policy in found.values():
         assert policy["policyTypes"] == ["Ingress", "Egress"]
+
+
+def test_the_job_is_let_out_before_it_runs() -> None:
+    """A policy of the release itself would come after the hooks before it."""
+    (job,) = of_kind(rendered("the page's"), "Job")
+    (policy,) = [
+        one
+        for one in of_kind(rendered("the page's"), "NetworkPolicy")
+        if one["metadata"]["name"] == "shop-topics"
+    ]
+    labels = job["spec"]["template"]["metadata"]["labels"]
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+    of_job, of_policy = job["metadata"]["annotations"], policy["metadata"]["annotations"]
+    assert of_policy["helm.sh/hook"] == of_job["helm.sh/hook"]
+    assert int(of_policy["helm.sh/hook-weight"]) < int(of_job.get("helm.sh/hook-weight", 0))
+
+
+def test_pods_go_to_dns_and_to_the_servers_where_these_are() -> None:
+    servers = [
+        {"ipBlock": {"cidr": "10.1.0.0/16"}},
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kafka"}}},
+    ]
+    named = FULL | {"networkPolicy": {"servers": servers, "ports": [9093, 6379, 443]}}
+    for values, where in ((FULL, None), (named, servers)):
+        for policy in policies(tuple(render(values))).values():
+            names, others = policy["egress"]
+            assert {one["port"] for one in names["ports"]} == {53}
+            assert "to" not in names
+            assert others.get("to") == where
+            assert {9093, 6379} <= {one["port"] for one in others["ports"]}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"kafka_bootstrap": "a:9092,b:9094"}, "9094 of settings.kafka_bootstrap"),
+        ({"redis_url": "redis://redis:6380/0"}, "6380 of settings.redis_url"),
+        ({"redis_url": "rediss://scoring@one:6379,two:26379"}, "26379 of settings.redis_url"),
+        ({"redis_url": "redis://[fd00::1]:6400/0"}, "6400 of settings.redis_url"),
+        ({"kafka_token_url": "https://login.example.com:8443/token"}, "8443 of settings.kafka_token_url"),
+        ({"redis_url": "redis://redis"}, None),
+        ({"kafka_bootstrap": "kafka"}, None),
+        ({"redis_url": "rediss://scoring@[fd00::1]/0", "kafka_token_url": "https://login/token"}, None),
+    ],
+)
+def test_a_port_that_the_settings_name_is_let_out(settings: Object, said: str | None) -> None:
+    values = FEWEST | {"settings": FEWEST["settings"] | settings, "networkPolicy": {"enabled": True}}
+    if said is None:
+        assert list(render(values))
+        return
+    with pytest.raises(helm.HelmError, match=f"networkPolicy.ports: .*{said}"):
+        list(render(values))
+    assert list(render(values | {"networkPolicy": {"enabled": False}}))
+
+
+def test_the_port_of_a_store_is_let_out() -> None:
+    values = FEWEST | {"networkPolicy": {"enabled": True}}
+    endpoint = {"name": "AWS_ENDPOINT_URL_S3", "value": "http://minio.data.svc:9000"}
+    with pytest.raises(helm.HelmError, match=r"networkPolicy.ports: 9000 of env.AWS_ENDPOINT_URL_S3"):
+        list(render(values | {"env": [endpoint]}))
+    assert list(render(values | {"env": [endpoint | {"value": "https://minio.data.svc"}]}))
 
 
 def properties(schema: Object) -> Object:
@@ -469,6 +536,7 @@ def test_a_value_that_there_is_not_is_refused(changed: Object) -> None:
         ({"secret": {"name": "a", "files": ["redis_url"]}}, "secret.files: redis_url"),
         ({"consumer": {"secret": {"files": ["kafka_ca"]}}}, "consumer.secret.name"),
         ({"consumer": {"secret": {"name": "a", "files": ["ca"]}}}, "consumer.secret.files: ca is no"),
+        ({"consumer": {"settings": {"instance": "a"}}}, "consumer.settings.instance is the chart's"),
         ({"consumer": {"settings": {"kafka_password": "b"}}}, "consumer.settings.kafka_password is a secret"),
         (
             {
@@ -477,6 +545,7 @@ def test_a_value_that_there_is_not_is_refused(changed: Object) -> None:
             },
             "lookup_token",
         ),
+        ({"settings": {"METRICS_PORT": 9200}}, "settings.METRICS_PORT is the chart's"),
         (
             {
                 "scaling": {"enabled": True, "settings": {"kafka_security_protocol": "SASL_SSL"}},

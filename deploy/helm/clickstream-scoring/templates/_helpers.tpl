@@ -59,7 +59,7 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- end -}}
 
 {{/* Values are kept by Helm, and an environment is shown by whatever shows a pod. */}}
-{{- define "clickstream.noSecretInValues" -}}
+{{- define "clickstream.settingsAllowed" -}}
 {{- $secrets := include "clickstream.secrets" . | fromYamlArray -}}
 {{- range $path, $settings := dict "settings" .root.Values.settings (printf "%s.settings" .component) .own.settings }}
 {{- range $name := keys $settings | sortAlpha }}
@@ -67,6 +67,9 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- fail (printf "%s.%s is a secret, and of the dashboard, which this chart does not run: leave it out" $path $name) }}
 {{- else if has (lower $name) $secrets }}
 {{- fail (printf "%s.%s is a secret: put it into the Secret secret.name as the entry %s, and name that in secret.files" $path $name (lower $name)) }}
+{{- end }}
+{{- if has (lower $name) (list "instance" "metrics_host" "metrics_port") }}
+{{- fail (printf "%s.%s is the chart's own to set: leave it out" $path $name) }}
 {{- end }}
 {{- if and (eq (lower $name) "redis_url") (regexMatch "://[^@]*:[^@]+@|[?&]password=" (get $settings $name | toString)) }}
 {{- fail (printf "%s.%s holds a password: leave it out of the URL; it is the entry redis_password of secret.files" $path $name) }}
@@ -79,9 +82,9 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- define "clickstream.given" -}}
 {{- $own := get .root.Values .component -}}
 {{- $checked := merge (dict "own" $own) . -}}
-{{- include "clickstream.noSecretInValues" $checked -}}
+{{- include "clickstream.settingsAllowed" $checked -}}
 {{- include "clickstream.filesExist" $checked -}}
-{{- $settings := dict -}}
+{{- $settings := dict "log_format" "json" -}}
 {{- range list .root.Values.settings $own.settings }}
 {{- range $name, $value := . }}
 {{- $_ := set $settings (lower $name) $value }}
@@ -105,10 +108,15 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 - name: CLICKSTREAM_{{ upper . }}_FILE
   value: /run/secrets/clickstream/{{ . }}
 {{- end }}
-- name: CLICKSTREAM_LOG_FORMAT
-  value: json
 {{- with .root.Values.env }}
 {{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The port of each host that a URL or a list of hosts names. */}}
+{{- define "clickstream.ports" -}}
+{{- range regexReplaceAll "^([a-z]+://)?([^@/]*@)?([^/?]*).*$" (toString .named) "${3}" | splitList "," }}
+- {{ regexFind ":[0-9]+$" . | trimPrefix ":" | default $.default }}
 {{- end }}
 {{- end -}}
 
