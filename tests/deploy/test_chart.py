@@ -15,7 +15,9 @@ import yaml
 from blocks import ROOT
 from jsonschema import Draft202012Validator, ValidationError
 
+from clickstream.features.shop_file import built_in_file
 from clickstream.infra.settings import Settings
+from clickstream.records.shops import load_shop
 
 helm = pytest.importorskip("helm_python", reason="Helm's library is a wheel for Linux on x86-64 alone")
 
@@ -82,12 +84,15 @@ LOOKUP_TLS: Object = FULL | {
 
 OWN_USERS: Object = FULL | OWN_USERS_OF_THE_PAGE
 
+OWN_SHOP: Object = FULL | {"shopFile": built_in_file("online-store").decode() + '# "quoted": {{ it }}\n'}
+
 ALL_VALUES = {
     "fewest": FEWEST,
     "the page's": PAGE,
     "full": FULL,
     "with TLS": LOOKUP_TLS,
     "own users": OWN_USERS,
+    "own shop": OWN_SHOP,
 }
 
 
@@ -295,6 +300,38 @@ def test_a_setting_of_a_component_lies_over_the_common_one_however_it_is_written
     values = FULL | {"scaling": {"enabled": True, "settings": settings | {"KAFKA_SASL_MECHANISM": "PLAIN"}}}
     (scaled,) = of_kind(tuple(render(values)), "ScaledObject")
     assert scaled["spec"]["triggers"][0]["metadata"]["sasl"] == "plaintext"
+
+
+def test_consumers_and_look_up_go_by_the_shop_file(tmp_path: Path) -> None:
+    objects = rendered("own shop")
+    (file,) = [one for one in of_kind(objects, "ConfigMap") if one["metadata"]["name"] == "shop-shop"]
+    for kind in ("StatefulSet", "Deployment"):
+        (one,) = of_kind(objects, kind)
+        pod = one["spec"]["template"]["spec"]
+        (volume,) = [
+            volume["name"] for volume in pod["volumes"] if volume.get("configMap") == {"name": "shop-shop"}
+        ]
+        (mounted,) = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == volume]
+        path = Path(environment(pod)["CLICKSTREAM_SHOP"] or "")
+        assert (str(path.parent), mounted["readOnly"]) == (mounted["mountPath"], True)
+        (tmp_path / path.name).write_text(file["data"][path.name])
+        assert load_shop(str(tmp_path / path.name)).definition == load_shop("online-store").definition
+    (job,) = of_kind(objects, "Job")
+    # It runs before there is this file.
+    assert "shop" not in [volume["name"] for volume in job["spec"]["template"]["spec"]["volumes"]]
+
+
+def test_another_shop_file_starts_the_pods_anew() -> None:
+    def marks(values: Object) -> list[Object]:
+        return [
+            one["spec"]["template"]["metadata"]
+            for one in render(values)
+            if one["kind"] in ("StatefulSet", "Deployment")
+        ]
+
+    before, after = marks(OWN_SHOP), marks(OWN_SHOP | {"shopFile": OWN_SHOP["shopFile"] + "\n"})
+    assert len(before) == 2
+    assert all(a != b for a, b in zip(before, after, strict=True))
 
 
 def test_a_consumer_is_named_by_its_pod_probed_and_given_time_to_end_its_step() -> None:
@@ -544,6 +581,10 @@ def test_a_value_that_there_is_not_is_refused(changed: Object) -> None:
                 "secret": {"name": "a", "files": ["lookup_token"]},
             },
             "lookup_token",
+        ),
+        (
+            {"shopFile": "a", "settings": FEWEST["settings"] | {"shop": "online-store"}},
+            "settings.shop .* shopFile",
         ),
         ({"settings": {"METRICS_PORT": 9200}}, "settings.METRICS_PORT is the chart's"),
         (

@@ -90,11 +90,18 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- $_ := set $settings (lower $name) $value }}
 {{- end }}
 {{- end -}}
+{{- $shopFile := and (ne .root.Values.shopFile "") (has .component (list "consumer" "lookup")) -}}
+{{- if $shopFile -}}
+{{- if $settings.shop -}}
+{{- fail "settings.shop and shopFile are two shops: leave one out" -}}
+{{- end -}}
+{{- $_ := set $settings "shop" "/etc/clickstream/shop.toml" -}}
+{{- end -}}
 {{- $_ := required "settings.kafka_bootstrap: host:port of the brokers" $settings.kafka_bootstrap -}}
 {{- if has .component (list "consumer" "lookup") -}}
 {{- $_ := required "settings.redis_url: redis://host:port/db; its password is a file, redis_password" $settings.redis_url -}}
 {{- end -}}
-{{- dict "settings" $settings "secret" (empty $own.secret.name | ternary .root.Values.secret $own.secret) | toJson -}}
+{{- dict "settings" $settings "secret" (empty $own.secret.name | ternary .root.Values.secret $own.secret) "shopFile" $shopFile | toJson -}}
 {{- end -}}
 
 {{/* What a pod is told: settings by their names, secrets as files. */}}
@@ -126,6 +133,13 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- if has "lookup_certificate" $given.secret.files }}HTTPS{{ else }}HTTP{{ end -}}
 {{- end -}}
 
+{{/* A process reads its shop once: another file has to start it anew. */}}
+{{- define "clickstream.shopMark" -}}
+{{- with .Values.shopFile }}
+annotations: {clickstream/shop: {{ sha256sum . }}}
+{{- end }}
+{{- end -}}
+
 {{- define "clickstream.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 10001
@@ -149,6 +163,9 @@ capabilities: {drop: [ALL]}
 {{- if $given.secret.name }}
 - {name: secret, mountPath: /run/secrets/clickstream, readOnly: true}
 {{- end }}
+{{- if $given.shopFile }}
+- {name: shop, mountPath: /etc/clickstream, readOnly: true}
+{{- end }}
 {{- end -}}
 
 {{/* Without a store of bundles the image brings one, and nothing may hide it. */}}
@@ -165,5 +182,9 @@ capabilities: {drop: [ALL]}
   secret:
     secretName: {{ . }}
     defaultMode: 0440
+{{- end }}
+{{- if $given.shopFile }}
+- name: shop
+  configMap: {name: {{ include "clickstream.name" .root }}-shop}
 {{- end }}
 {{- end -}}
