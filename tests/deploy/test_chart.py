@@ -261,6 +261,39 @@ def test_the_url_of_redis_has_no_password(url: str, taken: bool) -> None:
     assert "do-not-tell" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "taken"),
+    [
+        ("CLICKSTREAM_KAFKA_PASSWORD", {"value": "do-not-tell"}, False),
+        ("clickstream_lookup_token", {"value": "do-not-tell"}, False),
+        ("CLICKSTREAM_REDIS_URL", {"value": "redis://:do-not-tell@redis/0"}, False),
+        ("AWS_SECRET_ACCESS_KEY", {"value": "do-not-tell"}, False),
+        ("AWS_SESSION_TOKEN", {"value": "do-not-tell"}, False),
+        ("AWS_SECRET_ACCESS_KEY", {"valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}, True),
+        ("CLICKSTREAM_KAFKA_PASSWORD_FILE", {"value": "/run/secrets/clickstream/other"}, True),
+    ],
+)
+def test_a_secret_as_a_plain_variable_is_refused(name: str, value: Object, taken: bool) -> None:
+    values = FEWEST | {"env": [{"name": name, **value}]}
+    if taken:
+        assert name in environment(pods(tuple(render(values)))[0])
+        return
+    with pytest.raises(helm.HelmError, match=f"env: {name} .*(secret.files|CREDENTIALS_FILE)") as refused:
+        list(render(values))
+    assert "do-not-tell" not in str(refused.value)
+
+
+@pytest.mark.parametrize("server", ["kafka", "redis", "lookup"])
+@pytest.mark.parametrize(("one", "other"), [("certificate", "key"), ("key", "certificate")])
+def test_a_certificate_without_its_key_is_refused(server: str, one: str, other: str) -> None:
+    values = FEWEST | {"secret": {"name": "a", "files": ["lookup_token", f"{server}_{one}"]}}
+    said = f"secret.files: {server}_{one} without {server}_{other}"
+    with pytest.raises(helm.HelmError, match=said):
+        list(render(values))
+    elsewhere = FEWEST["settings"] | {f"{server}_{other}_file": "/etc/in-the-image.pem"}
+    assert list(render(values | {"settings": elsewhere}))
+
+
 def test_secrets_are_files_and_nothing_else() -> None:
     for pod in pods(rendered("full")):
         told = environment(pod)

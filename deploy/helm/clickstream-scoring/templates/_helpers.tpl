@@ -44,6 +44,11 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 - redis_sentinel_password
 {{- end -}}
 
+{{/* Not empty where a URL holds a password. */}}
+{{- define "clickstream.password" -}}
+{{- regexFind "://[^@]*:[^@]+@|[?&]password=" (toString .) -}}
+{{- end -}}
+
 {{- define "clickstream.filesExist" -}}
 {{- $files := include "clickstream.files" . | fromYamlArray -}}
 {{- range $path, $secret := dict "secret" .root.Values.secret (printf "%s.secret" .component) .own.secret }}
@@ -71,8 +76,36 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- if has (lower $name) (list "instance" "metrics_host" "metrics_port") }}
 {{- fail (printf "%s.%s is the chart's own to set: leave it out" $path $name) }}
 {{- end }}
-{{- if and (eq (lower $name) "redis_url") (regexMatch "://[^@]*:[^@]+@|[?&]password=" (get $settings $name | toString)) }}
+{{- if and (eq (lower $name) "redis_url") (include "clickstream.password" (get $settings $name)) }}
 {{- fail (printf "%s.%s holds a password: leave it out of the URL; it is the entry redis_password of secret.files" $path $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "clickstream.noSecretInEnv" -}}
+{{- $secrets := include "clickstream.secrets" . | fromYamlArray -}}
+{{- range .root.Values.env }}
+{{- if .value }}
+{{- $setting := .name | lower | trimPrefix "clickstream_" }}
+{{- if and (ne $setting (lower .name)) (or (has $setting $secrets) (and (eq $setting "redis_url") (include "clickstream.password" .value))) }}
+{{- fail (printf "env: %s is a secret, and would be kept and shown as it stands: leave it out; what is secret of it is an entry of the Secret, named in secret.files" .name) }}
+{{- end }}
+{{- if has .name (list "AWS_SECRET_ACCESS_KEY" "AWS_SESSION_TOKEN") }}
+{{- fail (printf "env: %s is a secret, and would be kept and shown as it stands: put a credentials file into the Secret, and name it in AWS_SHARED_CREDENTIALS_FILE, or use valueFrom" .name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* A pod would end with 78 over it. */}}
+{{- define "clickstream.pairs" -}}
+{{- range $server := list "kafka" "redis" "lookup" }}
+{{- range $one, $other := dict "certificate" "key" "key" "certificate" }}
+{{- $has := printf "%s_%s" $server $one }}
+{{- $lacks := printf "%s_%s" $server $other }}
+{{- if and (has $has $.secret.files) (not (has $lacks $.secret.files)) (not (hasKey $.settings (printf "%s_file" $lacks))) }}
+{{- fail (printf "secret.files: %s without %s; they belong together, name both" $has $lacks) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -84,6 +117,7 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- $checked := merge (dict "own" $own) . -}}
 {{- include "clickstream.settingsAllowed" $checked -}}
 {{- include "clickstream.filesExist" $checked -}}
+{{- include "clickstream.noSecretInEnv" . -}}
 {{- $settings := dict "log_format" "json" -}}
 {{- range list .root.Values.settings $own.settings }}
 {{- range $name, $value := . }}
@@ -101,7 +135,9 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- if has .component (list "consumer" "lookup") -}}
 {{- $_ := required "settings.redis_url: redis://host:port/db; its password is a file, redis_password" $settings.redis_url -}}
 {{- end -}}
-{{- dict "settings" $settings "secret" (empty $own.secret.name | ternary .root.Values.secret $own.secret) "shopFile" $shopFile | toJson -}}
+{{- $secret := empty $own.secret.name | ternary .root.Values.secret $own.secret -}}
+{{- include "clickstream.pairs" (dict "settings" $settings "secret" $secret) -}}
+{{- dict "settings" $settings "secret" $secret "shopFile" $shopFile | toJson -}}
 {{- end -}}
 
 {{/* What a pod is told: settings by their names, secrets as files. */}}
