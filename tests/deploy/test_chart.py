@@ -198,12 +198,16 @@ def test_no_pod_is_root_may_write_or_holds_a_token(name: str) -> None:
 def test_a_pod_is_told_settings_that_there_are(name: str) -> None:
     for pod in pods(rendered(name)):
         told = environment(pod)
-        ours = {variable.removeprefix("CLICKSTREAM_").lower(): value for variable, value in told.items()}
-        assert set(ours) - set(Settings.model_fields) <= {"aws_endpoint_url_s3"}
+        ours = {
+            variable.removeprefix("CLICKSTREAM_").lower(): value
+            for variable, value in told.items()
+            if variable.startswith("CLICKSTREAM_")
+        }
+        assert set(ours) <= set(Settings.model_fields)
         given = {
             setting: value
             for setting, value in ours.items()
-            if value is not None and setting in Settings.model_fields and not setting.startswith("kafka_")
+            if value is not None and not setting.startswith("kafka_")
         }
         settings = Settings.model_validate(given)
         assert settings.metrics_port in (0, 9_100)
@@ -292,6 +296,16 @@ def test_a_certificate_without_its_key_is_refused(server: str, one: str, other: 
         list(render(values))
     elsewhere = FEWEST["settings"] | {f"{server}_{other}_file": "/etc/in-the-image.pem"}
     assert list(render(values | {"settings": elsewhere}))
+
+
+def test_an_image_is_the_one_of_its_digest_whatever_its_tag() -> None:
+    tagged = {"repository": "registry.example.com/scoring", "tag": "0.1.0"}
+    digest = f"sha256:{'a' * 64}"
+    for image, named in ((tagged, ":0.1.0"), (tagged | {"digest": digest}, f"@{digest}")):
+        for pod in pods(tuple(render(FULL | {"image": image}))):
+            assert pod["containers"][0]["image"] == f"registry.example.com/scoring{named}"
+    with pytest.raises(helm.HelmError, match="digest"):
+        list(render(FULL | {"image": tagged | {"digest": "a" * 64}}))
 
 
 def test_secrets_are_files_and_nothing_else() -> None:
