@@ -114,7 +114,7 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{/* What a component is given, checked: the settings of all with its own over them, and a Secret, its own or that of all. */}}
 {{- define "clickstream.given" -}}
 {{- $own := get .root.Values .component -}}
-{{- $checked := merge (dict "own" $own) . -}}
+{{- $checked := dict "root" .root "component" .component "own" $own -}}
 {{- include "clickstream.settingsAllowed" $checked -}}
 {{- include "clickstream.filesExist" $checked -}}
 {{- include "clickstream.noSecretInEnv" . -}}
@@ -172,7 +172,7 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{/* A process reads its shop once: another file has to start it anew. */}}
 {{- define "clickstream.shopMark" -}}
 {{- with .Values.shopFile }}
-annotations: {clickstream/shop: {{ sha256sum . }}}
+annotations: {clickstream/shop: {{ sha256sum . | quote }}}
 {{- end }}
 {{- end -}}
 
