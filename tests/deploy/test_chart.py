@@ -204,11 +204,7 @@ def test_a_pod_is_told_settings_that_there_are(name: str) -> None:
             if variable.startswith("CLICKSTREAM_")
         }
         assert set(ours) <= set(Settings.model_fields)
-        given = {
-            setting: value
-            for setting, value in ours.items()
-            if value is not None and not setting.startswith("kafka_")
-        }
+        given = {setting: value for setting, value in ours.items() if value is not None}
         settings = Settings.model_validate(given)
         assert settings.metrics_port in (0, 9_100)
 
