@@ -15,7 +15,9 @@ import yaml
 from blocks import ROOT
 from jsonschema import Draft202012Validator, ValidationError
 
+from clickstream.features.shop_file import built_in_file
 from clickstream.infra.settings import Settings
+from clickstream.records.shops import load_shop
 
 helm = pytest.importorskip("helm_python", reason="Helm's library is a wheel for Linux on x86-64 alone")
 
@@ -26,14 +28,15 @@ VERSIONS = ("1.35", "1.36", "1.37")
 Object = dict[str, Any]
 
 
-def values_of_the_page() -> Object:
-    """The values file with which docs/kubernetes.md begins."""
+def values_of_the_page() -> list[Object]:
+    """The values files of docs/kubernetes.md: the one it begins with, and what is added for own users."""
     page = (ROOT / "docs" / "kubernetes.md").read_text()
-    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    assert len(block.splitlines()) <= 10
-    found: Object = yaml.safe_load(block)
-    return found
+    blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert len(blocks[0].splitlines()) <= 10
+    return [yaml.safe_load(block) for block in blocks]
 
+
+PAGE, OWN_USERS_OF_THE_PAGE = values_of_the_page()
 
 FEWEST: Object = {
     "image": {"repository": "registry.example.com/clickstream-scoring"},
@@ -42,7 +45,7 @@ FEWEST: Object = {
     "networkPolicy": {"enabled": False},
 }
 
-FULL: Object = values_of_the_page() | {
+FULL: Object = PAGE | {
     "image": {
         "repository": "registry.example.com/clickstream-scoring",
         "digest": f"sha256:{'a' * 64}",
@@ -79,7 +82,18 @@ LOOKUP_TLS: Object = FULL | {
     },
 }
 
-ALL_VALUES = {"fewest": FEWEST, "the page's": values_of_the_page(), "full": FULL, "with TLS": LOOKUP_TLS}
+OWN_USERS: Object = FULL | OWN_USERS_OF_THE_PAGE
+
+OWN_SHOP: Object = FULL | {"shopFile": built_in_file("online-store").decode() + '# "quoted": {{ it }}\n'}
+
+ALL_VALUES = {
+    "fewest": FEWEST,
+    "the page's": PAGE,
+    "full": FULL,
+    "with TLS": LOOKUP_TLS,
+    "own users": OWN_USERS,
+    "own shop": OWN_SHOP,
+}
 
 
 @cache
@@ -129,8 +143,8 @@ def problems(one: Object, version: str) -> str | None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_object_is_one_of_this_version_of_kubernetes(version: str) -> None:
-    for name in ALL_VALUES:
-        assert [problem for one in rendered(name) if (problem := problems(one, version))] == []
+    different = {json.dumps(one): one for name in ALL_VALUES for one in rendered(name)}
+    assert [problem for one in different.values() if (problem := problems(one, version))] == []
 
 
 @pytest.mark.parametrize("kind", ["StatefulSet", "ScaledObject", "PrometheusRule"])
@@ -151,6 +165,7 @@ def test_what_is_made_is_what_was_asked_for() -> None:
     assert kinds["fewest"] == ["PodDisruptionBudget", "Service", "ServiceAccount", "StatefulSet"]
     assert set(kinds["the page's"]) - set(kinds["fewest"]) == {"Job", "NetworkPolicy"}
     assert set(kinds["full"]) - set(kinds["the page's"]) == {
+        "ConfigMap",
         "Deployment",
         "HorizontalPodAutoscaler",
         "PrometheusRule",
@@ -183,13 +198,13 @@ def test_no_pod_is_root_may_write_or_holds_a_token(name: str) -> None:
 def test_a_pod_is_told_settings_that_there_are(name: str) -> None:
     for pod in pods(rendered(name)):
         told = environment(pod)
-        ours = {variable.removeprefix("CLICKSTREAM_").lower(): value for variable, value in told.items()}
-        assert set(ours) - set(Settings.model_fields) <= {"aws_endpoint_url_s3"}
-        given = {
-            setting: value
-            for setting, value in ours.items()
-            if value is not None and setting in Settings.model_fields and not setting.startswith("kafka_")
+        ours = {
+            variable.removeprefix("CLICKSTREAM_").lower(): value
+            for variable, value in told.items()
+            if variable.startswith("CLICKSTREAM_")
         }
+        assert set(ours) <= set(Settings.model_fields)
+        given = {setting: value for setting, value in ours.items() if value is not None}
         settings = Settings.model_validate(given)
         assert settings.metrics_port in (0, 9_100)
 
@@ -203,7 +218,7 @@ def listed(name: str) -> list[str]:
 
 
 def test_the_page_encrypts_what_goes_to_kafka_and_redis() -> None:
-    values = values_of_the_page()
+    values = PAGE
     assert values["settings"]["kafka_security_protocol"] == "SASL_SSL"
     assert values["settings"]["redis_url"].startswith("rediss://")
     assert {"kafka_ca", "redis_ca"} <= set(values["secret"]["files"])
@@ -246,6 +261,49 @@ def test_the_url_of_redis_has_no_password(url: str, taken: bool) -> None:
     assert "do-not-tell" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "taken"),
+    [
+        ("CLICKSTREAM_KAFKA_PASSWORD", {"value": "do-not-tell"}, False),
+        ("clickstream_lookup_token", {"value": "do-not-tell"}, False),
+        ("CLICKSTREAM_REDIS_URL", {"value": "redis://:do-not-tell@redis/0"}, False),
+        ("AWS_SECRET_ACCESS_KEY", {"value": "do-not-tell"}, False),
+        ("AWS_SESSION_TOKEN", {"value": "do-not-tell"}, False),
+        ("AWS_SECRET_ACCESS_KEY", {"valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}, True),
+        ("CLICKSTREAM_KAFKA_PASSWORD_FILE", {"value": "/run/secrets/clickstream/other"}, True),
+    ],
+)
+def test_a_secret_as_a_plain_variable_is_refused(name: str, value: Object, taken: bool) -> None:
+    values = FEWEST | {"env": [{"name": name, **value}]}
+    if taken:
+        assert name in environment(pods(tuple(render(values)))[0])
+        return
+    with pytest.raises(helm.HelmError, match=f"env: {name} .*(secret.files|CREDENTIALS_FILE)") as refused:
+        list(render(values))
+    assert "do-not-tell" not in str(refused.value)
+
+
+@pytest.mark.parametrize("server", ["kafka", "redis", "lookup"])
+@pytest.mark.parametrize(("one", "other"), [("certificate", "key"), ("key", "certificate")])
+def test_a_certificate_without_its_key_is_refused(server: str, one: str, other: str) -> None:
+    values = FEWEST | {"secret": {"name": "a", "files": ["lookup_token", f"{server}_{one}"]}}
+    said = f"secret.files: {server}_{one} without {server}_{other}"
+    with pytest.raises(helm.HelmError, match=said):
+        list(render(values))
+    elsewhere = FEWEST["settings"] | {f"{server}_{other}_file": "/etc/in-the-image.pem"}
+    assert list(render(values | {"settings": elsewhere}))
+
+
+def test_an_image_is_the_one_of_its_digest_whatever_its_tag() -> None:
+    tagged = {"repository": "registry.example.com/scoring", "tag": "0.1.0"}
+    digest = f"sha256:{'a' * 64}"
+    for image, named in ((tagged, ":0.1.0"), (tagged | {"digest": digest}, f"@{digest}")):
+        for pod in pods(tuple(render(FULL | {"image": image}))):
+            assert pod["containers"][0]["image"] == f"registry.example.com/scoring{named}"
+    with pytest.raises(helm.HelmError, match="digest"):
+        list(render(FULL | {"image": tagged | {"digest": "a" * 64}}))
+
+
 def test_secrets_are_files_and_nothing_else() -> None:
     for pod in pods(rendered("full")):
         told = environment(pod)
@@ -255,6 +313,68 @@ def test_secrets_are_files_and_nothing_else() -> None:
         assert {"name": "secret", "mountPath": "/run/secrets/clickstream", "readOnly": True} in pod[
             "containers"
         ][0]["volumeMounts"]
+
+
+def test_each_component_comes_as_a_user_of_its_own_with_a_secret_of_its_own() -> None:
+    came = {}
+    for pod in pods(rendered("own users")):
+        (container,) = pod["containers"]
+        told = environment(pod)
+        (secret,) = [one["secret"]["secretName"] for one in pod["volumes"] if "secret" in one]
+        assert told["CLICKSTREAM_KAFKA_PASSWORD_FILE"] == "/run/secrets/clickstream/kafka_password"
+        assert told["CLICKSTREAM_KAFKA_BOOTSTRAP"] == FULL["settings"]["kafka_bootstrap"]
+        redis = (told["CLICKSTREAM_REDIS_URL"] or "").removesuffix("redis.data.svc:6379/0")
+        files = {name for name in told if name.endswith("_FILE")}
+        came[container["name"]] = told["CLICKSTREAM_KAFKA_USERNAME"], redis, secret, len(files)
+    assert came == {
+        "consumer": ("consumer", "rediss://consumer@", "clickstream", 6),
+        "lookup": ("look-up", "rediss://look-up@", "clickstream-lookup", 6),
+        "topics": ("topics", "rediss://", "clickstream-topics", 2),
+    }
+    (user,) = of_kind(rendered("own users"), "ConfigMap")
+    assert user["data"] == {"kafka_username": "keda"}
+    (authentication,) = of_kind(rendered("own users"), "TriggerAuthentication")
+    secrets = {one["name"] for one in authentication["spec"]["secretTargetRef"]}
+    assert secrets == {"clickstream-keda"}
+
+
+def test_a_setting_of_a_component_lies_over_the_common_one_however_it_is_written() -> None:
+    settings = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "kafka_username": "keda"}
+    values = FULL | {"scaling": {"enabled": True, "settings": settings | {"KAFKA_SASL_MECHANISM": "PLAIN"}}}
+    (scaled,) = of_kind(tuple(render(values)), "ScaledObject")
+    assert scaled["spec"]["triggers"][0]["metadata"]["sasl"] == "plaintext"
+
+
+def test_consumers_and_look_up_go_by_the_shop_file(tmp_path: Path) -> None:
+    objects = rendered("own shop")
+    (file,) = [one for one in of_kind(objects, "ConfigMap") if one["metadata"]["name"] == "shop-shop"]
+    for kind in ("StatefulSet", "Deployment"):
+        (one,) = of_kind(objects, kind)
+        pod = one["spec"]["template"]["spec"]
+        (volume,) = [
+            volume["name"] for volume in pod["volumes"] if volume.get("configMap") == {"name": "shop-shop"}
+        ]
+        (mounted,) = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == volume]
+        path = Path(environment(pod)["CLICKSTREAM_SHOP"] or "")
+        assert (str(path.parent), mounted["readOnly"]) == (mounted["mountPath"], True)
+        (tmp_path / path.name).write_text(file["data"][path.name])
+        assert load_shop(str(tmp_path / path.name)).definition == load_shop("online-store").definition
+    (job,) = of_kind(objects, "Job")
+    # It runs before there is this file.
+    assert "shop" not in [volume["name"] for volume in job["spec"]["template"]["spec"]["volumes"]]
+
+
+def test_another_shop_file_starts_the_pods_anew() -> None:
+    def marks(values: Object) -> list[Object]:
+        return [
+            one["spec"]["template"]["metadata"]
+            for one in render(values)
+            if one["kind"] in ("StatefulSet", "Deployment")
+        ]
+
+    before, after = marks(OWN_SHOP), marks(OWN_SHOP | {"shopFile": OWN_SHOP["shopFile"] + "\n"})
+    assert len(before) == 2
+    assert all(a != b for a, b in zip(before, after, strict=True))
 
 
 def test_a_consumer_is_named_by_its_pod_probed_and_given_time_to_end_its_step() -> None:
@@ -293,7 +413,8 @@ def test_selectors_find_the_pods_of_their_component_alone() -> None:
             continue
         wanted = selector.get("matchLabels", selector).items()
         found = [kind for kind, of in labels.items() if wanted <= of.items()]
-        assert found == ["Deployment" if one["metadata"]["name"].endswith("lookup") else "StatefulSet"]
+        component = one["metadata"]["name"].removeprefix("shop-")
+        assert found == [{"lookup": "Deployment", "topics": "Job"}.get(component, "StatefulSet")]
 
 
 def test_consumers_are_scaled_by_the_lag_of_their_group_up_to_the_partitions() -> None:
@@ -317,6 +438,11 @@ def test_consumers_are_scaled_by_the_lag_of_their_group_up_to_the_partitions() -
     assert trigger["authenticationRef"]["name"] == authentication["metadata"]["name"]
     parameters = {one["parameter"]: one["key"] for one in authentication["spec"]["secretTargetRef"]}
     assert parameters == {"ca": "kafka_ca", "password": "kafka_password"}
+    (user,) = of_kind(rendered("full"), "ConfigMap")
+    assert user["data"] == {"kafka_username": FULL["settings"]["kafka_username"]}
+    assert authentication["spec"]["configMapTargetRef"] == [
+        {"parameter": "username", "name": user["metadata"]["name"], "key": "kafka_username"}
+    ]
 
 
 def test_without_partitions_the_default_of_the_setting_is_the_bound() -> None:
@@ -372,15 +498,81 @@ def test_the_lookup_is_asked_by_what_it_speaks(name: str, scheme: str) -> None:
     assert "scheme" not in container["readinessProbe"]["httpGet"]
 
 
+def policies(objects: tuple[Object, ...]) -> Object:
+    return {one["metadata"]["name"]: one["spec"] for one in of_kind(objects, "NetworkPolicy")}
+
+
 def test_only_those_who_are_named_come_in() -> None:
-    policies = {one["metadata"]["name"]: one["spec"] for one in of_kind(rendered("full"), "NetworkPolicy")}
+    found = policies(rendered("full"))
     monitoring = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
-    (consumers,) = policies["shop-consumer"]["ingress"]
+    (consumers,) = found["shop-consumer"]["ingress"]
     assert consumers["from"] == [monitoring]
-    (lookup,) = policies["shop-lookup"]["ingress"]
+    (lookup,) = found["shop-lookup"]["ingress"]
     assert lookup["from"] == [monitoring, {"podSelector": {"matchLabels": {"app": "shop"}}}]
-    for policy in policies.values():
+    assert found["shop-topics"]["ingress"] == []
+    for policy in found.values():
         assert policy["policyTypes"] == ["Ingress", "Egress"]
+
+
+def test_the_job_is_let_out_before_it_runs() -> None:
+    """A policy of the release itself would come after the hooks before it."""
+    (job,) = of_kind(rendered("the page's"), "Job")
+    (policy,) = [
+        one
+        for one in of_kind(rendered("the page's"), "NetworkPolicy")
+        if one["metadata"]["name"] == "shop-topics"
+    ]
+    labels = job["spec"]["template"]["metadata"]["labels"]
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+    of_job, of_policy = job["metadata"]["annotations"], policy["metadata"]["annotations"]
+    assert of_policy["helm.sh/hook"] == of_job["helm.sh/hook"]
+    assert int(of_policy["helm.sh/hook-weight"]) < int(of_job.get("helm.sh/hook-weight", 0))
+
+
+def test_pods_go_to_dns_and_to_the_servers_where_these_are() -> None:
+    servers = [
+        {"ipBlock": {"cidr": "10.1.0.0/16"}},
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kafka"}}},
+    ]
+    named = FULL | {"networkPolicy": {"servers": servers, "ports": [9093, 6379, 443]}}
+    for values, where in ((FULL, None), (named, servers)):
+        for policy in policies(tuple(render(values))).values():
+            names, others = policy["egress"]
+            assert {one["port"] for one in names["ports"]} == {53}
+            assert "to" not in names
+            assert others.get("to") == where
+            assert {9093, 6379} <= {one["port"] for one in others["ports"]}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"kafka_bootstrap": "a:9092,b:9094"}, "9094 of settings.kafka_bootstrap"),
+        ({"redis_url": "redis://redis:6380/0"}, "6380 of settings.redis_url"),
+        ({"redis_url": "rediss://scoring@one:6379,two:26379"}, "26379 of settings.redis_url"),
+        ({"redis_url": "redis://[fd00::1]:6400/0"}, "6400 of settings.redis_url"),
+        ({"kafka_token_url": "https://login.example.com:8443/token"}, "8443 of settings.kafka_token_url"),
+        ({"redis_url": "redis://redis"}, None),
+        ({"kafka_bootstrap": "kafka"}, None),
+        ({"redis_url": "rediss://scoring@[fd00::1]/0", "kafka_token_url": "https://login/token"}, None),
+    ],
+)
+def test_a_port_that_the_settings_name_is_let_out(settings: Object, said: str | None) -> None:
+    values = FEWEST | {"settings": FEWEST["settings"] | settings, "networkPolicy": {"enabled": True}}
+    if said is None:
+        assert list(render(values))
+        return
+    with pytest.raises(helm.HelmError, match=f"networkPolicy.ports: .*{said}"):
+        list(render(values))
+    assert list(render(values | {"networkPolicy": {"enabled": False}}))
+
+
+def test_the_port_of_a_store_is_let_out() -> None:
+    values = FEWEST | {"networkPolicy": {"enabled": True}}
+    endpoint = {"name": "AWS_ENDPOINT_URL_S3", "value": "http://minio.data.svc:9000"}
+    with pytest.raises(helm.HelmError, match=r"networkPolicy.ports: 9000 of env.AWS_ENDPOINT_URL_S3"):
+        list(render(values | {"env": [endpoint]}))
+    assert list(render(values | {"env": [endpoint | {"value": "https://minio.data.svc"}]}))
 
 
 def properties(schema: Object) -> Object:
@@ -422,6 +614,28 @@ def test_a_value_that_there_is_not_is_refused(changed: Object) -> None:
             "secret.files: kafka_pasword .* kafka_password",
         ),
         ({"secret": {"name": "a", "files": ["redis_url"]}}, "secret.files: redis_url"),
+        ({"consumer": {"secret": {"files": ["kafka_ca"]}}}, "consumer.secret.name"),
+        ({"consumer": {"secret": {"name": "a", "files": ["ca"]}}}, "consumer.secret.files: ca is no"),
+        ({"consumer": {"settings": {"instance": "a"}}}, "consumer.settings.instance is the chart's"),
+        ({"consumer": {"settings": {"kafka_password": "b"}}}, "consumer.settings.kafka_password is a secret"),
+        (
+            {
+                "lookup": {"enabled": True, "secret": {"name": "own", "files": ["redis_password"]}},
+                "secret": {"name": "a", "files": ["lookup_token"]},
+            },
+            "lookup_token",
+        ),
+        (
+            {"shopFile": "a", "settings": FEWEST["settings"] | {"shop": "online-store"}},
+            "settings.shop .* shopFile",
+        ),
+        ({"settings": {"METRICS_PORT": 9200}}, "settings.METRICS_PORT is the chart's"),
+        (
+            {
+                "scaling": {"enabled": True, "settings": {"kafka_security_protocol": "SASL_SSL"}},
+            },
+            "scaling: .*kafka_username",
+        ),
         (
             {"scaling": {"enabled": True, "minReplicas": 9}},
             r"scaling.minReplicas: 9 .*settings.partitions \(8\)",

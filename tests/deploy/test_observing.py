@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import runpy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, get_args
 
 import promql_parser
@@ -124,6 +125,44 @@ def test_each_alert_has_its_section_of_the_operations_guide() -> None:
         assert rule["annotations"]["runbook"] == f"docs/operations.md#{rule['alert'].lower()}"
         assert rule["annotations"]["summary"].endswith(".")
         assert rule["labels"]["severity"] in ("page", "ticket")
+
+
+Scraped = list[tuple[float, float]]
+"""(when, the start time that the process had then), in seconds."""
+
+
+def holds(query: promql_parser.Expr, samples: Scraped, now: float) -> bool:
+    """Whether `changes(…[range]) > number`, or several of these with `and`, has a result for this series."""
+    assert isinstance(query, promql_parser.BinaryExpr)
+    if str(query.op) == "and":
+        return holds(query.lhs, samples, now) and holds(query.rhs, samples, now)
+    counted, most = query.lhs, query.rhs
+    assert isinstance(counted, promql_parser.Call)
+    assert isinstance(most, promql_parser.NumberLiteral)
+    assert (counted.func.name, str(query.op)) == ("changes", ">")
+    (matrix,) = counted.args
+    assert isinstance(matrix, promql_parser.MatrixSelector)
+    seen = [value for at, value in samples if now - matrix.range.total_seconds() < at <= now]
+    return sum(a != b for a, b in pairwise(seen)) > most.val
+
+
+def scraped(starts: Sequence[float], lives: float) -> Scraped:
+    """What Prometheus has of a pod that is up for `lives` seconds from each start, asked every 15 s."""
+    return [(at, start) for start in starts for at in range(0, 30_000, 15) if start <= at < start + lives]
+
+
+@pytest.mark.parametrize("lives", [20, 150, 420])
+def test_restarting_holds_on_at_the_longest_wait_and_ends_soon_after_it(lives: int) -> None:
+    """Kubernetes waits 10 s, then twice as long each time, up to five minutes."""
+    query = promql_parser.parse(next(rule["expr"] for rule in rules() if rule["alert"] == "Restarting"))
+    starts = [0.0]
+    for number in range(30):
+        starts.append(starts[-1] + lives + min(10 * 2**number, 300))
+    looping = scraped(starts, lives)
+    assert not holds(query, looping, starts[2] + 15)
+    assert all(holds(query, looping, now) for now in range(3_600, int(starts[-1]), 60))
+    mended = [*looping, *((at, starts[-1]) for at in range(int(starts[-1]), 30_000, 15))]
+    assert not holds(query, mended, starts[-1] + 21 * 60)
 
 
 def test_prometheus_reads_these_rules_and_scrapes_under_the_name_that_they_ask_for() -> None:

@@ -64,7 +64,8 @@ def test_a_broker_that_refuses_heartbeats_is_reported_once_and_nothing_stops(sho
     with urlopen(f"http://127.0.0.1:{shop.settings.metrics_port}/readyz", timeout=10) as answer:
         told = orjson.loads(answer.read())
     assert told["ready"] is True
-    assert "refuses the record" in told["no_idle_heartbeats"]["0"]
+    assert "refuses the record" in words
+    assert told["no_idle_heartbeats"] == [0]
     told_of = scraped(shop.settings)
     assert told_of["recoveries_total",] == 0
     assert sum(value for name, value in told_of.items() if name[0] == "claims_total") == shop.topic.partitions

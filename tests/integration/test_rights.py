@@ -291,6 +291,22 @@ def forget(_: Servers, settings: Settings) -> None:
         assert behind(admin, settings, {p: end.offset for p, end in admin.log_ends(topic).items()})
 
 
+def create_topics(_: Servers, settings: Settings) -> None:
+    """The Job's first run, which finds none of them, and the next, which finds them all."""
+    assert prepare_topics(settings) == prepare_topics(settings)
+
+
+def read_lag(_: Servers, settings: Settings) -> None:
+    """What waits for the group, which is all that a scaler goes by."""
+    with closing(Admin(settings)) as admin:
+        topic = admin.describe_topic(settings.clicks_topic)
+        assert topic is not None
+        ends = admin.log_ends(topic)
+        committed = admin.group_offsets(settings.group, topic.name)
+        assert committed
+        assert all(ends[partition].offset >= one.offset for partition, one in committed.items())
+
+
 WORK: Mapping[Role, Callable[[Servers, Settings], None]] = {
     Role.CONSUMER: consume,
     Role.PRODUCER: produce,
@@ -300,6 +316,8 @@ WORK: Mapping[Role, Callable[[Servers, Settings], None]] = {
     Role.DASHBOARD: watch,
     Role.AUDITOR: audit,
     Role.FORGETTER: forget,
+    Role.TOPIC_CREATOR: create_topics,
+    Role.SCALER: read_lag,
 }
 
 
@@ -312,11 +330,13 @@ BY_CLIENT = [
 
 
 def about(role: Role, client: str, servers: Servers, scored: Shop) -> Settings:
-    """What the role works on: the consumer on topics of its own, the others on what is scored."""
-    if role is not Role.CONSUMER:
+    """What the role works on: the consumer on topics of its own, who creates them on none, the others on
+    what is scored."""
+    if role not in (Role.CONSUMER, Role.TOPIC_CREATOR):
         return scored.settings
     settings = renamed(servers.settings).model_copy(update={"kafka_client": client})
-    prepare_topics(settings)
+    if role is Role.CONSUMER:
+        prepare_topics(settings)
     return settings
 
 

@@ -12,6 +12,7 @@ import orjson
 import pytest
 from pydantic import SecretStr
 from shop import wait_for
+from structlog.testing import capture_logs
 
 from clickstream.infra.errors import UnavailableError
 from clickstream.infra.settings import Settings
@@ -90,7 +91,7 @@ def test_a_server_that_is_away_is_a_reason_to_wait_and_none_to_restart(
 ) -> None:
     server.away = True
     health.turned()
-    assert health.ready() == (False, {"reasons": ["the server does not answer"]})
+    assert health.ready() == (False, {"reasons": ["Redis does not answer; the log says more"]})
     assert health.alive().good
     server.away = False
     clock.now += 1.0
@@ -202,11 +203,12 @@ def test_a_probe_that_breaks_is_a_reason_and_not_the_end_of_asking(
     watched: Health, server: Server, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wait_for(lambda: server.asked == 1, "asked", 5)
-    with monkeypatch.context() as broken:
+    with monkeypatch.context() as broken, capture_logs() as logged:
         broken.setattr(Server, "__call__", lambda _: [][1])
         clock.now += 1.0
         wait_for(lambda: gauge(watched) == 0, "the gauge says that something is wrong", 5)
-        assert "IndexError" in watched.ready().content["reasons"][0]
+        assert watched.ready().content["reasons"] == ["asking Redis failed; the log says more"]
+        assert "IndexError" in logged[0]["error"]
     clock.now += 1.0
     wait_for(lambda: gauge(watched) == 1, "the gauge says that it is well again", 5)
 
@@ -241,10 +243,29 @@ def test_another_path_is_not_found_and_names_those_there_are(address: str) -> No
 
 
 @pytest.mark.parametrize("probe", [RedisProbe, KafkaProbe])
-def test_a_server_that_was_never_there_is_told_with_its_address(probe: type[RedisProbe | KafkaProbe]) -> None:
+def test_where_a_server_is_that_is_away_is_in_the_log_alone_and_once(
+    probe: type[RedisProbe | KafkaProbe], clock: Clock
+) -> None:
     nowhere = Settings(kafka_bootstrap="127.0.0.1:9", redis_url=SecretStr("redis://127.0.0.1:9/0"))
-    asked = Health([probe(nowhere)])
+    asked = Health([probe(nowhere)], clock)
     asked.turned()
-    (reason,) = asked.ready().content["reasons"]
-    assert "127.0.0.1:9" in reason
+    with capture_logs() as logged:
+        for _ in range(2):
+            (reason,) = asked.ready().content["reasons"]
+            assert reason == f"{probe.server.capitalize()} does not answer; the log says more"
+            clock.now += 1.0
+    (said,) = logged
+    assert "127.0.0.1:9" in said["error"]
     asked.close()
+
+
+def test_a_server_that_is_back_is_logged(health: Health, server: Server, clock: Clock) -> None:
+    with capture_logs() as logged:
+        for away in (True, False, False):
+            server.away = away
+            clock.now += 1.0
+            health.ready()
+    assert [(one["event"], one["server"]) for one in logged] == [
+        ("server away", "redis"),
+        ("server is back", "redis"),
+    ]

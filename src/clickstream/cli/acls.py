@@ -24,8 +24,8 @@ def acls(
     """Print the commands that give each role what it needs of Kafka and Redis, and no more.
 
     Topics, group, open scores, brokers and whether Redis is a cluster are those of the settings; nothing is
-    connected to. The topics are there already: `clickstream topics` makes them, as somebody who may create
-    topics. Lines of Redis are for redis-cli, on each node of a cluster; write the password in place of
+    connected to. The topics are there already: `clickstream topics` makes them, in the role topic-creator.
+    Lines of Redis are for redis-cli, on each node of a cluster; write the password in place of
     PASSWORD. In a file of ACLs they begin with `user` in place of `ACL SETUSER`.
 
     Exit codes: 0 printed; 2 no such role.

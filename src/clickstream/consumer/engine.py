@@ -102,7 +102,8 @@ class Engine:
                     identity_lost = isinstance(error, FencedError) and self._settings.instance is not None
                     if not error.retriable or identity_lost:
                         raise
-                    self.health.turned([f"recovering: {error.what}"])
+                    # Whoever reaches the port may ask; where the servers are is in the log.
+                    self.health.turned(["recovering from an error; the log says which"])
                     log.warning("recovering", error=error.what, again_in_s=backoff)
                     self._stopping.wait(backoff)
                     backoff = min(backoff * 2, _LAST_BACKOFF_S)
@@ -161,7 +162,7 @@ class Engine:
 
     def _details(self) -> dict[str, Any]:
         held = self._claims.held
-        late = {str(p): problem for p, problem in self.idle.problems.items() if p in held}
+        late = sorted(self.idle.problems & held.keys())
         return {"partitions": sorted(held)} | ({"no_idle_heartbeats": late} if late else {})
 
     def _finish(self) -> None:

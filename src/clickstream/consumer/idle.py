@@ -38,7 +38,7 @@ class IdleHeartbeats:
 
     Attributes:
         results: heartbeats by what became of them.
-        problems: by partition, why the last one could not be written.
+        problems: the partitions to which the last one could not be written; the log says why.
     """
 
     def __init__(self, settings: Settings, topic: str, clock: Clock = time.monotonic) -> None:
@@ -48,7 +48,7 @@ class IdleHeartbeats:
         self._producer: Producer | None = None
         self._tried_at: dict[int, float] = {}
         self.results: dict[WriteResult, int] = {"written": 0, "failed": 0}
-        self.problems: dict[int, str] = {}
+        self.problems: set[int] = set()
 
     def write(self, claims: Iterable[Claim], caught_up: Callable[[int], bool]) -> None:
         """Write a heartbeat to each partition that has open sessions and was silent for `idle_after`.
@@ -106,7 +106,8 @@ class IdleHeartbeats:
 
     def _written(self, partition: int) -> None:
         self.results["written"] += 1
-        if self.problems.pop(partition, None):
+        if partition in self.problems:
+            self.problems.remove(partition)
             log.info("idle heartbeats are written again", partition=partition)
 
     def _failed(self, partition: int, error: ClickstreamError) -> None:
@@ -118,4 +119,4 @@ class IdleHeartbeats:
                 error=error.what,
                 remedy=f"{error.remedy} Or send heartbeats of your own, and set CLICKSTREAM_IDLE_AFTER=0.",
             )
-        self.problems[partition] = error.what
+        self.problems.add(partition)

@@ -95,7 +95,8 @@ def _as_ours(error: Exception, doing: str, where: str, settings: Settings) -> Cl
         )
     if isinstance(error, redis.ResponseError) and not isinstance(error, redis.exceptions.ClusterError):
         refused = WrongTypeError if "WRONGTYPE" in text else RefusedError
-        return refused(f"{doing}: {where} refused the command ({error})")
+        # No address: a partition that is refused for it is told to whoever reaches the port.
+        return refused(f"{doing}: Redis refused the command ({error})")
     what, remedy = redis_absence(settings)
     return UnavailableError(
         f"{doing}: {where} does not answer: {what} ({error})",

@@ -15,6 +15,7 @@ from clickstream.infra.logs import logger
 from clickstream.infra.settings import Settings
 from clickstream.lookup.models import CurrentModels
 from clickstream.models.case import Case
+from clickstream.monitoring.health import without_address
 from clickstream.records.score import REBUILT_PARTLY
 from clickstream.windows.doubt import Doubt
 from clickstream.windows.fingerprint import rules_of, rules_text
@@ -132,14 +133,14 @@ class Lookup:
     def problem(self) -> str:
         """Why no answer can be given now; empty where one can.
 
-        No address is in it, as no token is asked of whoever wants to know: the log has the whole.
+        The log has the whole.
         """
         what = problem = ""
         try:
             self._reader.ping()
         except ClickstreamError as error:
             what = error.what
-            problem = f"Redis {'does not answer' if error.retriable else 'refuses us'}; the log says more"
+            problem = without_address("redis", error)
         if what != self._logged:
             log.warning("not ready", error=what) if what else log.info("ready again")
             self._logged = what

@@ -15,9 +15,12 @@ from typing import Any, NamedTuple, Protocol
 
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.kafka import Admin
+from clickstream.infra.logs import logger
 from clickstream.infra.redis import connect, translated
 from clickstream.infra.settings import Settings
 from clickstream.monitoring.metrics import Sample
+
+log = logger("health")
 
 STUCK_AFTER_S = 90.0
 """Beyond what a step may take: after 60 s without a poll the group gives the partitions away."""
@@ -59,8 +62,8 @@ class Health:
         self._reasons: tuple[str, ...] = ("it is starting",)
         self._details: Mapping[str, Any] = {}
         self._probed_at = float("-inf")
-        self._away: tuple[str, ...] = ()
-        # By kind, since when a server has not answered.
+        # By kind: what is said of a server that is away, and since when it is.
+        self._away: Mapping[str, str] = {}
         self._away_since: Mapping[str, float] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -83,7 +86,7 @@ class Health:
 
     def ready(self) -> HealthReport:
         """Whether results can be expected. Asks the servers, at most once a second."""
-        reasons = [*self._reasons, *self._servers_away()]
+        reasons = [*self._reasons, *self._servers_away().values()]
         if self._waits():
             reasons.append(f"its loop has not turned for {self._clock() - self._turned_at:.0f} s")
         return HealthReport(not reasons, {"reasons": reasons, **self._details})
@@ -113,30 +116,39 @@ class Health:
             self._servers_away()
             self._closed.wait(_WATCH_EVERY_S)
 
-    def _servers_away(self) -> tuple[str, ...]:
+    def _servers_away(self) -> Mapping[str, str]:
         with self._lock:
             if not self._closed.is_set() and self._clock() - self._probed_at >= _PROBE_EVERY_S:
                 asked_at = self._clock()
-                problems = {probe.server: _problem(probe) for probe in self._probes}
-                self._away = tuple(filter(None, problems.values()))
-                self._away_since = {
-                    server: self._away_since.get(server, asked_at)
-                    for server, problem in problems.items()
-                    if problem
-                }
+                away = {probe.server: said for probe in self._probes if (said := self._problem(probe))}
+                self._away = away
+                self._away_since = {server: self._away_since.get(server, asked_at) for server in away}
                 self._probed_at = self._clock()
             return self._away
 
+    def _problem(self, probe: Probe) -> str:
+        """What is said of this server; the whole is logged once, as is that it is back."""
+        said = what = ""
+        try:
+            probe()
+        except ClickstreamError as error:
+            said, what = without_address(probe.server, error), error.what
+        except Exception as error:  # noqa: BLE001
+            # Not foreseen, and no answer either. Whoever asks must go on, or the last word stays for ever.
+            said = f"asking {probe.server.capitalize()} failed; the log says more"
+            what = f"{type(error).__name__}: {error}"
+        if said != self._away.get(probe.server, ""):
+            if said:
+                log.warning("server away", server=probe.server, error=what)
+            else:
+                log.info("server is back", server=probe.server)
+        return said
 
-def _problem(probe: Probe) -> str:
-    try:
-        probe()
-    except ClickstreamError as error:
-        return error.what
-    except Exception as error:  # noqa: BLE001
-        # Not foreseen, and no answer either. Whoever asks must go on, or the last word stays for ever.
-        return f"asking a server failed: {type(error).__name__}: {error}"
-    return ""
+
+def without_address(server: str, error: ClickstreamError) -> str:
+    """What whoever asks is told of a server, "redis" or "kafka": no token is asked for, so no address."""
+    trouble = "does not answer" if error.retriable else "refuses us"
+    return f"{server.capitalize()} {trouble}; the log says more"
 
 
 class RedisProbe:

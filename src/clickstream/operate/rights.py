@@ -22,9 +22,11 @@ class Role(StrEnum):
     LOOK_UP = "look-up"
     AUDITOR = "auditor"
     FORGETTER = "forgetter"
+    TOPIC_CREATOR = "topic-creator"
+    SCALER = "scaler"
 
 
-Operation = Literal["Read", "Write", "Describe", "DescribeConfigs"]
+Operation = Literal["Read", "Write", "Create", "Describe", "DescribeConfigs"]
 Resource = Literal["topic", "group", "transactional-id"]
 
 
@@ -32,7 +34,7 @@ Resource = Literal["topic", "group", "transactional-id"]
 class KafkaRight:
     """One operation on one resource, or with `prefix` on all whose names begin so.
 
-    Read and Write include Describe.
+    Read and Write include Describe; Create does not.
     """
 
     operation: Operation
@@ -72,8 +74,8 @@ _CLUSTER = ("cluster|slots", "command", "asking")
 def kafka_rights(role: Role, settings: Settings, subscriber: str = "subscriber") -> tuple[KafkaRight, ...]:
     """What a role needs of Kafka, with the topics and the group of `settings`.
 
-    The topics are there: who creates them needs Create on them besides. `subscriber` is the group of a
-    program that reads scores.
+    All but the topic-creator find the topics there. `subscriber` is the group of a program that reads
+    scores.
     """
     clicks, scores, letters = settings.clicks_topic, settings.scores_topic, settings.dead_letter_topic
     opened = (settings.open_scores_topic,) if opens(settings) else ()
@@ -106,6 +108,12 @@ def kafka_rights(role: Role, settings: Settings, subscriber: str = "subscriber")
                 *_on("DescribeConfigs", clicks, *others),
                 KafkaRight("Describe", "group", own_group),
             )
+        case Role.TOPIC_CREATOR:
+            all_topics = (clicks, scores, *opened, letters)
+            return (*_on("Describe", *all_topics), *_on("Create", *all_topics))
+        case Role.SCALER:
+            # What waits: the ends of the log less what the group has committed.
+            return (*_on("Describe", clicks), KafkaRight("Describe", "group", own_group))
         case Role.DASHBOARD | Role.AUDITOR:
             return (
                 *_on("Read", clicks, scores, letters, *(opened if role is Role.AUDITOR else ())),
