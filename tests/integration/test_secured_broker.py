@@ -110,11 +110,20 @@ def test_who_is_known_reads_and_publishes(connected: Connected, client: Client, 
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_without_a_ca_file_the_authorities_of_ssl_cert_file_count(
-    connected: Connected, secured_kafka: SecuredKafka, client: Client, monkeypatch: pytest.MonkeyPatch
+def test_without_a_ca_file_the_authorities_of_ssl_cert_file_and_ssl_cert_dir_count(
+    connected: Connected,
+    secured_kafka: SecuredKafka,
+    client: Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    settings = connected(client, "TLS", kafka_ca_file=None)
     monkeypatch.setenv("SSL_CERT_FILE", str(secured_kafka.authority.file))
-    assert _published_and_read(connected(client, "TLS", kafka_ca_file=None)) == [b"a"]
+    assert _published_and_read(settings) == [b"a"]
+    monkeypatch.setenv("SSL_CERT_FILE", str(Authority(tmp_path / "others", "others").file))
+    secured_kafka.authority.hand_into(tmp_path / "folder")
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "folder"))
+    clients_of(settings).group(settings, settings.clicks_topic, "").close()
 
 
 class Member:
