@@ -34,6 +34,7 @@ _LISTENERS: Mapping[str, tuple[str, str]] = {
     "TLS": ("SSL", "broker"),
     "MUTUAL": ("SSL", "broker"),
     "MUTUAL_DOOR": ("SSL", "broker"),
+    "MUTUAL_SASL": ("SASL_SSL", "broker"),
     "SASL_TLS": ("SASL_SSL", "broker"),
     "SASL_BARE": ("SASL_PLAINTEXT", "broker"),
     "SASL_DOOR": ("SASL_SSL", "broker"),

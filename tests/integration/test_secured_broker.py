@@ -42,6 +42,13 @@ WAYS: Mapping[str, Way] = {
     "SASL_SSL OAUTHBEARER": ("SASL_TLS", "SASL_SSL", "OAUTHBEARER"),
     "SASL_PLAINTEXT SCRAM-SHA-256": ("SASL_BARE", "SASL_PLAINTEXT", "SCRAM-SHA-256"),
 }
+RARE: Mapping[str, Way] = {
+    "SASL_SSL SCRAM-SHA-512, mutual TLS": ("MUTUAL_SASL", "SASL_SSL", "SCRAM-SHA-512"),
+    "SASL_PLAINTEXT PLAIN": ("SASL_BARE", "SASL_PLAINTEXT", "PLAIN"),
+    "SASL_PLAINTEXT SCRAM-SHA-512": ("SASL_BARE", "SASL_PLAINTEXT", "SCRAM-SHA-512"),
+    "SASL_PLAINTEXT OAUTHBEARER": ("SASL_BARE", "SASL_PLAINTEXT", "OAUTHBEARER"),
+}
+"""Put together of what the others try."""
 
 
 class Connected(Protocol):
@@ -53,7 +60,7 @@ class Connected(Protocol):
 @pytest.fixture
 def connected(settings: Settings, secured_kafka: SecuredKafka, tmp_path: Path) -> Connected:
     def made(client: Client, way: str, **more: Any) -> Settings:
-        listener, protocol, mechanism = WAYS[way]
+        listener, protocol, mechanism = {**WAYS, **RARE}[way]
         given: dict[str, Any] = {
             "kafka_client": client,
             "kafka_bootstrap": secured_kafka.listeners[listener],
@@ -63,7 +70,7 @@ def connected(settings: Settings, secured_kafka: SecuredKafka, tmp_path: Path) -
         }
         if "SSL" in protocol:
             given["kafka_ca_file"] = secured_kafka.authority.file
-        if listener == "MUTUAL":
+        if listener.startswith("MUTUAL"):
             word = "open" if "encrypted" in way else None
             identity = secured_kafka.client_identity(password=word)
             given |= {"kafka_certificate_file": identity.certificate, "kafka_key_file": identity.key}
@@ -104,7 +111,7 @@ def _published_and_read(settings: Settings) -> list[bytes | None]:
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [*WAYS, *(pytest.param(way, marks=pytest.mark.drill) for way in RARE)])
 def test_who_is_known_reads_and_publishes(connected: Connected, client: Client, way: str) -> None:
     assert _published_and_read(connected(client, way)) == [b"a"]
 
