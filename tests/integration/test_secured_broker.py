@@ -23,6 +23,7 @@ from clickstream.infra.kafka.credentials import token_source
 from clickstream.infra.kafka.refusal import refusal
 from clickstream.infra.settings import Settings
 from clickstream.local.child import free_port
+from clickstream.operate.doctor.certificates import check_kafka_certificates
 
 pytestmark = pytest.mark.integration
 
@@ -308,3 +309,27 @@ def test_what_is_refused_is_named(
 def test_a_broker_that_is_away_refuses_nobody(connected: Connected) -> None:
     away = {"kafka_bootstrap": f"127.0.0.1:{free_port()}"}
     assert refusal(connected("kafka-python", "SASL_SSL PLAIN").model_copy(update=away)) is None
+
+
+@pytest.mark.parametrize(
+    ("listener", "status", "words"),
+    [
+        ("TLS", "ok", "for 127.0.0.1, localhost, signed by CN=tests, is good until"),
+        ("ELSEWHERE", "ok", "for kafka.shop.example, signed by CN=tests, is good until"),
+        ("ENDING", "warn", "in 9 days"),
+        ("EXPIRED", "fail", "ended at"),
+        ("EARLY", "fail", "is not valid before"),
+    ],
+)
+def test_doctor_says_whose_the_certificates_are_and_when_they_end(
+    connected: Connected, secured_kafka: SecuredKafka, listener: str, status: str, words: str
+) -> None:
+    address = secured_kafka.listeners[listener]
+    ours, authority, served = check_kafka_certificates(
+        connected("kafka-python", "mutual TLS", kafka_bootstrap=address)
+    )
+    assert (ours.status, authority.status, served.status) == ("ok", "ok", status)
+    assert "our certificate for Kafka (CN=clicks)" in ours.what
+    assert "the authority in CLICKSTREAM_KAFKA_CA_FILE" in authority.what
+    assert f"the certificate of Kafka at {address}, for " in served.what
+    assert words in served.what
