@@ -27,14 +27,18 @@ PASSWORD = "sesame"
 """Of a user that may do everything, by each of the ways: password, token or certificate."""
 ROTATED = "rotated"
 """Another, whose password tests may change."""
+SESSION_MS = 2_000
+"""So long, and no longer than its token, who comes to SESSION_DOOR is known; then it must say it again."""
 
 _LISTENERS: Mapping[str, tuple[str, str]] = {
     "TLS": ("SSL", "broker"),
     "MUTUAL": ("SSL", "broker"),
     "MUTUAL_DOOR": ("SSL", "broker"),
+    "MUTUAL_SASL": ("SASL_SSL", "broker"),
     "SASL_TLS": ("SASL_SSL", "broker"),
     "SASL_BARE": ("SASL_PLAINTEXT", "broker"),
     "SASL_DOOR": ("SASL_SSL", "broker"),
+    "SESSION_DOOR": ("SASL_SSL", "broker"),
     "ELSEWHERE": ("SASL_SSL", "elsewhere"),
     "EXPIRED": ("SSL", "expired"),
     "EARLY": ("SSL", "early"),
@@ -160,6 +164,8 @@ class SecuredKafka(EmbeddedKafka):
             if protocol.startswith("SASL"):
                 lines.append(f"{prefix}sasl.enabled.mechanisms={','.join(_JAAS).upper()}")
                 lines += [f"{prefix}{way}.sasl.jaas.config={module}" for way, module in _JAAS.items()]
+                if name == "SESSION_DOOR":
+                    lines += [f"{prefix}{way}.connections.max.reauth.ms={SESSION_MS}" for way in _JAAS]
                 lines.append(
                     f"{prefix}oauthbearer.sasl.server.callback.handler.class="
                     f"{_MODULES}.oauthbearer.OAuthBearerValidatorCallbackHandler"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,10 +19,14 @@ _KEY_ID = "tests"
 
 
 class TokenEndpoint:
-    """`url` gives signed tokens to `clients`, an identity to its secret; `keys_url` is what verifies them."""
+    """`url` gives signed tokens to `clients`, an identity to its secret; `keys_url` is what verifies them.
+
+    Tokens are good for `lifetime_s`. While `busy`, none are given.
+    """
 
     def __init__(self, lifetime_s: int = 300) -> None:
         self.lifetime_s = lifetime_s
+        self.busy = False
         self.clients = {"clicks": "sesame"}
         self.given = 0
         self.scopes: set[str] = set()
@@ -45,8 +50,10 @@ class TokenEndpoint:
         return {"keys": [{"kty": "RSA", "use": "sig", "alg": "RS256", "kid": _KEY_ID} | numbers]}
 
     def _token(self, client: str) -> str:
-        now = int(time.time())
-        claims = {"sub": client, "aud": AUDIENCE, "iss": self.url, "iat": now, "exp": now + self.lifetime_s}
+        now = time.time()
+        # Whole seconds, and no less than was promised.
+        begins, ends = int(now), math.ceil(now + self.lifetime_s)
+        claims = {"sub": client, "aud": AUDIENCE, "iss": self.url, "iat": begins, "exp": ends}
         head = {"alg": "RS256", "typ": "JWT", "kid": _KEY_ID}
         text = ".".join(_encoded(json.dumps(part).encode()) for part in (head, claims))
         signature = self._key.sign(text.encode(), padding.PKCS1v15(), hashes.SHA256())
@@ -66,7 +73,9 @@ class TokenEndpoint:
                 # Encoded as in forms before they are put together: RFC 6749, section 2.3.1.
                 pair = base64.b64decode(credentials).decode().split(":", 1)
                 client, secret = map(unquote_plus, (*pair, "")[:2])
-                if asked.get("grant_type") != ["client_credentials"]:
+                if endpoint.busy:
+                    self._answer(503, {"error": "temporarily_unavailable"})
+                elif asked.get("grant_type") != ["client_credentials"]:
                     self._answer(400, {"error": "unsupported_grant_type"})
                 elif scheme != "Basic" or not secret or endpoint.clients.get(client) != secret:
                     self._answer(401, {"error": "invalid_client", "error_description": "no such client"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -69,6 +70,31 @@ def behind(shop: Shop) -> list[int]:
         return [p for p, committed in offsets.items() if (store.peek(p).applied or 0) < committed.offset]
 
 
+def as_user(cluster: EmbeddedCluster, settings: Settings, role: Role, less: str = "") -> Settings:
+    """The settings of a user who has exactly the rights of a role, on each node; without one command."""
+    rights = redis_rights(role, settings)
+    assert rights is not None
+    user = f"{role}-{less.replace('|', '-')}"
+    running = [node for node in cluster.nodes if node.running]
+    for node in running:
+        with node.client() as own:
+            words = redis_command(rights, user, cluster=True).split()
+            own.execute_command(*(word for word in words if word != f"+{less}"))
+            own.acl_log_reset()
+    url = SecretStr(f"redis://{user}:PASSWORD@{','.join(node.address for node in running)}")
+    return settings.model_copy(update={"redis_url": url, "redis_cluster": True})
+
+
+def denied(cluster: EmbeddedCluster) -> list[str]:
+    """What users were not permitted, by any node."""
+    found = []
+    for node in cluster.nodes:
+        if node.running:
+            with node.client() as own:
+                found += [str(entry["object"]) for entry in own.acl_log()]
+    return found
+
+
 def lose_acknowledged_writes(shop: Shop, servers: ReplicatedValkey, plan: Plan, consumer: Process) -> None:
     """The master dies with the writes of 500 clicks that no replica has, then comes the rest."""
     (master,) = servers.masters()
@@ -109,7 +135,7 @@ def test_a_cluster_may_move_slots_and_fail_over_under_a_consumer(
     shop = shop_on(cluster)
     plan = plan_of(shop.settings, SESSIONS)
     shop.publish(plan, until=150)
-    consumer = shop.consumer("one")
+    consumer = shop.consumer("one", settings=as_user(cluster, shop.settings, Role.CONSUMER))
     shop.drain(consumer)
 
     def midway() -> None:
@@ -121,6 +147,7 @@ def test_a_cluster_may_move_slots_and_fail_over_under_a_consumer(
     cluster.move_slot(slot, elsewhere, midway)
     shop.drain(consumer)
     lose_acknowledged_writes(shop, cluster, plan, consumer)
+    assert denied(cluster) == []
 
 
 def claimed(store: Store, token: str, key: int = 0) -> None:
@@ -128,7 +155,9 @@ def claimed(store: Store, token: str, key: int = 0) -> None:
 
 
 def test_a_slot_that_moves_is_waited_for(cluster: EmbeddedCluster, settings: Settings) -> None:
-    with closing(Store(cluster.reached_by(settings), "moving")) as store:
+    own = as_user(cluster, settings, Role.CONSUMER)
+    lacking = as_user(cluster, settings, Role.CONSUMER, "asking")
+    with closing(Store(own, "moving")) as store, closing(Store(lacking, "moving")) as other:
         claimed(store, "first")
         store.commit({0: Changes("first", None, 7, {"newest": 1})})
         slot = key_slot(store.keys(0)[0].encode())
@@ -137,8 +166,10 @@ def test_a_slot_that_moves_is_waited_for(cluster: EmbeddedCluster, settings: Set
 
         def midway() -> None:
             # Keys that are not there yet could lie on either side.
-            with pytest.raises(UnavailableError, match=r"not (ready|answer)"):
+            with pytest.raises(UnavailableError, match="is not ready"):
                 store.commit({0: Changes("first", 7, 8, {"newest": 2})})
+            with pytest.raises(ConfigurationError, match="no permissions to run the 'asking'"):
+                other.commit({0: Changes("first", 7, 8, {"newest": 2})})
 
         cluster.move_slot(slot, others[0], midway)
         assert cluster.owner_of(slot) is others[0]
@@ -217,24 +248,13 @@ def test_the_rights_of_the_roles_are_enough_on_a_cluster(
 ) -> None:
     """A consumer's scripts, and what the look-up reads of partitions, with no other rights."""
 
-    def as_user(role: Role) -> Settings:
-        rights = redis_rights(role, settings)
-        assert rights is not None
-        for node in cluster.nodes:
-            if node.running:
-                with node.client() as own:
-                    own.execute_command(*redis_command(rights, role, cluster=True).split())
-        hosts = ",".join(node.address for node in cluster.nodes if node.running)
-        url = SecretStr(f"redis://{role}:PASSWORD@{hosts}")
-        return cluster.reached_by(settings).model_copy(update={"redis_url": url})
-
     partitions = range(8)
-    with closing(Store(as_user(Role.CONSUMER), "roles")) as store:
+    with closing(Store(as_user(cluster, settings, Role.CONSUMER), "roles")) as store:
         for partition in partitions:
             claimed(store, "first", partition)
             store.commit({partition: Changes("first", None, 7, {"newest": 1, "open": 0})})
             assert store.peek(partition).applied == 7
-    reading = as_user(Role.LOOK_UP)
+    reading = as_user(cluster, settings, Role.LOOK_UP)
     with closing(StateReader(reading, "roles", rules_of(settings).shop)) as reader:
         assert reader.latest(partitions, 10) == {}
         assert reader.holders("nobody", partitions) == []
@@ -244,3 +264,6 @@ def test_the_rights_of_the_roles_are_enough_on_a_cluster(
         pytest.raises(ConfigurationError, match=r"evalsha|script"),
     ):
         claimed(store, "second")
+    for less in ("cluster|slots", "command"):
+        with pytest.raises(ConfigurationError, match=f"no permissions to run the '{re.escape(less)}'"):
+            connect(as_user(cluster, settings, Role.LOOK_UP, less))

@@ -413,7 +413,7 @@ def test_settings_that_a_user_may_not_see_are_told_and_not_taken_for_the_default
         prepare(user, None)
 
 
-def test_what_is_printed_is_what_is_tried() -> None:
+def test_what_is_printed_is_what_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["acls", "look-up", "--group", "shop[1]", "--clicks-topic", "c;id", "--user", "{role}-1"]
     printed = CliRunner().invoke(command_line(words), words)
     assert printed.output.splitlines() == [
@@ -424,3 +424,8 @@ def test_what_is_printed_is_what_is_tried() -> None:
         " +hmget +hexists +get +getrange +zrevrange",
         "",
     ]
+    monkeypatch.setenv("CLICKSTREAM_REDIS_CLUSTER", "true")
+    of_a_cluster = CliRunner().invoke(command_line(words), words)
+    assert of_a_cluster.output == printed.output.replace(
+        "+zrevrange", "+zrevrange +cluster|slots +command +asking"
+    )

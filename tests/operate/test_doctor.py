@@ -31,6 +31,7 @@ from clickstream.infra.settings import Settings, format_duration
 from clickstream.local.child import free_port
 from clickstream.operate.doctor import Check, examine
 from clickstream.operate.doctor.certificates import check_secret_files
+from clickstream.operate.doctor.plaintext import check_plaintext
 from clickstream.windows.fingerprint import rules_of, rules_text
 from clickstream.windows.partition import Partition
 from clickstream.windows.rules import Rules
@@ -408,3 +409,30 @@ def test_files_of_secrets_and_keys_that_all_can_read_are_named(tmp_path: Path) -
         assert any(f"{file} can be read by every user" in what for what in said)
     assert any("our certificate for serve" in what and "ends at" in what for what in said)
     assert len(said) == 4
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "OAUTHBEARER", "SCRAM-SHA-512"])
+def test_secrets_that_go_over_a_network_as_they_are_are_warned_of(tmp_path: Path, mechanism: str) -> None:
+    shown: dict[str, Any] = {
+        "home": tmp_path,
+        "kafka_bootstrap": "127.0.0.1:9092,kafka-1:9092,[fd00::7]:9092",
+        "kafka_security_protocol": "SASL_PLAINTEXT",
+        "kafka_sasl_mechanism": mechanism,
+        "kafka_username": "clicks",
+        "kafka_password": "sesame",
+        "redis_url": "redis://clicks:sesame@localhost:6379,redis-1:6379,10.0.0.7:6379",
+        "redis_cluster": True,
+    }
+    if mechanism == "OAUTHBEARER":
+        shown["kafka_token_url"] = "https://login.shop.example/token"
+
+    def told(**changes: Any) -> list[str]:
+        return [check.what for check in check_plaintext(Settings(**(shown | changes)))]
+
+    word = {"PLAIN": "password", "OAUTHBEARER": "token"}.get(mechanism)
+    kafka = [f"our {word} goes to {at}:9092 unencrypted" for at in ("kafka-1", "fd00::7") if word]
+    redis = [f"the password goes to {at}:6379 unencrypted" for at in ("redis-1", "10.0.0.7")]
+    assert [what.partition(" (")[0] for what in told()] == kafka + redis
+    assert len(told(redis_url="redis://a-1:6379", redis_cluster=False)) == len(kafka)
+    assert len(told(redis_url="redis://a-1", redis_cluster=False, redis_password="x")) == len(kafka) + 1
+    assert told(kafka_security_protocol="SASL_SSL", redis_url="rediss://:sesame@redis-1:6379") == []

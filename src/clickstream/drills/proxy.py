@@ -17,12 +17,14 @@ class Proxy:
     """Forwards every connection to `target` (host, port) until closed.
 
     `shut` is a network that drops all packets: connections stay up, nothing passes, and what was sent
-    arrives when the door is open again, as TCP would repeat it. `delay_s` is added to every chunk.
+    arrives when the door is open again, as TCP would repeat it. `delay_s` is added to every chunk;
+    `connections` have come so far.
     """
 
     def __init__(self) -> None:
         self.port = free_port()
         self.delay_s = 0.0
+        self.connections = 0
         self._target: tuple[str, int] | None = None
         self._loop = asyncio.new_event_loop()
         self._open = asyncio.Event()
@@ -77,6 +79,7 @@ class Proxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         task = asyncio.current_task()
         if task is not None:
             self._tasks.add(task)

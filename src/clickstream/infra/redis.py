@@ -112,7 +112,7 @@ _NOT_READY = (
     redis.exceptions.MasterDownError,
     redis.BusyLoadingError,
 )
-_NOT_READY_WORDS = ("BUSY ", "NOREPLICAS ", "MISCONF ")
+_NOT_READY_WORDS = ("BUSY ", "NOREPLICAS ", "MISCONF ", "TTL exhausted")
 
 
 def _denied(error: BaseException) -> BaseException | None:
@@ -179,15 +179,17 @@ def sentinels_of(settings: Settings) -> Any:
 
 
 def _bounded(settings: Settings) -> dict[str, Any]:
-    """How long a connection waits, and that it does not try again.
+    """How long a connection waits, that it does not try again, and that it says nothing of the library.
 
-    A retry of the client's could repeat a write whose answer was lost; our scripts decide about that.
+    A retry of the client's could repeat a write whose answer was lost; our scripts decide about that. To name
+    itself the library would need a right more, and is entered in ACL LOG without it.
     """
     return {
         "socket_timeout": min(5.0, settings.patience / 1000),
         "socket_connect_timeout": 2.0,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
+        "driver_info": None,
     }
 
 

@@ -510,6 +510,23 @@ def unknown_variables(environment: Iterable[str]) -> list[tuple[str, str | None]
     ]
 
 
+_PROTECTS = re.compile(
+    r"_(PASSWORD|SECRET|TOKEN|KEY|CERTIFICATE|CA_FILE|SECURITY|SASL|USERNAME|READ_ONLY|USER_HEADER|PROMOTERS)"
+)
+"""Settings that keep somebody out, or something secret."""
+_OF_A_SERVICE = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$")
+"""Variables that Kubernetes makes of a service `clickstream-…`: nobody wrote them."""
+
+
+def _refuse_misspelt_protection(environment: Iterable[str]) -> None:
+    for name, nearest in unknown_variables(environment):
+        if nearest and _PROTECTS.search(nearest) and not _OF_A_SERVICE.search(name.upper()):
+            raise ConfigurationError(
+                f"{name} is no setting and does nothing, and {nearest} protects something",
+                f"Write it as {nearest} if that is meant; else give it another name, or remove it.",
+            )
+
+
 _SECRETS = frozenset(name for name, field in Settings.model_fields.items() if "SecretStr" in repr(field))
 
 
@@ -517,8 +534,10 @@ def load_settings(**overrides: Any) -> Settings:
     """Settings from the environment, with `overrides` (None = not given) on top.
 
     Raises:
-        ConfigurationError: a value is wrong; names the variable and the value.
+        ConfigurationError: a value is wrong; names the variable and the value. Or a variable is no setting,
+            and its name is most like one that protects something: that would be left out.
     """
+    _refuse_misspelt_protection(os.environ)
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(**given)

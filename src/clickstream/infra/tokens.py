@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import threading
 import time
 import urllib.error
@@ -13,6 +12,7 @@ import urllib.request
 from dataclasses import dataclass
 
 from clickstream.infra.errors import ConfigurationError, UnavailableError
+from clickstream.infra.reach import is_this_machine
 
 _MOST_BYTES = 1 << 20
 _USED_FOR = 0.8
@@ -50,8 +50,7 @@ def check_endpoint(url: str) -> None:
         raise ValueError(
             "kafka_token_url has a user: leave it out, and set kafka_username and kafka_password_file"
         )
-    here = host == "localhost" or host == "::1" or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
-    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and here)):
+    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and is_this_machine(host))):
         raise ValueError(
             f"kafka_token_url has the scheme {parts.scheme!r} and the host {host!r}: the client's secret is"
             " sent to https://host/path alone, or by http:// to this machine"

@@ -105,10 +105,26 @@ def _contents(settings: Settings) -> tuple[bytes | None, ...]:
 
 
 def _authorities() -> dict[str, str]:
-    """Those that OpenSSL finds on this machine, by SSL_CERT_FILE too: librdkafka would look elsewhere."""
+    """Those that OpenSSL finds on this machine, by SSL_CERT_FILE and SSL_CERT_DIR too.
+
+    librdkafka would look elsewhere. It takes one file or folder, and certificates themselves besides.
+
+    Raises:
+        ConfigurationError: the file cannot be read.
+    """
     paths = ssl.get_default_verify_paths()
-    found = paths.cafile or paths.capath
-    return {} if found is None else {"ssl.ca.location": found}
+    file, folder = paths.cafile, paths.capath
+    if file is None or folder is None:
+        return {"ssl.ca.location": found} if (found := file or folder) else {}
+    try:
+        certificates = Path(file).read_text("latin-1")
+    except OSError as error:
+        raise ConfigurationError(
+            f"the authorities in {file} cannot be read: {error.strerror}",
+            "Name those that count in SSL_CERT_FILE, or in CLICKSTREAM_KAFKA_CA_FILE.",
+        ) from error
+    there = {"ssl.ca.pem": certificates} if "-----BEGIN " in certificates else {}
+    return {"ssl.ca.location": folder, **there}
 
 
 def client_options(settings: Settings, note: Callable[[KafkaError], None]) -> dict[str, Any]:
@@ -132,7 +148,9 @@ def client_options(settings: Settings, note: Callable[[KafkaError], None]) -> di
     }
     if uses_tls(settings):
         tls_context(settings)
-        options |= _authorities() | certificate_files(settings, *_FILES)
+        options |= certificate_files(settings, *_FILES)
+        if settings.kafka_ca_file is None:
+            options |= _authorities()
         if (unlocks := key_password(settings)) is not None:
             options["ssl.key.password"] = unlocks
     if uses_sasl(settings):

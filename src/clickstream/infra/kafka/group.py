@@ -110,6 +110,9 @@ class GroupConsumer:
             self._consumer.close(autocommit=False, timeout_ms=2_000)
             self._open()
             self._usable = True
+        # A connection that fails on our side (no token, no file) ends it. The client starts it again with a
+        # join only, and without it never learns that the group has put this member out.
+        self._consumer._coordinator._maybe_start_heartbeat_loop()
         try:
             with translated(f"reading {self._topic}", self._settings):
                 polled = self._polled(timeout_ms, max_records)

@@ -30,13 +30,16 @@ def check_kafka_certificates(settings: Settings) -> Iterator[Check]:
         yield failed("tls", error)
     else:
         yield from _files("Kafka", settings.kafka_certificate_file, settings.kafka_ca_file)
-    hosts = []
+    yield from _served("Kafka", kafka_hosts(settings))
+
+
+def kafka_hosts(settings: Settings) -> Iterator[tuple[str, int]]:
+    """Hosts and ports of the brokers that the settings name; what is none is passed over."""
     for address in (settings.kafka_bootstrap or "").split(","):
         host, _, port = address.strip().rpartition(":")
         host = host.rpartition("//")[2].strip("[]")
         if host and port.isdigit():
-            hosts.append((host, int(port)))
-    yield from _served("Kafka", hosts)
+            yield host, int(port)
 
 
 def check_redis_certificates(settings: Settings) -> Iterator[Check]:

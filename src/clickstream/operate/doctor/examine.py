@@ -18,6 +18,7 @@ from clickstream.operate.doctor.certificates import (
 from clickstream.operate.doctor.check import Check, failed
 from clickstream.operate.doctor.machine import check_machine
 from clickstream.operate.doctor.memory import check_partition_state, check_redis, read_partition_state
+from clickstream.operate.doctor.plaintext import check_plaintext
 from clickstream.operate.doctor.replication import check_replication
 from clickstream.operate.doctor.sentinels import check_sentinels
 from clickstream.operate.doctor.writers import check_keys, check_other_groups
@@ -29,6 +30,7 @@ def examine(settings: Settings, survive: int = HOUR) -> Iterator[Check]:
     """Run every check; `survive` is the longest loss of Redis to get over, in ms. Changes nothing."""
     yield from check_machine(settings)
     yield from check_secret_files(settings)
+    yield from check_plaintext(settings)
     topic: Topic | None = None
     if settings.kafka_bootstrap is not None:
         yield from check_kafka_certificates(settings)
