@@ -28,6 +28,7 @@ from clickstream.local.embedded import EmbeddedKafka, EmbeddedValkey
 from clickstream.offline.shop_windows import shop_windows
 from clickstream.producer.synthetic import synthetic_dataset
 from clickstream.producer.synthetic_shop import SHOP, known_sessions
+from clickstream.training.shop import controls
 from clickstream.training.shop.training import train_shop
 from clickstream.training.training import TrainingSession, train
 from clickstream.training.writing import FittedBundle, FittedShop, write, write_shop
@@ -70,6 +71,14 @@ def _logs_of_its_own() -> Iterator[None]:
     yield
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _a_control_of_few_trainings() -> Iterator[None]:
+    """Half of a training is the control of shuffled futures; what tests ask of it shows with few of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(controls, "SHUFFLES", 3)
+        yield
 
 
 @pytest.fixture

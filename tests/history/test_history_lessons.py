@@ -29,7 +29,6 @@ from clickstream.models.shop.examples import ShopWindow
 from clickstream.offline.sample import Sample, Taught, as_session, as_window, sha256_of
 from clickstream.offline.shop_windows import shop_windows
 from clickstream.producer.synthetic_shop import SHOP, known_log
-from clickstream.training.shop import controls
 from clickstream.training.shop.points import points_of
 from clickstream.windows.listing import ListedOpenSession
 from clickstream.windows.partition import ClosedWindow
@@ -164,11 +163,8 @@ def test_a_folder_of_sessions_that_cannot_be_trained_on(tmp_path: Path) -> None:
     assert "sessions --clicks" in refused.value.remedy
 
 
-def test_training_on_a_folder_of_sessions_is_training_on_its_logs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_training_on_a_folder_of_sessions_is_training_on_its_logs(tmp_path: Path) -> None:
     """By the commands: the models say the same, bit for bit, and are judged the same."""
-    monkeypatch.setattr(controls, "SHUFFLES", 1)
     log = tmp_path / "logs"
     log.mkdir()
     pq.write_table(click_table(known_log(500, seed=5)), log / "clicks.parquet")
