@@ -60,6 +60,23 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, lambda *_: None)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give each process of a run what waits for servers first: the end is then made of what is short.
+
+    pytest-xdist hands out equal stretches of this list, and who is done takes from the end of another's.
+    """
+    count = getattr(config, "workerinput", {}).get("workercount", 1)
+    long = [item for item in items if item.get_closest_marker("integration")]
+    short = [item for item in items if not item.get_closest_marker("integration")]
+    # Files stay whole as far as they can: what they share is made once a process.
+    items[:] = [
+        item
+        for number in range(count)
+        for part in (long, short)
+        for item in part[len(part) * number // count : len(part) * (number + 1) // count]
+    ]
+
+
 def pytest_report_header() -> str:
     """Printed first, so that a drill that failed can be played again."""
     return f"seed of the drills: {os.environ[_SEED]} (set {_SEED} to repeat them)"

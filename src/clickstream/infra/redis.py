@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -149,7 +149,7 @@ def connect(settings: Settings) -> Any:
         ConfigurationError: no URL, a malformed URL, or a wrong password.
     """
     found = redis_address(settings)
-    options = {**found.options, **_bounded(settings), "decode_responses": False}
+    options = {**_bounded(settings, found.options), "decode_responses": False}
     with translated(_FIRST, settings):
         if settings.redis_cluster:
             client = _cluster(found, options)
@@ -172,25 +172,30 @@ def sentinels_of(settings: Settings) -> Any:
         ConfigurationError: as `redis_address`.
     """
     found = redis_address(settings)
-    asking = found.tls | _bounded(settings) | {"ssl": found.encrypted}
+    asking: dict[str, Any] = found.tls | {"ssl": found.encrypted}
     if given(settings, "redis_sentinel_password"):
         asking["credential_provider"] = Password(settings, "redis_sentinel_password")
+    asking = _bounded(settings, asking)
     return Sentinel(found.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
 
 
-def _bounded(settings: Settings) -> dict[str, Any]:
-    """How long a connection waits, that it does not try again, and that it says nothing of the library.
+def _bounded(settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
+    """`options` of a connection that waits so long, does not try again, and logs in without a word more.
 
     A retry of the client's could repeat a write whose answer was lost; our scripts decide about that. To name
-    itself the library would need a right more, and is entered in ACL LOG without it.
+    itself the library would need a right more, and is entered in ACL LOG without it. Where it does not log
+    in it needs none, and must ask something: what TLS 1.3 sends of itself at the start lies unread else, and
+    the library takes it for the rest of an answer.
     """
-    return {
+    bounds = {
         "socket_timeout": min(5.0, settings.patience / 1000),
         "socket_connect_timeout": 2.0,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
-        "driver_info": None,
     }
+    if {"password", "credential_provider"} & options.keys():
+        bounds["driver_info"] = None
+    return {**options, **bounds}
 
 
 def _cluster(found: RedisAddress, options: dict[str, Any]) -> Any:
