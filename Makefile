@@ -81,11 +81,13 @@ lock: $(READY) ## renew constraints.txt from pyproject.toml, and the locks of th
 	$(LOCK_IMAGE) --extra report --extra s3 --extra dashboard pyproject.toml -o $(LOCKS)/dashboard.txt
 	echo hatchling | $(LOCK_IMAGE) - -o $(LOCKS)/build.txt
 
+DIST := dist
+
 sbom: $(READY) ## what the images hold, as CycloneDX, into dist/
-	@mkdir -p dist
+	@mkdir -p $(DIST)
 	for image in consumer dashboard; do \
 	  $(BIN)/cyclonedx-py requirements $(LOCKS)/$$image.txt --pyproject pyproject.toml --output-reproducible \
-	    --output-file dist/$$image.cdx.json || exit 1; done
+	    --output-file $(DIST)/$$image.cdx.json || exit 1; done
 
 audit-deps: $(READY) ## known vulnerabilities of the locked libraries (needs the index's advisory service)
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --progress-spinner off -r constraints.txt

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -41,3 +45,26 @@ def test_actions_are_pinned_by_commit() -> None:
     ]
     assert used
     assert [one for one in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", one)] == []
+
+
+def test_the_bill_of_materials_names_each_library_of_an_image_with_its_hashes(tmp_path: Path) -> None:
+    # As it stands in the Makefile, but with the environment that these tests run in.
+    words = ["make", "-o", ".venv/.ready", "sbom", f"BIN={Path(sys.executable).parent}", f"DIST={tmp_path}"]
+    subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
+    for image in ("consumer", "dashboard"):
+        lock = (ROOT / "deploy" / "constraints" / f"{image}.txt").read_text()
+        locked = {
+            (*re.findall(r"^(\S+)==(\S+)", one)[0], frozenset(re.findall(r"sha256:(\w+)", one)))
+            for one in re.split(r"\n(?=\S)", lock)
+        }
+        components = json.loads((tmp_path / f"{image}.cdx.json").read_bytes())["components"]
+        named = {
+            (
+                one["name"],
+                one["version"],
+                frozenset(found["content"] for found in one["externalReferences"][0]["hashes"]),
+            )
+            for one in components
+        }
+        assert named == locked
+        assert all(hashes for _, _, hashes in named)
