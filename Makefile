@@ -33,7 +33,7 @@ dashboard: $(READY) ## score files, watch the stream, in a browser, until Ctrl-C
 test: $(READY) ## all tests; real servers are started and stopped by them
 	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not containers and not drill" $(ARGS)
 
-drills: $(READY) ## three brokers of which one is killed, stopped or frozen under load; sessions of a broker that end, rare ways to log in
+drills: $(READY) ## what takes longer: three brokers of which one is killed, another shop's crashes; sessions of a broker that end, rare ways to log in
 	$(BIN)/python -m pytest -m drill $(ARGS)
 
 unit: $(READY) ## unit and property tests alone

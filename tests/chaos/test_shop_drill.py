@@ -16,12 +16,13 @@ from clickstream.infra.failpoints import FAILPOINTS
 from clickstream.infra.settings import Settings
 from clickstream.producer.synthetic_shop import SHOP
 
-SESSIONS = 500
+SESSIONS = 800
 IN_EVERY_STEP = sorted(set(FAILPOINTS) - {"after_revoke", "after_give_up", "after_fence"})
 
 
 @pytest.mark.integration
 @pytest.mark.chaos
+@pytest.mark.drill
 @pytest.mark.timeout(600)
 def test_kills_during_the_replay_of_another_shop_lose_and_repeat_nothing(
     tmp_path: Path, known_shop_bundle: Path, drill_seed: int

@@ -66,6 +66,7 @@ def test_the_clicks_of_a_shop_are_scored_by_its_own_models_and_the_audit_is_clea
     command(own.settings, "scores", "audit", "--shop", SHOP)
 
 
+@pytest.mark.drill
 def test_models_are_trained_on_the_topic_as_on_the_same_sessions_of_a_log(
     settings: Settings, tmp_path: Path
 ) -> None:
