@@ -125,10 +125,10 @@ def halfway(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.fixture(scope="module")
-def interrupted(halfway: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same, for tests that go on with it."""
-    return Path(shutil.copytree(halfway, tmp_path_factory.mktemp("interrupted") / "out"))
+@pytest.fixture
+def interrupted(halfway: Path, tmp_path: Path) -> Path:
+    """The same, for a test that goes on with it."""
+    return Path(shutil.copytree(halfway, tmp_path / "interrupted"))
 
 
 def make(logs: Path, out: Path, **settings: Any) -> HistoryReport | None:
