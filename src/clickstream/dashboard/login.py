@@ -16,12 +16,11 @@ from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from clickstream.infra.errors import ConfigurationError, RefusedError
+from clickstream.infra.reach import LOOPBACK
 from clickstream.infra.secrets import secret_bytes
 from clickstream.infra.settings import Settings
 
 SECRET_HEADER = "X-Clickstream-Proxy-Secret"
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 _LONGEST = 200
 

@@ -15,9 +15,10 @@ from streamlit import config, net_util
 from streamlit.web import bootstrap
 from streamlit.web.server import Server
 
-from clickstream.dashboard.login import LOOPBACK, check_login
+from clickstream.dashboard.login import check_login
 from clickstream.files.source import MAX_BYTES
 from clickstream.infra.errors import ConfigurationError
+from clickstream.infra.reach import LOOPBACK
 from clickstream.infra.settings import Settings
 from clickstream.terminal.stopping import asked_to_stop
 

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Iterator
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""What a server listens on where none but this machine may reach it."""
 
 _PATIENCE_S = 1.0
 
 
 def is_this_machine(host: str) -> bool:
     """Whether what is sent there stays on this machine, by the name alone: nothing is looked up."""
-    return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+    return host in LOOPBACK or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+
+
+def hosts_of(bootstrap: str | None) -> Iterator[tuple[str, int]]:
+    """Hosts and ports of a list of brokers, as their clients read it; what is none is passed over."""
+    for address in (bootstrap or "").split(","):
+        # An IPv6 address stands in brackets.
+        host, _, port = address.strip().rpartition(":")
+        host = host.rpartition("//")[2].strip("[]")
+        if host and port.isdigit() and int(port) < 2**16:
+            yield host, int(port)
 
 
 def absence(host: str, port: int, server: str, setting: str) -> tuple[str, str]:

@@ -14,6 +14,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from clickstream.infra.errors import ConfigurationError
+from clickstream.infra.reach import LOOPBACK
 from clickstream.infra.secrets import secret
 from clickstream.infra.settings import Settings
 from clickstream.infra.tls import server_context
@@ -24,8 +25,6 @@ from clickstream.terminal.stopping import asked_to_stop
 
 _DRAIN_S = 5
 """Time that requests under way have to end when the server is stopped."""
-
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 _START_S = 60
 """After so long without a sign a worker is replaced; while it loads its libraries it gives none."""
@@ -52,7 +51,7 @@ def serve_lookups(
         UnavailableError: a server is away at the start.
         BundleError: there are no models.
     """
-    if secret(settings, "lookup_token") is None and host not in _LOOPBACK:
+    if secret(settings, "lookup_token") is None and host not in LOOPBACK:
         raise ConfigurationError(
             f"on {host} anybody who reaches the port could read sessions",
             "Set CLICKSTREAM_LOOKUP_TOKEN, which requests then carry; or keep to 127.0.0.1.",

@@ -12,7 +12,7 @@ from clickstream.infra.errors import (
     UnavailableError,
 )
 from clickstream.infra.kafka.refusal import refusal
-from clickstream.infra.reach import absence
+from clickstream.infra.reach import absence, hosts_of
 from clickstream.infra.settings import Settings
 
 Kind = Literal["fenced", "denied", "deleted", "missing", "not taken", "misconfigured", "away", "failed"]
@@ -67,15 +67,10 @@ class DeletedError(RefusedError):
 
 def _absence(settings: Settings) -> tuple[str, str]:
     """Why no broker answers: of the first address where that is a fault."""
-    found = ("it cannot be reached", "Set CLICKSTREAM_KAFKA_BOOTSTRAP to host:port.")
-    for address in (settings.kafka_bootstrap or "").split(","):
-        # As the client reads it: an IPv6 address stands in brackets.
-        host, _, port = address.strip().rpartition(":")
-        if host and port.isdigit() and int(port) < 2**16:
-            return absence(
-                host.rpartition("//")[2].strip("[]"), int(port), "Kafka", "CLICKSTREAM_KAFKA_BOOTSTRAP"
-            )
-    return found
+    first = next(hosts_of(settings.kafka_bootstrap), None)
+    if first is None:
+        return "it cannot be reached", "Set CLICKSTREAM_KAFKA_BOOTSTRAP to host:port."
+    return absence(*first, "Kafka", "CLICKSTREAM_KAFKA_BOOTSTRAP")
 
 
 def failure(kind: Kind, doing: str, settings: Settings, reason: object) -> ClickstreamError:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from clickstream.infra.errors import ClickstreamError
 from clickstream.infra.kafka.credentials import tls_context, uses_tls
+from clickstream.infra.reach import hosts_of
 from clickstream.infra.redis_address import redis_address
 from clickstream.infra.settings import Settings
 from clickstream.operate.doctor.check import Check, failed
@@ -30,16 +31,7 @@ def check_kafka_certificates(settings: Settings) -> Iterator[Check]:
         yield failed("tls", error)
     else:
         yield from _files("Kafka", settings.kafka_certificate_file, settings.kafka_ca_file)
-    yield from _served("Kafka", kafka_hosts(settings))
-
-
-def kafka_hosts(settings: Settings) -> Iterator[tuple[str, int]]:
-    """Hosts and ports of the brokers that the settings name; what is none is passed over."""
-    for address in (settings.kafka_bootstrap or "").split(","):
-        host, _, port = address.strip().rpartition(":")
-        host = host.rpartition("//")[2].strip("[]")
-        if host and port.isdigit():
-            yield host, int(port)
+    yield from _served("Kafka", hosts_of(settings.kafka_bootstrap))
 
 
 def check_redis_certificates(settings: Settings) -> Iterator[Check]:

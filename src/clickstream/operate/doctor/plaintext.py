@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from clickstream.infra.errors import ClickstreamError
-from clickstream.infra.reach import is_this_machine
+from clickstream.infra.reach import hosts_of, is_this_machine
 from clickstream.infra.redis_address import given, redis_address
 from clickstream.infra.settings import Settings
-from clickstream.operate.doctor.certificates import kafka_hosts
 from clickstream.operate.doctor.check import Check
 
 _SHOWN = {"PLAIN": "password", "OAUTHBEARER": "token"}
@@ -23,7 +22,7 @@ def check_plaintext(settings: Settings) -> Iterator[Check]:
     """
     shown = _SHOWN.get(settings.kafka_sasl_mechanism)
     if settings.kafka_security_protocol == "SASL_PLAINTEXT" and shown is not None:
-        for host, port in kafka_hosts(settings):
+        for host, port in hosts_of(settings.kafka_bootstrap):
             if not is_this_machine(host):
                 yield Check(
                     "kafka",
