@@ -53,6 +53,36 @@ def test_a_member_whose_joins_outlast_a_poll_becomes_a_steady_one(settings: Sett
         consumer.close()
 
 
+def test_a_join_that_ends_between_two_polls_is_taken_up_by_the_next(settings: Settings) -> None:
+    """Another one would begin a rebalance for the whole group, whose end each member could miss again."""
+    topic = prepare_topics(settings)
+    consumer = GroupConsumer(settings, topic.name)
+    coordinator: Any = consumer._consumer._coordinator
+    join = coordinator._do_join_and_sync_async
+    joins: list[str] = []
+
+    async def slow_join() -> Any:
+        joins.append("begun")
+        answer = await join()
+        await coordinator._manager._net.sleep(0.3)
+        joins.append("ended")
+        return answer
+
+    try:
+        wait_for(lambda: consumer.poll(100, 100) == {} and bool(consumer.assignment()), "a member")
+        coordinator._do_join_and_sync_async = slow_join
+        consumer.rejoin()
+        wait_for(lambda: consumer.poll(10, 100) == {} and bool(joins), "a join under way")
+        wait_for(lambda: joins[-1] == "ended", "its end, while nobody polls")
+        assert consumer.poll(1_000, 100) == {}
+        assert joins == ["begun", "ended"]
+        assert coordinator._heartbeat_enabled
+        assert consumer.membership() is not None
+        assert consumer.assignment() == frozenset(range(topic.partitions))
+    finally:
+        consumer.close()
+
+
 def test_what_a_member_that_died_amid_a_rebalance_had_given_up_is_served_by_others(shop: Shop) -> None:
     """It is back before the group misses it, and handed the assignment of the first of the two rounds."""
     settings = shop.settings.model_copy(update={"session_timeout": 60_000})

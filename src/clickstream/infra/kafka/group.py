@@ -52,6 +52,24 @@ class _PauseOnAssignment(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
         pass
 
 
+class _OutlastsPolls:
+    """A join that is under way when a poll ends, and never `is_done` for the client.
+
+    A join that ended while nobody polled the client would throw away and begin anew, which sets all others
+    back: members that poll now and then can miss each other for minutes. It is awaited instead.
+    """
+
+    is_done = False
+
+    def __init__(self, join: Any) -> None:
+        self.add_callback = join.add_callback
+        self.add_errback = join.add_errback
+
+    @classmethod
+    def of(cls, join: Any) -> _OutlastsPolls:
+        return join if isinstance(join, cls) else cls(join)
+
+
 class GroupConsumer:
     """A member of the consumer group on one topic. New partitions stay paused until `start` is called."""
 
@@ -130,7 +148,9 @@ class GroupConsumer:
             ) from error
         # A join that outlasts a poll is taken up by the next one only while the client sees a reason to join.
         # New metadata is none any more once a join has begun: the member would stay without heartbeats.
-        if self._consumer._coordinator._join_task is not None:
+        coordinator = self._consumer._coordinator
+        if coordinator._join_task is not None:
+            coordinator._join_task = _OutlastsPolls.of(coordinator._join_task)
             self.rejoin()
         return {tp.partition: records for tp, records in polled.items()}
 
