@@ -98,7 +98,10 @@ class OnlineOracle:
     def __init__(self) -> None:
         self.lessons = 0
 
-    def expect(self, cases: Sequence[Case]) -> None:
+    def tabled(self, cases: Sequence[Case]) -> None:
+        """There is nothing to read of them."""
+
+    def expect(self, cases: Sequence[Case], table: None, first: int) -> None:
         """Every case is answered alone."""
 
     def predict(self, case: Case) -> ScorerOutput:

@@ -23,6 +23,7 @@ from clickstream.features.outcome import Outcome
 from clickstream.infra.errors import BundleError
 from clickstream.models.case import Case, Example
 from clickstream.models.lessons import LESSON
+from clickstream.models.matrix import Cases
 from clickstream.models.online import OnlineModels
 
 # Run in a process of its own, where strings hash differently.
@@ -130,14 +131,21 @@ def test_what_was_predicted_before_does_not_change_what_is_learned(
     assert [asked.predict(case) for case in cases] == [silent.predict(case) for case in cases]
 
 
+@pytest.mark.parametrize("together", [False, True])
 @pytest.mark.parametrize("first", [0, 7])
 def test_cases_that_were_announced_are_answered_and_learned_as_one_by_one(
-    bundle: Bundle, examples: list[Example], first: int
+    bundle: Bundle, examples: list[Example], first: int, together: bool
 ) -> None:
     announced, alone = bundle.online(), bundle.online()
     for models in (announced, alone):
         learn(models, examples[300 : 300 + first])
-    announced.expect([one.case for one in examples[:100]])
+    cases = [one.case for one in examples[:100]]
+    if together:
+        # What they look at was read by the models of another partition, among cases of its own.
+        table = bundle.online().tabled(Cases([one.case for one in examples[150:190]] + cases))
+        announced.expect(cases, table, 40)
+    else:
+        announced.expect(cases)
     # What nobody announced comes between them, and some are passed over.
     mixed = [*examples[:40], *examples[200:210], *examples[50:100]]
     assert learn(announced, mixed) == learn(alone, mixed)

@@ -33,8 +33,9 @@ from clickstream.infra.settings import Settings
 from clickstream.models.case import Artefact, Case, Floats, ScorerOutput, predictions
 from clickstream.models.clusters import Clusters
 from clickstream.models.inputs import Vocabulary
+from clickstream.models.matrix import Cases
 from clickstream.models.online import BaseRates, Global, OnlineModels, read_online_state
-from clickstream.models.scorers import FITTED, LEARNER, REGISTRY, FittedModels
+from clickstream.models.scorers import FITTED, LEARNER, REGISTRY, FittedModels, Scorer
 from clickstream.models.shop.batch import ShopBatch
 from clickstream.models.shop.clusters import ShopClusters
 from clickstream.models.shop.inputs import ShopInputs
@@ -148,15 +149,29 @@ class Bundle:
         if not cases:
             return []
         with self._threads.limit(limits=1, user_api="openmp"):
-            clusters = self.clusters.predict([case.whole for case in cases])
+            known = Cases.of(cases)
+            clusters = self.clusters.predict(known.whole)
             answers = {
-                name: _ask(models, [REGISTRY[name].features_of(case) for case in cases], self._base_rates)
+                name: self._ask(models, known, REGISTRY[name])
                 for name, models in self.fitted.items()
                 if only is None or name in only
             }
         names = self.clusters.names
         said = [predictions(*of, clusters, names) for of in answers.values()]
         return [dict(zip(answers, of, strict=True)) for of in zip(*said, strict=True)]
+
+    def _ask(self, models: FittedModels, cases: Cases, scorer: Scorer) -> tuple[Floats, Floats | None]:
+        """Conversion and revenue of each case, shape (n,); the base rates where there is no evidence."""
+        if scorer.sees_all:
+            return models.predict(cases.whole)
+        conversion = np.full(len(cases), self._base_rates.conversion)
+        rate = self._base_rates.revenue
+        revenue = None if rate is None else np.full(len(cases), rate)
+        if cases.evidence:
+            conversion[cases.seen], earning = models.predict(cases.evidence)
+            if revenue is not None and earning is not None:
+                revenue[cases.seen] = earning
+        return conversion, revenue
 
     def online(self, state: bytes | None = None) -> OnlineModels:
         """The River models: as training left them, or as they were when they gave `state`.
@@ -234,20 +249,6 @@ def place(source: Settings | Path, shop: str = UCI553_NAME) -> tuple[Path, bytes
     """The folder of all bundles of a shop, and the key that they must be signed with."""
     folder, key = (source.bundles, signing_key(source)) if isinstance(source, Settings) else (source, None)
     return bundles_of(folder, shop), key
-
-
-def _ask(
-    models: FittedModels, rows: Sequence[Features | None], base_rates: BaseRates
-) -> tuple[Floats, Floats | None]:
-    """Conversion and revenue of each row, shape (n,); the base rates where there is no evidence."""
-    conversion = np.full(len(rows), base_rates.conversion)
-    revenue = None if base_rates.revenue is None else np.full(len(rows), base_rates.revenue)
-    seen = [at for at, row in enumerate(rows) if row is not None]
-    if seen:
-        conversion[seen], earning = models.predict([row for row in rows if row is not None])
-        if revenue is not None and earning is not None:
-            revenue[seen] = earning
-    return conversion, revenue
 
 
 def _open(content: bytes) -> Artefact:

@@ -12,8 +12,9 @@ by how the session ended.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
+from operator import is_
 from typing import Any, NamedTuple
 
 import orjson
@@ -24,6 +25,7 @@ from clickstream.features.goal import points_weight
 from clickstream.features.session import Session
 from clickstream.features.shop import Shop
 from clickstream.models.case import Example
+from clickstream.models.matrix import Cases
 from clickstream.models.online import OnlineModels
 from clickstream.models.scorers import LEARNER, scorers_of
 from clickstream.records.score import REBUILT_PARTLY, SCHEMA_VERSION
@@ -88,18 +90,18 @@ class SessionCases(NamedTuple):
 
 def case_of(shop: Shop, session: Session) -> Case:
     """What the predictions of a closed session's score look at."""
-    return Case(shop.evidence(session), shop.whole(session))
+    weight = 1.0 if session.goal is None else points_weight(session.goal.points)
+    return Case(shop.evidence(session), shop.whole(session), weight)
 
 
 def cases_of(shop: Shop, session: Session) -> SessionCases:
     """What a closed session is to the models."""
-    weight = 1.0 if session.goal is None else points_weight(session.goal.points)
-    closing = case_of(shop, session)._replace(weight=weight)
+    closing = case_of(shop, session)
     drawn = shop.drawn(session)
     # The very case that is predicted, where it is the same: it is prepared once.
     learned, moment = closing, None
     if drawn is not None:
-        learned, moment = Case(drawn, closing.whole, weight), Case(drawn, drawn)
+        learned, moment = Case(drawn, closing.whole, closing.weight), Case(drawn, drawn)
     return SessionCases(closing, moment, Example(learned, shop.outcome(session)))
 
 
@@ -111,7 +113,7 @@ def answers_of(
         return []
     try:
         return [
-            ({name: prediction._asdict() for name, prediction in found.items()}, None)
+            ({name: prediction.as_dict() for name, prediction in found.items()}, None)
             for found in bundle.predict(cases, **asked)
         ]
     except _UNSCORABLE as problem:
@@ -135,6 +137,8 @@ class WindowScorer:
         self._shop = shop
         self._topic = topic
         self._settings = settings
+        # The same in every score.
+        self._about_shop = shop.as_dict()
         self._absent = {name: None for name in SCORERS if name not in scorers_of(shop)}
 
     def score(self, unscored: Sequence[UnscoredWindow | UnscoredPoint]) -> list[bytes | None]:
@@ -152,15 +156,17 @@ class WindowScorer:
         windows = {i: one for i, one in enumerate(unscored) if isinstance(one, UnscoredWindow)}
         cases = {i: cases_of(self._shop, window.closed.session) for i, window in windows.items()}
         asked = [i for i, window in windows.items() if window.publish and not window.closed.partial]
-        found = iter(answers_of(self.bundle, [case for i in asked for case in cases[i].asked]))
+        told = Cases(case for i in asked for case in cases[i].asked)
+        found = iter(answers_of(self.bundle, told))
         answers = {i: [next(found) for _ in cases[i].asked] for i in asked}
         opened = dict(zip(points, answers_of(self.bundle, [*points.values()], _OF_THE_OPEN), strict=True))
-        _expect(
+        expected = [
             (one.online, case)
             for i, one in enumerate(unscored)
             if one.online is not None
             for case in (cases[i].all if i in cases else (points[i],))
-        )
+        ]
+        _expect(expected, told)
         scored_at = time.time_ns() // 1_000_000
         scores: list[bytes | None] = []
         for i, window in enumerate(unscored):
@@ -175,7 +181,7 @@ class WindowScorer:
                 error = REBUILT_PARTLY
             try:
                 for said, case in zip(predictions, cases[i].asked, strict=False):
-                    said[LEARNER.name] = None if online is None else online.predict(case)._asdict()
+                    said[LEARNER.name] = None if online is None else online.predict(case).as_dict()
                 if online is not None and window.learn and not partial:
                     online.learn(*cases[i].lesson)
             except _UNSCORABLE as problem:
@@ -196,7 +202,7 @@ class WindowScorer:
             predictions, error = None, REBUILT_PARTLY
         try:
             if predictions is not None:
-                predictions[LEARNER.name] = one.online.predict(one.case)._asdict()
+                predictions[LEARNER.name] = one.online.predict(one.case).as_dict()
         except _UNSCORABLE as problem:
             predictions, error = None, _explain(problem)
         score = self._opened.score(one, predictions or _NOTHING_OPEN, self.bundle.id, error)
@@ -234,13 +240,13 @@ class WindowScorer:
             "predictions": predictions[0] | self._absent if predictions else _NO_PREDICTIONS,
             "evidence": session.evidence,
             **drawn,
-            "outcome": cases.lesson.outcome._asdict(),
+            "outcome": cases.lesson.outcome.as_dict(),
             "models": {
                 "bundle": self.bundle.id,
                 "feature_sets": self._shop.feature_sets,
                 "lessons": lessons,
             },
-            "shop": self._shop.as_dict(),
+            "shop": self._about_shop,
             "settings": self._settings,
             "source": {
                 "topic": self._topic,
@@ -257,19 +263,35 @@ class WindowScorer:
 
 def together(answers: Sequence[Answer]) -> tuple[list[dict[str, Any]], str | None]:
     """What is said of all cases of a session; nothing where one of them cannot be answered."""
+    if len(answers) == 1:
+        ((only, error),) = answers
+        return ([] if only is None else [only]), error
     error = next((error for _, error in answers if error is not None), None)
     return [said for said, _ in answers if said is not None and error is None], error
 
 
-def _expect(asked: Iterable[tuple[OnlineModels, Case]]) -> None:
-    """Announce the cases that online models will be asked about, in their order."""
+def _expect(asked: Sequence[tuple[OnlineModels, Case]], told: Cases) -> None:
+    """Announce the cases that online models will be asked about, in their order.
+
+    What is read of them has been read already, where they are those that the other models were told.
+    """
     cases: dict[OnlineModels, list[Case]] = {}
     for online, case in asked:
         cases.setdefault(online, []).append(case)
-    for online, expected in cases.items():
+    if not cases:
+        return
+    try:
+        # What they look at is the same for all partitions of a bundle: it is read in one go.
+        together = [*chain.from_iterable(cases.values())]
+        same = len(together) == len(told) and all(map(is_, together, told))
+        table = next(iter(cases)).tabled(told if same else together)
+    except _UNSCORABLE:
         # Where one of them cannot be used, each is looked at when its turn comes.
-        with suppress(*_UNSCORABLE):
-            online.expect(expected)
+        return
+    first = 0
+    for online, expected in cases.items():
+        online.expect(expected, table, first)
+        first += len(expected)
 
 
 def _explain(problem: Exception) -> str:

@@ -71,6 +71,12 @@ class Table(NamedTuple):
     places: NDArray[np.intp]
     points: Floats
 
+    def part(self, first: int, last: int) -> Table:
+        """Its sessions from `first` to before `last`, as a table of its own."""
+        at = slice(first, last)
+        seen, numbers, texts, points = self
+        return Table(seen[at].copy(), numbers[at].copy(), texts[at].copy(), points[at].copy())
+
 
 class Noted(NamedTuple):
     """A session of a lesson: where it stands in a table, and what became of it, in plain numbers."""
@@ -101,12 +107,14 @@ class OnlineModels(ABC):
         self._answers: list[ScorerOutput] = []
         self._first = 0
 
-    def expect(self, cases: Sequence[Case]) -> None:
+    def expect(self, cases: Sequence[Case], table: Table | None = None, first: int = 0) -> None:
         """Make ready for cases that will be asked about, in this order, and learned from.
 
         They are answered a lesson at a time, each as if it were asked about alone, at a fraction of the cost.
+        In `table`, which other models of this bundle may have made, they stand from place `first` on.
         """
-        self._table = self._tabled(cases)
+        made = self.tabled(cases) if table is None else table
+        self._table = made.part(first, first + len(cases))
         self._places = {id(case): at for at, case in enumerate(cases)}
         self._cases, self._answers = cases, []
 
@@ -114,7 +122,7 @@ class OnlineModels(ABC):
         """Predict a session by what was learned so far."""
         at = self._places.get(id(case))
         if at is None:
-            return self._answered(self._tabled([case]), slice(None))[0]
+            return self._answered(self.tabled([case]), slice(None))[0]
         if not self._first <= at < self._first + len(self._answers):
             self._first = at
             self._answers = self._answered(self._table, slice(at, at + LESSON))
@@ -130,7 +138,7 @@ class OnlineModels(ABC):
         Without evidence only the clusters learn.
         """
         at = self._places.get(id(case))
-        table, place = (self._tabled([case]), 0) if at is None else (self._table, at)
+        table, place = (self.tabled([case]), 0) if at is None else (self._table, at)
         self._lesson.append(Noted(table, place, self._truth(case, outcome)))
         self.lessons += 1
         if len(self._lesson) == LESSON:
@@ -167,8 +175,8 @@ class OnlineModels(ABC):
         self._lesson = noted
 
     @abstractmethod
-    def _tabled(self, cases: Sequence[Case]) -> Table:
-        """What the models look at of sessions."""
+    def tabled(self, cases: Sequence[Case]) -> Table:
+        """What all models of this bundle look at of sessions, whatever each has learned."""
 
     @abstractmethod
     def _answered(self, table: Table, places: slice) -> list[ScorerOutput]:

@@ -30,6 +30,10 @@ BLANK = CATEGORICAL[:2]
 """Features that were blank in the published run."""
 
 
+_ALIKE = [-3, -1]
+"""Columns by which rows are alike to the forest: the share at high prices, within it the last price."""
+
+
 class ReferenceParameters(NamedTuple):
     """Parameters of the forest and of the boosting."""
 
@@ -61,11 +65,15 @@ class ReferenceModels:
         As in `RandomForestClassifier.predict_proba`, whose scheduling of one job a tree costs ten times the
         trees.
         """
-        compact = matrix.astype(np.float32)
-        conversion = np.zeros(len(matrix))
+        # Rows that are alike stand together: they take the same way through a tree, which is in the cache.
+        order = np.lexsort(matrix[:, _ALIKE].T)
+        compact = matrix[order].astype(np.float32)
+        votes = np.zeros(len(matrix))
         for tree in self._trees:
-            conversion += tree.predict(compact)[:, 1]
-        return conversion / len(self._trees)
+            votes += tree.predict(compact)[:, 1]
+        conversion = np.empty_like(votes)
+        conversion[order] = votes / len(self._trees)
+        return conversion
 
     def revenue(self, matrix: Floats) -> Floats:
         """Expected revenue, shape (n,)."""

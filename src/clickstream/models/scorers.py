@@ -69,9 +69,14 @@ class Scorer:
         """Whether it learns from the sessions of the stream."""
         return self.opened is None
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether its conversion and revenue look at all clicks, that which decides included."""
+        return self.feature_set is not PREFIX
+
     def features_of(self, case: Case) -> Features | None:
         """The features that its conversion and revenue may look at; None where a session has none."""
-        return case.evidence if self.feature_set is PREFIX else case.whole
+        return case.whole if self.sees_all else case.evidence
 
 
 # scikit-learn takes a second to import, and many a command asks for names and colours alone.

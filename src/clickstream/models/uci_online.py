@@ -10,7 +10,6 @@ k-means adds up distances over such a set.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,7 @@ from clickstream.models.lessons import (
     sigmoid,
     standardised,
 )
-from clickstream.models.matrix import CATEGORICAL, CLUSTERED, PUBLISHED
+from clickstream.models.matrix import CATEGORICAL, CLUSTERED, PUBLISHED, Cases, numbers
 from clickstream.models.online import BaseRates, Global, Noted, OnlineModels, Table, restore
 from clickstream.models.reasons import Attribution, linear_attribution
 
@@ -80,10 +79,8 @@ class UciOnlineModels(OnlineModels):
         """
         super().__init__(bundle_id)
         self._base_rates = base_rates
-        self._numbers = itemgetter(*PUBLISHED)
         self._limits = np.array([vocabulary.limits[name] for name in PUBLISHED])
         self._revenue_limit = vocabulary.limits["last_price"]
-        self._clustered = itemgetter(*CLUSTERED)
         self._cluster_limits = np.array([vocabulary.limits[name] for name in CLUSTERED])
         self._mean, self._scale = clusters.mean, clusters.scale
         self._indicators, self._first_product = _places(vocabulary)
@@ -91,8 +88,6 @@ class UciOnlineModels(OnlineModels):
             product: self._first_product + at for product, at in vocabulary.positions["last_product"].items()
         }
         self._texts = [*self._indicators, ("last_product", self._products)]
-        # In place of evidence that there is none of.
-        self._blank: Features = {**dict.fromkeys(PUBLISHED, 0), **{name: None for name, _ in self._texts}}
         self._feature_of = {
             **dict(enumerate(PUBLISHED)),
             **{place: name for name, places in self._indicators for place in places.values()},
@@ -191,22 +186,27 @@ class UciOnlineModels(OnlineModels):
         self._worths, self._base = np.array(means[:_INTERCEPT]), means[_INTERCEPT]
         self._means = np.array(means + [0.0] * (self._size + 1 - len(means)))
 
-    def _tabled(self, cases: Sequence[Case]) -> Table:
-        evidence = [self._blank if case.evidence is None else case.evidence for case in cases]
-        whole = np.array([self._clustered(case.whole) for case in cases], dtype=np.float64)
-        points = (np.minimum(whole, self._cluster_limits) - self._mean) / self._scale
-        numbers, places = self._evident(evidence)
-        seen = np.array([case.evidence is not None for case in cases])
-        return Table(seen, numbers, places, points)
+    def tabled(self, cases: Sequence[Case]) -> Table:
+        known = Cases.of(cases)
+        whole = np.minimum(numbers(known.whole, CLUSTERED), self._cluster_limits)
+        seen, evidence = known.seen, known.evidence
+        table = Table(
+            seen,
+            np.zeros((len(seen), len(PUBLISHED))),
+            np.full((len(seen), len(self._texts)), self._size),
+            (whole - self._mean) / self._scale,
+        )
+        table.numbers[seen], table.places[seen] = self._evident(evidence)
+        return table
 
     def _evident(self, rows: Sequence[Features]) -> tuple[Floats, NDArray[np.intp]]:
         """Numbers, shape (n, f), and places of the texts, shape (n, t), the product last, of set `prefix`.
 
         What is not in the vocabulary has the place after the last, which weighs nothing.
         """
-        numbers = np.array([self._numbers(row) for row in rows], dtype=np.float64)
+        found = np.minimum(numbers(rows, PUBLISHED), self._limits)
         places = [[known.get(row[name], self._size) for row in rows] for name, known in self._texts]
-        return np.minimum(numbers, self._limits), np.array(places).T
+        return found, np.array(places, dtype=np.intp).T
 
 
 def _begin(clusters: Clusters, inputs: int) -> _Models:

@@ -109,12 +109,14 @@ class ConfluentTransactionalProducer:
         topics = ", ".join(sorted({record.topic for record in records}))
         with self._asking(f"publishing scores to {topics}" if topics else "publishing offsets") as producer:
             producer.begin_transaction()
+            claims = [TopicPartition(topic, p, c.offset, c.metadata) for p, c in offsets.items()]
+            if claims:
+                # Before the records: while the broker still ends the transaction before, this is asked again
+                # after 5 ms, and a partition for records after 20, whatever `retry.backoff.ms` says.
+                bounded(partial(producer.send_offsets_to_transaction, claims, membership.raw), self._seconds)
             for record in records:
                 partition = _ANY if record.partition is None else record.partition
                 producer.produce(record.topic, record.value, record.key, partition)
-            claims = [TopicPartition(topic, p, c.offset, c.metadata) for p, c in offsets.items()]
-            if claims:
-                bounded(partial(producer.send_offsets_to_transaction, claims, membership.raw), self._seconds)
             left = producer.flush(self._seconds)
             self._failures.check()
             if left:

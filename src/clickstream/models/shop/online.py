@@ -179,7 +179,7 @@ class ShopOnline(OnlineModels):
         self._chances = _Weights.of(self._conversion, scales, self._size)
         self._amounts = _Weights.of(self._spending, scales, self._size)
 
-    def _tabled(self, cases: Sequence[Case]) -> Table:
+    def tabled(self, cases: Sequence[Case]) -> Table:
         points = [list(self._clusters.point(case.whole).values()) for case in cases]
         evident = [None if case.evidence is None else self._evident(case.evidence) for case in cases]
         return self._table_of(evident, points)
