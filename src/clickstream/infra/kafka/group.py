@@ -53,21 +53,27 @@ class _PauseOnAssignment(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
 
 
 class _OutlastsPolls:
-    """A join that is under way when a poll ends, and never `is_done` for the client.
+    """A join that is under way when a poll ends.
 
-    A join that ended while nobody polled the client would throw away and begin anew, which sets all others
-    back: members that poll now and then can miss each other for minutes. It is awaited instead.
+    One that ended while nobody polled the client would throw away and begin anew, which sets all others back:
+    members that poll now and then can miss each other for minutes. It is awaited instead, unless it ended so
+    long ago, `lasts_s`, that the group may have put out a member of which it heard nothing since.
     """
 
-    is_done = False
-
-    def __init__(self, join: Any) -> None:
+    def __init__(self, join: Any, lasts_s: float) -> None:
         self.add_callback = join.add_callback
         self.add_errback = join.add_errback
+        self._lasts_s = lasts_s
+        self._ended_at: float | None = None
+        join.add_callback(self._end)
 
-    @classmethod
-    def of(cls, join: Any) -> _OutlastsPolls:
-        return join if isinstance(join, cls) else cls(join)
+    def _end(self, _: object) -> None:
+        self._ended_at = time.monotonic()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the client is to begin another one."""
+        return self._ended_at is not None and time.monotonic() - self._ended_at > self._lasts_s
 
 
 class GroupConsumer:
@@ -150,7 +156,9 @@ class GroupConsumer:
         # New metadata is none any more once a join has begun: the member would stay without heartbeats.
         coordinator = self._consumer._coordinator
         if coordinator._join_task is not None:
-            coordinator._join_task = _OutlastsPolls.of(coordinator._join_task)
+            if not isinstance(coordinator._join_task, _OutlastsPolls):
+                lasts_s = self._settings.session_timeout / 2_000
+                coordinator._join_task = _OutlastsPolls(coordinator._join_task, lasts_s)
             self.rejoin()
         return {tp.partition: records for tp, records in polled.items()}
 
