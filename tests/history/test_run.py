@@ -244,21 +244,32 @@ def test_a_run_that_was_ended_goes_on_where_it_was(
     [
         ("_work/partitioned.json", 0, "_work"),
         ("_work/clicks/bucket=0/part1_0.parquet", 400, "_work"),
+        ("_work/clicks/bucket=0/part1_0.parquet", None, "_work"),
         ("_work/sessions/0000/0000.arrow", 0, "_work/sessions/0000"),
         ("_work/sessions/0000/0000.arrow", 400, "_work/sessions/0000"),
+        ("_work/sessions/0000/0000.arrow", None, "_work/sessions/0000"),
+        ("_work/sessions/0000/parts", 0, "_work/sessions/0000"),
+        ("_work/sessions/0000/parts", None, "_work/sessions/0000"),
         ("day=*/sessions.parquet", 400, "day=*/sessions.parquet"),
     ],
 )
 def test_what_is_damaged_of_a_run_is_named_and_made_again(
-    logs: Path, halfway: Path, tmp_path: Path, damaged: str, left: int, removed: str
+    logs: Path, halfway: Path, tmp_path: Path, damaged: str, left: int | None, removed: str
 ) -> None:
+    """`left`: of its bytes; None where it is gone."""
     out = tmp_path / "out"
     shutil.copytree(halfway, out)
     path, made_again = min(out.glob(damaged)), min(out.glob(removed))
     if "clicks" in damaged:
         shutil.rmtree(out / "_work" / "sessions")
-    path.write_bytes(path.read_bytes()[:left])
-    with pytest.raises(InputError, match=re.escape(str(path))) as error:
+    named = path
+    if left is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:left])
+    if path.parent.parent.name == "sessions" and (left is None or path.name == "parts"):
+        named = path.parent
+    with pytest.raises(InputError, match=re.escape(str(named))) as error:
         make(logs, out)
     assert error.value.exit_code == 65
     assert f"Remove {made_again} and run" in error.value.remedy

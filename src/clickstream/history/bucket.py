@@ -18,7 +18,7 @@ import pyarrow as pa
 from clickstream.bundles.bundle import Bundle
 from clickstream.files.history import ClickBuckets
 from clickstream.history.fold import fold_clicks
-from clickstream.history.folder import MAKING, HistoryFolder, undamaged
+from clickstream.history.folder import MAKING, PARTS, HistoryFolder, undamaged
 from clickstream.infra.days import DAY_MS, day_of
 from clickstream.infra.errors import about
 from clickstream.windows.rules import Rules
@@ -57,8 +57,11 @@ class BucketFolder:
         try:
             clicks = self._clicks.batches(bucket)
             sessions = fold_clicks(clicks, self._rules.shop, self._rules, self._bundle, self._with_clicks)
-            for number, part in enumerate(_parts(sessions)):
-                _write_part(making / f"{number:04}.arrow", part)
+            written = 0
+            for part in _parts(sessions):
+                _write_part(making / f"{written:04}.arrow", part)
+                written += 1
+            (making / PARTS).write_text(str(written))
             making.rename(done)
         finally:
             shutil.rmtree(making, ignore_errors=True)

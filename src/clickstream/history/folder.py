@@ -31,11 +31,14 @@ from clickstream.offline.writing import write_csv
 from clickstream.windows.fingerprint import rule_differences
 
 _WORK = "_work"
+_CLICKS = "clicks/bucket=*/*.parquet"
 
 REFUSED = "_refused.csv"
 """The file of the rows that could not be used, in a folder that is finished."""
 
 MAKING = ".making"
+PARTS = "parts"
+"""How many files the sessions of a bucket have, in a file beside them."""
 """Ending of a bucket that is being folded."""
 
 
@@ -92,6 +95,8 @@ class _Partitioned(msgspec.Struct):
     refused: RefusedRows
     finishing: Finishing
     notes: tuple[str, ...]
+    # Each file of clicks, as it is named within the folder, and its bytes.
+    files: dict[str, int] = {}
 
 
 def source_of(
@@ -155,10 +160,28 @@ class HistoryFolder:
         """The sessions of a bucket."""
         return self.sessions / f"{number:04}"
 
+    def parts(self) -> list[Path]:
+        """The files of all sessions, in order.
+
+        Raises:
+            InputError: one is not there any more.
+        """
+        found = []
+        for bucket in sorted(self.sessions.iterdir()):
+            parts = sorted(bucket.glob("*.arrow"))
+            with undamaged(bucket, bucket):
+                if not (bucket / PARTS).exists():
+                    raise ValueError("how many files it had is not known any more")
+                if len(parts) != (written := int((bucket / PARTS).read_text())):
+                    raise ValueError(f"it holds {len(parts)} of {written} files")
+            found += parts
+        return found
+
     def note(self, clicks: ClickBuckets) -> None:
         """Note that the clicks lie in their buckets."""
+        files = {str(one.relative_to(self.work)): one.stat().st_size for one in self.work.glob(_CLICKS)}
         found = _Partitioned(
-            clicks.rows, clicks.kept, clicks.left_out, clicks.refused, clicks.finishing, clicks.notes
+            clicks.rows, clicks.kept, clicks.left_out, clicks.refused, clicks.finishing, clicks.notes, files
         )
         replace_file(self._partitioned, msgspec.json.encode(found, enc_hook=str))
 
@@ -166,7 +189,7 @@ class HistoryFolder:
         """The clicks in their buckets; None where they do not all lie there yet.
 
         Raises:
-            InputError: what is noted of them cannot be read.
+            InputError: what is noted of them cannot be read, or a file that is still to be folded is another.
         """
         if not self._partitioned.exists():
             return None
@@ -174,6 +197,11 @@ class HistoryFolder:
             known = msgspec.json.decode(
                 self._partitioned.read_bytes(), type=_Partitioned, dec_hook=lambda _, text: Path(text)
             )
+        for name, size in known.files.items():
+            path = self.work / name
+            if not self.bucket(int(path.parent.name.rpartition("=")[2])).exists():
+                with undamaged(path, self.work):
+                    _check_size(path, size)
         return ClickBuckets(
             shop.definition,
             self.work,
@@ -207,6 +235,13 @@ class HistoryFolder:
         replace_file(self.path / MANIFEST, msgspec.json.format(msgspec.json.encode(self.made_of)))
 
 
+def _check_size(path: Path, size: int) -> None:
+    if not path.exists():
+        raise ValueError("it is not there any more")
+    if (found := path.stat().st_size) != size:
+        raise ValueError(f"it has {found:,} bytes, and had {size:,} when it was written")
+
+
 @contextmanager
 def undamaged(path: Path, remove: Path) -> Iterator[None]:
     """Read a file that a run wrote whole.
@@ -219,7 +254,7 @@ def undamaged(path: Path, remove: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (pa.ArrowException, msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
+    except (pa.ArrowException, msgspec.MsgspecError, ValueError, OSError) as error:
         if is_of_system(error):
             raise
         raise InputError(

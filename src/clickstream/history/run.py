@@ -279,7 +279,7 @@ def _gather(folder: HistoryFolder, clicks: ClickBuckets, progress: HistoryProgre
     # A part is open until the last day is written; of a billion clicks there are more than a thousand.
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    parts = [Part(path) for path in sorted(folder.sessions.glob("*/*.arrow"))]
+    parts = [Part(path) for path in folder.parts()]
     days = sorted({day for part in parts for day in part.days})
     for number, day in enumerate(days):
         progress(_WRITING + (1 - _WRITING) * number / len(days), f"{counted(len(days), 'day')}: {day}")
