@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -118,16 +117,9 @@ def move_centres(centres: list[list[float]], points: Floats) -> None:
     for number, place in enumerate(np.array(centres)):
         mine = points[near == number]
         if len(mine):
-            left, shares = _after(len(mine))
-            moved = left * place + (shares * mine).sum(axis=0)
+            shares = HALFLIFE * (1 - HALFLIFE) ** np.arange(len(mine) - 1, -1, -1.0)
+            moved = (1 - HALFLIFE) ** len(mine) * place + (shares[:, None] * mine).sum(axis=0)
             centres[number] = moved.tolist()
-
-
-@cache
-def _after(points: int) -> tuple[float, Floats]:
-    """What is left of a centre that so many points have moved, and the share of each, shape (points, 1)."""
-    shares = HALFLIFE * (1 - HALFLIFE) ** np.arange(points - 1, -1, -1.0)
-    return (1 - HALFLIFE) ** points, shares[:, None]
 
 
 def added_up(base: float, *terms: Floats) -> Floats:
