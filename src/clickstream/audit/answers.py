@@ -49,7 +49,7 @@ class AnswerCheck:
         if answer.verdict == "lessons":
             self._report_wrong(score_id, cause, place, "models.lessons", answer.lessons, found.lessons)
         elif answer.verdict == "answers":
-            expected = predictions_by_path({LEARNING: right._asdict()} for right in answer.answers)
+            expected = predictions_by_path({LEARNING: right.as_dict()} for right in answer.answers)
             self.mismatches.add_score(score_id, cause, place, expected)
         elif answer.verdict == "unchecked" and answer.reason:
             tally.predictions_unchecked[answer.reason] += 1

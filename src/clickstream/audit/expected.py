@@ -70,7 +70,7 @@ def facts(
         "features": features,
         "evidence": session.evidence,
         **({"drawn": drawn} if shop.is_event_goal else {}),
-        "outcome": shop.outcome(session)._asdict(),
+        "outcome": shop.outcome(session).as_dict(),
         "shop": shop.as_dict(),
         "settings": settings,
         "source": {

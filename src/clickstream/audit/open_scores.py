@@ -157,7 +157,7 @@ class OpenScoreCheck:
             published = self._published.unpack(found.answers, OPEN_SCORERS) if found.answers else None
         # Where both are there they are equal but for the last digits, and a bound may lie between these.
         said: Mapping[str, Mapping[str, Any] | None] = (
-            computed if published is None else {name: of._asdict() for name, of in published.items()}
+            computed if published is None else {name: of.as_dict() for name, of in published.items()}
         )
         begun: Sequence[str] | None = trigger.fires(point, one.case.whole, said)
         if trigger.conditions and published is None and not (is_known and (one.learned or one.raised)):
@@ -219,7 +219,7 @@ class OpenScoreCheck:
         tally.opened.predictions_checked += 1
         tally.opened.online_unchecked += one.learned is None
         return [
-            Difference(f"predictions.{name}", of._asdict(), published[name]._asdict(), rule_of("predictions"))
+            Difference(f"predictions.{name}", of.as_dict(), published[name].as_dict(), rule_of("predictions"))
             for name, of in computed.items()
             if of is not None and not agree(published[name], of)
         ]
@@ -230,7 +230,7 @@ class OpenScoreCheck:
         if fitted is None:
             return dict.fromkeys(OPEN_SCORERS)
         answers = {name: fitted[name] for name in _FITTED} | ({LEARNING: learned} if learned else {})
-        return {name: answers[name]._asdict() if name in answers else None for name in OPEN_SCORERS}
+        return {name: answers[name].as_dict() if name in answers else None for name in OPEN_SCORERS}
 
     def _unscored(self, one: _Asked) -> None:
         counts, point = self._tally.opened, one.point

@@ -135,7 +135,7 @@ class PredictionCheck:
             answers = [next(computed) for _ in one.cases]
             if not all(map(_all_agree, said, answers)):
                 wanted = predictions_by_path(
-                    {name: right and right[name]._asdict() for name in published if name != LEARNING}
+                    {name: right and right[name].as_dict() for name in published if name != LEARNING}
                     for published, right in zip(said, answers, strict=True)
                 )
                 self._mismatches.add_score(one.found.score_id, one.cause, one.place, wanted)

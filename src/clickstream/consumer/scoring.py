@@ -137,8 +137,6 @@ class WindowScorer:
         self._shop = shop
         self._topic = topic
         self._settings = settings
-        # The same in every score.
-        self._about_shop = shop.as_dict()
         self._absent = {name: None for name in SCORERS if name not in scorers_of(shop)}
 
     def score(self, unscored: Sequence[UnscoredWindow | UnscoredPoint]) -> list[bytes | None]:
@@ -246,7 +244,7 @@ class WindowScorer:
                 "feature_sets": self._shop.feature_sets,
                 "lessons": lessons,
             },
-            "shop": self._about_shop,
+            "shop": self._shop.as_dict(),
             "settings": self._settings,
             "source": {
                 "topic": self._topic,

@@ -114,7 +114,7 @@ def _score(named: str, heartbeat: dict[str, Any]) -> dict[str, Any]:
         ),
         evidence=window.evidence,
         drawn=drawn and DrawnPoint(clicks=drawn.clicks, predictions=_open_predictions(shop)),
-        outcome=ScoredOutcome(**shop.outcome(window)._asdict()),
+        outcome=ScoredOutcome(**shop.outcome(window).as_dict()),
         models=Models(
             bundle="20261124T024349Z-c9b48c2f",
             feature_sets=shop.feature_sets,

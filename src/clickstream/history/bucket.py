@@ -57,11 +57,9 @@ class BucketFolder:
         try:
             clicks = self._clicks.batches(bucket)
             sessions = fold_clicks(clicks, self._rules.shop, self._rules, self._bundle, self._with_clicks)
-            written = 0
-            for part in _parts(sessions):
-                _write_part(making / f"{written:04}.arrow", part)
-                written += 1
-            (making / PARTS).write_text(str(written))
+            for number, part in enumerate(_parts(sessions)):
+                _write_part(making / f"{number:04}.arrow", part)
+            (making / PARTS).write_text(str(len(list(making.iterdir()))))
             making.rename(done)
         finally:
             shutil.rmtree(making, ignore_errors=True)

@@ -106,7 +106,7 @@ def _batch(
         "features": [one.closing.whole for one in cases],
         "evidence": [session.evidence for session in sessions],
         "evidence_features": [one.closing.evidence for one in cases],
-        "outcome": [one.lesson.outcome._asdict() for one in cases],
+        "outcome": [one.lesson.outcome.as_dict() for one in cases],
     }
     if bundle is not None:
         columns |= _predicted(sessions, cases, bundle)

@@ -37,9 +37,10 @@ REFUSED = "_refused.csv"
 """The file of the rows that could not be used, in a folder that is finished."""
 
 MAKING = ".making"
+"""Ending of a bucket that is being folded."""
+
 PARTS = "parts"
 """How many files the sessions of a bucket have, in a file beside them."""
-"""Ending of a bucket that is being folded."""
 
 
 class SourceFile(msgspec.Struct, frozen=True, omit_defaults=True):

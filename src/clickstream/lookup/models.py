@@ -79,7 +79,7 @@ class CurrentModels:
         # The reference sees the click that decides: it has nothing to say of an open session.
         fitted = self._bundle.predict(cases, only=(BATCH,))
         return [
-            {BATCH: of[BATCH]._asdict(), LEARNER.name: online.predict(case)._asdict()}
+            {BATCH: of[BATCH].as_dict(), LEARNER.name: online.predict(case).as_dict()}
             for of, case in zip(fitted, cases, strict=True)
         ]
 

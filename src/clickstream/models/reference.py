@@ -30,8 +30,8 @@ BLANK = CATEGORICAL[:2]
 """Features that were blank in the published run."""
 
 
-_ALIKE = [-3, -1]
-"""Columns by which rows are alike to the forest: the share at high prices, within it the last price."""
+_ALIKE = [PUBLISHED.index(name) - len(PUBLISHED) for name in ("pct_price2_views", "last_price")]
+"""Columns by which rows are alike to the forest: the last price, within it the share at high prices."""
 
 
 class ReferenceParameters(NamedTuple):

@@ -6,7 +6,7 @@ import json
 import struct
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from typing import Any
 
@@ -186,7 +186,8 @@ class ConfluentGroupConsumer:
             if self._fenced:
                 raise KafkaException(KafkaError(KafkaError.FENCED_INSTANCE_ID))
             if first is not None:
-                self._take_all((first, *self._consumer.consume(max_records - 1, 0)), polled)
+                for message in (first, *self._consumer.consume(max_records - 1, 0)):
+                    self._take(message, polled)
         # In the middle of it, a partition may have been taken away and given anew.
         found = {p: records for p, records in polled.items() if p in self._next or self._refused(p)}
         if self._unreadable and not found:
@@ -209,39 +210,34 @@ class ConfluentGroupConsumer:
     def _refused(self, partition: int) -> bool:
         return any(error.partition == partition for error in self._unreadable)
 
-    def _take_all(self, messages: Iterable[Message], polled: dict[int, list[Record]]) -> None:
-        topic, awaited = self._topic, self._next
-        for message in messages:
-            partition, offset = message.partition(), message.offset()
-            error = message.error()
-            if partition is None or partition < 0 or offset is None:
-                if error is not None:
-                    self._take_event(error)
-                continue
-            if (next_offset := awaited.get(partition)) is None:
-                continue
+    def _take(self, message: Message, polled: dict[int, list[Record]]) -> None:
+        partition, offset = message.partition(), message.offset()
+        error = message.error()
+        if partition is None or partition < 0 or offset is None:
             if error is not None:
-                self._take_event_of(partition, next_offset, offset, error)
-            elif offset >= next_offset:
-                try:
-                    record = ReadRecord(
-                        topic,
-                        partition,
-                        offset,
-                        message.key(),
-                        message.value(),
-                        message.timestamp()[1],
-                        message.headers() or (),
-                    )
-                except (SystemError, UnicodeDecodeError) as fault:
-                    # Of a header whose name is no text the library makes one of these, now or with the next
-                    # call.
-                    self._refuse_batch(partition, offset, str(fault.__cause__ or fault))
-                    continue
-                awaited[partition] = offset + 1
-                if (records := polled.get(partition)) is None:
-                    records = polled[partition] = []
-                records.append(record)
+                self._take_event(error)
+            return
+        if (next_offset := self._next.get(partition)) is None:
+            return
+        if error is not None:
+            self._take_event_of(partition, next_offset, offset, error)
+        elif offset >= next_offset:
+            try:
+                record = ReadRecord(
+                    self._topic,
+                    partition,
+                    offset,
+                    message.key(),
+                    message.value(),
+                    message.timestamp()[1],
+                    message.headers() or (),
+                )
+            except (SystemError, UnicodeDecodeError) as fault:
+                # Of a header whose name is no text the library makes one of these, now or with the next call.
+                self._refuse_batch(partition, offset, str(fault.__cause__ or fault))
+                return
+            self._next[partition] = offset + 1
+            polled.setdefault(partition, []).append(record)
 
     def _take_event(self, error: KafkaError) -> None:
         if error.code() == KafkaError._FATAL:
