@@ -44,14 +44,14 @@ def advance(
     logic: Partition, records: Sequence[Record], parsed: Sequence[ParsedRecord], most_closed: int
 ) -> TakenRecords:
     """Take the records in order: all, or up to the one that closed the last of `most_closed` windows."""
-    count = 0
+    count, take, closed = 0, logic.advance, logic.closed
     for raw, record in zip(records, parsed, strict=True):
         count += 1
         if isinstance(record, InvalidRecordError):
             logic.refuse(raw.offset, record.reason, record.detail)
             continue
-        logic.advance(raw.offset, raw.timestamp, record)
-        if len(logic.closed) >= most_closed:
+        take(raw.offset, raw.timestamp, record)
+        if len(closed) >= most_closed:
             break
     # By type alone: a click is of one type or another, by how it was read.
     kinds = Counter(map(type, parsed[:count]))

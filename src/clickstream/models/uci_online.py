@@ -174,14 +174,16 @@ class UciOnlineModels(OnlineModels):
     def _read_off(self) -> None:
         """Take what predictions need from the models: sums over plain numbers, until the next lesson."""
         known = self._conversion.weights
-        weights = [known.get(place, 0.0) for place in range(self._size)]
+        weights = np.zeros(self._size + 1)
+        places = np.fromiter(known, np.intp, len(known))
+        weights[places] = np.fromiter(known.values(), np.float64, len(known))
         shifts, scales = shifts_and_scales(self._scaler, _INTERCEPT)
-        slopes = [weight * scale for weight, scale in zip(weights, scales, strict=False)]
+        slopes = [weight * scale for weight, scale in zip(weights.tolist(), scales, strict=False)]
         self._offset = self._conversion.intercept
         for slope, shift in zip(slopes, shifts, strict=True):
             self._offset -= slope * shift
         self._slopes = np.array(slopes)
-        self._weights = np.array([*weights, 0.0])
+        self._weights = weights
         means = bayesian_means(self._revenue)
         self._worths, self._base = np.array(means[:_INTERCEPT]), means[_INTERCEPT]
         self._means = np.array(means + [0.0] * (self._size + 1 - len(means)))

@@ -112,21 +112,23 @@ class OpenSession(Struct, Generic[S, A], array_like=True, gc=False):
             last, clicks = window.last.event_time, window.clicks
             if clicks >= rules.max_clicks:
                 return -FOREVER  # a late click filled it: it closes at once
+        gap, max_clicks = rules.gap, rules.max_clicks
         counted = set()
         for waiting in self.pending:
             click = waiting.click
-            identity = click.identity
+            order, event_time = click.order, click.event_time
+            identity = click.identity if order is None else order
             if clicks:
-                if click.event_time > last + rules.gap:
+                if event_time > last + gap:
                     break
                 if identity in counted or (window is not None and window.has(click)):
                     continue
             counted.add(identity)
-            last = click.event_time
+            last = event_time
             clicks += 1
-            if click.end or clicks >= rules.max_clicks:
+            if click.end or clicks >= max_clicks:
                 return last + 1
-        return last + rules.gap + 1
+        return last + gap + 1
 
     def find(self, click: S) -> tuple[int, PendingClick[S] | None]:
         """The place of `click` among those that wait, and the one there if time and identity are the same."""

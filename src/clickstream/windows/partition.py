@@ -198,8 +198,9 @@ class Partition:
                 flushes = flushes or record.flush
             else:
                 named.add(record.session_id)
-            if record.event_time > newest:
-                newest = record.event_time
+            event_time = record.event_time
+            if event_time > newest:
+                newest = event_time
         due = EVERYTHING_DUE if flushes else newest - self.rules.allowed_lateness
         crowd = self.open_sessions + len(named) - self.rules.max_open_sessions
         first = crowd + len(named) if crowd > 0 else 0
@@ -237,9 +238,10 @@ class Partition:
                 self.doubt.arrived(record.session_id, event_time)
             self._arrive(offset, record)
         closed = self._published.pop(offset, ()) if self._published else ()
-        self.closings += len(closed)
-        for published in closed:
-            self._close_published(offset, published)
+        if closed:
+            self.closings += len(closed)
+            for published in closed:
+                self._close_published(offset, published)
         if event_time > self.newest:
             if (
                 self.doubt.sessions
@@ -556,8 +558,9 @@ class Partition:
         partial = self.doubt.covers(session_id, window.opened_at)
         self.closed.append(ClosedWindow(session_id, window, closed_by, offset, partial))
         session.window = None
-        self.changed.add(session_id)
-        if not session.pending:
+        if session.pending:
+            self.changed.add(session_id)
+        else:
             self._forget(session_id)
 
     def _drop(self, offset: int, session_id: str) -> None:
@@ -568,7 +571,6 @@ class Partition:
             self.forgotten.append(offset)
 
     def _forget(self, session_id: str) -> None:
-        self.changed.add(session_id)
         del self.sessions[session_id]
         self._due.pop(session_id, None)
         self._unsure.discard(session_id)
