@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -91,6 +92,21 @@ def test_commands_that_use_no_models_do_not_wait_for_their_libraries() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert ended.stdout.strip() == "[]"
+
+
+def test_a_command_with_models_starts_without_pandas_which_can_be_imported_later() -> None:
+    code = (
+        "import atexit, importlib.util, sys; from clickstream.cli.main import main\n"
+        "def ended():\n"
+        "    loaded = [name in sys.modules for name in ('sklearn', 'pandas')]\n"
+        "    print('loaded', *loaded, importlib.util.find_spec('pandas') is not None)\n"
+        "atexit.register(ended)\n"
+        "main()"
+    )
+    here = importlib.util.find_spec("pandas") is not None
+    words = [sys.executable, "-c", code, "consume", "--help"]
+    ended = subprocess.run(words, check=True, capture_output=True, text=True)
+    assert ended.stdout.splitlines()[-1] == f"loaded True False {here}"
 
 
 def test_an_unknown_variable_is_named_with_the_nearest_setting(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from clickstream.terminal.starting import stoppable_imports
+from clickstream.terminal.starting import stoppable_imports, without_pandas
 
 if TYPE_CHECKING:
     import typer
@@ -130,7 +130,7 @@ def main() -> None:
 def _command() -> None:
     # What is imported stays: to search it for cycles, again and again, is a fifth of the time.
     gc.disable()
-    with stoppable_imports(sys.argv[1:]):
+    with stoppable_imports(sys.argv[1:]), without_pandas():
         from clickstream.infra.settings import unknown_variables
 
         app = command_line(sys.argv[1:])
