@@ -219,7 +219,7 @@ def test_the_live_page_follows_a_replay_without_a_reload(
         page.wait(lambda: "It has closed" in page.text(), "the end of the session is told")
         page.click("Closed sessions")
         page.wait(lambda: "The last scores" in page.headings(), "the closed sessions are shown")
-        assert "view=Closed" in page.browser.current_url
+        page.wait(lambda: "view=Closed" in page.browser.current_url, "the address says so")
         pictures(page, folder, "live-closed")
         assert page.script("return window.neverReloaded")
         assert consumer.stop() == 0
