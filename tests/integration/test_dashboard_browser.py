@@ -193,6 +193,9 @@ def test_the_live_page_follows_a_replay_without_a_reload(
     shop = Shop(settings, folder / "logs")
     try:
         consumer = shop.consumer()
+        # It counts what arrives from here on: it must follow before the first score is written.
+        page.open("/live", "Live")
+        page.wait(lambda: page.metrics().get("Lag, records") == "0", "the page follows the topics")
         plan = plan_of(settings, 300)
         shop.publish(plan, until=150)
         shop.drain(consumer)
