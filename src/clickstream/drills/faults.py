@@ -38,6 +38,7 @@ _MOST_PASSES = {
 }
 _USUAL_PASSES = 4
 _OCCASION_EVERY_S = 3.0
+_INHERITED_WITHIN_S = 15.0
 _SLOW_S = 0.05
 
 
@@ -269,13 +270,21 @@ def _wait(_stage: DrillStage, _consumer: Consumer) -> None:
 
 
 def _inherit(failpoint: str, stage: DrillStage, consumer: Consumer) -> None:
-    """Another one dies there and stays away, so that its partitions are taken over as it left them."""
+    """Another one dies there, and all but this one stay away: it takes over what that one left.
+
+    Were a third one there, the group might give it just the partition that is meant, time after time.
+    """
     other = _another(stage, consumer)
+    away = [one for one in stage.consumers if one not in (consumer, other)]
+    for one in away:
+        one.wanted = False
+        _die(one)
     _die_at(stage, other, failpoint, _wait)
     other.wanted = False
     _die(other)
-    stage.wait(lambda: not consumer.failpoint, stage.settings.session_timeout / 1000 + _OCCASION_EVERY_S)
-    other.wanted = True
+    stage.wait(lambda: not consumer.failpoint, stage.settings.session_timeout / 1000 + _INHERITED_WITHIN_S)
+    for one in (other, *away):
+        one.wanted = True
 
 
 def _another(stage: DrillStage, consumer: Consumer) -> Consumer:
