@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from clickstream.models.case import Floats
 
 LESSON = 32
-"""Sessions of a lesson, chosen on April to June of the public dataset. Scores of bundles of one manifest
-format agree on it: another number needs another format."""
+"""Sessions of a lesson, chosen on April to June of the public dataset (`bench/lessons.py`). Scores of bundles
+of one manifest format agree on it: another number needs another format."""
 
 
 # The share of the way to a session that its nearest centre moves. Half of a centre is new after 350 sessions.
