@@ -276,15 +276,19 @@ def _inherit(failpoint: str, stage: DrillStage, consumer: Consumer) -> None:
     """
     other = _another(stage, consumer)
     away = [one for one in stage.consumers if one not in (consumer, other)]
-    for one in away:
-        one.wanted = False
-        _die(one)
-    _die_at(stage, other, failpoint, _wait)
-    other.wanted = False
-    _die(other)
-    stage.wait(lambda: not consumer.failpoint, stage.settings.session_timeout / 1000 + _INHERITED_WITHIN_S)
-    for one in (other, *away):
-        one.wanted = True
+    try:
+        for one in away:
+            one.wanted = False
+            _die(one)
+        _die_at(stage, other, failpoint, _wait)
+        other.wanted = False
+        _die(other)
+        patience_s = stage.settings.session_timeout / 1000 + _INHERITED_WITHIN_S
+        stage.wait(lambda: not consumer.failpoint, patience_s)
+    finally:
+        # Also where the occasion does not come: the drill goes on with all of them.
+        for one in (other, *away):
+            one.wanted = True
 
 
 def _another(stage: DrillStage, consumer: Consumer) -> Consumer:
