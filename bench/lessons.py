@@ -14,12 +14,13 @@ import argparse
 import datetime
 import time
 import zlib
-from collections.abc import Sequence
 from functools import partial
 from itertools import compress
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
+from partitions import figures, progressive
 from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
@@ -28,12 +29,10 @@ from clickstream.features.outcome import Outcome
 from clickstream.files.dataset import read_dataset
 from clickstream.files.location import find_dataset
 from clickstream.infra.errors import InputError
-from clickstream.infra.kafka import partition_for
 from clickstream.models import online
-from clickstream.models.case import Example, ScorerOutput
+from clickstream.models.case import Example
 from clickstream.models.clusters import fit_clusters
 from clickstream.models.examples import base_rates, example
-from clickstream.models.figures import conversion_figures, revenue_figures
 from clickstream.models.online import globals_of
 from clickstream.models.uci_online import UciOnlineModels
 from clickstream.training.honest import warm_start
@@ -42,7 +41,6 @@ from clickstream.training.training import vocabulary_of
 LESSONS = (1, 8, 16, 32, 64, 128)
 PARTITIONS = (1, 8)
 JUNE, CHANGE, JULY = (datetime.date(2008, *day) for day in ((6, 1), (6, 16), (7, 1)))
-AT_ONCE = 1_000
 SEED = 42
 
 
@@ -64,7 +62,9 @@ def main() -> None:
     dated = [DatedExample(name, day, example(session)) for name, day, session in sessions if day < JULY]
     known = [one for _, day, one in dated if day < JUNE]
     june = [one for one in dated if one.day >= JUNE]
-    changed = [one._replace(one=_changed(one)) for one in june]
+    taught = [(one.session_id, one.one) for one in june]
+    changed = [(one.session_id, _changed(one)) for one in june]
+    since = [one.day >= CHANGE for one in june]
     table = Table(title=f"{len(june):,} sessions of June, {len(known):,} known", title_justify="left")
     titles = ("K", "of", "AUC", "loss", "ECE", "R²", "changed", "ECE", "µs")
     for title in titles:
@@ -73,56 +73,32 @@ def main() -> None:
         vocabulary, rates = vocabulary_of(known), base_rates(known)
         clusters = fit_clusters([one.case.whole for one in known], SEED)
         for length in LESSONS:
-            setattr(online, "LESSON", length)  # noqa: B010
-            warm = warm_start(known, vocabulary, clusters, rates)
-            made = partial(UciOnlineModels, "", vocabulary, clusters, rates, globals_of(warm), warm)
-            for count in PARTITIONS:
-                began = time.process_time()
-                said = progressive([made() for _ in range(count)], june)
-                each = (time.process_time() - began) / len(june) * 1e6
-                after = progressive([made() for _ in range(count)], changed)
-                days = [one.day >= CHANGE for one in changed]
-                found = _figures(june, said)
-                followed = _figures([*compress(changed, days)], [*compress(after, days)])
-                table.add_row(
-                    f"{length}",
-                    f"{count}",
-                    *(f"{found[name]:.4f}" for name in ("auc", "log_loss", "ece", "r2")),
-                    *(f"{followed[name]:.4f}" for name in ("log_loss", "ece")),
-                    f"{each:.1f}",
-                )
+            with patch.object(online, "LESSON", length):
+                warm = warm_start(known, vocabulary, clusters, rates)
+                made = partial(UciOnlineModels, "", vocabulary, clusters, rates, globals_of(warm), warm)
+                for count in PARTITIONS:
+                    began = time.process_time()
+                    said = progressive([made() for _ in range(count)], taught)
+                    each = (time.process_time() - began) / len(june) * 1e6
+                    after = progressive([made() for _ in range(count)], changed)
+                    found = figures([one for _, one in taught], said)
+                    followed = figures(
+                        [one for _, one in compress(changed, since)], [*compress(after, since)]
+                    )
+                    table.add_row(
+                        f"{length}",
+                        f"{count}",
+                        *(f"{found[name]:.4f}" for name in ("auc", "log_loss", "ece", "r2")),
+                        *(f"{followed[name]:.4f}" for name in ("log_loss", "ece")),
+                        f"{each:.1f}",
+                    )
     Console().print(table)
-
-
-def progressive(models: Sequence[UciOnlineModels], sessions: Sequence[DatedExample]) -> list[ScorerOutput]:
-    """What the models of each session's partition said before they learned it, in steps as a consumer's."""
-    answers = []
-    for first in range(0, len(sessions), AT_ONCE):
-        step = sessions[first : first + AT_ONCE]
-        mine = [models[partition_for(one.session_id.encode(), len(models))] for one in step]
-        for model in models:
-            model.expect([one.one.case for one, of in zip(step, mine, strict=True) if of is model])
-        for one, model in zip(step, mine, strict=True):
-            answers.append(model.predict(one.one.case))
-            model.learn(one.one.case, one.one.outcome)
-    return answers
 
 
 def _changed(dated: DatedExample) -> Example:
     """The session in a shop that sells less from CHANGE on."""
     kept = dated.day < CHANGE or zlib.crc32(dated.session_id.encode()) % 2
     return dated.one if kept else dated.one._replace(outcome=Outcome(False, 0.0))
-
-
-def _figures(sessions: Sequence[DatedExample], answers: Sequence[ScorerOutput]) -> dict[str, float]:
-    evident = [
-        (of.one.outcome, said)
-        for of, said in zip(sessions, answers, strict=True)
-        if of.one.case.evidence is not None
-    ]
-    converted, conversion = [o.converted for o, _ in evident], [said.conversion for _, said in evident]
-    revenue, expected = [o.revenue or 0.0 for o, _ in evident], [said.revenue or 0.0 for _, said in evident]
-    return {**conversion_figures(converted, conversion), **revenue_figures(revenue, expected)}
 
 
 if __name__ == "__main__":

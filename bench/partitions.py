@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from clickstream.bundles.bundle import Bundle, ScorerOutput, load_bundle
+from clickstream.bundles.bundle import ScorerOutput, load_bundle
 from clickstream.files.dataset import read_dataset
 from clickstream.files.location import find_dataset
 from clickstream.infra.errors import InputError
@@ -24,9 +24,11 @@ from clickstream.infra.kafka import partition_for
 from clickstream.infra.settings import load_settings
 from clickstream.models.case import Example
 from clickstream.models.examples import example
-from clickstream.models.figures import cluster_agreement, conversion_figures, revenue_figures
+from clickstream.models.figures import Figures, cluster_agreement, conversion_figures, revenue_figures
+from clickstream.models.online import OnlineModels
 
 PARTITIONS = (1, 4, 8, 16)
+AT_ONCE = 1_000
 
 
 def main() -> None:
@@ -45,36 +47,43 @@ def main() -> None:
     for title in ("partitions", "AUC", "log loss", "ECE", "R²", "MAE", "ARI"):
         table.add_column(title, justify="right")
     for partitions in PARTITIONS:
-        answers = progressive(bundle, held_out, partitions)
-        table.add_row(str(partitions), *_figures([one for _, one in held_out], answers, batch))
+        answers = progressive([bundle.online() for _ in range(partitions)], held_out)
+        agreed = cluster_agreement([answer.cluster for answer in answers], batch)
+        found = {**figures([one for _, one in held_out], answers), "ari": agreed}
+        names = ("auc", "log_loss", "ece", "r2", "mae", "ari")
+        table.add_row(str(partitions), *(f"{found[name]:.4f}" for name in names))
     Console().print(table)
 
 
 def progressive(
-    bundle: Bundle, sessions: Sequence[tuple[str, Example]], partitions: int
+    models: Sequence[OnlineModels], sessions: Sequence[tuple[str, Example]]
 ) -> list[ScorerOutput]:
-    """What the online models of each session's partition said before they learned it."""
-    models = [bundle.online() for _ in range(partitions)]
+    """What the models of each session's partition said before they learned it, in steps as a consumer's."""
     answers = []
-    for session_id, one in sessions:
-        mine = models[partition_for(session_id.encode(), partitions)]
-        answers.append(mine.predict(one.case))
-        mine.learn(one.case, one.outcome)
+    for first in range(0, len(sessions), AT_ONCE):
+        step = [
+            (models[partition_for(session_id.encode(), len(models))], one)
+            for session_id, one in sessions[first : first + AT_ONCE]
+        ]
+        for model in models:
+            model.expect([one.case for mine, one in step if mine is model])
+        for mine, one in step:
+            answers.append(mine.predict(one.case))
+            mine.learn(one.case, one.outcome)
     return answers
 
 
-def _figures(sessions: Sequence[Example], answers: Sequence[ScorerOutput], batch: Sequence[int]) -> list[str]:
+def figures(sessions: Sequence[Example], answers: Sequence[ScorerOutput]) -> Figures:
+    """How good the answers are, over the sessions with evidence."""
     evident = [
         (one.outcome, answer)
         for one, answer in zip(sessions, answers, strict=True)
         if one.case.evidence is not None
     ]
-    found = {
+    return {
         **conversion_figures([o.converted for o, _ in evident], [a.conversion for _, a in evident]),
         **revenue_figures([o.revenue or 0.0 for o, _ in evident], [a.revenue or 0.0 for _, a in evident]),
-        "ari": cluster_agreement([answer.cluster for answer in answers], batch),
     }
-    return [f"{found[name]:.4f}" for name in ("auc", "log_loss", "ece", "r2", "mae", "ari")]
 
 
 if __name__ == "__main__":
