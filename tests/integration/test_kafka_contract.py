@@ -51,6 +51,15 @@ def crash() -> None:
     raise Crash
 
 
+class Slowly(list[OutgoingRecord]):
+    """Records of a process that comes to little: between two of them the broker's answers come in."""
+
+    def __iter__(self) -> Iterator[OutgoingRecord]:
+        for record in super().__iter__():
+            yield record
+            time.sleep(0.02)
+
+
 class Stage:
     """A clicks topic of four partitions, and who reads and writes there."""
 
@@ -468,6 +477,12 @@ class KafkaContract:
             former.publish(stage.to(0, b"former"), stage.topic, {}, NOBODY, lambda: None)
         latter.publish(stage.to(0, b"latter"), stage.topic, {}, NOBODY, lambda: None)
         assert values(read(member, 1)) == [b"latter"]
+
+    def test_an_owner_that_learns_it_between_two_records_is_fenced_all_the_same(self, stage: Stage) -> None:
+        former = stage.writer()
+        stage.writer()
+        with pytest.raises(FencedError):
+            former.publish(Slowly(stage.to(0, b"former") * 50), stage.topic, {}, NOBODY, lambda: None)
 
     def test_an_owner_that_is_fenced_within_a_transaction_commits_nothing(self, stage: Stage) -> None:
         member, former = stage.started(0), stage.writer()

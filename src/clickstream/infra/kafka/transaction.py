@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import kafka
@@ -34,16 +34,17 @@ class TransactionalProducer:
         manager, sender = self._producer._transaction_manager, self._producer._sender
         for owner, name in (
             (manager, "begin_commit"),
+            (manager, "last_error"),
             (manager, "send_offsets_to_transaction"),
             (sender, "wakeup"),
             (sender, "force_close"),
         ):
-            if not callable(getattr(owner, name, None)):
+            if not hasattr(owner, name):
                 raise ConfigurationError(
                     f"kafka-python {kafka.__version__} has no {name}", "Install kafka-python==3.0.12."
                 )
         try:
-            with translated(f"initialising transactions of {transactional_id}", settings):
+            with translated(f"initialising transactions of {transactional_id}", settings), self._reasoned():
                 self._producer.init_transactions()
         except ClickstreamError:
             self.discard()
@@ -77,7 +78,7 @@ class TransactionalProducer:
         manager = self._producer._transaction_manager
         seconds = self._settings.patience / 1000
         until = time.monotonic() + seconds
-        with translated("publishing scores", self._settings), routed():
+        with translated("publishing scores", self._settings), self._reasoned(), routed():
             self._producer.begin_transaction()
             futures = [
                 self._producer.send(r.topic, value=r.value, key=r.key, partition=r.partition) for r in records
@@ -102,6 +103,17 @@ class TransactionalProducer:
     def discard(self) -> None:
         """Free threads and sockets at once; an open transaction is aborted by whoever takes the id next."""
         discard(self._producer)
+
+    @contextmanager
+    def _reasoned(self) -> Iterator[None]:
+        """Once a request of a transaction failed, each later call says only that it cannot go on."""
+        try:
+            yield
+        except kafka_errors.KafkaError as error:
+            reason = self._producer._transaction_manager.last_error
+            if reason is None or reason is error:
+                raise
+            raise reason from error
 
     def _await(self, result: Any, what: str) -> None:
         self._producer._sender.wakeup()

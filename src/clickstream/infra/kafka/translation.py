@@ -42,10 +42,8 @@ def translated(doing: str, settings: Settings) -> Iterator[None]:
     try:
         yield
     except (kafka_errors.KafkaError, OSError) as error:
-        # In a transaction the client says first that it cannot go on, and then why.
-        reason = next((one for one in error.args if isinstance(one, kafka_errors.AuthorizationError)), error)
-        kinds = (kind for kind, types in _KINDS if isinstance(reason, types))
-        raise failure(next(kinds, "failed"), doing, settings, reason) from error
+        kinds = (kind for kind, types in _KINDS if isinstance(error, types))
+        raise failure(next(kinds, "failed"), doing, settings, error) from error
 
 
 @contextmanager
