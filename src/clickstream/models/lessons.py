@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ def learn_linear(
         # As plain numbers: numpy's own are slower one by one, and would be pickled with the models.
         slopes, loss = model._eval_gradient_many(rows, names, truth, weights)
         # No optimiser adapts the rate of the intercept: it moves as far as it would row by row.
-        return {name: float(slope) for name, slope in slopes.items()}, float(loss) * len(rows)
+        return dict(zip(slopes, map(float, slopes.values()), strict=True)), float(loss) * len(rows)
 
     saved = model._enter_learn_mode(set(names))
     try:
@@ -90,10 +91,10 @@ def learn_linear(
         model._exit_learn_mode(saved)
 
 
-def bayesian_means(model: Any) -> list[float]:
-    """The weights of a `BayesianLinearRegression` whose inputs came in order."""
+def bayesian_means(model: Any) -> Floats:
+    """The weights of a `BayesianLinearRegression` whose inputs came in order; after them zeros."""
     model._ensure_m()
-    means: list[float] = model._m_arr.tolist()
+    means: Floats = model._m_arr
     return means
 
 
@@ -117,9 +118,15 @@ def move_centres(centres: list[list[float]], points: Floats) -> None:
     for number, place in enumerate(np.array(centres)):
         mine = points[near == number]
         if len(mine):
-            shares = HALFLIFE * (1 - HALFLIFE) ** np.arange(len(mine) - 1, -1, -1.0)
-            moved = (1 - HALFLIFE) ** len(mine) * place + (shares[:, None] * mine).sum(axis=0)
+            moved = (1 - HALFLIFE) ** len(mine) * place + (_shares(len(mine)) * mine).sum(axis=0)
             centres[number] = moved.tolist()
+
+
+@cache
+def _shares(n: int) -> Floats:
+    """How much of each of n points is left in a centre that moved to one after the other, shape (n, 1)."""
+    shares: Floats = HALFLIFE * (1 - HALFLIFE) ** np.arange(n - 1, -1, -1.0)
+    return shares[:, None]
 
 
 def added_up(base: float, *terms: Floats) -> Floats:

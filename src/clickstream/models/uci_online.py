@@ -178,15 +178,14 @@ class UciOnlineModels(OnlineModels):
         places = np.fromiter(known, np.intp, len(known))
         weights[places] = np.fromiter(known.values(), np.float64, len(known))
         shifts, scales = shifts_and_scales(self._scaler, _INTERCEPT)
-        slopes = [weight * scale for weight, scale in zip(weights.tolist(), scales, strict=False)]
+        self._slopes = weights[:_INTERCEPT] * scales
         self._offset = self._conversion.intercept
-        for slope, shift in zip(slopes, shifts, strict=True):
+        for slope, shift in zip(self._slopes.tolist(), shifts, strict=True):
             self._offset -= slope * shift
-        self._slopes = np.array(slopes)
         self._weights = weights
-        means = bayesian_means(self._revenue)
-        self._worths, self._base = np.array(means[:_INTERCEPT]), means[_INTERCEPT]
-        self._means = np.array(means + [0.0] * (self._size + 1 - len(means)))
+        means = np.zeros(self._size + 1)
+        means[: self._first_product] = bayesian_means(self._revenue)[: self._first_product]
+        self._worths, self._base, self._means = means[:_INTERCEPT], float(means[_INTERCEPT]), means
 
     def tabled(self, cases: Sequence[Case]) -> Table:
         known = Cases.of(cases)
