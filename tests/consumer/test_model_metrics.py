@@ -6,24 +6,30 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
 import pytest
 from scored_log import ScoredLog
 from structlog.testing import capture_logs
 
 from clickstream.consumer.model_metrics import WINDOW, ModelMetrics
-from clickstream.consumer.score_evaluation import ObservedScore, ScoreEvaluation, score_reader
-from clickstream.consumer.store import OutboxRecord
+from clickstream.consumer.score_evaluation import ObservedScore, ScoreEvaluation, score_observer, score_reader
 from clickstream.features.shop import UCI553
 from clickstream.models.drift import ERRORS, FEATURES
 from clickstream.monitoring.metrics import Distribution
 from clickstream.records.scorers import SCORERS
 
 
-def score(bundle: str = "one", price: float = 44.0, evidence: int = 3, **changes: Any) -> OutboxRecord:
-    """A score on its way to the topic, as far as a monitor looks at it."""
+def score(bundle: str = "one", price: float = 44.0, evidence: int = 3, **changes: Any) -> ObservedScore:
+    """What is observed of a score on its way to the topic."""
+    seen: list[ObservedScore] = []
+    score_observer(UCI553)(seen, content_of(bundle, price, evidence) | changes)
+    (one,) = seen
+    return one
+
+
+def content_of(bundle: str = "one", price: float = 44.0, evidence: int = 3) -> dict[str, Any]:
+    """A score, as far as a monitor looks at it."""
     answer = {"conversion": 0.75, "revenue": 40.0, "cluster": 1, "cluster_name": "long"}
-    content = {
+    return {
         "session_id": "s",
         "last_click_at": 1_200_000_000_000,
         "features": dict.fromkeys(FEATURES, 2) | {"mean_price": price, "first_category": "sale"},
@@ -34,11 +40,10 @@ def score(bundle: str = "one", price: float = 44.0, evidence: int = 3, **changes
         "shop": UCI553.as_dict(),
         "error": None,
     }
-    return OutboxRecord(0, "scores", b"s", orjson.dumps(content | changes))
 
 
 def monitor() -> ModelMetrics:
-    return ModelMetrics("scores", "one")
+    return ModelMetrics("one")
 
 
 def values(monitor: ModelMetrics) -> dict[tuple[str, ...], float]:
@@ -50,7 +55,7 @@ def values(monitor: ModelMetrics) -> dict[tuple[str, ...], float]:
     }
 
 
-def priced(count: int, mean: float, seed: int) -> Sequence[OutboxRecord]:
+def priced(count: int, mean: float, seed: int) -> Sequence[ObservedScore]:
     rng = random.Random(seed)
     return [score(price=rng.gauss(mean, 8)) for _ in range(count)]
 
@@ -58,7 +63,7 @@ def priced(count: int, mean: float, seed: int) -> Sequence[OutboxRecord]:
 def test_a_bundle_that_was_taken_is_told_before_it_has_scored() -> None:
     """One that waits for a partition would else seem to have missed the promotion."""
     mine = monitor()
-    mine.published({0: [score()]})
+    mine.published([score()])
     mine.took("two")
     found = values(mine)
     assert found["bundle_info", "two"] == 1
@@ -78,7 +83,7 @@ def test_a_monitor_that_saw_nothing_tells_the_bundle_and_no_quality() -> None:
 
 def test_what_was_published_is_judged_over_both_windows() -> None:
     mine = monitor()
-    mine.published({0: [score(), score()], 3: [score()]})
+    mine.published([score(), score(), score()])
     found = values(mine)
     for window in ("since_start", "rolling"):
         assert found["model_sessions", window] == 3
@@ -90,8 +95,8 @@ def test_what_was_published_is_judged_over_both_windows() -> None:
 
 def test_the_rolling_figures_forget_and_those_since_the_start_do_not() -> None:
     mine = monitor()
-    mine.published({0: [score(outcome={"converted": True, "revenue": 90.0, "source": "proxy"})] * 10})
-    mine.published({0: [score()] * WINDOW})
+    mine.published([score(outcome={"converted": True, "revenue": 90.0, "source": "proxy"})] * 10)
+    mine.published([score()] * WINDOW)
     found = values(mine)
     assert found["model_sessions", "rolling"] == WINDOW
     assert found["model_sessions", "since_start"] == WINDOW + 10
@@ -102,14 +107,13 @@ def test_the_rolling_figures_forget_and_those_since_the_start_do_not() -> None:
 def test_what_cannot_be_compared_is_not_counted() -> None:
     mine = monitor()
     none = dict.fromkeys(SCORERS)
-    letter = score()._replace(topic="clicks.dead-letter")
-    mine.published({0: [score(evidence=0), score(predictions=none, error="rebuilt-partly"), letter]})
+    mine.published([score(evidence=0), score(predictions=none, error="rebuilt-partly")])
     assert values(mine)["model_sessions", "since_start"] == 0
 
 
 def test_another_bundle_is_judged_by_its_own_sessions() -> None:
     mine = monitor()
-    mine.published({0: [score()] * 5 + [score("two")] * 3})
+    mine.published([score()] * 5 + [score("two")] * 3)
     found = values(mine)
     assert found["model_sessions", "since_start"] == found["model_sessions", "rolling"] == 3
     assert found["bundle_info", "two"] == 1
@@ -119,9 +123,9 @@ def test_another_bundle_is_judged_by_its_own_sessions() -> None:
 def test_prices_that_rise_raise_the_counter_and_a_log_line_that_names_the_feature() -> None:
     mine = monitor()
     with capture_logs() as lines:
-        mine.published({0: priced(2_000, 44, 1)})
+        mine.published(priced(2_000, 44, 1))
         assert lines == []
-        mine.published({0: priced(200, 66, 2)})
+        mine.published(priced(200, 66, 2))
     (line,) = lines
     assert line["log_level"] == "warning"
     assert line["event"] == "drift"
@@ -140,7 +144,7 @@ def test_errors_that_rise_are_named_too() -> None:
         for worse in (0, 25):
             revenues = [rng.gauss(50 + worse, 4) for _ in range(1_000)]
             outcomes = [{"converted": True, "revenue": one, "source": "proxy"} for one in revenues]
-            mine.published({0: [score(outcome=outcome) for outcome in outcomes]})
+            mine.published([score(outcome=outcome) for outcome in outcomes])
     assert [line["feature"] for line in lines] == ["batch_revenue_error"]
 
 

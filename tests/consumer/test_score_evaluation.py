@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -15,7 +16,13 @@ from hypothesis import strategies as st
 from shop_definitions import clicks, definitions
 
 from clickstream.bundles.bundle import Bundle, Case, ScorerOutput
-from clickstream.consumer.score_evaluation import ObservedScore, ScoreEvaluation, joined, score_reader
+from clickstream.consumer.score_evaluation import (
+    ObservedScore,
+    ScoreEvaluation,
+    joined,
+    score_observer,
+    score_reader,
+)
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
 from clickstream.features.condition import ValueKind
 from clickstream.features.goal import drawn_point, points_weight
@@ -70,14 +77,19 @@ def sessions_of(shop: Shop, logs: Sequence[list[dict[str, Any]]]) -> list[Sessio
     return found
 
 
-def scores_of(shop: Shop, sessions: Sequence[Session], models: Counting | None = None) -> list[bytes]:
+def scores_of(
+    shop: Shop,
+    sessions: Sequence[Session],
+    models: Counting | None = None,
+    shown: Callable[[dict[str, Any]], object] | None = None,
+) -> list[bytes]:
     counting = models or Counting(shop)
     scorer = WindowScorer(cast(Bundle, counting), "clicks", "settings", shop)
     windows = [
         UnscoredWindow(0, ClosedWindow(f"s{number}", session, "gap", 0, False), cast(OnlineModels, counting))
         for number, session in enumerate(sessions)
     ]
-    return [score for score in scorer.score(windows) if score is not None]
+    return [score for score in scorer.score(windows, shown) if score is not None]
 
 
 @examples(40)
@@ -104,6 +116,16 @@ def test_what_is_evaluated_is_what_became_of_the_session(data: st.DataObject, de
     assert table.rows[:, 0].tolist() == [outcome.converted for outcome in evident]
     for found, outcome in zip(table.rows[:, 1], evident, strict=True):
         assert math.isnan(found) if outcome.revenue is None else found == outcome.revenue
+
+
+@examples(40)
+@given(st.data(), definitions())
+def test_what_is_observed_of_a_score_is_what_is_read_of_it(data: st.DataObject, definition: Any) -> None:
+    shop = shop_of(definition)
+    logs = data.draw(st.lists(st.lists(clicks(definition), min_size=1, max_size=6), min_size=1, max_size=5))
+    observed: list[ObservedScore] = []
+    values = scores_of(shop, sessions_of(shop, logs), shown=partial(score_observer(shop), observed))
+    assert observed == list(map(score_reader(shop), values))
 
 
 @examples(40)
@@ -180,6 +202,19 @@ def test_an_event_goal_is_judged_at_the_moment_that_is_drawn_and_weighs_as_all_i
     again = ScoreEvaluation(60, shop)
     again.add(scores)
     assert evaluation.rolling() == again.rolling() == measure(table, evaluation.scorers)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -0.1, 1.1, "0.5", None])
+def test_a_chance_that_is_none_is_neither_read_nor_observed(wrong: Any) -> None:
+    shop = LOOK_AND_BUY
+    contents: list[dict[str, Any]] = []
+    scores_of(shop, sessions_of(shop, [[{"event_time": 1, "event": "look"}]]), shown=contents.append)
+    for chance, found in ((0.5, 1), (wrong, 0)):
+        contents[0]["predictions"]["batch"]["conversion"] = chance
+        observed: list[ObservedScore] = []
+        score_observer(shop)(observed, contents[0])
+        read = score_reader(shop)(orjson.dumps(contents[0]))
+        assert len(observed) == isinstance(read, ObservedScore) == found
 
 
 class NoTwo(Counting):

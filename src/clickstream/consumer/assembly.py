@@ -109,7 +109,7 @@ def open_engine(
         only,
     )
     scorer = WindowScorer(bundle, settings.clicks_topic, fingerprint(settings), shop, opened)
-    metrics = ModelMetrics(settings.scores_topic, bundle.id, shop)
+    metrics = ModelMetrics(bundle.id, shop)
     parser = parser_of(shop.definition)
     rider = None if shadow is None else Shadow(shadow, shop)
     processor = Processor(

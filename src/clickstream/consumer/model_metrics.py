@@ -9,13 +9,12 @@ published, or this one in the name of one that died, is not in it. The whole str
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
-from clickstream.consumer.score_evaluation import ObservedScore, ScoreEvaluation, score_reader
-from clickstream.consumer.store import OutboxRecord
+from clickstream.consumer.score_evaluation import ObservedScore, ScoreEvaluation, score_observer
 from clickstream.features.shop import UCI553, Shop
 from clickstream.infra.logs import logger
 from clickstream.models.quality import Quality, measure
@@ -37,12 +36,14 @@ class ModelMetrics:
     Changes are detected over the sessions of all its partitions together: one of eight has an eighth of the
     sessions to find a change with, and eight have as many chances of a false alarm. The price: of a backlog,
     partitions come in pieces one after the other, and a change within it can be missed or found twice.
+
+    Attributes:
+        observe: notes of a score, before it is written, what is taken in once it is published.
     """
 
-    def __init__(self, scores_topic: str, bundle: str, shop: Shop = UCI553) -> None:
-        self._topic = scores_topic
+    def __init__(self, bundle: str, shop: Shop = UCI553) -> None:
         self._bundle = bundle
-        self._read = score_reader(shop)
+        self.observe = score_observer(shop)
         self._evaluation = ScoreEvaluation(WINDOW, shop)
         self._lock = threading.Lock()
 
@@ -53,14 +54,8 @@ class ModelMetrics:
                 self._bundle = bundle
                 self._evaluation.other_models()
 
-    def published(self, outboxes: Mapping[int, Sequence[OutboxRecord]]) -> None:
-        """Take in what a transaction has committed."""
-        scores = [
-            score
-            for outbox in outboxes.values()
-            for record in outbox
-            if record.topic == self._topic and isinstance(score := self._read(record.value), ObservedScore)
-        ]
+    def published(self, scores: Sequence[ObservedScore]) -> None:
+        """Take in scores that a transaction has committed."""
         # A bundle is taken between two steps, so those of one come first.
         for bundle, group in groupby(scores, key=_bundle):
             self._observe(bundle, sorted(group, key=_last_click_at))

@@ -14,6 +14,7 @@ A kill between any two of them loses and repeats nothing: recovery.py says why.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from heapq import merge
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from clickstream.consumer.model_metrics import ModelMetrics
 from clickstream.consumer.open_scores import OpenScores, UnscoredPoint
 from clickstream.consumer.ports import Ports
 from clickstream.consumer.recovery import Claim, Recovery
+from clickstream.consumer.score_evaluation import ObservedScore
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
 from clickstream.consumer.shadow import Shadow
 from clickstream.consumer.state_format import (
@@ -120,7 +122,8 @@ class Processor:
 
         with stage("score"):
             unscored = [one for p in taken for one in self._unscored(self._claims.held[p])]
-            scores = self._score(unscored)
+            observed: list[ObservedScore] = []
+            scores = self._score(unscored, observed)
         windows = [one for one in unscored if isinstance(one, UnscoredWindow)]
         published: dict[int, list[OutboxRecord]] = {p: [] for p in taken}
         for one, score in zip(unscored, scores, strict=True):
@@ -151,7 +154,7 @@ class Processor:
         failpoint("after_commit")
         self.counters.stepped(taken, self._claims.held, windows)
         if any(outboxes.values()):
-            self._publish(outboxes, membership, read_at)
+            self._publish(outboxes, membership, read_at, observed)
             if self.shadow is not None:
                 with self.counters.stage("shadow"):
                     self.shadow.published([window for window in windows if window.publish])
@@ -160,9 +163,12 @@ class Processor:
         """Commit the offsets that wait because their steps had nothing to publish."""
         self._publish({}, membership, self._clock())
 
-    def _score(self, unscored: Sequence[UnscoredWindow | UnscoredPoint]) -> list[bytes | None]:
+    def _score(
+        self, unscored: Sequence[UnscoredWindow | UnscoredPoint], observed: list[ObservedScore]
+    ) -> list[bytes | None]:
+        """The scores; what the metrics watch in them is appended to `observed`."""
         try:
-            return self._scorer.score(unscored)
+            return self._scorer.score(unscored, partial(self.model_metrics.observe, observed))
         except IMPOSSIBLE:
             # Whose it is, shows when each partition's are scored alone.
             for partition in sorted({one.partition for one in unscored}):
@@ -274,7 +280,11 @@ class Processor:
         return Changes(claim.token, claim.stored, applied, meta, sessions, deleted, online, outbox)
 
     def _publish(
-        self, outboxes: Mapping[int, Sequence[OutboxRecord]], membership: Membership, read_at: float
+        self,
+        outboxes: Mapping[int, Sequence[OutboxRecord]],
+        membership: Membership,
+        read_at: float,
+        observed: Sequence[ObservedScore] = (),
     ) -> None:
         """Publish, with the offsets of all partitions that have some to commit, deferred ones included."""
         self.published_at = self._clock()
@@ -293,7 +303,7 @@ class Processor:
                 claim.committed = claim.applied
         failpoint("after_trim")
         with self.counters.stage("monitor"):
-            self.model_metrics.published(outboxes)
+            self.model_metrics.published(observed)
 
 
 def _offset(one: UnscoredWindow | UnscoredPoint) -> int:

@@ -12,7 +12,7 @@ by how the session ended.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import chain
 from operator import is_
 from typing import Any, NamedTuple
@@ -139,17 +139,26 @@ class WindowScorer:
         self._settings = settings
         self._absent = {name: None for name in SCORERS if name not in scorers_of(shop)}
 
-    def score(self, unscored: Sequence[UnscoredWindow | UnscoredPoint]) -> list[bytes | None]:
+    def score(
+        self,
+        unscored: Sequence[UnscoredWindow | UnscoredPoint],
+        shown: Callable[[dict[str, Any]], object] | None = None,
+    ) -> list[bytes | None]:
         """Score windows and open sessions as JSON, None for what is not to be published.
 
         Of each partition they are in the order in which they came about: the online models learn the windows.
+        Each score of a window that is to be published is `shown` before it is written.
         """
         scores: list[bytes | None] = []
         for first in range(0, len(unscored), _AT_ONCE):
-            scores += self._score_some(unscored[first : first + _AT_ONCE])
+            scores += self._score_some(unscored[first : first + _AT_ONCE], shown)
         return scores
 
-    def _score_some(self, unscored: Sequence[UnscoredWindow | UnscoredPoint]) -> list[bytes | None]:
+    def _score_some(
+        self,
+        unscored: Sequence[UnscoredWindow | UnscoredPoint],
+        shown: Callable[[dict[str, Any]], object] | None,
+    ) -> list[bytes | None]:
         points = {i: one.case for i, one in enumerate(unscored) if isinstance(one, UnscoredPoint)}
         windows = {i: one for i, one in enumerate(unscored) if isinstance(one, UnscoredWindow)}
         cases = {i: cases_of(self._shop, window.closed.session) for i, window in windows.items()}
@@ -187,6 +196,8 @@ class WindowScorer:
             if window.publish:
                 score = self._score(window, cases[i], predictions, error, lessons, scored_at)
                 scores.append(orjson.dumps(score))
+                if shown is not None:
+                    shown(score)
             else:
                 scores.append(None)
         return scores

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from clickstream.bundles.bundle import Bundle
 from clickstream.consumer.model_metrics import SHADOW, WINDOW, quality_samples
-from clickstream.consumer.score_evaluation import ObservedScore, ScoreEvaluation, score_reader
+from clickstream.consumer.score_evaluation import ObservedScore, ScoreEvaluation, score_observer
 from clickstream.consumer.scoring import UnscoredWindow, WindowScorer
 from clickstream.features.shop import Shop
 from clickstream.infra.logs import logger
@@ -39,7 +40,7 @@ class Shadow:
         self._bundle = bundle
         # Topic and settings stand in scores that nobody keeps.
         self._scorer = WindowScorer(bundle, "", "", shop)
-        self._read = score_reader(shop)
+        self._observe = score_observer(shop)
         self._evaluation = ScoreEvaluation(WINDOW, shop, _NOTHING)
         self._online: dict[int, OnlineModels] = {}
         self._lock = threading.Lock()
@@ -75,8 +76,8 @@ class Shadow:
 
     def _score(self, windows: Sequence[UnscoredWindow]) -> None:
         mine = [window._replace(online=self._of(window.partition), learn=True) for window in windows]
-        read = map(self._read, self._scorer.score(mine))
-        scores = [score for score in read if isinstance(score, ObservedScore)]
+        scores: list[ObservedScore] = []
+        self._scorer.score(mine, partial(self._observe, scores))
         failed = [score.error for score in scores if score.error not in (None, REBUILT_PARTLY)]
         if failed and not self.failures:
             log.warning("the shadow cannot score a session", bundle=self._bundle.id, error=failed[0])
