@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -70,9 +71,9 @@ def test_a_step_ends_early_when_few_records_close_very_many_sessions(
     closed: list[int] = []
     score = WindowScorer.score
 
-    def counted(scorer: WindowScorer, windows: Sequence[UnscoredWindow]) -> list[bytes | None]:
+    def counted(scorer: WindowScorer, windows: Sequence[UnscoredWindow], shown: Any) -> list[bytes | None]:
         closed.append(len(windows))
-        return score(scorer, windows)
+        return score(scorer, windows, shown)
 
     monkeypatch.setattr(WindowScorer, "score", counted)
     thread = threading.Thread(target=engine.run)
