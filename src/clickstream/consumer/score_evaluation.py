@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from operator import attrgetter
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -144,10 +144,10 @@ def _score_of(shop: Shop) -> type[ObservedScore]:
     watched = watched_features(shop)
     fields: list[Any] = [(name, _type(name, watched)) for name in watched.names]
     features: Any = msgspec.defstruct("_Features", fields, gc=False)
-    score: Any = msgspec.defstruct(
+    score = msgspec.defstruct(
         "_ShopScore", [("features", features)], bases=(ObservedScore,), kw_only=True, gc=False
     )
-    return score  # type: ignore[no-any-return]
+    return cast(type[ObservedScore], score)
 
 
 def _type(name: str, watched: WatchedFeatures) -> Any:

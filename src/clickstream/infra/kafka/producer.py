@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import kafka
@@ -11,7 +11,7 @@ from kafka import errors as kafka_errors
 
 from clickstream.infra.kafka.connection import connection_options
 from clickstream.infra.kafka.opening import opened
-from clickstream.infra.kafka.translation import routed, translated
+from clickstream.infra.kafka.translation import translated
 from clickstream.infra.settings import Settings
 
 
@@ -31,6 +31,24 @@ def new_producer(settings: Settings, **more: Any) -> Any:
     }
     with translated("connecting a producer", settings):
         return opened(kafka.KafkaProducer, options | more)
+
+
+@contextmanager
+def reasoned(producer: Any) -> Iterator[None]:
+    """Errors of the client's producer that say why.
+
+    Once a request failed, each later call says only that it cannot go on. For a partition that a topic does
+    not have, or has no more, there is no error of its own.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise kafka_errors.UnknownTopicOrPartitionError(str(error)) from error
+    except kafka_errors.KafkaError as error:
+        reason = producer._transaction_manager.last_error
+        if reason is None or reason is error:
+            raise
+        raise reason from error
 
 
 def discard(producer: Any) -> None:
@@ -64,7 +82,7 @@ class Producer:
             UnavailableError: an earlier record could not be delivered, or this one could not be queued.
         """
         self._check()
-        with translated(f"sending to {topic}", self._settings), routed():
+        with translated(f"sending to {topic}", self._settings), reasoned(self._producer):
             self._producer.send(
                 topic,
                 value=value,
@@ -80,7 +98,7 @@ class Producer:
         Raises:
             UnavailableError: one was not.
         """
-        with translated("delivering records", self._settings):
+        with translated("delivering records", self._settings), reasoned(self._producer):
             self._producer.flush(timeout=self._settings.patience / 1000)
         self._check()
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import kafka
@@ -12,9 +12,9 @@ from kafka import errors as kafka_errors
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from clickstream.infra.errors import ClickstreamError, ConfigurationError
-from clickstream.infra.kafka.producer import discard, new_producer
+from clickstream.infra.kafka.producer import discard, new_producer, reasoned
 from clickstream.infra.kafka.records import CommittedOffset, Membership, OutgoingRecord
-from clickstream.infra.kafka.translation import routed, translated
+from clickstream.infra.kafka.translation import translated
 from clickstream.infra.settings import Settings
 
 
@@ -43,8 +43,9 @@ class TransactionalProducer:
                 raise ConfigurationError(
                     f"kafka-python {kafka.__version__} has no {name}", "Install kafka-python==3.0.12."
                 )
+        doing = f"initialising transactions of {transactional_id}"
         try:
-            with translated(f"initialising transactions of {transactional_id}", settings), self._reasoned():
+            with translated(doing, settings), reasoned(self._producer):
                 self._producer.init_transactions()
         except ClickstreamError:
             self.discard()
@@ -78,7 +79,7 @@ class TransactionalProducer:
         manager = self._producer._transaction_manager
         seconds = self._settings.patience / 1000
         until = time.monotonic() + seconds
-        with translated("publishing scores", self._settings), self._reasoned(), routed():
+        with translated("publishing scores", self._settings), reasoned(self._producer):
             self._producer.begin_transaction()
             futures = [
                 self._producer.send(r.topic, value=r.value, key=r.key, partition=r.partition) for r in records
@@ -103,17 +104,6 @@ class TransactionalProducer:
     def discard(self) -> None:
         """Free threads and sockets at once; an open transaction is aborted by whoever takes the id next."""
         discard(self._producer)
-
-    @contextmanager
-    def _reasoned(self) -> Iterator[None]:
-        """Once a request of a transaction failed, each later call says only that it cannot go on."""
-        try:
-            yield
-        except kafka_errors.KafkaError as error:
-            reason = self._producer._transaction_manager.last_error
-            if reason is None or reason is error:
-                raise
-            raise reason from error
 
     def _await(self, result: Any, what: str) -> None:
         self._producer._sender.wakeup()

@@ -44,12 +44,3 @@ def translated(doing: str, settings: Settings) -> Iterator[None]:
     except (kafka_errors.KafkaError, OSError) as error:
         kinds = (kind for kind, types in _KINDS if isinstance(error, types))
         raise failure(next(kinds, "failed"), doing, settings, error) from error
-
-
-@contextmanager
-def routed() -> Iterator[None]:
-    """The client has no error of its own for a partition that a topic does not have, or has no more."""
-    try:
-        yield
-    except ValueError as error:
-        raise kafka_errors.UnknownTopicOrPartitionError(str(error)) from error
